@@ -1,0 +1,163 @@
+//! Everything that can happen to the core. Each task reports to the core with these and with nothing else.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use camino::Utf8PathBuf;
+
+use crate::{
+    ids::{FunctionId, Generation, RequestId, WorkerId},
+    project::manifest::FunctionSpec,
+};
+
+/// Something that happened outside of the core.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A request for a function arrived. The relay reports each request id once, however often it was sent.
+    Invoked(Box<Invocation>),
+    /// A worker asked for its next invocation (`GET /invocation/next`).
+    Polled { worker: WorkerId },
+    /// A worker answered the invocation it was given.
+    Answered {
+        worker: WorkerId,
+        request: RequestId,
+        outcome: Outcome,
+    },
+    /// A worker sent a part of a streamed response.
+    Streamed {
+        worker: WorkerId,
+        request: RequestId,
+        part: StreamPart,
+    },
+    /// A worker reported that it could not initialise (`POST /init/error`).
+    InitFailed { worker: WorkerId, error: FunctionError },
+    /// A worker process ended, or could not be started.
+    Exited { worker: WorkerId, exit: Exit },
+    /// Files were written, created, renamed, or deleted.
+    FilesChanged(Vec<FileChange>),
+    /// A build ended.
+    Built {
+        function: FunctionId,
+        generation: Generation,
+        result: Result<Arc<Artifact>, BuildError>,
+    },
+    /// The set of functions is a new one, e.g. after a deployment.
+    Functions(Vec<Arc<FunctionSpec>>),
+    /// A debugger stopped a worker's code (the deadline of its invocation stands still).
+    Paused { worker: WorkerId, place: Option<String> },
+    /// A debugger let a worker's code go on.
+    Resumed { worker: WorkerId },
+    /// Time passed. The loop sends it when [`super::State::next_wake`] is due.
+    Tick,
+    /// Answer what is open, stop everything.
+    Shutdown,
+}
+
+/// One request to run a function.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Lambda's request id.
+    pub request: RequestId,
+    /// The function to run.
+    pub function: FunctionId,
+    /// The event, byte for byte.
+    pub payload: Bytes,
+    /// What the handler's context object is made of.
+    pub context: sst_wire::Context,
+    /// The environment of the stub, as received.
+    pub environment: BTreeMap<String, String>,
+    /// What is left of the stub's own time.
+    pub remaining: Duration,
+}
+
+/// How an invocation ended in the worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The handler's result, byte for byte.
+    Returned(Bytes),
+    /// The invocation failed.
+    Failed(FunctionError),
+}
+
+/// An error in the shape that Lambda hands to callers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionError {
+    /// The value of `Lambda-Runtime-Function-Error-Type`, e.g. `Runtime.ExitError`.
+    pub error_type: String,
+    /// The JSON body, byte for byte as the runtime posted it.
+    pub body: Bytes,
+}
+
+impl FunctionError {
+    /// An error with a body in Lambda's general shape, `{"errorType": …, "errorMessage": …}`.
+    #[must_use]
+    pub fn new(error_type: &str, message: &str) -> Self {
+        let body = serde_json::json!({ "errorType": error_type, "errorMessage": message });
+        Self {
+            error_type: error_type.to_owned(),
+            body: Bytes::from(body.to_string()),
+        }
+    }
+}
+
+/// A part of a streamed response, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamPart {
+    /// The first part: the `Content-Type` of the response.
+    Begin { content_type: Option<String> },
+    /// Bytes.
+    Data(Bytes),
+    /// The end. An error that the runtime sent as trailers travels on unchanged.
+    End { error: Option<sst_wire::StreamError> },
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// It ended by itself with this code.
+    Code(i32),
+    /// A signal ended it; the name is Lambda's spelling, e.g. `killed`.
+    Signal(String),
+    /// It never ran; why, as a fragment.
+    NotStarted(String),
+}
+
+/// One path that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChange {
+    /// The absolute path.
+    pub path: Utf8PathBuf,
+    /// Whether the path itself came or went (created, deleted, renamed), rather than only its content changed.
+    pub structural: bool,
+}
+
+/// Something a worker can run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// The directory that becomes `LAMBDA_TASK_ROOT`.
+    pub task_root: Utf8PathBuf,
+    /// The handler relative to it, as the runner needs it, e.g. `src/list.handler`. `_HANDLER` stays the declared one
+    /// where the two differ.
+    pub handler: String,
+    /// What tells two builds apart: a hash of everything that runs. Equal fingerprints mean nothing changed.
+    pub fingerprint: String,
+    /// The files that it was made of: a change of one of them calls for a new build. Absolute paths; a directory stands for
+    /// everything below it.
+    pub inputs: Vec<Utf8PathBuf>,
+    /// Packages that it loads from `node_modules`: `(package name as imported, directory that imports it)`. Standby workers
+    /// load them ahead of time.
+    pub packages: Vec<(String, Utf8PathBuf)>,
+}
+
+/// Why a build failed, ready to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildError {
+    /// One line, e.g. `src/list.ts:3:7: Expected ";" but found "x"`.
+    pub summary: String,
+    /// The error with file, line, and a code frame, as it is to be printed. No colours.
+    pub detail: String,
+    /// The error type that a caller gets, e.g. `Runtime.UserCodeSyntaxError` or `Runtime.ImportModuleError`.
+    pub error_type: String,
+    /// As [`Artifact::inputs`]: a change of one of them calls for another try.
+    pub inputs: Vec<Utf8PathBuf>,
+}

@@ -1,0 +1,17 @@
+//! `sst`: events in the cloud run the code on your disk.
+//!
+//! ```text
+//! stub ─wire→ relay ─Invoked→ core ─Deliver→ runtime_api ─HTTP→ worker
+//! stub ←wire─ relay ←Reply── core ←Answered─ runtime_api ←HTTP─ worker
+//!             watch ─FilesChanged→ core ─Build→ builder ─Built→ core
+//! ```
+//!
+//! `ARCHITECTURE.md` is the map.
+
+pub mod aws;
+pub mod core;
+pub mod debug_stack;
+pub mod error;
+pub mod ids;
+pub mod project;
+pub mod ui;

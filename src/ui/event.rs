@@ -1,0 +1,96 @@
+//! What can be shown.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::ids::{FunctionId, RequestId};
+
+/// Something to show. Texts carry no colours and no trailing line break; the printer adds both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UiEvent {
+    /// A fact worth a line.
+    Info(String),
+    /// Something the user should know and can live with.
+    Warning(String),
+    /// Something went wrong; `hint` says what to do.
+    Error { message: String, hint: Option<String> },
+    /// Something long begins; shown as a progress bar on a terminal, as a line elsewhere. `key` names it.
+    ProgressBegan { key: &'static str, message: String },
+    /// The same thing went on; `message` replaces the former.
+    ProgressMoved { key: &'static str, message: String },
+    /// The same thing ended well; `message` stays as a line.
+    ProgressEnded { key: &'static str, message: String },
+    /// The same thing failed; what follows is an error event of its own.
+    ProgressFailed { key: &'static str },
+    /// A stack output.
+    Output {
+        stack: String,
+        name: String,
+        value: String,
+    },
+    /// A request arrived. `source` describes the event, e.g. `API GET /notes`.
+    Request {
+        request: RequestId,
+        function: FunctionId,
+        source: String,
+    },
+    /// The function wrote a line.
+    Log {
+        request: Option<RequestId>,
+        function: FunctionId,
+        line: String,
+    },
+    /// A request was answered.
+    Response {
+        request: RequestId,
+        function: FunctionId,
+        took: Duration,
+        summary: String,
+    },
+    /// A request failed. `detail` is the error with its stack.
+    Failure {
+        request: RequestId,
+        function: FunctionId,
+        took: Duration,
+        detail: String,
+    },
+    /// A function was built anew.
+    Rebuilt { function: FunctionId, took: Duration },
+    /// A build failed; the text has file, line, and code frame.
+    BuildFailed {
+        function: FunctionId,
+        detail: String,
+        still_serving: bool,
+    },
+}
+
+/// A handle to the terminal. Cheap to clone; sending never blocks and never fails.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    sender: mpsc::UnboundedSender<UiEvent>,
+}
+
+impl Ui {
+    /// A handle and the receiver that the printer reads.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<UiEvent>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self { sender }, receiver)
+    }
+
+    /// Shows `event`. A printer that is gone is nobody's business here.
+    pub fn send(&self, event: UiEvent) {
+        let _ = self.sender.send(event);
+    }
+
+    /// Shows a fact.
+    pub fn info(&self, text: impl Into<String>) {
+        self.send(UiEvent::Info(text.into()));
+    }
+
+    /// Shows a warning.
+    pub fn warning(&self, text: impl Into<String>) {
+        self.send(UiEvent::Warning(text.into()));
+    }
+}

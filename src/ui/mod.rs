@@ -1,0 +1,5 @@
+//! The only writer to the terminal. Everything else sends [`UiEvent`]s through a [`Ui`] handle.
+
+mod event;
+
+pub use event::{Ui, UiEvent};

@@ -1,0 +1,186 @@
+//! Event and result bytes: small ones travel in the frame, large ones through the bucket. The bytes are never
+//! re-encoded, so what one side sends is what the other side gets, to the byte.
+
+use std::io::{Read, Write};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The longest base64 text of a [`Payload::Inline`], in bytes: what [`crate::MAX_MESSAGE`] leaves beside a
+/// function's environment (4 KB), its credentials, and its context.
+pub const MAX_INLINE_TEXT: usize = 96 * 1024;
+
+/// The bytes of an event or of a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Payload {
+    /// The bytes, deflated, in base64.
+    Inline {
+        /// The deflated bytes in base64.
+        data: String,
+        /// The number of bytes before compression.
+        length: u64,
+    },
+    /// The bytes are an object of the debug stack's bucket, stored as they are.
+    Object {
+        /// The object's key, below `payloads/`.
+        key: String,
+        /// SHA-256 of the bytes, lowercase hexadecimal.
+        sha256: String,
+        /// The number of bytes.
+        length: u64,
+    },
+}
+
+/// Why the bytes of a payload could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PayloadError {
+    /// The text is not base64.
+    #[error("the payload is not base64: {0}")]
+    Base64(#[from] base64::DecodeError),
+    /// The compressed bytes are damaged.
+    #[error("the payload does not inflate: {0}")]
+    Inflate(#[from] std::io::Error),
+    /// The bytes are not as many as announced.
+    #[error("the payload has {actual} bytes, {announced} were announced")]
+    Length {
+        /// As announced.
+        announced: u64,
+        /// As found.
+        actual: u64,
+    },
+    /// The bytes are not the ones announced.
+    #[error("the payload's SHA-256 is not the announced one")]
+    Hash,
+    /// An object was given where the bytes were expected, or the other way round.
+    #[error("the payload is in the bucket, not in the frame")]
+    Elsewhere,
+}
+
+impl Payload {
+    /// Puts `bytes` into a frame, or returns `None` when they do not fit one message.
+    #[must_use]
+    pub fn inline(bytes: &[u8]) -> Option<Self> {
+        let mut encoder = DeflateEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
+        // Writing to a Vec cannot fail; `ok` keeps the signature free of an error nobody can meet.
+        encoder.write_all(bytes).ok()?;
+        let data = STANDARD.encode(encoder.finish().ok()?);
+        (data.len() <= MAX_INLINE_TEXT).then_some(Self::Inline {
+            data,
+            length: bytes.len() as u64,
+        })
+    }
+
+    /// Describes `bytes` that are stored under `key`.
+    #[must_use]
+    pub fn object(key: String, bytes: &[u8]) -> Self {
+        Self::Object {
+            key,
+            sha256: sha256_hex(bytes),
+            length: bytes.len() as u64,
+        }
+    }
+
+    /// The bytes of an inline payload.
+    ///
+    /// # Errors
+    /// When the text is damaged, or when the payload is in the bucket.
+    pub fn bytes(&self) -> Result<Vec<u8>, PayloadError> {
+        let Self::Inline { data, length } = self else {
+            return Err(PayloadError::Elsewhere);
+        };
+        let deflated = STANDARD.decode(data)?;
+        let mut bytes = Vec::new();
+        // One byte more than announced is enough to notice a lie, and bounds what a hostile frame can inflate to.
+        DeflateDecoder::new(deflated.as_slice())
+            .take(length + 1)
+            .read_to_end(&mut bytes)?;
+        check_length(*length, bytes.len() as u64)?;
+        Ok(bytes)
+    }
+
+    /// Checks the bytes that were fetched for a payload in the bucket.
+    ///
+    /// # Errors
+    /// When they are not the announced ones, or when the payload is inline.
+    pub fn check_object(&self, bytes: &[u8]) -> Result<(), PayloadError> {
+        let Self::Object { sha256, length, .. } = self else {
+            return Err(PayloadError::Elsewhere);
+        };
+        check_length(*length, bytes.len() as u64)?;
+        if sha256_hex(bytes) == *sha256 {
+            Ok(())
+        } else {
+            Err(PayloadError::Hash)
+        }
+    }
+}
+
+/// SHA-256 in lowercase hexadecimal.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+fn check_length(announced: u64, actual: u64) -> Result<(), PayloadError> {
+    if announced == actual {
+        Ok(())
+    } else {
+        Err(PayloadError::Length { announced, actual })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_survive_untouched() {
+        for bytes in [
+            &b""[..],
+            b"null",
+            "{\"\u{e4}\": 1e400, \"a\":1,\"a\":2}".as_bytes(),
+            &[0xff, 0x00, 0xfe],
+        ] {
+            let payload = Payload::inline(bytes).unwrap();
+            assert_eq!(payload.bytes().unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_one_message_is_refused() {
+        let noise: Vec<u8> = (0..100_000u32)
+            .flat_map(|i| Sha256::digest(i.to_le_bytes())[..1].to_vec())
+            .collect();
+        assert_eq!(Payload::inline(&noise), None);
+        assert!(
+            Payload::inline(&vec![b'a'; 6 * 1024 * 1024]).is_some(),
+            "compressible bytes fit"
+        );
+    }
+
+    #[test]
+    fn a_lie_about_the_length_or_the_hash_is_found() {
+        let payload = Payload::Inline {
+            data: "S0wsTgQA".into(),
+            length: 2,
+        };
+        assert!(payload.bytes().is_err());
+        let payload = Payload::object("payloads/x".into(), b"abc");
+        assert!(payload.check_object(b"abc").is_ok());
+        assert!(matches!(payload.check_object(b"abd"), Err(PayloadError::Hash)));
+        assert!(matches!(
+            payload.check_object(b"ab"),
+            Err(PayloadError::Length { .. })
+        ));
+    }
+}
