@@ -14,4 +14,5 @@ pub mod debug_stack;
 pub mod error;
 pub mod ids;
 pub mod project;
+pub mod tools;
 pub mod ui;
