@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -62,8 +62,8 @@ pub struct Delivery {
     pub payload: Bytes,
     /// What becomes the headers of `/invocation/next`.
     pub context: sst_wire::Context,
-    /// When the invocation's time is over, for `Lambda-Runtime-Deadline-Ms`.
-    pub deadline: SystemTime,
+    /// When the invocation's time is over. `Lambda-Runtime-Deadline-Ms` tells it in wall clock time.
+    pub deadline: Instant,
     /// The role's credentials that came with this invocation (the `AWS_…` variables), for runners that take them.
     pub credentials: BTreeMap<String, String>,
 }

@@ -31,6 +31,8 @@ pub enum Event {
     },
     /// A worker reported that it could not initialise (`POST /init/error`).
     InitFailed { worker: WorkerId, error: FunctionError },
+    /// A worker wrote to its standard output or standard error.
+    Output { worker: WorkerId, line: String },
     /// A worker process ended, or could not be started.
     Exited { worker: WorkerId, exit: Exit },
     /// Files were written, created, renamed, or deleted.

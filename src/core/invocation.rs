@@ -1,0 +1,66 @@
+//! One open request, from its arrival to its one outcome.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::event::Invocation;
+use crate::ids::WorkerId;
+
+/// The variables that carry the role's credentials.
+pub(super) const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+
+/// A request that has no outcome yet.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub invocation: Invocation,
+    pub since: Instant,
+    /// When it counts as timed out. Moves on while a debugger holds the worker.
+    pub deadline: Instant,
+    /// When the stub is next told that work goes on.
+    pub report_at: Instant,
+    /// The worker that has it; none while it waits for one.
+    pub worker: Option<WorkerId>,
+    /// Since when a debugger holds the worker.
+    pub paused: Option<Instant>,
+    /// The response has begun to stream, so that an error can only end the stream.
+    pub streaming: bool,
+}
+
+impl Open {
+    pub fn new(invocation: Invocation, now: Instant) -> Self {
+        // The outcome has to be back before Lambda ends the stub, so a little of the time belongs to the way.
+        let margin = (invocation.remaining / 20).clamp(Duration::from_millis(50), Duration::from_millis(500));
+        Self {
+            since: now,
+            deadline: now + invocation.remaining.saturating_sub(margin),
+            report_at: now + Duration::from_millis(sst_wire::WORKING_INTERVAL_MS),
+            worker: None,
+            paused: None,
+            streaming: false,
+            invocation,
+        }
+    }
+
+    /// When the clock next has something to do with this request.
+    pub fn wake(&self) -> Instant {
+        if self.paused.is_some() {
+            self.report_at
+        } else {
+            self.report_at.min(self.deadline)
+        }
+    }
+
+    pub fn credentials(&self) -> BTreeMap<String, String> {
+        CREDENTIALS
+            .iter()
+            .filter_map(|name| {
+                Some((
+                    (*name).to_owned(),
+                    self.invocation.environment.get(*name)?.clone(),
+                ))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,206 @@
+//! What an event, a result, and an error look like in one line of the terminal.
+
+use serde_json::Value;
+
+/// Describes where an event comes from, e.g. `API GET /notes` or `SQS queue orders (2 messages)`.
+#[must_use]
+pub fn describe(payload: &[u8]) -> String {
+    let Ok(event) = serde_json::from_slice::<Value>(payload) else {
+        return "event".to_owned();
+    };
+    http(&event)
+        .or_else(|| records(&event))
+        .or_else(|| event_bus(&event))
+        .or_else(|| cognito(&event))
+        .unwrap_or_else(|| "invoke".to_owned())
+}
+
+/// A result in a few words: the status code of an HTTP response, nothing for anything else.
+#[must_use]
+pub fn summarize(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Response {
+        #[serde(rename = "statusCode")]
+        status_code: Option<u16>,
+    }
+    match serde_json::from_slice::<Response>(body) {
+        Ok(Response {
+            status_code: Some(code),
+        }) => code.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// An error as Lambda's clients post it, readable: type and message, then the stack.
+#[must_use]
+pub fn explain(error_type: &str, body: &[u8]) -> String {
+    let Ok(error) = serde_json::from_slice::<Value>(body) else {
+        return format!("{error_type}: {}", String::from_utf8_lossy(body));
+    };
+    let name = error["errorType"]
+        .as_str()
+        .filter(|name| !name.is_empty())
+        .unwrap_or(error_type);
+    let message = error["errorMessage"].as_str().unwrap_or_default();
+    let head = format!("{name}: {message}");
+    let lines: Vec<&str> = ["trace", "stackTrace"]
+        .iter()
+        .find_map(|key| error[*key].as_array())
+        .map(|lines| lines.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
+    // Node repeats type and message as the first lines of the trace.
+    let stack = lines
+        .iter()
+        .skip_while(|line| !line.trim_start().starts_with("at ") && !line.contains("File \""));
+    stack.fold(head, |text, line| text + "\n" + line.trim_end())
+}
+
+fn http(event: &Value) -> Option<String> {
+    let context = event.get("requestContext")?;
+    if let Some(route) = context.get("routeKey").and_then(Value::as_str)
+        && context.get("connectionId").is_some()
+    {
+        return Some(format!("WebSocket {route}"));
+    }
+    if let Some(http) = context.get("http") {
+        let method = http["method"].as_str()?;
+        let path = event["rawPath"].as_str().or_else(|| http["path"].as_str())?;
+        let kind = if context["domainName"]
+            .as_str()
+            .is_some_and(|name| name.contains(".lambda-url."))
+        {
+            "URL"
+        } else {
+            "API"
+        };
+        return Some(format!("{kind} {method} {path}"));
+    }
+    let method = event["httpMethod"].as_str()?;
+    let path = event["path"].as_str()?;
+    let kind = if context.get("elb").is_some() {
+        "ALB"
+    } else {
+        "API"
+    };
+    Some(format!("{kind} {method} {path}"))
+}
+
+fn records(event: &Value) -> Option<String> {
+    let records = event.get("Records")?.as_array()?;
+    let first = records.first()?;
+    // SNS spells the field with a capital letter, all others do not.
+    let source = first["eventSource"]
+        .as_str()
+        .or_else(|| first["EventSource"].as_str())?;
+    let last = |arn: &str| arn.rsplit([':', '/']).next().unwrap_or(arn).to_owned();
+    let text = match source {
+        "aws:sns" => format!("SNS topic {}", last(first["Sns"]["TopicArn"].as_str()?)),
+        "aws:sqs" => format!("SQS queue {}", last(first["eventSourceARN"].as_str()?)),
+        "aws:s3" => format!(
+            "S3 bucket {} ({} {})",
+            first["s3"]["bucket"]["name"].as_str()?,
+            first["eventName"].as_str().unwrap_or("event"),
+            first["s3"]["object"]["key"].as_str().unwrap_or_default(),
+        ),
+        "aws:dynamodb" => format!(
+            "DynamoDB stream {}",
+            first["eventSourceARN"].as_str()?.split('/').nth(1)?
+        ),
+        "aws:kinesis" => format!("Kinesis stream {}", last(first["eventSourceARN"].as_str()?)),
+        other => other.to_owned(),
+    };
+    Some(if records.len() > 1 {
+        format!("{text} ({} records)", records.len())
+    } else {
+        text
+    })
+}
+
+fn event_bus(event: &Value) -> Option<String> {
+    let source = event.get("source")?.as_str()?;
+    let detail_type = event.get("detail-type")?.as_str()?;
+    if source != "aws.events" || detail_type != "Scheduled Event" {
+        return Some(format!("EventBridge {source} ({detail_type})"));
+    }
+    let rule = event["resources"][0]
+        .as_str()
+        .and_then(|arn| arn.rsplit('/').next());
+    Some(rule.map_or_else(|| "schedule".to_owned(), |rule| format!("schedule {rule}")))
+}
+
+fn cognito(event: &Value) -> Option<String> {
+    let trigger = event.get("triggerSource")?.as_str()?;
+    event.get("userPoolId")?;
+    Some(format!("Cognito {trigger}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_named_by_their_source() {
+        let table = [
+            (
+                r#"{"version":"2.0","rawPath":"/notes","requestContext":{"http":{"method":"GET","path":"/notes"}}}"#,
+                "API GET /notes",
+            ),
+            (
+                r#"{"httpMethod":"POST","path":"/a","requestContext":{"stage":"dev"}}"#,
+                "API POST /a",
+            ),
+            (
+                r#"{"httpMethod":"GET","path":"/a","requestContext":{"elb":{}}}"#,
+                "ALB GET /a",
+            ),
+            (
+                r#"{"requestContext":{"routeKey":"$connect","connectionId":"x="}}"#,
+                "WebSocket $connect",
+            ),
+            (
+                r#"{"rawPath":"/","requestContext":{"domainName":"x.lambda-url.us-east-1.on.aws","http":{"method":"GET"}}}"#,
+                "URL GET /",
+            ),
+            (
+                r#"{"Records":[{"EventSource":"aws:sns","Sns":{"TopicArn":"arn:aws:sns:us-east-1:1:orders"}}]}"#,
+                "SNS topic orders",
+            ),
+            (
+                r#"{"Records":[{"eventSource":"aws:sqs","eventSourceARN":"arn:aws:sqs:us-east-1:1:jobs"},{}]}"#,
+                "SQS queue jobs (2 records)",
+            ),
+            (
+                r#"{"Records":[{"eventSource":"aws:dynamodb","eventSourceARN":"arn:aws:dynamodb:r:1:table/notes/stream/2026"}]}"#,
+                "DynamoDB stream notes",
+            ),
+            (
+                r#"{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"k"}}}]}"#,
+                "S3 bucket b (ObjectCreated:Put k)",
+            ),
+            (
+                r#"{"source":"aws.events","detail-type":"Scheduled Event","resources":["arn:aws:events:r:1:rule/tick"]}"#,
+                "schedule tick",
+            ),
+            (
+                r#"{"source":"shop","detail-type":"Sold","detail":{}}"#,
+                "EventBridge shop (Sold)",
+            ),
+            (r#"{"a":1}"#, "invoke"),
+            ("not json", "event"),
+            (r#"{"Records":"x","requestContext":5}"#, "invoke"),
+        ];
+        for (event, expected) in table {
+            assert_eq!(describe(event.as_bytes()), expected, "{event}");
+        }
+    }
+
+    #[test]
+    fn errors_are_shown_with_their_stack_once() {
+        let body = br#"{"errorType":"TypeError","errorMessage":"boom","trace":["TypeError: boom","    at handler (/a.js:1:2)"]}"#;
+        assert_eq!(
+            explain("Unhandled", body),
+            "TypeError: boom\n    at handler (/a.js:1:2)"
+        );
+        assert_eq!(explain("Runtime.Unknown", b"plain"), "Runtime.Unknown: plain");
+    }
+}
