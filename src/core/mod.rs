@@ -379,8 +379,10 @@ impl State {
                 let old: Vec<WorkerId> = self.pool.of(id).map(|(id, _)| id).collect();
                 let had_workers = !old.is_empty();
                 // The next worker is started before the old ones are stopped: it is what the developer waits for.
+                // For that one moment there may be one more than the limit.
                 if had_workers
                     && !self.stopping
+                    && self.pool.len() <= self.config.max_workers
                     && self.waiting_for(id).is_empty()
                     && let Some(environment) = environment
                 {
