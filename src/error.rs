@@ -39,12 +39,7 @@ pub enum Kind {
 impl Error {
     /// An error of a kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            detail: None,
-            hint: None,
-            kind,
-        }
+        Self { message: message.into(), detail: None, hint: None, kind }
     }
 
     /// Adds what to do.

@@ -13,6 +13,8 @@ pub mod core;
 pub mod debug_stack;
 pub mod error;
 pub mod ids;
+pub mod process;
 pub mod project;
 pub mod tools;
 pub mod ui;
+pub mod worker;

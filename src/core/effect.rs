@@ -21,19 +21,13 @@ pub enum Effect {
     /// Start a worker process.
     Start(Box<Start>),
     /// Hand an invocation to a worker that waits for one.
-    Deliver {
-        worker: WorkerId,
-        delivery: Box<Delivery>,
-    },
+    Deliver { worker: WorkerId, delivery: Box<Delivery> },
     /// End a worker process.
     Stop { worker: WorkerId, how: Stop },
     /// Tell the relay something.
     Relay(RelayCommand),
     /// Build a function.
-    Build {
-        spec: Arc<FunctionSpec>,
-        generation: Generation,
-    },
+    Build { spec: Arc<FunctionSpec>, generation: Generation },
     /// The function is not in use any more; forget what was kept to build it quickly.
     Cool { function: FunctionId },
     /// Show something.

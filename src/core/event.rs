@@ -18,17 +18,9 @@ pub enum Event {
     /// A worker asked for its next invocation (`GET /invocation/next`).
     Polled { worker: WorkerId },
     /// A worker answered the invocation it was given.
-    Answered {
-        worker: WorkerId,
-        request: RequestId,
-        outcome: Outcome,
-    },
+    Answered { worker: WorkerId, request: RequestId, outcome: Outcome },
     /// A worker sent a part of a streamed response.
-    Streamed {
-        worker: WorkerId,
-        request: RequestId,
-        part: StreamPart,
-    },
+    Streamed { worker: WorkerId, request: RequestId, part: StreamPart },
     /// A worker reported that it could not initialise (`POST /init/error`).
     InitFailed { worker: WorkerId, error: FunctionError },
     /// A worker wrote to its standard output or standard error.
@@ -38,11 +30,7 @@ pub enum Event {
     /// Files were written, created, renamed, or deleted.
     FilesChanged(Vec<FileChange>),
     /// A build ended.
-    Built {
-        function: FunctionId,
-        generation: Generation,
-        result: Result<Arc<Artifact>, BuildError>,
-    },
+    Built { function: FunctionId, generation: Generation, result: Result<Arc<Artifact>, BuildError> },
     /// The set of functions is a new one, e.g. after a deployment.
     Functions(Vec<Arc<FunctionSpec>>),
     /// A debugger stopped a worker's code (the deadline of its invocation stands still).
@@ -95,10 +83,7 @@ impl FunctionError {
     #[must_use]
     pub fn new(error_type: &str, message: &str) -> Self {
         let body = serde_json::json!({ "errorType": error_type, "errorMessage": message });
-        Self {
-            error_type: error_type.to_owned(),
-            body: Bytes::from(body.to_string()),
-        }
+        Self { error_type: error_type.to_owned(), body: Bytes::from(body.to_string()) }
     }
 }
 

@@ -69,11 +69,7 @@ impl Code {
     pub fn begin(&mut self, now: Instant) -> Generation {
         self.last = self.last.next();
         self.stale = false;
-        self.running = Some(Running {
-            generation: self.last,
-            since: now,
-            again: false,
-        });
+        self.running = Some(Running { generation: self.last, since: now, again: false });
         self.last
     }
 
@@ -109,10 +105,8 @@ impl Code {
             }
             Ok(artifact) => {
                 self.broken = None;
-                let same = self
-                    .good
-                    .as_ref()
-                    .is_some_and(|(_, good)| good.fingerprint == artifact.fingerprint);
+                let same =
+                    self.good.as_ref().is_some_and(|(_, good)| good.fingerprint == artifact.fingerprint);
                 // A build that brought nothing new keeps the generation, so that workers stay; its list of inputs may
                 // still be a new one.
                 let generation = match &self.good {
@@ -137,9 +131,7 @@ impl Code {
             // missing. Builds that bring nothing new are cheap.
             (change.structural && looks_like_source(&change.path))
                 || inputs.iter().flatten().any(|inputs| {
-                    inputs
-                        .iter()
-                        .any(|input| change.path == *input || change.path.starts_with(input))
+                    inputs.iter().any(|input| change.path == *input || change.path.starts_with(input))
                 })
         })
     }

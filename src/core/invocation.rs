@@ -45,22 +45,13 @@ impl Open {
 
     /// When the clock next has something to do with this request.
     pub fn wake(&self) -> Instant {
-        if self.paused.is_some() {
-            self.report_at
-        } else {
-            self.report_at.min(self.deadline)
-        }
+        if self.paused.is_some() { self.report_at } else { self.report_at.min(self.deadline) }
     }
 
     pub fn credentials(&self) -> BTreeMap<String, String> {
         CREDENTIALS
             .iter()
-            .filter_map(|name| {
-                Some((
-                    (*name).to_owned(),
-                    self.invocation.environment.get(*name)?.clone(),
-                ))
-            })
+            .filter_map(|name| Some(((*name).to_owned(), self.invocation.environment.get(*name)?.clone())))
             .collect()
     }
 }

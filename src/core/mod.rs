@@ -46,11 +46,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            max_workers: 100,
-            keep_idle: Duration::from_secs(600),
-            keep_warm: Duration::from_secs(1800),
-        }
+        Self { max_workers: 100, keep_idle: Duration::from_secs(600), keep_warm: Duration::from_secs(1800) }
     }
 }
 
@@ -86,20 +82,14 @@ impl State {
         match event {
             Event::Invoked(invocation) => self.invoked(*invocation, now, &mut effects),
             Event::Polled { worker } => self.polled(worker, now, &mut effects),
-            Event::Answered {
-                worker,
-                request,
-                outcome,
-            } => {
+            Event::Answered { worker, request, outcome } => {
                 if self.release(worker, &request) {
                     self.finish(&request, outcome, now, &mut effects);
                 }
             }
-            Event::Streamed {
-                worker,
-                request,
-                part,
-            } => self.streamed(worker, &request, part, now, &mut effects),
+            Event::Streamed { worker, request, part } => {
+                self.streamed(worker, &request, part, now, &mut effects)
+            }
             Event::InitFailed { worker, error } => self.init_failed(worker, error, now, &mut effects),
             Event::Output { worker, line } => self.output(worker, line, &mut effects),
             Event::Exited { worker, exit } => self.exited(worker, &exit, now, &mut effects),
@@ -115,11 +105,9 @@ impl State {
                     }
                 }
             }
-            Event::Built {
-                function,
-                generation,
-                result,
-            } => self.built(&function, generation, result, now, &mut effects),
+            Event::Built { function, generation, result } => {
+                self.built(&function, generation, result, now, &mut effects)
+            }
             Event::Functions(specs) => self.functions_changed(specs, now, &mut effects),
             Event::Paused { worker, .. } => {
                 if let Some(open) = self.request_of(worker) {
@@ -147,10 +135,7 @@ impl State {
     #[must_use]
     pub fn next_wake(&self) -> Option<Instant> {
         let requests = self.open.values().map(Open::wake);
-        let idle = self
-            .pool
-            .longest_idle()
-            .map(|(since, _)| since + self.config.keep_idle);
+        let idle = self.pool.longest_idle().map(|(since, _)| since + self.config.keep_idle);
         requests.chain(idle).min()
     }
 
@@ -191,12 +176,8 @@ impl State {
         if function.code.wants_build() {
             build(function, now, effects);
         }
-        let outdated: Vec<WorkerId> = self
-            .pool
-            .of(&id)
-            .filter(|(_, worker)| worker.environment != wanted)
-            .map(|(id, _)| id)
-            .collect();
+        let outdated: Vec<WorkerId> =
+            self.pool.of(&id).filter(|(_, worker)| worker.environment != wanted).map(|(id, _)| id).collect();
         for worker in outdated {
             self.drain(worker, effects);
         }
@@ -222,11 +203,7 @@ impl State {
         let Some(worker) = self.pool.get_mut(id) else {
             return false;
         };
-        if worker.state
-            != (WorkerState::Busy {
-                request: request.clone(),
-            })
-        {
+        if worker.state != (WorkerState::Busy { request: request.clone() }) {
             return false;
         }
         worker.state = WorkerState::Finishing;
@@ -241,9 +218,7 @@ impl State {
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
-        let busy = WorkerState::Busy {
-            request: request.clone(),
-        };
+        let busy = WorkerState::Busy { request: request.clone() };
         if self.pool.get(id).is_none_or(|worker| worker.state != busy) {
             return;
         }
@@ -256,10 +231,7 @@ impl State {
                 self.release(id, request);
                 self.end_stream(request, error, now, effects);
             }
-            part => effects.push(Effect::Relay(RelayCommand::Stream {
-                request: request.clone(),
-                part,
-            })),
+            part => effects.push(Effect::Relay(RelayCommand::Stream { request: request.clone(), part })),
         }
     }
 
@@ -275,10 +247,7 @@ impl State {
         let function = worker.function.clone();
         let draining = worker.draining;
         // The runner ends by itself after it has posted the error; this is for those that do not.
-        effects.push(Effect::Stop {
-            worker: id,
-            how: Stop::Gently,
-        });
+        effects.push(Effect::Stop { worker: id, how: Stop::Gently });
         if draining {
             return;
         }
@@ -293,9 +262,7 @@ impl State {
         effects: &mut Vec<Effect>,
     ) {
         let first = self.waiting.iter().find(|request| {
-            self.open
-                .get(*request)
-                .is_some_and(|open| open.invocation.function == *function)
+            self.open.get(*request).is_some_and(|open| open.invocation.function == *function)
         });
         match first.cloned() {
             Some(request) => self.finish(&request, Outcome::Failed(error), now, effects),
@@ -312,11 +279,7 @@ impl State {
     fn output(&mut self, id: WorkerId, line: String, effects: &mut Vec<Effect>) {
         if let Some(worker) = self.pool.get(id) {
             let function = worker.function.clone();
-            effects.push(Effect::Ui(UiEvent::Log {
-                request: worker.last.clone(),
-                function,
-                line,
-            }));
+            effects.push(Effect::Ui(UiEvent::Log { request: worker.last.clone(), function, line }));
         }
     }
 
@@ -370,10 +333,7 @@ impl State {
             }
             Finished::New => {
                 if !first {
-                    effects.push(Effect::Ui(UiEvent::Rebuilt {
-                        function: id.clone(),
-                        took,
-                    }));
+                    effects.push(Effect::Ui(UiEvent::Rebuilt { function: id.clone(), took }));
                 }
                 let environment = function.environment.clone();
                 let old: Vec<WorkerId> = self.pool.of(id).map(|(id, _)| id).collect();
@@ -407,18 +367,9 @@ impl State {
                     for worker in workers {
                         self.drain(worker, effects);
                     }
-                    Function {
-                        spec,
-                        code: Code::default(),
-                        ..function
-                    }
+                    Function { spec, code: Code::default(), ..function }
                 }
-                None => Function {
-                    spec,
-                    code: Code::default(),
-                    environment: None,
-                    warm_since: None,
-                },
+                None => Function { spec, code: Code::default(), environment: None, warm_since: None },
             };
             self.functions.insert(id, function);
         }
@@ -435,11 +386,10 @@ impl State {
             }
         }
         for (id, function) in &mut self.functions {
-            let waits = self.waiting.iter().any(|request| {
-                self.open
-                    .get(request)
-                    .is_some_and(|open| open.invocation.function == *id)
-            });
+            let waits = self
+                .waiting
+                .iter()
+                .any(|request| self.open.get(request).is_some_and(|open| open.invocation.function == *id));
             if waits && function.code.wants_build() {
                 build(function, now, effects);
             }
@@ -572,9 +522,7 @@ impl State {
         let (Some(open), Some(worker)) = (self.open.get_mut(request), self.pool.get_mut(id)) else {
             return;
         };
-        worker.state = WorkerState::Busy {
-            request: request.clone(),
-        };
+        worker.state = WorkerState::Busy { request: request.clone() };
         worker.last = Some(request.clone());
         open.worker = Some(id);
         let delivery = Delivery {
@@ -584,10 +532,7 @@ impl State {
             deadline: open.since + open.invocation.remaining,
             credentials: open.credentials(),
         };
-        effects.push(Effect::Deliver {
-            worker: id,
-            delivery: Box::new(delivery),
-        });
+        effects.push(Effect::Deliver { worker: id, delivery: Box::new(delivery) });
     }
 
     fn start(&mut self, id: &FunctionId, environment: BTreeMap<String, String>, effects: &mut Vec<Effect>) {
@@ -643,10 +588,7 @@ impl State {
         }
         let Some(open) = self.close(request) else { return };
         effects.push(Effect::Ui(report(&open, &outcome, now)));
-        effects.push(Effect::Relay(RelayCommand::Reply {
-            request: request.clone(),
-            outcome,
-        }));
+        effects.push(Effect::Relay(RelayCommand::Reply { request: request.clone(), outcome }));
     }
 
     fn end_stream(
@@ -660,28 +602,17 @@ impl State {
         let took = now.saturating_duration_since(open.since);
         let function = open.invocation.function;
         effects.push(Effect::Ui(match &error {
-            None => UiEvent::Response {
-                request: request.clone(),
-                function,
-                took,
-                summary: "streamed".to_owned(),
-            },
+            None => {
+                UiEvent::Response { request: request.clone(), function, took, summary: "streamed".to_owned() }
+            }
             Some(error) => {
                 let body = STANDARD.decode(&error.error_body).unwrap_or_default();
                 let detail = source::explain(&error.error_type, &body);
-                UiEvent::Failure {
-                    request: request.clone(),
-                    function,
-                    took,
-                    detail,
-                }
+                UiEvent::Failure { request: request.clone(), function, took, detail }
             }
         }));
         let part = StreamPart::End { error };
-        effects.push(Effect::Relay(RelayCommand::Stream {
-            request: request.clone(),
-            part,
-        }));
+        effects.push(Effect::Relay(RelayCommand::Stream { request: request.clone(), part }));
     }
 
     fn close(&mut self, request: &RequestId) -> Option<Open> {
@@ -694,9 +625,7 @@ impl State {
         self.waiting
             .iter()
             .filter(|request| {
-                self.open
-                    .get(*request)
-                    .is_some_and(|open| open.invocation.function == *function)
+                self.open.get(*request).is_some_and(|open| open.invocation.function == *function)
             })
             .cloned()
             .collect()
@@ -712,19 +641,13 @@ impl State {
 
 fn build(function: &mut Function, now: Instant, effects: &mut Vec<Effect>) {
     let generation = function.code.begin(now);
-    effects.push(Effect::Build {
-        spec: function.spec.clone(),
-        generation,
-    });
+    effects.push(Effect::Build { spec: function.spec.clone(), generation });
 }
 
 /// The function's own variables. Those that Lambda sets differ between execution environments of the same function, so they do
 /// not tell whether a worker can serve an invocation.
 fn own_variables(spec: &FunctionSpec, environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    spec.environment
-        .iter()
-        .filter_map(|name| Some((name.clone(), environment.get(name)?.clone())))
-        .collect()
+    spec.environment.iter().filter_map(|name| Some((name.clone(), environment.get(name)?.clone()))).collect()
 }
 
 fn report(open: &Open, outcome: &Outcome, now: Instant) -> UiEvent {
@@ -732,12 +655,9 @@ fn report(open: &Open, outcome: &Outcome, now: Instant) -> UiEvent {
     let function = open.invocation.function.clone();
     let took = now.saturating_duration_since(open.since);
     match outcome {
-        Outcome::Returned(body) => UiEvent::Response {
-            request,
-            function,
-            took,
-            summary: source::summarize(body),
-        },
+        Outcome::Returned(body) => {
+            UiEvent::Response { request, function, took, summary: source::summarize(body) }
+        }
         Outcome::Failed(error) => UiEvent::Failure {
             request,
             function,
@@ -748,10 +668,7 @@ fn report(open: &Open, outcome: &Outcome, now: Instant) -> UiEvent {
 }
 
 fn stopped() -> FunctionError {
-    FunctionError::new(
-        "Sst.Stopped",
-        "`sst start` was stopped before the function answered",
-    )
+    FunctionError::new("Sst.Stopped", "`sst start` was stopped before the function answered")
 }
 
 /// What Lambda answers for a process that ended without an answer.

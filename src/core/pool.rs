@@ -44,13 +44,8 @@ impl Pool {
     pub fn add(&mut self, function: FunctionId, environment: BTreeMap<String, String>) -> WorkerId {
         self.last += 1;
         let id = WorkerId(self.last);
-        let worker = Worker {
-            function,
-            environment,
-            state: WorkerState::Starting,
-            draining: false,
-            last: None,
-        };
+        let worker =
+            Worker { function, environment, state: WorkerState::Starting, draining: false, last: None };
         self.workers.insert(id, worker);
         id
     }
@@ -77,8 +72,7 @@ impl Pool {
     }
 
     pub fn of<'a>(&'a self, function: &'a FunctionId) -> impl Iterator<Item = (WorkerId, &'a Worker)> {
-        self.iter()
-            .filter(move |(_, worker)| worker.function == *function)
+        self.iter().filter(move |(_, worker)| worker.function == *function)
     }
 
     /// The worker that has waited the shortest time, as Lambda prefers the warmest environment.

@@ -24,9 +24,7 @@ pub fn summarize(body: &[u8]) -> String {
         status_code: Option<u16>,
     }
     match serde_json::from_slice::<Response>(body) {
-        Ok(Response {
-            status_code: Some(code),
-        }) => code.to_string(),
+        Ok(Response { status_code: Some(code) }) => code.to_string(),
         _ => String::new(),
     }
 }
@@ -37,10 +35,7 @@ pub fn explain(error_type: &str, body: &[u8]) -> String {
     let Ok(error) = serde_json::from_slice::<Value>(body) else {
         return format!("{error_type}: {}", String::from_utf8_lossy(body));
     };
-    let name = error["errorType"]
-        .as_str()
-        .filter(|name| !name.is_empty())
-        .unwrap_or(error_type);
+    let name = error["errorType"].as_str().filter(|name| !name.is_empty()).unwrap_or(error_type);
     let message = error["errorMessage"].as_str().unwrap_or_default();
     let head = format!("{name}: {message}");
     let lines: Vec<&str> = ["trace", "stackTrace"]
@@ -49,9 +44,8 @@ pub fn explain(error_type: &str, body: &[u8]) -> String {
         .map(|lines| lines.iter().filter_map(Value::as_str).collect())
         .unwrap_or_default();
     // Node repeats type and message as the first lines of the trace.
-    let stack = lines
-        .iter()
-        .skip_while(|line| !line.trim_start().starts_with("at ") && !line.contains("File \""));
+    let stack =
+        lines.iter().skip_while(|line| !line.trim_start().starts_with("at ") && !line.contains("File \""));
     stack.fold(head, |text, line| text + "\n" + line.trim_end())
 }
 
@@ -65,10 +59,7 @@ fn http(event: &Value) -> Option<String> {
     if let Some(http) = context.get("http") {
         let method = http["method"].as_str()?;
         let path = event["rawPath"].as_str().or_else(|| http["path"].as_str())?;
-        let kind = if context["domainName"]
-            .as_str()
-            .is_some_and(|name| name.contains(".lambda-url."))
-        {
+        let kind = if context["domainName"].as_str().is_some_and(|name| name.contains(".lambda-url.")) {
             "URL"
         } else {
             "API"
@@ -77,11 +68,7 @@ fn http(event: &Value) -> Option<String> {
     }
     let method = event["httpMethod"].as_str()?;
     let path = event["path"].as_str()?;
-    let kind = if context.get("elb").is_some() {
-        "ALB"
-    } else {
-        "API"
-    };
+    let kind = if context.get("elb").is_some() { "ALB" } else { "API" };
     Some(format!("{kind} {method} {path}"))
 }
 
@@ -89,9 +76,7 @@ fn records(event: &Value) -> Option<String> {
     let records = event.get("Records")?.as_array()?;
     let first = records.first()?;
     // SNS spells the field with a capital letter, all others do not.
-    let source = first["eventSource"]
-        .as_str()
-        .or_else(|| first["EventSource"].as_str())?;
+    let source = first["eventSource"].as_str().or_else(|| first["EventSource"].as_str())?;
     let last = |arn: &str| arn.rsplit([':', '/']).next().unwrap_or(arn).to_owned();
     let text = match source {
         "aws:sns" => format!("SNS topic {}", last(first["Sns"]["TopicArn"].as_str()?)),
@@ -102,18 +87,11 @@ fn records(event: &Value) -> Option<String> {
             first["eventName"].as_str().unwrap_or("event"),
             first["s3"]["object"]["key"].as_str().unwrap_or_default(),
         ),
-        "aws:dynamodb" => format!(
-            "DynamoDB stream {}",
-            first["eventSourceARN"].as_str()?.split('/').nth(1)?
-        ),
+        "aws:dynamodb" => format!("DynamoDB stream {}", first["eventSourceARN"].as_str()?.split('/').nth(1)?),
         "aws:kinesis" => format!("Kinesis stream {}", last(first["eventSourceARN"].as_str()?)),
         other => other.to_owned(),
     };
-    Some(if records.len() > 1 {
-        format!("{text} ({} records)", records.len())
-    } else {
-        text
-    })
+    Some(if records.len() > 1 { format!("{text} ({} records)", records.len()) } else { text })
 }
 
 fn event_bus(event: &Value) -> Option<String> {
@@ -122,9 +100,7 @@ fn event_bus(event: &Value) -> Option<String> {
     if source != "aws.events" || detail_type != "Scheduled Event" {
         return Some(format!("EventBridge {source} ({detail_type})"));
     }
-    let rule = event["resources"][0]
-        .as_str()
-        .and_then(|arn| arn.rsplit('/').next());
+    let rule = event["resources"][0].as_str().and_then(|arn| arn.rsplit('/').next());
     Some(rule.map_or_else(|| "schedule".to_owned(), |rule| format!("schedule {rule}")))
 }
 
@@ -145,18 +121,9 @@ mod tests {
                 r#"{"version":"2.0","rawPath":"/notes","requestContext":{"http":{"method":"GET","path":"/notes"}}}"#,
                 "API GET /notes",
             ),
-            (
-                r#"{"httpMethod":"POST","path":"/a","requestContext":{"stage":"dev"}}"#,
-                "API POST /a",
-            ),
-            (
-                r#"{"httpMethod":"GET","path":"/a","requestContext":{"elb":{}}}"#,
-                "ALB GET /a",
-            ),
-            (
-                r#"{"requestContext":{"routeKey":"$connect","connectionId":"x="}}"#,
-                "WebSocket $connect",
-            ),
+            (r#"{"httpMethod":"POST","path":"/a","requestContext":{"stage":"dev"}}"#, "API POST /a"),
+            (r#"{"httpMethod":"GET","path":"/a","requestContext":{"elb":{}}}"#, "ALB GET /a"),
+            (r#"{"requestContext":{"routeKey":"$connect","connectionId":"x="}}"#, "WebSocket $connect"),
             (
                 r#"{"rawPath":"/","requestContext":{"domainName":"x.lambda-url.us-east-1.on.aws","http":{"method":"GET"}}}"#,
                 "URL GET /",
@@ -181,10 +148,7 @@ mod tests {
                 r#"{"source":"aws.events","detail-type":"Scheduled Event","resources":["arn:aws:events:r:1:rule/tick"]}"#,
                 "schedule tick",
             ),
-            (
-                r#"{"source":"shop","detail-type":"Sold","detail":{}}"#,
-                "EventBridge shop (Sold)",
-            ),
+            (r#"{"source":"shop","detail-type":"Sold","detail":{}}"#, "EventBridge shop (Sold)"),
             (r#"{"a":1}"#, "invoke"),
             ("not json", "event"),
             (r#"{"Records":"x","requestContext":5}"#, "invoke"),
@@ -197,10 +161,7 @@ mod tests {
     #[test]
     fn errors_are_shown_with_their_stack_once() {
         let body = br#"{"errorType":"TypeError","errorMessage":"boom","trace":["TypeError: boom","    at handler (/a.js:1:2)"]}"#;
-        assert_eq!(
-            explain("Unhandled", body),
-            "TypeError: boom\n    at handler (/a.js:1:2)"
-        );
+        assert_eq!(explain("Unhandled", body), "TypeError: boom\n    at handler (/a.js:1:2)");
         assert_eq!(explain("Runtime.Unknown", b"plain"), "Runtime.Unknown: plain");
     }
 }

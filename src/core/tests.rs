@@ -18,9 +18,7 @@ fn spec(name: &str) -> Arc<FunctionSpec> {
         logical_id: name.into(),
         runtime: "nodejs22.x".into(),
         handler: "index.handler".into(),
-        source: Source::Directory {
-            path: format!("/app/{name}").into(),
-        },
+        source: Source::Directory { path: format!("/app/{name}").into() },
         timeout_s: 10,
         memory_mb: 128,
         environment: vec!["TABLE".into()],
@@ -49,10 +47,7 @@ fn invocation(function: &str, request: &str) -> Event {
 }
 
 fn changed(path: &str) -> Event {
-    Event::FilesChanged(vec![FileChange {
-        path: path.into(),
-        structural: false,
-    }])
+    Event::FilesChanged(vec![FileChange { path: path.into(), structural: false }])
 }
 
 fn broken() -> BuildError {
@@ -74,10 +69,7 @@ struct World {
 impl World {
     fn new(max_workers: usize) -> Self {
         let mut world = Self {
-            state: State::new(Config {
-                max_workers,
-                ..Config::default()
-            }),
+            state: State::new(Config { max_workers, ..Config::default() }),
             now: Instant::now(),
             effects: Vec::new(),
         };
@@ -100,17 +92,11 @@ impl World {
 
     fn answer(&mut self, worker: u64, request: &str) -> &mut Self {
         let outcome = Outcome::Returned(Bytes::from_static(b"1"));
-        self.send(Event::Answered {
-            worker: WorkerId(worker),
-            request: request.into(),
-            outcome,
-        })
+        self.send(Event::Answered { worker: WorkerId(worker), request: request.into(), outcome })
     }
 
     fn poll(&mut self, worker: u64) -> &mut Self {
-        self.send(Event::Polled {
-            worker: WorkerId(worker),
-        })
+        self.send(Event::Polled { worker: WorkerId(worker) })
     }
 
     /// What the last event led to, in short, without what is shown.
@@ -121,20 +107,18 @@ impl World {
 
 fn describe(effect: &Effect) -> Option<String> {
     Some(match effect {
-        Effect::Start(start) => format!(
-            "start {} {} {}",
-            start.worker, start.spec.id, start.artifact.fingerprint
-        ),
+        Effect::Start(start) => {
+            format!("start {} {} {}", start.worker, start.spec.id, start.artifact.fingerprint)
+        }
         Effect::Deliver { worker, delivery } => format!("deliver {} {worker}", delivery.request),
         Effect::Stop { worker, how } => format!("stop {worker} {how:?}"),
         Effect::Relay(RelayCommand::Reply { request, outcome }) => match outcome {
             Outcome::Returned(_) => format!("reply {request}"),
             Outcome::Failed(error) => format!("fail {request} {}", error.error_type),
         },
-        Effect::Relay(RelayCommand::Stream {
-            request,
-            part: StreamPart::End { .. },
-        }) => format!("end {request}"),
+        Effect::Relay(RelayCommand::Stream { request, part: StreamPart::End { .. } }) => {
+            format!("end {request}")
+        }
         Effect::Relay(RelayCommand::Stream { request, .. }) => format!("stream {request}"),
         Effect::Relay(RelayCommand::Working { request, paused }) => format!("working {request} {paused}"),
         Effect::Relay(_) | Effect::Ui(_) => return None,
@@ -165,18 +149,10 @@ fn with_running_call() -> World {
 fn a_call_in_progress_finishes_on_the_old_code_and_the_next_one_runs_the_new() {
     let mut world = with_running_call();
     assert_eq!(world.send(changed("/app/a/index.js")).did(), ["build a g2"]);
-    assert_eq!(
-        world.send(invocation("a", "r2")).did(),
-        [""; 0],
-        "waits for the build"
-    );
+    assert_eq!(world.send(invocation("a", "r2")).did(), [""; 0], "waits for the build");
     assert_eq!(world.built("a", 2, Ok("y")).did(), ["start w2 a y"]);
     assert_eq!(world.answer(1, "r1").did(), ["reply r1"]);
-    assert_eq!(
-        world.poll(1).did(),
-        ["stop w1 Gently"],
-        "the old worker ends when it has nothing to do"
-    );
+    assert_eq!(world.poll(1).did(), ["stop w1 Gently"], "the old worker ends when it has nothing to do");
     assert_eq!(world.poll(2).did(), ["deliver r2 w2"]);
 }
 
@@ -184,10 +160,7 @@ fn a_call_in_progress_finishes_on_the_old_code_and_the_next_one_runs_the_new() {
 fn a_save_starts_the_next_worker_before_it_ends_the_old_one() {
     let mut world = with_running_call();
     world.answer(1, "r1").poll(1).send(changed("/app/a/index.js"));
-    assert_eq!(
-        world.built("a", 2, Ok("y")).did(),
-        ["start w2 a y", "stop w1 Gently"]
-    );
+    assert_eq!(world.built("a", 2, Ok("y")).did(), ["start w2 a y", "stop w1 Gently"]);
 }
 
 #[test]
@@ -204,10 +177,7 @@ fn a_broken_first_build_fails_its_calls_at_once_and_each_call_tries_again() {
     world.send(invocation("a", "r1")).send(invocation("a", "r2"));
     assert_eq!(
         world.built("a", 1, Err(broken())).did(),
-        [
-            "fail r1 Runtime.UserCodeSyntaxError",
-            "fail r2 Runtime.UserCodeSyntaxError"
-        ]
+        ["fail r1 Runtime.UserCodeSyntaxError", "fail r2 Runtime.UserCodeSyntaxError"]
     );
     assert_eq!(world.send(invocation("a", "r3")).did(), ["build a g2"]);
 }
@@ -226,10 +196,7 @@ fn a_save_during_a_build_builds_once_more() {
     world.send(invocation("a", "r1"));
     world.send(changed("/app/a/index.js"));
     // The first build names no inputs yet, so nothing says that the file concerns it; a file that appears does.
-    let appeared = FileChange {
-        path: "/app/a/new.js".into(),
-        structural: true,
-    };
+    let appeared = FileChange { path: "/app/a/new.js".into(), structural: true };
     world.send(Event::FilesChanged(vec![appeared]));
     assert_eq!(world.built("a", 1, Ok("x")).did(), ["build a g2"]);
     assert_eq!(world.built("a", 2, Ok("y")).did(), ["start w1 a y"]);
@@ -240,15 +207,8 @@ fn a_function_nobody_calls_is_built_when_it_is_called() {
     let mut world = with_running_call();
     world.answer(1, "r1").poll(1);
     world.now += Duration::from_secs(3600);
-    assert_eq!(
-        world.send(changed("/app/a/index.js")).did(),
-        ["stop w1 Gently"],
-        "idle for long"
-    );
-    world.send(Event::Exited {
-        worker: WorkerId(1),
-        exit: Exit::Code(0),
-    });
+    assert_eq!(world.send(changed("/app/a/index.js")).did(), ["stop w1 Gently"], "idle for long");
+    world.send(Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) });
     assert_eq!(world.send(invocation("a", "r2")).did(), ["build a g2"]);
 }
 
@@ -258,58 +218,33 @@ fn a_timeout_kills_the_worker_and_says_what_lambda_says() {
     world.now += Duration::from_secs(10);
     world.send(Event::Tick);
     assert_eq!(world.did(), ["fail r1 Sandbox.Timedout", "stop w1 Now"]);
-    let Some(Effect::Relay(RelayCommand::Reply {
-        outcome: Outcome::Failed(error),
-        ..
-    })) = world
-        .effects
-        .iter()
-        .find(|effect| matches!(effect, Effect::Relay(_)))
+    let Some(Effect::Relay(RelayCommand::Reply { outcome: Outcome::Failed(error), .. })) =
+        world.effects.iter().find(|effect| matches!(effect, Effect::Relay(_)))
     else {
         panic!("no reply");
     };
     let body = String::from_utf8_lossy(&error.body);
-    assert!(
-        body.contains("RequestId: r1 Error: Task timed out after 10.00 seconds"),
-        "{body}"
-    );
+    assert!(body.contains("RequestId: r1 Error: Task timed out after 10.00 seconds"), "{body}");
 }
 
 #[test]
 fn the_clock_stands_still_while_paused() {
     let mut world = with_running_call();
-    assert_eq!(
-        world
-            .send(Event::Paused {
-                worker: WorkerId(1),
-                place: None
-            })
-            .did(),
-        ["working r1 true"]
-    );
+    assert_eq!(world.send(Event::Paused { worker: WorkerId(1), place: None }).did(), ["working r1 true"]);
     world.now += Duration::from_secs(600);
     assert_eq!(world.send(Event::Tick).did(), ["working r1 true"]);
-    assert_eq!(
-        world.send(Event::Resumed { worker: WorkerId(1) }).did(),
-        ["working r1 false"]
-    );
+    assert_eq!(world.send(Event::Resumed { worker: WorkerId(1) }).did(), ["working r1 false"]);
     world.now += Duration::from_secs(9);
     assert_eq!(world.send(Event::Tick).did(), [""; 0]);
     world.now += Duration::from_secs(1);
-    assert_eq!(
-        world.send(Event::Tick).did(),
-        ["fail r1 Sandbox.Timedout", "stop w1 Now"]
-    );
+    assert_eq!(world.send(Event::Tick).did(), ["fail r1 Sandbox.Timedout", "stop w1 Now"]);
 }
 
 #[test]
 fn a_worker_that_dies_fails_its_call_only() {
     let mut world = with_running_call();
     world.send(invocation("a", "r2"));
-    let exited = Event::Exited {
-        worker: WorkerId(1),
-        exit: Exit::Code(3),
-    };
+    let exited = Event::Exited { worker: WorkerId(1), exit: Exit::Code(3) };
     assert_eq!(world.send(exited).did(), ["fail r1 Runtime.ExitError"]);
     assert_eq!(world.poll(2).did(), ["deliver r2 w2"]);
 }
@@ -319,62 +254,31 @@ fn an_initialisation_error_goes_to_the_call_that_needed_the_worker() {
     let mut world = World::new(10);
     world.send(invocation("a", "r1")).built("a", 1, Ok("x"));
     let error = FunctionError::new("Runtime.ImportModuleError", "no");
-    world.send(Event::InitFailed {
-        worker: WorkerId(1),
-        error,
-    });
-    assert_eq!(
-        world.did(),
-        ["stop w1 Gently", "fail r1 Runtime.ImportModuleError"]
-    );
-    assert_eq!(
-        world
-            .send(Event::Exited {
-                worker: WorkerId(1),
-                exit: Exit::Code(129)
-            })
-            .did(),
-        [""; 0]
-    );
+    world.send(Event::InitFailed { worker: WorkerId(1), error });
+    assert_eq!(world.did(), ["stop w1 Gently", "fail r1 Runtime.ImportModuleError"]);
+    assert_eq!(world.send(Event::Exited { worker: WorkerId(1), exit: Exit::Code(129) }).did(), [""; 0]);
 }
 
 #[test]
 fn an_error_after_the_head_of_a_stream_ends_the_stream() {
     let mut world = with_running_call();
     let part = StreamPart::Begin { content_type: None };
-    world.send(Event::Streamed {
-        worker: WorkerId(1),
-        request: "r1".into(),
-        part,
-    });
+    world.send(Event::Streamed { worker: WorkerId(1), request: "r1".into(), part });
     assert_eq!(world.did(), ["stream r1"]);
-    assert_eq!(
-        world
-            .send(Event::Exited {
-                worker: WorkerId(1),
-                exit: Exit::Code(1)
-            })
-            .did(),
-        ["end r1"]
-    );
+    assert_eq!(world.send(Event::Exited { worker: WorkerId(1), exit: Exit::Code(1) }).did(), ["end r1"]);
 }
 
 #[test]
 fn changed_variables_call_for_a_new_worker_and_changed_credentials_do_not() {
     let mut world = with_running_call();
     world.answer(1, "r1").poll(1);
-    let Event::Invoked(mut next) = invocation("a", "r2") else {
-        unreachable!()
-    };
+    let Event::Invoked(mut next) = invocation("a", "r2") else { unreachable!() };
     next.environment.insert("AWS_SESSION_TOKEN".into(), "new".into());
     assert_eq!(world.send(Event::Invoked(next.clone())).did(), ["deliver r2 w1"]);
     world.answer(1, "r2").poll(1);
     next.request = "r3".into();
     next.environment.insert("TABLE".into(), "other".into());
-    assert_eq!(
-        world.send(Event::Invoked(next)).did(),
-        ["stop w1 Gently", "start w2 a x"]
-    );
+    assert_eq!(world.send(Event::Invoked(next)).did(), ["stop w1 Gently", "start w2 a x"]);
 }
 
 #[test]
@@ -389,12 +293,7 @@ fn at_the_limit_calls_wait_in_order_and_idle_workers_make_room() {
     world.answer(1, "r2");
     assert_eq!(world.poll(1).did(), ["stop w1 Gently"]);
     assert_eq!(
-        world
-            .send(Event::Exited {
-                worker: WorkerId(1),
-                exit: Exit::Code(0)
-            })
-            .did(),
+        world.send(Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) }).did(),
         ["start w2 b z"]
     );
 }
@@ -462,34 +361,19 @@ impl Outside {
                     assert_eq!(before, None, "given to a busy worker");
                 }
                 Effect::Stop { worker, .. } => {
-                    assert!(
-                        !(saving && self.holds.contains_key(worker)),
-                        "a save ended a call in progress"
-                    );
+                    assert!(!(saving && self.holds.contains_key(worker)), "a save ended a call in progress");
                     self.stopped.insert(*worker);
                 }
                 Effect::Relay(RelayCommand::Reply { request, .. })
-                | Effect::Relay(RelayCommand::Stream {
-                    request,
-                    part: StreamPart::End { .. },
-                }) => {
-                    assert!(
-                        self.sent.contains(request.as_str()),
-                        "an outcome nobody asked for"
-                    );
-                    assert!(
-                        self.ended.insert(request.to_string()),
-                        "a second outcome for {request}"
-                    );
+                | Effect::Relay(RelayCommand::Stream { request, part: StreamPart::End { .. } }) => {
+                    assert!(self.sent.contains(request.as_str()), "an outcome nobody asked for");
+                    assert!(self.ended.insert(request.to_string()), "a second outcome for {request}");
                     self.holds.retain(|_, held| held != request);
                 }
                 Effect::Relay(
                     RelayCommand::Stream { request, .. } | RelayCommand::Working { request, .. },
                 ) => {
-                    assert!(
-                        !self.ended.contains(request.as_str()),
-                        "something after the outcome"
-                    );
+                    assert!(!self.ended.contains(request.as_str()), "something after the outcome");
                 }
                 Effect::Build { spec, generation } => self.builds.push((spec.id.clone(), *generation)),
                 Effect::Relay(_) | Effect::Cool { .. } | Effect::Ui(_) => {}

@@ -24,45 +24,19 @@ pub enum UiEvent {
     /// The same thing failed; what follows is an error event of its own.
     ProgressFailed { key: &'static str },
     /// A stack output.
-    Output {
-        stack: String,
-        name: String,
-        value: String,
-    },
+    Output { stack: String, name: String, value: String },
     /// A request arrived. `source` describes the event, e.g. `API GET /notes`.
-    Request {
-        request: RequestId,
-        function: FunctionId,
-        source: String,
-    },
+    Request { request: RequestId, function: FunctionId, source: String },
     /// The function wrote a line.
-    Log {
-        request: Option<RequestId>,
-        function: FunctionId,
-        line: String,
-    },
+    Log { request: Option<RequestId>, function: FunctionId, line: String },
     /// A request was answered.
-    Response {
-        request: RequestId,
-        function: FunctionId,
-        took: Duration,
-        summary: String,
-    },
+    Response { request: RequestId, function: FunctionId, took: Duration, summary: String },
     /// A request failed. `detail` is the error with its stack.
-    Failure {
-        request: RequestId,
-        function: FunctionId,
-        took: Duration,
-        detail: String,
-    },
+    Failure { request: RequestId, function: FunctionId, took: Duration, detail: String },
     /// A function was built anew.
     Rebuilt { function: FunctionId, took: Duration },
     /// A build failed; the text has file, line, and code frame.
-    BuildFailed {
-        function: FunctionId,
-        detail: String,
-        still_serving: bool,
-    },
+    BuildFailed { function: FunctionId, detail: String, still_serving: bool },
 }
 
 /// A handle to the terminal. Cheap to clone; sending never blocks and never fails.

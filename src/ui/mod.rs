@@ -1,5 +1,6 @@
 //! The only writer to the terminal. Everything else sends [`UiEvent`]s through a [`Ui`] handle.
 
 mod event;
+pub mod printer;
 
 pub use event::{Ui, UiEvent};

@@ -259,10 +259,7 @@ mod tests {
             attempt: 1,
             function: "notes/List".into(),
             remaining_ms: 10_000,
-            context: Context {
-                invoked_function_arn: "arn:aws:lambda:…".into(),
-                ..Context::default()
-            },
+            context: Context { invoked_function_arn: "arn:aws:lambda:…".into(), ..Context::default() },
             environment: BTreeMap::from([("TABLE".into(), "notes".into())]),
             event: Payload::inline(br#"{"a":1}"#).unwrap(),
             reply_to: "abc=".into(),
@@ -278,10 +275,7 @@ mod tests {
     #[test]
     fn another_version_is_told_from_a_damaged_message() {
         let text = r#"{"v":99,"frame":{"type":"somethingNew"}}"#;
-        assert!(matches!(
-            decode::<ToClient>(text),
-            Err(DecodeError::Version { theirs: 99 })
-        ));
+        assert!(matches!(decode::<ToClient>(text), Err(DecodeError::Version { theirs: 99 })));
         assert!(matches!(decode::<ToClient>("{}"), Err(DecodeError::Malformed(_))));
     }
 }

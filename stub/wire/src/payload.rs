@@ -67,20 +67,13 @@ impl Payload {
         // Writing to a Vec cannot fail; `ok` keeps the signature free of an error nobody can meet.
         encoder.write_all(bytes).ok()?;
         let data = STANDARD.encode(encoder.finish().ok()?);
-        (data.len() <= MAX_INLINE_TEXT).then_some(Self::Inline {
-            data,
-            length: bytes.len() as u64,
-        })
+        (data.len() <= MAX_INLINE_TEXT).then_some(Self::Inline { data, length: bytes.len() as u64 })
     }
 
     /// Describes `bytes` that are stored under `key`.
     #[must_use]
     pub fn object(key: String, bytes: &[u8]) -> Self {
-        Self::Object {
-            key,
-            sha256: sha256_hex(bytes),
-            length: bytes.len() as u64,
-        }
+        Self::Object { key, sha256: sha256_hex(bytes), length: bytes.len() as u64 }
     }
 
     /// The bytes of an inline payload.
@@ -94,9 +87,7 @@ impl Payload {
         let deflated = STANDARD.decode(data)?;
         let mut bytes = Vec::new();
         // One byte more than announced is enough to notice a lie, and bounds what a hostile frame can inflate to.
-        DeflateDecoder::new(deflated.as_slice())
-            .take(length + 1)
-            .read_to_end(&mut bytes)?;
+        DeflateDecoder::new(deflated.as_slice()).take(length + 1).read_to_end(&mut bytes)?;
         check_length(*length, bytes.len() as u64)?;
         Ok(bytes)
     }
@@ -110,11 +101,7 @@ impl Payload {
             return Err(PayloadError::Elsewhere);
         };
         check_length(*length, bytes.len() as u64)?;
-        if sha256_hex(bytes) == *sha256 {
-            Ok(())
-        } else {
-            Err(PayloadError::Hash)
-        }
+        if sha256_hex(bytes) == *sha256 { Ok(()) } else { Err(PayloadError::Hash) }
     }
 }
 
@@ -122,21 +109,15 @@ impl Payload {
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn check_length(announced: u64, actual: u64) -> Result<(), PayloadError> {
-    if announced == actual {
-        Ok(())
-    } else {
-        Err(PayloadError::Length { announced, actual })
-    }
+    if announced == actual { Ok(()) } else { Err(PayloadError::Length { announced, actual }) }
 }
 
 #[cfg(test)]
@@ -145,12 +126,9 @@ mod tests {
 
     #[test]
     fn bytes_survive_untouched() {
-        for bytes in [
-            &b""[..],
-            b"null",
-            "{\"\u{e4}\": 1e400, \"a\":1,\"a\":2}".as_bytes(),
-            &[0xff, 0x00, 0xfe],
-        ] {
+        for bytes in
+            [&b""[..], b"null", "{\"\u{e4}\": 1e400, \"a\":1,\"a\":2}".as_bytes(), &[0xff, 0x00, 0xfe]]
+        {
             let payload = Payload::inline(bytes).unwrap();
             assert_eq!(payload.bytes().unwrap(), bytes);
         }
@@ -158,29 +136,19 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_one_message_is_refused() {
-        let noise: Vec<u8> = (0..100_000u32)
-            .flat_map(|i| Sha256::digest(i.to_le_bytes())[..1].to_vec())
-            .collect();
+        let noise: Vec<u8> =
+            (0..100_000u32).flat_map(|i| Sha256::digest(i.to_le_bytes())[..1].to_vec()).collect();
         assert_eq!(Payload::inline(&noise), None);
-        assert!(
-            Payload::inline(&vec![b'a'; 6 * 1024 * 1024]).is_some(),
-            "compressible bytes fit"
-        );
+        assert!(Payload::inline(&vec![b'a'; 6 * 1024 * 1024]).is_some(), "compressible bytes fit");
     }
 
     #[test]
     fn a_lie_about_the_length_or_the_hash_is_found() {
-        let payload = Payload::Inline {
-            data: "S0wsTgQA".into(),
-            length: 2,
-        };
+        let payload = Payload::Inline { data: "S0wsTgQA".into(), length: 2 };
         assert!(payload.bytes().is_err());
         let payload = Payload::object("payloads/x".into(), b"abc");
         assert!(payload.check_object(b"abc").is_ok());
         assert!(matches!(payload.check_object(b"abd"), Err(PayloadError::Hash)));
-        assert!(matches!(
-            payload.check_object(b"ab"),
-            Err(PayloadError::Length { .. })
-        ));
+        assert!(matches!(payload.check_object(b"ab"), Err(PayloadError::Length { .. })));
     }
 }

@@ -1,0 +1,177 @@
+//! The worker processes: one task per process, from spawn to the last line of its output.
+
+pub mod environment;
+mod output;
+mod process;
+mod standby;
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use camino::Utf8PathBuf;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use self::{
+    environment::Surroundings,
+    output::Output,
+    process::Process,
+    standby::{Recipe, Standbys},
+};
+use crate::{
+    core::{
+        effect::{Start, Stop},
+        event::{Event, Exit},
+    },
+    ids::WorkerId,
+    process::Spawner,
+    tools::Tools,
+};
+
+/// All worker processes.
+#[derive(Debug)]
+pub struct Workers {
+    tools: Tools,
+    surroundings: Surroundings,
+    recipe: Recipe,
+    running: HashMap<WorkerId, Running>,
+    standbys: Standbys,
+    tasks: JoinSet<()>,
+    ready: mpsc::UnboundedSender<WorkerId>,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+#[derive(Debug)]
+struct Running {
+    /// Dropping it kills the process.
+    stop: watch::Sender<Option<Stop>>,
+    /// Known once the process has been started.
+    output: watch::Receiver<Option<Output>>,
+}
+
+impl Workers {
+    /// Prepares to start workers. `ready` hears of each worker that has written something.
+    #[must_use]
+    pub fn new(
+        tools: Tools,
+        spawner: Spawner,
+        surroundings: Surroundings,
+        ready: mpsc::UnboundedSender<WorkerId>,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        let recipe = Recipe {
+            spawner,
+            node: tools.node.clone(),
+            arguments: node_arguments(&tools),
+            environment: surroundings.bare(),
+            directory: tools.scripts.clone(),
+        };
+        let mut standbys = Standbys::new();
+        standbys.replenish(&recipe, None);
+        Self {
+            tools,
+            surroundings,
+            recipe,
+            running: HashMap::new(),
+            standbys,
+            tasks: JoinSet::new(),
+            ready,
+            events,
+        }
+    }
+
+    /// Starts a worker that will ask for its invocations at `runtime_api`. A failure is reported as its exit.
+    pub fn start(&mut self, start: Start, runtime_api: SocketAddr) {
+        while self.tasks.try_join_next().is_some() {}
+        let (stop, stopped) = watch::channel(None);
+        let (publish, output) = watch::channel(None);
+        let worker = start.worker;
+        self.running.insert(worker, Running { stop, output });
+        let mut environment = self.surroundings.worker(
+            &start.spec,
+            &start.artifact,
+            &start.environment,
+            &self.tools.scripts.join("node"),
+        );
+        // Node reads its options when it starts, so a function that brings its own cannot use a process that runs already.
+        let own_options = start.spec.environment.iter().any(|name| name.starts_with("NODE_"));
+        let standby = if own_options { None } else { self.standbys.take(&start.spec.id) };
+        environment.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), runtime_api.to_string());
+        let recipe = self.recipe.clone();
+        let ready = self.ready.clone();
+        let events = self.events.clone();
+        let artifact = start.artifact.clone();
+        self.tasks.spawn(async move {
+            let artifact = start.artifact;
+            let api = runtime_api.to_string();
+            let assigned = match standby {
+                Some(process) => {
+                    let assignment =
+                        standby::assignment(&environment, &artifact.task_root, &artifact.handler, &api);
+                    // A standby that died while it waited is no reason to fail a call.
+                    standby::send(&process, &assignment).await.ok().map(|()| process)
+                }
+                None => None,
+            };
+            let process = match assigned {
+                Some(process) => Ok(process),
+                None => {
+                    environment.insert("SST_HANDLER".to_owned(), artifact.handler.clone());
+                    environment.insert("SST_LIFELINE".to_owned(), process::LIFELINE.to_string());
+                    let Recipe { spawner, node, arguments, .. } = &recipe;
+                    Process::spawn(spawner, node, arguments, &environment, &artifact.task_root).await
+                }
+            };
+            match process {
+                Ok(process) => {
+                    let _ = publish.send(Some(process.output.clone()));
+                    process.run(worker, stopped, ready, events).await;
+                }
+                Err(error) => {
+                    let reason = format!("cannot start `{}`: {error}", recipe.node);
+                    let _ = events.send(Event::Exited { worker, exit: Exit::NotStarted(reason) });
+                }
+            }
+        });
+        self.standbys.replenish(&self.recipe, Some((&start.spec.id, &artifact)));
+    }
+
+    /// Ends a worker. Its exit is reported as an event, as any other.
+    pub fn stop(&mut self, worker: WorkerId, how: Stop) {
+        if let Some(running) = self.running.get(&worker) {
+            let _ = running.stop.send(Some(how));
+        }
+    }
+
+    /// The lines that a worker has written since the last time.
+    pub fn drain_output(&mut self, worker: WorkerId) -> Vec<String> {
+        let Some(running) = self.running.get(&worker) else { return Vec::new() };
+        let output = running.output.borrow().clone();
+        let Some(output) = output else { return Vec::new() };
+        let (lines, more) = output.drain();
+        if more {
+            let _ = self.ready.send(worker);
+        }
+        lines
+    }
+
+    /// Forgets a worker whose exit was reported.
+    pub fn forget(&mut self, worker: WorkerId) {
+        self.running.remove(&worker);
+    }
+
+    /// Kills what still runs and waits until it is gone.
+    pub async fn end(mut self) {
+        for running in self.running.values() {
+            let _ = running.stop.send(Some(Stop::Now));
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+fn node_arguments(tools: &Tools) -> Vec<String> {
+    let runner: Utf8PathBuf = tools.scripts.join("node").join("runner.mjs");
+    // The port is the system's choice, so that any number of workers can be debugged at once.
+    vec!["--inspect=127.0.0.1:0".to_owned(), "--enable-source-maps".to_owned(), runner.into_string()]
+}

@@ -1,0 +1,198 @@
+//! What a worker writes to its standard output and standard error, line by line.
+//!
+//! Lines have to be shown between the request and the response that they belong to. A worker writes before it answers, but a reader
+//! task of its own could be scheduled after the answer was. So there is no reader task that forwards lines: a task only says that
+//! there is something to read, and the loop reads what is there before it handles the worker's next event.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use nix::{errno::Errno, fcntl::OFlag};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::mpsc,
+};
+
+use crate::ids::WorkerId;
+
+/// The most that is read at once, so that a worker which never stops writing cannot hold everything else up.
+const MAX_AT_ONCE: usize = 256 * 1024;
+
+/// A longer line is shown in pieces.
+const MAX_LINE: usize = 64 * 1024;
+
+/// Both outputs of one worker. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    streams: Arc<Mutex<[Stream; 2]>>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    descriptor: Option<OwnedFd>,
+    partial: Vec<u8>,
+    filter: bool,
+}
+
+/// The ends of the pipes that the child gets.
+pub(crate) struct ChildEnds {
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+}
+
+impl Output {
+    /// Makes the pipes.
+    pub fn new() -> io::Result<(Self, ChildEnds)> {
+        let (stdout, child_stdout) = pipe()?;
+        let (stderr, child_stderr) = pipe()?;
+        let stream =
+            |descriptor, filter| Stream { descriptor: Some(descriptor), partial: Vec::new(), filter };
+        let streams = Arc::new(Mutex::new([stream(stdout, false), stream(stderr, true)]));
+        Ok((Self { streams }, ChildEnds { stdout: child_stdout, stderr: child_stderr }))
+    }
+
+    /// Says through `ready` whenever there is something to read, until both pipes are closed.
+    pub async fn watch(&self, worker: WorkerId, ready: mpsc::UnboundedSender<WorkerId>) {
+        let duplicates = {
+            let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+            streams.each_ref().map(|stream| stream.descriptor.as_ref().and_then(|fd| fd.try_clone().ok()))
+        };
+        let [stdout, stderr] = duplicates;
+        tokio::join!(self.watch_one(0, stdout, worker, &ready), self.watch_one(1, stderr, worker, &ready));
+    }
+
+    async fn watch_one(
+        &self,
+        index: usize,
+        descriptor: Option<OwnedFd>,
+        worker: WorkerId,
+        ready: &mpsc::UnboundedSender<WorkerId>,
+    ) {
+        let Some(descriptor) = descriptor else { return };
+        // SAFETY: the registration owns the descriptor, which therefore stays open and the same until it is gone.
+        let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+        let Ok(descriptor) = registered else { return };
+        loop {
+            let Ok(mut guard) = descriptor.readable().await else { return };
+            // New bytes raise the readiness again, so clearing it before they are read loses nothing.
+            guard.clear_ready();
+            let closed = {
+                let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+                streams[index].descriptor.is_none()
+            };
+            if closed || ready.send(worker).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Reads what is there. The second value says whether there may be more.
+    pub fn drain(&self) -> (Vec<String>, bool) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = Vec::new();
+        let mut more = false;
+        for stream in streams.iter_mut() {
+            more |= stream.read(&mut lines);
+        }
+        (lines, more)
+    }
+}
+
+impl Stream {
+    fn read(&mut self, lines: &mut Vec<String>) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        let mut total = 0;
+        while total < MAX_AT_ONCE {
+            let Some(descriptor) = &self.descriptor else { return false };
+            match nix::unistd::read(descriptor.as_fd(), &mut buffer) {
+                Ok(0) => {
+                    self.descriptor = None;
+                    self.end_line(lines);
+                    return false;
+                }
+                Ok(count) => {
+                    total += count;
+                    self.take(&buffer[..count], lines);
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return false,
+                Err(_) => {
+                    self.descriptor = None;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn take(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            self.partial.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            self.push(lines);
+        }
+        self.partial.extend_from_slice(rest);
+        if self.partial.len() >= MAX_LINE {
+            self.push(lines);
+        }
+    }
+
+    fn end_line(&mut self, lines: &mut Vec<String>) {
+        if !self.partial.is_empty() {
+            self.push(lines);
+        }
+    }
+
+    fn push(&mut self, lines: &mut Vec<String>) {
+        let line = String::from_utf8_lossy(&self.partial).trim_end_matches('\r').to_owned();
+        self.partial.clear();
+        if !(self.filter && is_of_the_inspector(&line)) {
+            lines.push(line);
+        }
+    }
+}
+
+/// Node's own lines about its inspector, which a developer who asked for no port need not read.
+fn is_of_the_inspector(line: &str) -> bool {
+    line.starts_with("Debugger listening on ws://")
+        || line.starts_with("Debugger ending on ws://")
+        || line == "For help, see: https://nodejs.org/en/docs/inspector"
+        || line == "Debugger attached."
+        || line == "Waiting for the debugger to disconnect..."
+}
+
+/// A pipe whose reading end does not block. Neither end is inherited by accident.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = std::io::pipe()?;
+    let read = OwnedFd::from(read);
+    let flags = OFlag::from_bits_retain(nix::fcntl::fcntl(&read, nix::fcntl::FcntlArg::F_GETFL)?);
+    nix::fcntl::fcntl(&read, nix::fcntl::FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok((read, OwnedFd::from(write)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_whatever_the_writes_were() {
+        let (output, ends) = Output::new().unwrap();
+        let mut stdout = std::fs::File::from(ends.stdout);
+        let mut stderr = std::fs::File::from(ends.stderr);
+        stdout.write_all(b"one\ntw").unwrap();
+        assert_eq!(output.drain().0, ["one"]);
+        stdout.write_all(b"o\r\n\nlast").unwrap();
+        stderr.write_all(b"Debugger attached.\nwarning\n").unwrap();
+        assert_eq!(output.drain().0, ["two", "", "warning"]);
+        drop(stdout);
+        assert_eq!(output.drain(), (vec!["last".to_owned()], false));
+        stderr.write_all(&vec![b'x'; MAX_LINE + 1]).unwrap_or_else(|_| unreachable!());
+        assert_eq!(output.drain().0.len(), 1, "an endless line is shown in pieces");
+    }
+}

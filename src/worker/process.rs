@@ -1,0 +1,172 @@
+//! One worker process from its start to its end.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
+    process::{Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use camino::Utf8Path;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::{
+    process::Child,
+    sync::{mpsc, watch},
+};
+
+use super::output::Output;
+use crate::{
+    core::{
+        effect::Stop,
+        event::{Event, Exit},
+    },
+    ids::WorkerId,
+    process::{ProcessIdentity, Spawner, family},
+};
+
+/// How long a worker may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the output of a dead worker is waited for. Only a process that left its session can keep the pipes open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// The descriptor under which a runner finds the pipe that ties its life to ours.
+pub(super) const LIFELINE: i32 = 3;
+
+/// A process that runs, or will run, a function.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    pub output: Output,
+    /// Our end of the runner's pipe: assignments go through it, and its end tells the runner that we are gone.
+    pub lifeline: tokio::net::UnixStream,
+}
+
+impl Process {
+    /// Starts `program` with `arguments` and exactly the given environment.
+    pub async fn spawn(
+        spawner: &Spawner,
+        program: &Utf8Path,
+        arguments: &[String],
+        environment: &BTreeMap<String, String>,
+        directory: &Utf8Path,
+    ) -> io::Result<Self> {
+        let (output, ends) = Output::new()?;
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(environment)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(ends.stdout)
+            .stderr(ends.stderr);
+        let child = spawner.spawn(command, vec![(OwnedFd::from(theirs), LIFELINE)]).await?;
+        Ok(Self { child, output, lifeline: tokio::net::UnixStream::from_std(ours)? })
+    }
+
+    /// Lets the process run under a worker's id until it ends. Reports what it writes and how it ended, after everything that it
+    /// started is gone as well.
+    pub async fn run(
+        mut self,
+        worker: WorkerId,
+        mut stop: watch::Receiver<Option<Stop>>,
+        ready: mpsc::UnboundedSender<WorkerId>,
+        events: mpsc::UnboundedSender<Event>,
+    ) {
+        let output = self.output.clone();
+        let reader = tokio::spawn(async move { output.watch(worker, ready).await });
+        let status = self.wait(&mut stop).await;
+        drop(self.lifeline);
+        let _ = tokio::time::timeout(LAST_WORDS, reader).await;
+        let exit = match status {
+            Ok(status) => describe(status),
+            Err(error) => Exit::NotStarted(error.to_string()),
+        };
+        let _ = events.send(Event::Exited { worker, exit });
+    }
+
+    /// Waits for the end, bringing it about when told to.
+    async fn wait(&mut self, stop: &mut watch::Receiver<Option<Stop>>) -> io::Result<ExitStatus> {
+        let Some(pid) = self.child.id().map(|pid| pid as i32) else { return self.child.wait().await };
+        let mut members: Vec<ProcessIdentity> = Vec::new();
+        let mut kill_at = None;
+        let status = loop {
+            let order = *stop.borrow_and_update();
+            match order {
+                Some(Stop::Now) => {
+                    members.extend(family_of(pid).await);
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                    break self.child.wait().await;
+                }
+                Some(Stop::Gently) if kill_at.is_none() => {
+                    // Asked now, because the children of a dead process cannot be told from others.
+                    members.extend(family_of(pid).await);
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+                    kill_at = Some(tokio::time::Instant::now() + GRACE);
+                }
+                _ => {}
+            }
+            let grace = async {
+                match kill_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                status = self.child.wait() => break status,
+                () = grace => {
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                    break self.child.wait().await;
+                }
+                changed = stop.changed() => {
+                    if changed.is_err() {
+                        // Nobody is left to want this worker.
+                        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                        break self.child.wait().await;
+                    }
+                }
+            }
+        };
+        // As on Lambda, nothing of an execution environment outlives it. Members of the session are found after the end, too.
+        members.extend(family_of(pid).await);
+        members.iter().for_each(|member| member.kill());
+        status
+    }
+}
+
+async fn family_of(pid: i32) -> Vec<ProcessIdentity> {
+    // Reading all of /proc takes milliseconds, which the loop's threads should not spend.
+    tokio::task::spawn_blocking(move || family(pid)).await.unwrap_or_default()
+}
+
+fn describe(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal_name(signal)),
+        (None, None) => Exit::NotStarted(status.to_string()),
+    }
+}
+
+/// The name of a signal as Lambda's messages spell it (those are Go's names).
+fn signal_name(signal: i32) -> String {
+    match Signal::try_from(signal) {
+        Ok(Signal::SIGKILL) => "killed".to_owned(),
+        Ok(Signal::SIGTERM) => "terminated".to_owned(),
+        Ok(Signal::SIGSEGV) => "segmentation fault".to_owned(),
+        Ok(Signal::SIGABRT) => "aborted".to_owned(),
+        Ok(Signal::SIGBUS) => "bus error".to_owned(),
+        Ok(Signal::SIGFPE) => "floating point exception".to_owned(),
+        Ok(Signal::SIGILL) => "illegal instruction".to_owned(),
+        Ok(Signal::SIGINT) => "interrupt".to_owned(),
+        Ok(Signal::SIGTRAP) => "trace/breakpoint trap".to_owned(),
+        Ok(other) => other.as_str().to_lowercase(),
+        Err(_) => format!("signal {signal}"),
+    }
+}
