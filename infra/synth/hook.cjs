@@ -1,0 +1,344 @@
+"use strict";
+
+// Preloaded into every Node process of a synthesis (NODE_OPTIONS=--require). It watches `aws-cdk-lib` being loaded and makes
+// two changes to it:
+//
+// 1. After a stage has been synthesised, each Lambda function below it is described by one line of JSON in $SST_SOURCES:
+//    where its code is on this disk, and how the app wants it to be bundled.
+// 2. Code that would have to be built (esbuild, Docker) is not built. It is replaced by a placeholder asset, since these
+//    functions run from their sources. Everything else in the template stays as the library writes it.
+//
+// A function that is deployed with its own code after all has to be named in $SST_BUNDLE (construct paths, one a line, or `*`
+// for all); it is then built as usual.
+
+const fs = require("node:fs");
+const Module = require("node:module");
+const path = require("node:path");
+const { createHash } = require("node:crypto");
+const { fileURLToPath } = require("node:url");
+
+const LIBRARY_FILE = /[\\/]aws-cdk-lib[\\/]((?:core|aws-lambda|aws-lambda-nodejs)[\\/]lib[\\/][a-z]+)\.js$/;
+const INSTALLED = Symbol.for("sst.synth.hook");
+
+/** What is done to which file of the library, once that file has run. */
+const PATCHES = {
+  "core/lib/stage": (module) => recordAfterSynthesis(module.exports.Stage),
+  "aws-lambda/lib/code": (module) => rememberAssets(module.exports.AssetCode, module),
+  "aws-lambda-nodejs/lib/bundling": (module) => skipBundling(module.exports.Bundling, module),
+  "aws-lambda-nodejs/lib/util": (module) => mapCallSites(module.exports),
+};
+
+/** Construct → what is known about its code. Keyed by construct, because several copies of the library may be loaded. */
+const codeOf = new WeakMap();
+/** Placeholder code → what is known about the code that it stands for, and how to build that. */
+const replaced = new WeakMap();
+/** The functions that have been written to $SST_SOURCES. */
+const recorded = new WeakSet();
+/** The app's own files that this process has loaded. */
+const ownFiles = new Set();
+
+if (process.env.SST_SOURCES && !globalThis[INSTALLED]) {
+  globalThis[INSTALLED] = true;
+  install(process.env.SST_SOURCES);
+}
+
+function install(sources) {
+  // Every loader of CommonJS modules (Node's own, ts-node's, tsx's, `import` of a CommonJS file) ends here, with the file name.
+  const compile = Module.prototype._compile;
+  Module.prototype._compile = function (content, filename, ...rest) {
+    const result = compile.call(this, content, filename, ...rest);
+    const match = LIBRARY_FILE.exec(filename);
+    if (match) PATCHES[match[1].replaceAll("\\", "/")]?.(this);
+    else if (isOwnFile(filename)) ownFiles.add(filename);
+    return result;
+  };
+  install.sources = sources;
+  // The library's checks of the finished templates take most of the time of a synthesis. They belong to a real deployment.
+  process.env.CDK_VALIDATION ??= "false";
+}
+
+// ---- Describing the functions ------------------------------------------------------------------------------------------
+
+function recordAfterSynthesis(Stage) {
+  const synth = Stage.prototype.synth;
+  Stage.prototype.synth = function (...args) {
+    const assembly = synth.apply(this, args);
+    const lines = [];
+    for (const construct of this.node.findAll()) {
+      if (construct.cfnResourceType !== "AWS::Lambda::Function" || recorded.has(construct)) continue;
+      recorded.add(construct);
+      lines.push(`${JSON.stringify(describe(construct))}\n`);
+    }
+    fs.appendFileSync(install.sources, lines.join(""));
+    // The host knows the sources from its own bundle; an app that runs by itself is followed from its entry file.
+    if (!process.env.SST_HOST) writeInputs();
+    return assembly;
+  };
+}
+
+/** Describes a function as it ended up in the template; escape hatches and aspects have had their say. */
+function describe(resource) {
+  // The construct that people know is the parent of the template's resource, unless they made the resource themselves.
+  const construct = resource.node.id === "Resource" ? resource.node.scope : resource;
+  const code = codeOf.get(construct) ?? {};
+  const template = resource.stack.resolve(resource._toCloudFormation());
+  const properties = Object.values(template.Resources)[0].Properties ?? {};
+  return {
+    path: construct.node.path,
+    kind: code.entry ? "NodejsFunction" : "Function",
+    runtime: text(properties.Runtime),
+    handler: text(properties.Handler),
+    entry: code.entry ?? null,
+    export: code.entry ? lastPart(text(properties.Handler) ?? "index.handler") : null,
+    root: code.root ?? null,
+    assetPath: code.assetPath ?? null,
+    inline: properties.Code?.ZipFile !== undefined,
+    image: properties.PackageType === "Image" || properties.Code?.ImageUri !== undefined,
+    placeholder: code.placeholder ?? false,
+    bundling: code.bundling ?? {},
+  };
+}
+
+/** A property that is an expression (`Ref`, `Fn::Join`) rather than text is not known here. */
+function text(value) {
+  return typeof value === "string" ? value : null;
+}
+
+function lastPart(handler) {
+  return handler.slice(handler.lastIndexOf(".") + 1);
+}
+
+// ---- Code from a directory ---------------------------------------------------------------------------------------------
+
+function rememberAssets(AssetCode, module) {
+  const bind = AssetCode.prototype.bind;
+  AssetCode.prototype.bind = function (scope, ...rest) {
+    const { Function: LambdaFunction } = module.require("./function");
+    if (!(scope instanceof LambdaFunction)) return bind.call(this, scope, ...rest); // e.g. a layer
+
+    const bindPlaceholder = (known) => {
+      codeOf.set(scope, { ...known, placeholder: true });
+      const bound = bind.call(this, scope, ...rest);
+      this.asset.isBundled = true; // as the code that it stands for
+      return bound;
+    };
+    const standsFor = replaced.get(this);
+    if (standsFor) {
+      if (!isDeployedItself(scope)) return bindPlaceholder(standsFor.known);
+      codeOf.set(scope, standsFor.known);
+      const code = standsFor.build();
+      const bound = bind.call(code, scope, ...rest);
+      this.asset = code.asset;
+      return bound;
+    }
+    const assetPath = path.resolve(this.path);
+    codeOf.set(scope, { assetPath });
+    if (this.asset || isInstalled(assetPath)) return bind.call(this, scope, ...rest);
+    if (this.options.bundling && !isDeployedItself(scope)) {
+      this.path = placeholderDirectory();
+      this.options = { deployTime: this.options.deployTime };
+      return bindPlaceholder({ assetPath });
+    }
+    const hash = quickHash(assetPath, this.options);
+    if (!hash) return bind.call(this, scope, ...rest);
+    // Big directories (think of `node_modules`) would be read and copied as a whole, at each synthesis.
+    this.options = { ...this.options, assetHash: hash };
+    return withContext(scope, "aws:cdk:disable-asset-staging", true, () => bind.call(this, scope, ...rest));
+  };
+}
+
+/** A hash over names, sizes and times of the files; `null` where the library has to look at the directory itself. */
+function quickHash(directory, options) {
+  const needsCopy = ["exclude", "ignoreMode", "follow", "followSymlinks", "assetHash", "assetHashType", "extraHash"];
+  if (options.bundling || needsCopy.some((name) => options[name] !== undefined)) return null;
+  if (!fs.statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return null;
+  const hash = createHash("sha256");
+  const visit = (below) => {
+    const entries = fs.readdirSync(path.join(directory, below), { withFileTypes: true });
+    entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+    for (const entry of entries) {
+      const relative = path.join(below, entry.name);
+      if (entry.isDirectory()) {
+        visit(relative);
+        continue;
+      }
+      const { size, mtimeMs, mode } = fs.lstatSync(path.join(directory, relative));
+      hash.update(`${relative}\0${size}\0${mtimeMs}\0${mode}\n`);
+    }
+  };
+  visit("");
+  return hash.digest("hex");
+}
+
+/** Runs `action` while `construct` and everything below it see the context value. */
+function withContext(construct, key, value, action) {
+  const { node } = construct;
+  const lookUp = node.tryGetContext;
+  node.tryGetContext = (name) => (name === key ? value : lookUp.call(node, name));
+  try {
+    return action();
+  } finally {
+    delete node.tryGetContext;
+  }
+}
+
+/** Whether a function is deployed with its own code, so that the code has to be built. */
+function isDeployedItself(construct) {
+  const named = (process.env.SST_BUNDLE ?? "").split("\n");
+  return named.includes("*") || named.includes(construct.node.path);
+}
+
+/** A directory with as little code as the library accepts. It is the same for all functions, hence one asset. */
+function placeholderDirectory() {
+  const directory = path.join(path.dirname(install.sources), "placeholder");
+  const file = path.join(directory, "index.js");
+  if (!fs.existsSync(file)) {
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    fs.writeFileSync(file, 'throw new Error("this is a placeholder: the function runs on a developer\'s machine");\n');
+  }
+  return directory;
+}
+
+// ---- Code from an entry file -------------------------------------------------------------------------------------------
+
+function skipBundling(Bundling, module) {
+  const bundle = Bundling.bundle;
+  Bundling.bundle = function (...args) {
+    const options = args.at(-1); // older versions are not given the scope
+    const known = {
+      entry: path.resolve(options.entry),
+      root: path.resolve(options.projectRoot),
+      bundling: bundlingOf(options, isLegacySdk(options.runtime)),
+    };
+    const { Code } = module.require("../../aws-lambda");
+    const code = Code.fromAsset(placeholderDirectory());
+    replaced.set(code, { known, build: () => bundle.apply(this, args) });
+    return code;
+  };
+}
+
+/** The options as esbuild knows them. What the app leaves open, and the library has an own default for, is filled in. */
+function bundlingOf(options, legacySdk) {
+  const root = path.resolve(options.projectRoot);
+  const extra = Object.entries(options.esbuildArgs ?? {});
+  const argument = (name) => extra.find(([key]) => key === `--${name}`)?.[1];
+  const list = (name) => asList(argument(name)).flatMap((value) => value.split(","));
+  const pairs = (name) =>
+    Object.fromEntries(
+      extra.filter(([key]) => key.startsWith(`--${name}:`)).map(([key, value]) => [key.slice(name.length + 3), String(value)]),
+    );
+  const colon = (name) => [...asList(argument(name)), ...Object.keys(pairs(name))];
+  const defaultExternal = options.bundleAwsSDK ? [] : legacySdk ? ["aws-sdk"] : ["@aws-sdk/*", "@smithy/*"];
+  return {
+    format: argument("format") ?? options.format ?? "cjs",
+    target: argument("target") ?? options.target ?? null,
+    external: [...(options.externalModules ?? defaultExternal), ...(options.nodeModules ?? []), ...colon("external")],
+    loader: { ...options.loader, ...pairs("loader") },
+    define: { ...options.define, ...pairs("define") },
+    banner: options.banner ?? argument("banner:js") ?? null,
+    footer: options.footer ?? argument("footer:js") ?? null,
+    tsconfig: absolute(options.tsconfig ?? argument("tsconfig"), process.cwd()),
+    mainFields: options.mainFields ?? list("main-fields"),
+    conditions: list("conditions"),
+    inject: [...(options.inject ?? []), ...colon("inject")].map((file) => absolute(file, root)),
+    plugins: null,
+    bundlePackages: false,
+  };
+}
+
+function asList(value) {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value : [String(value)];
+}
+
+function absolute(file, from) {
+  return file === undefined ? null : path.resolve(from, file);
+}
+
+/** Node 16 and older came with version 2 of the SDK, which is one package. */
+function isLegacySdk(runtime) {
+  const version = /^nodejs(\d+)/.exec(runtime?.name ?? "")?.[1];
+  return version !== undefined && Number(version) <= 16;
+}
+
+// ---- Where a function was defined --------------------------------------------------------------------------------------
+
+/** An entry that is not named is looked for beside the file that defines the function: the original one, not our bundle. */
+function mapCallSites(util) {
+  const callsites = util.callsites;
+  util.callsites = (...args) => {
+    // The wrapper's own frame is no concern of the library's: it looks for a function by its name.
+    return callsites(...args).map((site) => {
+      const original = originalFile(site);
+      if (original === undefined) return site;
+      return new Proxy(site, {
+        get(target, name) {
+          if (name === "getFileName") return () => original;
+          const value = target[name];
+          return typeof value === "function" ? value.bind(target) : value;
+        },
+      });
+    });
+  };
+}
+
+function originalFile(site) {
+  const file = site.getFileName();
+  if (!file) return undefined;
+  const local = file.startsWith("file:") ? fileURLToPath(file) : file;
+  const map = process.env.SST_HOST ? Module.findSourceMap(file) ?? Module.findSourceMap(local) : undefined;
+  const source = map?.findEntry(site.getLineNumber() - 1, site.getColumnNumber() - 1)?.originalSource;
+  if (source) return source.startsWith("file:") ? fileURLToPath(source) : path.resolve(path.dirname(local), source);
+  return local === file ? undefined : local;
+}
+
+// ---- The files that make up the app ------------------------------------------------------------------------------------
+
+/** Lists the files whose change calls for another synthesis: what was loaded, and what the entry file imports. */
+function writeInputs() {
+  const files = new Set();
+  const visit = (file) => {
+    if (files.has(file) || !isOwnFile(file)) return;
+    files.add(file);
+    const content = readText(file);
+    const specifiers = content.matchAll(/(?:\bfrom|\bimport|\brequire)\s*\(?\s*["'](\.[^"'\n]*)["']/g);
+    for (const [, specifier] of specifiers) {
+      const found = resolveSource(path.resolve(path.dirname(file), specifier));
+      if (found) visit(found);
+    }
+  };
+  for (const file of ownFiles) visit(file);
+  const entry = process.argv[1] && resolveSource(path.resolve(process.argv[1]));
+  if (entry) visit(entry);
+  fs.writeFileSync(`${install.sources}.inputs.json`, JSON.stringify([...files].sort()));
+}
+
+const SOURCE_EXTENSIONS = [".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".json"];
+
+/** The file that a relative import means, whether or not it names an extension, and also where `./x.js` means `./x.ts`. */
+function resolveSource(target) {
+  const stem = target.replace(/\.([cm]?)js$/, ".$1ts");
+  const candidates = [
+    target,
+    stem,
+    ...SOURCE_EXTENSIONS.map((extension) => target + extension),
+    ...SOURCE_EXTENSIONS.map((extension) => path.join(target, `index${extension}`)),
+  ];
+  return candidates.find((file) => fs.statSync(file, { throwIfNoEntry: false })?.isFile());
+}
+
+function readText(file) {
+  try {
+    return fs.readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function isOwnFile(file) {
+  return path.isAbsolute(file) && !isInstalled(file) && path.dirname(file) !== __dirname;
+}
+
+function isInstalled(file) {
+  return file.split(path.sep).includes("node_modules");
+}

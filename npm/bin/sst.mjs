@@ -1,0 +1,87 @@
+#!/usr/bin/env node
+// Runs the native program that comes with this package, as if it had been called itself: same terminal, same arguments, same
+// signals, same exit code.
+
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import os from "node:os";
+import path from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+/** The exit code for a tool that is missing; the native program uses the same. */
+const EXIT_ENVIRONMENT = 3;
+/** In a terminal these reach every process of the foreground group, hence the native program without our help. */
+const TERMINAL_SIGNALS = ["SIGINT", "SIGQUIT"];
+const SIGNALS = [...TERMINAL_SIGNALS, "SIGTERM", "SIGHUP"];
+
+const packageRoot = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const binary = findBinary();
+const child = spawn(binary, process.argv.slice(2), {
+  stdio: "inherit",
+  env: { ...process.env, SST_NPM_ROOT: process.env.SST_NPM_ROOT || findToolsRoot() },
+});
+
+for (const signal of SIGNALS) {
+  // With a listener this process outlives the signal, and ends with the native program, which has to clean up.
+  process.on(signal, () => {
+    if (!(TERMINAL_SIGNALS.includes(signal) && inTerminal())) child.kill(signal);
+  });
+}
+
+child.on("error", (error) => {
+  if (error.code === "ENOEXEC" || error.code === "EACCES") {
+    fail(`cannot run \`${binary}\` on ${process.platform} ${process.arch}: ${error.code}`, "build `sst` on this machine");
+  }
+  fail(`cannot run \`${binary}\`: ${error.message}`);
+});
+
+child.on("exit", (code, signal) => {
+  if (signal === null) process.exit(code);
+  // Whoever started this process is to see the same end. Some signals cannot be raised again; those become an exit code.
+  for (const name of SIGNALS) process.removeAllListeners(name);
+  process.kill(process.pid, signal);
+  setTimeout(() => process.exit(128 + os.constants.signals[signal]), 1000);
+});
+
+function findBinary() {
+  const chosen = process.env.SST_BINARY;
+  if (chosen) {
+    if (!fs.existsSync(chosen)) fail(`\`SST_BINARY\` names \`${chosen}\`, which does not exist`);
+    return path.resolve(chosen);
+  }
+  if (!["linux", "darwin"].includes(process.platform)) {
+    fail(`\`sst\` does not run on ${process.platform}`, "use Linux or macOS; on Windows, WSL 2 is a Linux");
+  }
+  const bundled = path.join(packageRoot, "native", "sst");
+  if (!fs.existsSync(bundled)) {
+    fail(
+      `the native program is missing: \`${bundled}\``,
+      "install `sst` again, run `make` in its repository, or set `SST_BINARY` to a program that you have built",
+    );
+  }
+  return bundled;
+}
+
+/** The directory from which esbuild resolves: this package, or the project it is linked into. */
+function findToolsRoot() {
+  const resolves = (directory) => {
+    try {
+      createRequire(path.join(directory, "package.json")).resolve("esbuild");
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  return [packageRoot, process.cwd()].find(resolves) ?? packageRoot;
+}
+
+function inTerminal() {
+  return process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+}
+
+function fail(message, hint) {
+  process.stderr.write(`error: ${message}\n${hint ? `hint: ${hint}\n` : ""}`);
+  process.exit(EXIT_ENVIRONMENT);
+}
