@@ -55,6 +55,19 @@ function install(sources) {
   install.sources = sources;
   // The library's checks of the finished templates take most of the time of a synthesis. They belong to a real deployment.
   process.env.CDK_VALIDATION ??= "false";
+  if (process.env.SST_BUNDLE) offerEsbuild(process.env.SST_NPM_ROOT);
+}
+
+/** Puts our esbuild behind everything else on the path: without any, the library would call for Docker. */
+function offerEsbuild(npmRoot) {
+  if (!npmRoot) return;
+  try {
+    const manifest = Module.createRequire(path.join(npmRoot, "package.json")).resolve("esbuild/package.json");
+    const commands = path.join(path.dirname(path.dirname(manifest)), ".bin");
+    process.env.PATH = [process.env.PATH, commands].filter(Boolean).join(path.delimiter);
+  } catch {
+    // Then it is up to the library.
+  }
 }
 
 // ---- Describing the functions ------------------------------------------------------------------------------------------

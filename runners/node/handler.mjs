@@ -1,0 +1,167 @@
+// Finds and loads the function's handler, as Lambda's own runtime does.
+
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+import { runtimeError } from "./errors.mjs";
+import { HttpResponseStream } from "./streaming.mjs";
+
+const require = createRequire(import.meta.url);
+
+// Libraries set these symbols too; they are part of the runtime's interface.
+const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
+const HIGH_WATER_MARK = Symbol.for("aws.lambda.runtime.handler.streaming.highWaterMark");
+
+const NODE_MAJOR = Number(process.versions.node.split(".")[0]);
+
+/**
+ * Which of Lambda's two Node runtimes the function runs on: up to `nodejs22.x` with callbacks and a wait for an empty event
+ * loop, from `nodejs24.x` with promises only.
+ *
+ * @returns {"classic" | "modern"}
+ */
+export function runtimeKind() {
+  const declared = /^AWS_Lambda_nodejs(\d+)\.x$/.exec(process.env.AWS_EXECUTION_ENV ?? "")?.[1];
+  return Number(declared ?? NODE_MAJOR) >= 24 ? "modern" : "classic";
+}
+
+/**
+ * Loads a handler. Defines the global `awslambda` first, because modules use it while they are loaded.
+ *
+ * @param {string} taskRoot absolute directory
+ * @param {string} handler relative to it: `directory/module.export`, the export may be nested (`module.a.b`)
+ * @param {"classic" | "modern"} kind of {@link runtimeKind}
+ * @returns {Promise<{run: Function, streaming: boolean, highWaterMark?: number, isAsync: boolean}>}
+ * @throws the errors that Lambda reports to `/init/error`
+ */
+export async function loadHandler(taskRoot, handler, kind) {
+  // What callers are told is the declared name, even where the build put the code elsewhere.
+  const declared = process.env._HANDLER ?? handler;
+  if (!handler) {
+    throw runtimeError("MalformedHandlerName", "no handler is set; set _HANDLER to `directory/module.export`");
+  }
+  if (handler.includes("..")) {
+    const advice = "Use absolute paths when specifying root directories in handler names.";
+    throw runtimeError("MalformedHandlerName", `'${declared}' is not a valid handler name. ${advice}`);
+  }
+  const name = path.basename(handler);
+  const dot = name.indexOf(".");
+  if (dot === -1) {
+    throw runtimeError("MalformedHandlerName", "Bad handler");
+  }
+  const directory = handler.slice(0, handler.length - name.length);
+  const exportPath = name.slice(dot + 1).split(".");
+
+  defineGlobal();
+  const loaded = await loadModule(taskRoot, directory, name.slice(0, dot), kind);
+
+  let run = nested(loaded, exportPath);
+  if (!run && kind === "modern") {
+    run = nested(loaded?.default, exportPath);
+  }
+  if (!run) {
+    throw runtimeError("HandlerNotFound", `${declared} is undefined or not exported`);
+  }
+  if (typeof run !== "function") {
+    throw runtimeError("HandlerNotFound", `${declared} is not a function`);
+  }
+  return describeHandler(run, kind);
+}
+
+function describeHandler(run, kind) {
+  if (run[STREAMING] && run[STREAMING] !== "response") {
+    throw runtimeError("MalformedStreamingHandler", "Only response streaming is supported.");
+  }
+  const streaming = Boolean(run[STREAMING]);
+  if (kind === "modern" && run.length >= 3 && !streaming) {
+    throw runtimeError(
+      "CallbackHandlerDeprecated",
+      "ERROR: AWS Lambda has removed support for callback-based function handlers starting with Node.js 24. You need to " +
+        "modify this function to use a supported handler signature to use Node.js 24 or later. For more information see " +
+        "https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html.",
+    );
+  }
+  const highWaterMark = Number.parseInt(run[HIGH_WATER_MARK], 10);
+  return {
+    run,
+    streaming,
+    highWaterMark: Number.isNaN(highWaterMark) ? undefined : highWaterMark,
+    isAsync: run.constructor?.name === "AsyncFunction",
+  };
+}
+
+function nested(object, names) {
+  return names.reduce((value, name) => value && value[name], object);
+}
+
+function defineGlobal() {
+  if (["1", "true"].includes(process.env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA)) {
+    return;
+  }
+  globalThis.awslambda = {
+    streamifyResponse(handler, options) {
+      handler[STREAMING] = "response";
+      if (typeof options?.highWaterMark === "number") {
+        handler[HIGH_WATER_MARK] = Number.parseInt(options.highWaterMark, 10);
+      }
+      return handler;
+    },
+    HttpResponseStream,
+  };
+}
+
+async function loadModule(taskRoot, directory, name, kind) {
+  const candidates = candidateFiles(path.resolve(taskRoot, directory, name), kind);
+  const found = candidates.find(({ file }) => existsSync(file));
+  try {
+    if (found) {
+      // The plain file URL, without a query: breakpoints are bound by it.
+      return found.module ? await import(pathToFileURL(found.file).href) : require(found.file);
+    }
+    // Not a file of the task root: perhaps a package.
+    return require(require.resolve(name, { paths: [taskRoot, path.resolve(taskRoot, directory)] }));
+  } catch (error) {
+    if (error instanceof SyntaxError) {
+      throw runtimeError("UserCodeSyntaxError", `${error}`, error);
+    }
+    if (error?.code === "MODULE_NOT_FOUND") {
+      const looked = found ? [] : ["Looked for:", ...candidates.map(({ file }) => `  ${file}`)];
+      throw runtimeError("ImportModuleError", [`${error}`, ...looked].join("\n"), error);
+    }
+    throw error;
+  }
+}
+
+/** The files that can hold the module, in the order in which Lambda looks for them, and how each is loaded. */
+function candidateFiles(base, kind) {
+  if (kind === "modern") {
+    return ["", ".js", ".mjs", ".cjs"].map((extension) => ({ file: base + extension, module: true }));
+  }
+  const module = isModuleScope(path.dirname(base));
+  return [
+    { file: base, module: false },
+    { file: `${base}.js`, module },
+    { file: `${base}.mjs`, module: true },
+    { file: `${base}.cjs`, module: false },
+  ];
+}
+
+/** Whether the nearest `package.json` says `"type": "module"`. */
+function isModuleScope(directory) {
+  if (path.basename(directory) === "node_modules") {
+    return false;
+  }
+  const file = path.join(directory, "package.json");
+  if (existsSync(file)) {
+    try {
+      return JSON.parse(readFileSync(file, "utf8"))?.type === "module";
+    } catch (error) {
+      console.warn(`\`${file}\` cannot be read, so its "type" is taken to be "commonjs": ${error.message}`);
+      return false;
+    }
+  }
+  const parent = path.dirname(directory);
+  return parent === directory ? false : isModuleScope(parent);
+}

@@ -1,0 +1,121 @@
+// Serves one function until the process ends.
+
+import { applyToEnvironment } from "./context.mjs";
+import { describe, errorBody, unhandledRejection } from "./errors.mjs";
+import { loadHandler, runtimeKind } from "./handler.mjs";
+import { invokeClassic, invokeModern, invokeStreaming } from "./invocations.mjs";
+import { RuntimeApi } from "./runtime-api.mjs";
+import { ResponseStreams } from "./streaming.mjs";
+
+/** How long an error may take to be posted before the process ends without that. In milliseconds. */
+const LAST_WORDS = 5_000;
+
+// Lambda's exit codes for what ends the process.
+const EXIT_UNHANDLED_REJECTION = 128;
+const EXIT_UNCAUGHT_EXCEPTION = 129;
+
+/**
+ * Loads the handler and runs it for every invocation.
+ *
+ * @param {{runtimeApi: string, taskRoot: string, handler: string}} assignment `runtimeApi` is `host:port`
+ * @param {unknown} [earlier] an error of a package that was loaded ahead of time; it is reported as if it happened now
+ * @returns {Promise<never>}
+ */
+export async function serve({ runtimeApi, taskRoot, handler: name }, earlier) {
+  if (!runtimeApi) {
+    endWith("AWS_LAMBDA_RUNTIME_API is not set; it is the `host:port` of the Lambda Runtime API");
+    return;
+  }
+  const api = new RuntimeApi(runtimeApi);
+  // The connection is made while the function's code is being loaded.
+  api.open();
+  const kind = runtimeKind();
+  // The one method that Lambda's console has and Node's has not.
+  console.fatal ??= (...values) => console.error(...values);
+  const life = { invocation: undefined, ending: false };
+  watchForFatalErrors(api, life, kind);
+
+  let handler;
+  const unfinished = () => {
+    console.error(`\`${name}\` never finishes loading: an \`await\` at the top level of its module waits for ever`);
+    process.exitCode = 13;
+  };
+  process.once("beforeExit", unfinished);
+  try {
+    process.chdir(taskRoot);
+    if (earlier !== undefined) {
+      throw earlier;
+    }
+    handler = await loadHandler(taskRoot, name, kind);
+  } catch (error) {
+    await fatal(api, life, error, kind === "classic" ? EXIT_UNCAUGHT_EXCEPTION : 1);
+    return;
+  }
+  process.removeListener("beforeExit", unfinished);
+
+  const run = handlerRunner(api, handler, kind);
+  try {
+    await serveInvocations(api, life, run);
+  } catch (error) {
+    if (!life.ending) {
+      endWith(`the Runtime API at ${runtimeApi} failed: ${describe(error)}`);
+    }
+  }
+}
+
+/**
+ * How invocations of a handler are run.
+ *
+ * @returns {(invocation: import("./invocations.mjs").Invocation) => Promise<void>}
+ */
+export function handlerRunner(api, handler, kind) {
+  if (handler.streaming) {
+    const streams = new ResponseStreams(api.endpoint, handler.highWaterMark);
+    return (invocation) => invokeStreaming(streams, handler, invocation, kind);
+  }
+  const invoke = kind === "classic" ? invokeClassic : invokeModern;
+  return (invocation) => invoke(api, handler, invocation);
+}
+
+async function serveInvocations(api, life, run) {
+  for (;;) {
+    const { headers, body } = await api.next();
+    const id = headers.get("lambda-runtime-aws-request-id");
+    life.invocation = id;
+    applyToEnvironment(headers);
+    await run({ id, headers, body });
+    if (life.ending) {
+      return;
+    }
+  }
+}
+
+function watchForFatalErrors(api, life, kind) {
+  // From `nodejs24.x` on, Lambda leaves both to Node, which prints the error and ends with code 1.
+  if (kind === "classic") {
+    process.on("uncaughtException", (error) => fatal(api, life, error, EXIT_UNCAUGHT_EXCEPTION));
+    process.on("unhandledRejection", (reason) => fatal(api, life, unhandledRejection(reason), EXIT_UNHANDLED_REJECTION));
+  }
+}
+
+/** Reports an error that ends the process, to the current invocation if there is one, and ends the process. */
+async function fatal(api, life, error, code) {
+  if (life.ending) {
+    return;
+  }
+  life.ending = true;
+  const post = life.invocation === undefined ? api.failInit(error) : api.fail(life.invocation, error);
+  const timeOut = new Promise((resolve) => setTimeout(resolve, LAST_WORDS));
+  const status = await Promise.race([post.catch(() => undefined), timeOut]);
+  if (status !== 202) {
+    // The invocation was answered before, so that nobody else would ever show this error.
+    const { errorType, errorMessage, trace } = errorBody(error);
+    console.error(trace?.length > 0 ? trace.join("\n") : `${errorType}: ${errorMessage}`);
+  }
+  process.exit(code);
+}
+
+function endWith(message) {
+  console.error(`sst: ${message}`);
+  process.exit(1);
+}
