@@ -1,7 +1,25 @@
 //! The programs and files that come with `sst` or must be on the machine: Node, the npm package's own dependencies, the
 //! embedded scripts, the stub.
 
-use camino::Utf8PathBuf;
+use std::process::Stdio;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use include_dir::{Dir, include_dir};
+
+use crate::{
+    error::{Error, Kind, Result},
+    process::Spawner,
+};
+
+/// The oldest major version of Node that the scripts run on.
+const OLDEST_NODE: u32 = 20;
+
+/// The scripts that run in Node, and the template, by the name of the directory that they are written to.
+const SCRIPTS: [(&str, Dir<'static>); 3] = [
+    ("synth", include_dir!("$CARGO_MANIFEST_DIR/infra/synth")),
+    ("node", include_dir!("$CARGO_MANIFEST_DIR/runners/node")),
+    ("builder", include_dir!("$CARGO_MANIFEST_DIR/src/builder/sidecar")),
+];
 
 /// Where the tools are.
 #[derive(Debug, Clone)]
@@ -11,8 +29,106 @@ pub struct Tools {
     /// The directory of the npm package: `esbuild` and `aws-cdk` are resolved from here when the project has none.
     pub npm_root: Utf8PathBuf,
     /// The directory into which the embedded scripts were written: `synth/` (all of `infra/synth`), `node/` (all of
-    /// `runners/node`), `builder/` (the esbuild sidecar), and `debug-stack.yaml`.
+    /// `runners/node`), `builder/` (the esbuild sidecar).
     pub scripts: Utf8PathBuf,
     /// The stub's executable (Linux, x86_64).
     pub stub: Utf8PathBuf,
+}
+
+impl Tools {
+    /// Finds the programs and writes the scripts into `scripts`.
+    ///
+    /// # Errors
+    /// [`Kind::Environment`] with what to install, when something is missing or too old.
+    pub async fn find(scripts: Utf8PathBuf, spawner: &Spawner) -> Result<Self> {
+        let node = find_node(spawner).await?;
+        let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
+        let directory = program.as_deref().and_then(Utf8Path::parent);
+        let npm_root = find_npm_root(directory)?;
+        let stub = find_stub(directory)?;
+        write_scripts(&scripts)?;
+        Ok(Self { node, npm_root, scripts, stub })
+    }
+}
+
+async fn find_node(spawner: &Spawner) -> Result<Utf8PathBuf> {
+    let install = format!("install Node.js {OLDEST_NODE} or newer, see https://nodejs.org");
+    let missing = |message: String| Error::new(Kind::Environment, message).hint(&install);
+    let path = which::which("node").map_err(|_| missing("`node` is not in the PATH".to_owned()))?;
+    let path = Utf8PathBuf::from_path_buf(path)
+        .map_err(|path| missing(format!("the path `{}` is not UTF-8", path.display())))?;
+    let mut command = std::process::Command::new(&path);
+    // A debugger that was told to follow this program must not follow this one.
+    command.arg("--version").env_remove("NODE_OPTIONS").stdin(Stdio::null()).stdout(Stdio::piped());
+    let failed = |error| missing(format!("`{path} --version` fails: {error}"));
+    let child = spawner.spawn(command, Vec::new()).await.map_err(failed)?;
+    let output = child.wait_with_output().await.map_err(failed)?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    match major {
+        Some(major) if major >= OLDEST_NODE => Ok(path),
+        Some(_) => Err(missing(format!("`{path}` is Node.js {version}, which is too old"))),
+        None => Err(missing(format!("`{path} --version` answers `{version}`, which is no version of Node.js"))),
+    }
+}
+
+fn find_npm_root(program: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
+    if let Ok(root) = std::env::var("SST_NPM_ROOT") {
+        return Ok(Utf8PathBuf::from(root));
+    }
+    // In the package the program is in `native/`; in a checkout it is somewhere below the directory that holds `npm/`.
+    let candidates = program.into_iter().flat_map(Utf8Path::ancestors);
+    let found = candidates
+        .flat_map(|directory| [directory.to_owned(), directory.join("npm")])
+        .find(|directory| directory.join("node_modules/esbuild").is_dir() && directory.join("bin/sst.mjs").is_file());
+    found.ok_or_else(|| {
+        Error::new(Kind::Environment, "the npm package of `sst`, with esbuild and the CDK, was not found")
+            .hint("start `node_modules/.bin/sst` of the npm package, or set `SST_NPM_ROOT` to its directory")
+    })
+}
+
+fn find_stub(program: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
+    if let Ok(stub) = std::env::var("SST_STUB_BINARY") {
+        return Ok(Utf8PathBuf::from(stub));
+    }
+    let beside = program.map(|directory| directory.join("sst-stub"));
+    // Cargo puts binaries for other targets next to the profile's directory.
+    let built = program
+        .and_then(Utf8Path::parent)
+        .map(|target| target.join("x86_64-unknown-linux-musl/stub/sst-stub"));
+    [built, beside].into_iter().flatten().find(|path| path.is_file()).ok_or_else(|| {
+        Error::new(Kind::Environment, "the stub `sst-stub` was not found next to this program")
+            .hint("install `sst` again, or run `make build` in its repository")
+    })
+}
+
+/// Writes what is new or different, so that paths and times of unchanged scripts stay what they were.
+fn write_scripts(target: &Utf8Path) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Error::new(Kind::Environment, format!("cannot write to `{target}`")).detail(error)
+    };
+    for (name, directory) in &SCRIPTS {
+        write_directory(directory, &target.join(name)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn write_directory(source: &Dir<'_>, target: &Utf8Path) -> std::io::Result<()> {
+    fs_err::create_dir_all(target)?;
+    for file in source.files() {
+        let Some(name) = file.path().file_name().and_then(|name| name.to_str()) else { continue };
+        let path = target.join(name);
+        if fs_err::read(&path).is_ok_and(|content| content == file.contents()) {
+            continue;
+        }
+        // By renaming, because another `sst` of the same project may be reading the old one.
+        let mut file_beside = tempfile::NamedTempFile::new_in(target)?;
+        std::io::Write::write_all(&mut file_beside, file.contents())?;
+        file_beside.persist(&path).map_err(|error| error.error)?;
+    }
+    for directory in source.dirs() {
+        let Some(name) = directory.path().file_name().and_then(|name| name.to_str()) else { continue };
+        write_directory(directory, &target.join(name))?;
+    }
+    Ok(())
 }

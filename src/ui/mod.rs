@@ -2,5 +2,6 @@
 
 mod event;
 pub mod printer;
+pub mod prompt;
 
 pub use event::{Ui, UiEvent};

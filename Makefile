@@ -1,0 +1,63 @@
+# `make demo` and `make test` do all the set-up themselves. What must be there: Rust (with rustup), Node 20 or newer, Python 3.10 or
+# newer, and a C compiler (`apt install build-essential`, on macOS `xcode-select --install`).
+
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+# The launcher and the tests run the program that was built here.
+export SST_BINARY ?= $(CARGO_TARGET_DIR)/debug/sst
+export SST_NPM_ROOT ?= $(CURDIR)/npm
+
+STUB_TARGET := x86_64-unknown-linux-musl
+PYTHON := $(CARGO_TARGET_DIR)/python/bin/python
+
+.PHONY: demo test bench build stub package test-rust test-node test-infra test-e2e clean
+
+# Builds everything and runs an example in a local cloud.
+demo: build examples/rest-api/node_modules/.package-lock.json
+	cd examples/rest-api && exec node_modules/.bin/sst start --local
+
+# Everything that is tested, the fast things first.
+test: test-rust test-node test-infra test-e2e
+
+bench: build
+	node benches/reload.mjs
+
+build: stub npm/node_modules/.package-lock.json
+	cargo build --locked
+
+stub:
+	@rustup target list --installed | grep -qx $(STUB_TARGET) || rustup target add $(STUB_TARGET)
+	cargo build --locked --package sst-stub --profile stub --target $(STUB_TARGET)
+
+# The npm package with the native program inside: `npm install <path>/npm/sst-….tgz`.
+package: stub npm/node_modules/.package-lock.json
+	cargo build --locked --release
+	mkdir -p npm/native
+	cp $(CARGO_TARGET_DIR)/release/sst $(CARGO_TARGET_DIR)/$(STUB_TARGET)/stub/sst-stub npm/native/
+	cd npm && npm pack
+
+test-rust: build tests/fixtures/node_modules/.package-lock.json
+	cargo test --locked --workspace
+
+test-node: npm/node_modules/.package-lock.json
+	node --test tests/node-runner/*.test.mjs
+	cd npm && node --test test/*.test.mjs
+
+test-infra: $(CARGO_TARGET_DIR)/python/bin/cfn-lint
+	$< infra/debug-stack.yaml
+
+test-e2e: build tests/fixtures/node_modules/.package-lock.json
+	node --test --test-concurrency=1 tests/e2e/*.test.mjs
+	SST_E2E_ARGUMENTS=--enforce-iam node --test --test-concurrency=1 tests/e2e/*.test.mjs
+
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund
+	@touch $@
+
+$(CARGO_TARGET_DIR)/python/bin/cfn-lint:
+	python3 -m venv $(CARGO_TARGET_DIR)/python
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check cfn-lint==1.58.0
+
+clean:
+	cargo clean
+	rm -rf npm/node_modules npm/native tests/fixtures/node_modules examples/*/node_modules examples/*/.sst

@@ -1,0 +1,82 @@
+//! What the command line looks like, and nothing of what it means: `settings.rs` resolves it.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand};
+
+/// Events in the cloud run the code on your disk.
+#[derive(Debug, Parser)]
+#[command(name = "sst", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// The project's directory, or one below it.
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    pub project: Option<Utf8PathBuf>,
+
+    /// Do not use colours (as does the variable NO_COLOR).
+    #[arg(long, global = true)]
+    pub no_color: bool,
+
+    /// Say more: what the program does, on standard error. RUST_LOG selects further.
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Deploy the app with stubs in place of its functions, and run the functions here.
+    Start(Start),
+}
+
+/// Arguments of `sst start`.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// The stage: which copy of the app to work on.
+    #[arg(long)]
+    pub stage: Option<String>,
+
+    /// The AWS region.
+    #[arg(long)]
+    pub region: Option<String>,
+
+    /// The profile of the AWS configuration to use.
+    #[arg(long)]
+    pub profile: Option<String>,
+
+    /// Use a local cloud on this machine instead of AWS. No account is needed.
+    #[arg(long)]
+    pub local: bool,
+
+    /// Let the local cloud check IAM policies.
+    #[arg(long, requires = "local")]
+    pub enforce_iam: bool,
+
+    /// Use the cloud at this endpoint, e.g. a local cloud that is running already.
+    #[arg(long, value_name = "URL", conflicts_with = "local")]
+    pub endpoint_url: Option<String>,
+
+    /// Give each function 900 seconds, to have time at a breakpoint.
+    #[arg(long)]
+    pub increase_timeout: bool,
+
+    /// The most worker processes at a time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_workers: u16,
+
+    /// Bootstrap the account for the CDK without asking, if that is needed.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

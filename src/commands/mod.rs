@@ -1,0 +1,78 @@
+//! One file per subcommand.
+
+mod session;
+mod start;
+
+use std::process::ExitCode;
+
+use tokio::sync::mpsc;
+
+use crate::{
+    cli::{Cli, Command},
+    error::{Kind, Result},
+    live::Interrupt,
+    process::{Spawner, family},
+    settings,
+    ui::{Ui, printer},
+};
+
+/// Runs what the command line says. Nothing that was started is left running when it returns.
+pub async fn run(cli: Cli) -> ExitCode {
+    let (ui, receiver) = Ui::channel();
+    let options = printer::Options::detect(cli.no_color);
+    let printing = tokio::spawn(printer::print(receiver, options));
+    let no_color = cli.no_color;
+    let result = dispatch(cli, &ui).await;
+    sweep();
+    drop(ui);
+    // What was said before the end is shown before the end.
+    let _ = printing.await;
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if error.kind != Kind::Interrupted {
+                printer::error(&error, no_color);
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn dispatch(cli: Cli, ui: &Ui) -> Result<()> {
+    let spawner = Spawner::start().map_err(|error| {
+        crate::error::Error::new(Kind::Environment, "cannot start a thread").detail(error)
+    })?;
+    let interrupts = interrupts();
+    match cli.command {
+        Command::Start(arguments) => {
+            let settings = settings::Start::resolve(arguments, cli.project)?;
+            start::run(settings, &spawner, ui, interrupts).await
+        }
+    }
+}
+
+/// Ctrl-C and its relatives. The first asks for an orderly end, further ones for an end.
+fn interrupts() -> mpsc::UnboundedReceiver<Interrupt> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (sender, receiver) = mpsc::unbounded_channel();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let Ok(mut signals) = signal(kind) else { continue };
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            let mut interrupt = Interrupt::Gently;
+            while signals.recv().await.is_some() && sender.send(interrupt).is_ok() {
+                interrupt = Interrupt::Now;
+            }
+        });
+    }
+    receiver
+}
+
+/// Kills what is left of the processes that were started. In the ordinary course of things there is nothing.
+fn sweep() {
+    for process in family(std::process::id().cast_signed()) {
+        tracing::debug!(pid = process.pid(), "left over");
+        process.kill();
+    }
+}

@@ -1,0 +1,258 @@
+//! `sst start`: deploys the app with stubs in place of its functions, and runs the functions here.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::session::{Session, SessionFile};
+use crate::{
+    app::{self, Outputs},
+    aws::Aws,
+    builder::Builder,
+    cloud::{self, Cloud},
+    core::{Config, State},
+    debug_stack,
+    error::{Error, Kind, Result},
+    live::{Interrupt, Live},
+    process::Spawner,
+    project::{
+        StageRequest, StateDir,
+        manifest::{FunctionSpec, Manifest, ORIGINAL_PREFIX},
+        resolve_stage,
+    },
+    relay::{self, Relay},
+    settings,
+    stub_package,
+    tools::Tools,
+    ui::{Ui, UiEvent, prompt},
+    watch,
+    worker::{Workers, environment::Surroundings},
+};
+
+/// How long the preparations may take to stop after Ctrl-C, before their processes are killed.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Runs until interrupted.
+///
+/// # Errors
+/// Whatever keeps the app from being deployed and its functions from being run; see [`Kind`].
+pub async fn run(
+    settings: settings::Start,
+    spawner: &Spawner,
+    ui: &Ui,
+    mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
+) -> Result<()> {
+    let state_dir = settings.project.state_dir()?;
+    let mut cloud = None;
+    let cancel = CancellationToken::new();
+    let prepared = {
+        let prepare = prepare(&settings, &state_dir, spawner, ui, &cancel, &mut cloud);
+        tokio::pin!(prepare);
+        tokio::select! {
+            prepared = &mut prepare => prepared,
+            _ = interrupts.recv() => {
+                ui.info("stopping");
+                cancel.cancel();
+                // Whatever the preparations say now, the user's wish is the reason.
+                let _ = tokio::select! {
+                    ended = tokio::time::timeout(PATIENCE, &mut prepare) => ended.is_ok(),
+                    _ = interrupts.recv() => false,
+                };
+                Err(Error::new(Kind::Interrupted, "interrupted"))
+            }
+        }
+    };
+    let result = match prepared {
+        Ok(prepared) => serve(prepared, &settings, state_dir, spawner, ui, interrupts).await,
+        Err(error) => Err(error),
+    };
+    if let Some(cloud) = cloud {
+        cloud.stop().await;
+    }
+    result
+}
+
+/// What has been prepared when functions can be served.
+struct Prepared {
+    tools: Tools,
+    stage: String,
+    aws: Aws,
+    functions: Vec<FunctionSpec>,
+    outputs: Outputs,
+    relay: Relay,
+}
+
+async fn prepare(
+    settings: &settings::Start,
+    state_dir: &StateDir,
+    spawner: &Spawner,
+    ui: &Ui,
+    cancel: &CancellationToken,
+    cloud: &mut Option<Cloud>,
+) -> Result<Prepared> {
+    let tools = Tools::find(state_dir.create_directory("tool")?, spawner).await?;
+    if let settings::Cloud::Local { enforce_iam } = settings.cloud {
+        let options = cloud::Options {
+            cache: settings.cache.clone(),
+            enforce_iam,
+            node_path: Some(tools.npm_root.join("node_modules")),
+        };
+        *cloud = Some(Cloud::start(options, spawner, ui).await?);
+    }
+    let aws = Aws::connect(settings.aws(cloud.as_ref().map(|cloud| cloud.endpoint().to_owned()))).await?;
+    let stage = stage(settings, &aws, ui).await?;
+    let target =
+        app::Target { stage: stage.clone(), region: aws.region.clone(), account: aws.account.clone() };
+    let context = app::Context { project: &settings.project, tools: &tools, spawner, ui, cancel };
+
+    // Neither needs the other, and both take seconds.
+    let name = format!("{stage}-{}-debug-stack", settings.project.name);
+    let (debug_stack, assembly) =
+        tokio::try_join!(debug_stack::deploy(&aws, &name, ui), app::synthesize(&context, &target))?;
+    let manifest = app::discover(&context, &assembly)?;
+    report(&manifest, ui);
+    let functions = manifest.functions.clone();
+    let text = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
+    state_dir.write("functions.json", &text)?;
+
+    let package = stub_package::package(&tools.stub, &state_dir.create_directory("stub")?)?;
+    let rewriting = app::Rewriting {
+        stub: &package,
+        debug_stack: &debug_stack,
+        stage: &stage,
+        region: &aws.region,
+        increase_timeout: settings.increase_timeout,
+    };
+    let live = app::rewrite(&context, &assembly, &manifest, &rewriting)?;
+    if app::needs_bootstrap(&aws).await? {
+        confirm_bootstrap(settings, &aws).await?;
+        app::bootstrap(&context, &aws).await?;
+    }
+    let owner = owner();
+    let config = relay::Config { aws: aws.clone(), debug_stack, owner };
+    let ids = functions.iter().map(|function| function.id.clone()).collect();
+    let (outputs, mut relay) =
+        tokio::try_join!(app::deploy(&context, &aws, &live), Relay::connect(config, ui.clone()))?;
+    // Not before the deployment: calls are answered by whoever answered them until the stubs are there.
+    relay.register(ids).await?;
+    Ok(Prepared { tools, stage, aws, functions, outputs, relay })
+}
+
+async fn serve(
+    prepared: Prepared,
+    settings: &settings::Start,
+    state_dir: StateDir,
+    spawner: &Spawner,
+    ui: &Ui,
+    interrupts: mpsc::UnboundedReceiver<Interrupt>,
+) -> Result<()> {
+    let Prepared { tools, stage, aws, functions, outputs, relay } = prepared;
+    let root = settings.project.root.clone();
+    let (sender, events) = mpsc::unbounded_channel();
+    let (ready_sender, ready) = mpsc::unbounded_channel();
+    let strip = if aws.endpoint.is_some() { cloud::SERVER_VARIABLES } else { &[] };
+    let surroundings = Surroundings::from_process(strip, Some(ORIGINAL_PREFIX));
+    let outside = outside_roots(&root, &functions);
+    let _watch = watch::start(root.clone(), outside, sender.clone(), ui.clone())?;
+    let artifacts = state_dir.create_directory("artifacts")?;
+    let live = Live {
+        state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
+        events,
+        workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
+        builder: Builder::new(tools, spawner.clone(), root, artifacts, sender.clone()),
+        sender,
+        ready,
+        ui: ui.clone(),
+    };
+    for (stack, outputs) in &outputs {
+        for (name, value) in outputs {
+            ui.send(UiEvent::Output { stack: stack.clone(), name: name.clone(), value: value.clone() });
+        }
+    }
+    let session = Session {
+        pid: std::process::id(),
+        stage: &stage,
+        region: &aws.region,
+        endpoint: aws.endpoint.as_deref(),
+        outputs: &outputs,
+    };
+    let _session = SessionFile::write(state_dir, &session)?;
+    let count = functions.len();
+    let plural = if count == 1 { "" } else { "s" };
+    ui.info(format!("Listening for requests (stage {stage}, {count} function{plural})"));
+    live.run(functions.into_iter().map(Arc::new).collect(), relay, interrupts).await;
+    ui.info("Stopped");
+    Ok(())
+}
+
+fn report(manifest: &Manifest, ui: &Ui) {
+    for function in &manifest.left_alone {
+        ui.warning(format!("`{}` is not live: {}", function.id, function.reason));
+    }
+}
+
+/// The stage. A question for it waits on a thread of its own, so that Ctrl-C is heard.
+async fn stage(settings: &settings::Start, aws: &Aws, ui: &Ui) -> Result<String> {
+    let project = settings.project.clone();
+    let flag = settings.stage.clone();
+    let local = aws.endpoint.is_some();
+    let suggestion = aws.caller_arn.rsplit('/').next().map(str::to_owned);
+    let ui = ui.clone();
+    let resolved = tokio::task::spawn_blocking(move || {
+        let request = StageRequest {
+            flag: flag.as_deref(),
+            interactive: prompt::is_interactive(),
+            fallback: local.then_some("dev"),
+            suggestion: suggestion.as_deref(),
+        };
+        resolve_stage(&project, request, &ui, |suggestion| {
+            let suggestion = suggestion.map(|name| format!(" [{name}]")).unwrap_or_default();
+            prompt::ask(&format!("Name of your stage{suggestion}:"))
+                .map_err(|error| Error::new(Kind::Usage, "no stage was given").detail(error))
+        })
+    });
+    resolved.await.map_err(|error| Error::new(Kind::Other, "the question failed").detail(error))?
+}
+
+/// On AWS the CDK's own stack is not made without a yes: it stays, and may cost something.
+async fn confirm_bootstrap(settings: &settings::Start, aws: &Aws) -> Result<()> {
+    if aws.endpoint.is_some() || settings.yes {
+        return Ok(());
+    }
+    let place = format!("aws://{}/{}", aws.account, aws.region);
+    let declined = || {
+        Error::new(Kind::Deployment, format!("{place} is not bootstrapped for the CDK"))
+            .hint(format!("run `npx cdk bootstrap {place}`, or `sst start --yes`"))
+    };
+    if !prompt::is_interactive() {
+        return Err(declined());
+    }
+    let question = format!("{place} is not bootstrapped for the CDK yet. Bootstrap it now (bucket, roles)? [y/N]");
+    let answer = tokio::task::spawn_blocking(move || prompt::ask(&question)).await;
+    match answer {
+        Ok(Ok(answer)) if matches!(answer.to_lowercase().as_str(), "y" | "yes") => Ok(()),
+        _ => Err(declined()),
+    }
+}
+
+/// The directories outside of the project that functions have code in.
+fn outside_roots(root: &camino::Utf8Path, functions: &[FunctionSpec]) -> Vec<camino::Utf8PathBuf> {
+    use crate::project::manifest::Source;
+
+    let directories = functions.iter().filter_map(|function| match &function.source {
+        Source::Directory { path } => Some(path.clone()),
+        Source::Entry { path, .. } => path.parent().map(camino::Utf8Path::to_owned),
+    });
+    let mut outside: Vec<_> = directories.filter(|directory| !directory.starts_with(root)).collect();
+    outside.sort();
+    outside.dedup();
+    outside
+}
+
+/// Who runs this, as others see it when functions change hands.
+fn owner() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or("somebody".to_owned());
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    format!("{user}@{}", host.as_deref().unwrap_or("a machine"))
+}

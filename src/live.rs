@@ -1,0 +1,188 @@
+//! The one loop: it feeds the core with what happens, and has done what the core wants.
+
+use std::{collections::HashMap, sync::Arc, time::{Duration, Instant}};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    builder::Builder,
+    core::{
+        State,
+        effect::{Effect, RelayCommand, Start},
+        event::{Event, Exit},
+    },
+    ids::WorkerId,
+    project::manifest::FunctionSpec,
+    relay::Relay,
+    runtime_api::{self, Listener},
+    ui::Ui,
+    worker::Workers,
+};
+
+/// How long the last answers may take on their way out.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How much of a worker's output is read before its next event is looked at. A worker that writes without end must not stop the
+/// loop.
+const MOST_READS: usize = 16;
+
+/// Everything the loop works with.
+#[derive(Debug)]
+pub struct Live {
+    /// What decides.
+    pub state: State,
+    /// What happens, from all tasks.
+    pub events: mpsc::UnboundedReceiver<Event>,
+    /// For the tasks that are started on the way.
+    pub sender: mpsc::UnboundedSender<Event>,
+    /// The workers that have written something.
+    pub ready: mpsc::UnboundedReceiver<WorkerId>,
+    /// The worker processes.
+    pub workers: Workers,
+    /// What makes code runnable.
+    pub builder: Builder,
+    /// The terminal.
+    pub ui: Ui,
+}
+
+/// An order from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupt {
+    /// End in order: answer what is open.
+    Gently,
+    /// End now.
+    Now,
+}
+
+impl Live {
+    /// Serves `functions` until told to stop. All workers are gone when it returns.
+    pub async fn run(
+        mut self,
+        functions: Vec<Arc<FunctionSpec>>,
+        relay: Relay,
+        mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
+    ) {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let mut relay = tokio::spawn(relay.run(receiver, self.sender.clone()));
+        let mut listeners = HashMap::new();
+        self.handle(Event::Functions(functions), &commands, &mut listeners);
+        let mut deadline = None;
+        while !self.state.is_finished() {
+            let wake = self.state.next_wake();
+            let event = tokio::select! {
+                Some(event) = self.events.recv() => event,
+                Some(worker) = self.ready.recv() => {
+                    self.read_output(worker, &commands, &mut listeners);
+                    continue;
+                }
+                () = sleep_until(wake) => Event::Tick,
+                interrupt = interrupts.recv() => match interrupt {
+                    Some(Interrupt::Gently) if deadline.is_none() => {
+                        deadline = Some(Instant::now() + FAREWELL);
+                        Event::Shutdown
+                    }
+                    _ => break,
+                },
+                () = sleep_until(deadline) => break,
+            };
+            if let Some(worker) = author(&event) {
+                // What a worker wrote before it answered is shown before its answer.
+                for _ in 0..MOST_READS {
+                    if !self.read_output(worker, &commands, &mut listeners) {
+                        break;
+                    }
+                }
+            }
+            self.handle(event, &commands, &mut listeners);
+        }
+        let _ = commands.send(RelayCommand::Close { within: FAREWELL });
+        tokio::select! {
+            _ = &mut relay => {}
+            Some(Interrupt::Now) = interrupts.recv() => relay.abort(),
+        }
+        drop(listeners);
+        tokio::join!(self.workers.end(), self.builder.end());
+    }
+
+    /// Hands what a worker wrote to the core. Whether there was anything.
+    fn read_output(
+        &mut self,
+        worker: WorkerId,
+        relay: &mpsc::UnboundedSender<RelayCommand>,
+        listeners: &mut HashMap<WorkerId, Listener>,
+    ) -> bool {
+        let lines = self.workers.drain_output(worker);
+        let any = !lines.is_empty();
+        for line in lines {
+            self.handle(Event::Output { worker, line }, relay, listeners);
+        }
+        any
+    }
+
+    fn handle(
+        &mut self,
+        event: Event,
+        relay: &mpsc::UnboundedSender<RelayCommand>,
+        listeners: &mut HashMap<WorkerId, Listener>,
+    ) {
+        let gone = match &event {
+            Event::Exited { worker, .. } => Some(*worker),
+            _ => None,
+        };
+        for effect in self.state.handle(event, Instant::now()) {
+            match effect {
+                Effect::Start(start) => self.start(*start, listeners),
+                Effect::Deliver { worker, delivery } => {
+                    if let Some(listener) = listeners.get(&worker) {
+                        listener.deliver(delivery);
+                    }
+                }
+                Effect::Stop { worker, how } => self.workers.stop(worker, how),
+                Effect::Relay(command) => {
+                    let _ = relay.send(command);
+                }
+                Effect::Build { spec, generation } => self.builder.build(spec, generation),
+                Effect::Cool { function } => self.builder.cool(&function),
+                Effect::Ui(event) => self.ui.send(event),
+            }
+        }
+        if let Some(worker) = gone {
+            listeners.remove(&worker);
+            self.workers.forget(worker);
+        }
+    }
+
+    fn start(&mut self, start: Start, listeners: &mut HashMap<WorkerId, Listener>) {
+        let worker = start.worker;
+        match runtime_api::open(worker, self.sender.clone()) {
+            Ok(listener) => {
+                let address = listener.address();
+                listeners.insert(worker, listener);
+                self.workers.start(start, address);
+            }
+            Err(error) => {
+                let exit = Exit::NotStarted(format!("no socket for its runtime API: {error}"));
+                let _ = self.sender.send(Event::Exited { worker, exit });
+            }
+        }
+    }
+}
+
+/// The worker that an event comes from.
+fn author(event: &Event) -> Option<WorkerId> {
+    match event {
+        Event::Polled { worker }
+        | Event::Answered { worker, .. }
+        | Event::Streamed { worker, .. }
+        | Event::InitFailed { worker, .. }
+        | Event::Exited { worker, .. } => Some(*worker),
+        _ => None,
+    }
+}
+
+async fn sleep_until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,305 @@
+//! The connection to the stubs: frames come in over a WebSocket, answers go out through `@connections`.
+//!
+//! On the wire a request may arrive more than once; the core hears of it once. What a request was answered with is remembered for
+//! a while, so that a stub that asks again gets the same answer and the function does not run again.
+
+mod connection;
+mod inbox;
+mod payloads;
+mod registration;
+mod responder;
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sst_wire::{Invoke, ToClient};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::task::AbortOnDropHandle;
+
+use self::{
+    connection::{Connector, Incoming},
+    payloads::Payloads,
+    registration::Registrations,
+    responder::{Answer, Responder, Sender},
+};
+use crate::{
+    aws::Aws,
+    core::{
+        effect::RelayCommand,
+        event::{Event, FunctionError, Invocation, Outcome, StreamPart},
+    },
+    debug_stack::DebugStack,
+    error::Result,
+    ids::{FunctionId, RequestId},
+    ui::{Ui, UiEvent},
+};
+
+/// How long an answered request is remembered. Lambda gives no invocation more time than this.
+const MEMORY: Duration = Duration::from_secs(900);
+
+/// What the relay needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The account.
+    pub aws: Aws,
+    /// Where the stubs are met.
+    pub debug_stack: DebugStack,
+    /// Who runs this client, as other people see it, e.g. `alice@laptop`.
+    pub owner: String,
+}
+
+/// The connection to the stubs.
+#[derive(Debug)]
+pub struct Relay {
+    registrations: Arc<Registrations>,
+    sender: Arc<Sender>,
+    payloads: Payloads,
+    incoming: mpsc::UnboundedReceiver<Incoming>,
+    _connection: AbortOnDropHandle<()>,
+    requests: HashMap<RequestId, Request>,
+    responders: JoinSet<()>,
+    functions: Vec<FunctionId>,
+    connection_id: String,
+    registering: JoinSet<()>,
+    ui: Ui,
+}
+
+/// A request that arrived.
+#[derive(Debug)]
+struct Request {
+    responder: Responder,
+    /// When its last answer was handed to the responder.
+    answered: Option<Instant>,
+}
+
+impl Relay {
+    /// Connects and waits until the other side has told the connection's id.
+    ///
+    /// # Errors
+    /// When the endpoint cannot be reached, or refuses the credentials.
+    pub async fn connect(config: Config, ui: Ui) -> Result<Self> {
+        let payloads = Payloads::new(&config.aws, &config.debug_stack);
+        let sender = Arc::new(Sender::new(&config.aws, &config.debug_stack, payloads.clone(), ui.clone()));
+        let registrations =
+            Arc::new(Registrations::new(&config.aws, &config.debug_stack, config.owner.clone()));
+        let connector = Connector::new(config.aws, config.debug_stack.endpoint);
+        let first = connector.connect_at_first().await?;
+        let connection_id = first.id.clone();
+        let (incoming_sender, incoming) = mpsc::unbounded_channel();
+        let task = tokio::spawn(connector.keep_connected(first, incoming_sender, ui.clone()));
+        Ok(Self {
+            registrations,
+            sender,
+            payloads,
+            incoming,
+            _connection: AbortOnDropHandle::new(task),
+            requests: HashMap::new(),
+            responders: JoinSet::new(),
+            functions: Vec::new(),
+            connection_id,
+            registering: JoinSet::new(),
+            ui,
+        })
+    }
+
+    /// Makes this client the one that answers for `functions`. Whoever answered for them before is told.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn register(&mut self, functions: Vec<FunctionId>) -> Result<()> {
+        let gone: Vec<FunctionId> =
+            self.functions.iter().filter(|function| !functions.contains(function)).cloned().collect();
+        self.functions = functions;
+        self.registrations.remove(&gone).await;
+        let displaced = self.registrations.write(&self.functions, &self.connection_id).await?;
+        let owner = self.registrations.owner().to_owned();
+        for (connection, functions) in displaced {
+            self.sender.displaced(&connection, &owner, functions).await;
+        }
+        Ok(())
+    }
+
+    /// Works until [`RelayCommand::Close`]: hears `commands` and reports requests as `events`.
+    pub async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<RelayCommand>,
+        events: mpsc::UnboundedSender<Event>,
+    ) {
+        let mut forget = tokio::time::interval(Duration::from_secs(60));
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(RelayCommand::Close { within }) => return self.close(within).await,
+                    Some(command) => self.command(command),
+                    None => return self.close(Duration::from_secs(2)).await,
+                },
+                Some(incoming) = self.incoming.recv() => match incoming {
+                    Incoming::Message(text) => self.message(&text, &events),
+                    Incoming::Connected(id) => {
+                        self.connection_id = id;
+                        self.register_again();
+                    }
+                },
+                _ = forget.tick() => self.forget(Instant::now()),
+                Some(_) = self.responders.join_next() => {}
+                Some(_) = self.registering.join_next() => {}
+            }
+        }
+    }
+
+    fn command(&mut self, command: RelayCommand) {
+        let (request, answer) = match command {
+            RelayCommand::Register { functions } => {
+                if functions != self.functions {
+                    let removed: Vec<FunctionId> =
+                        self.functions.iter().filter(|id| !functions.contains(id)).cloned().collect();
+                    self.functions = functions;
+                    let registrations = self.registrations.clone();
+                    self.registering.spawn(async move { registrations.remove(&removed).await });
+                    self.register_again();
+                }
+                return;
+            }
+            RelayCommand::Working { request, paused } => (request, Answer::Working { paused }),
+            RelayCommand::Reply { request, outcome } => (request, Answer::Outcome(outcome)),
+            RelayCommand::Stream { request, part } => (request, Answer::Part(part)),
+            RelayCommand::Close { .. } => return,
+        };
+        let Some(known) = self.requests.get_mut(&request) else {
+            return tracing::warn!(%request, "an answer to a request that is not known");
+        };
+        if matches!(answer, Answer::Outcome(_) | Answer::Part(StreamPart::End { .. })) {
+            known.answered = Some(Instant::now());
+        }
+        known.responder.send(answer);
+    }
+
+    fn message(&mut self, text: &str, events: &mpsc::UnboundedSender<Event>) {
+        match inbox::read(text) {
+            inbox::Message::Frame(ToClient::Invoke(invoke)) => self.invoke(*invoke, events),
+            inbox::Message::Frame(ToClient::Moved { request_id, reply_to }) => {
+                if let Some(request) = self.requests.get(&RequestId::from(&request_id)) {
+                    request.responder.moved(reply_to);
+                }
+            }
+            inbox::Message::Frame(ToClient::Displaced { by, functions }) => {
+                // What was taken over is not registered again after the next reconnection.
+                self.functions.retain(|function| !functions.iter().any(|taken| taken == function.as_str()));
+                self.ui.warning(format!(
+                    "{by} has taken over {}; their machine answers now. Run `sst start` again to take it back.",
+                    functions.join(", ")
+                ));
+            }
+            inbox::Message::OtherVersion { theirs, request, reply_to } => {
+                let reason = format!(
+                    "the function was deployed by another version of sst (protocol {theirs}, this one speaks {}): \
+                     run `sst start` again to deploy it anew",
+                    sst_wire::VERSION
+                );
+                self.ui.warning(reason.clone());
+                if let (Some(request), Some(reply_to)) = (request, reply_to) {
+                    let sender = self.sender.clone();
+                    self.responders.spawn(async move { sender.refuse(&reply_to, request, reason).await });
+                }
+            }
+            inbox::Message::Platform(message) => {
+                self.ui.warning(format!("the WebSocket API reports: {message}"));
+            }
+            inbox::Message::Hello => {}
+            inbox::Message::Unreadable(problem) => {
+                tracing::warn!(problem, "a message that is not a frame");
+            }
+        }
+    }
+
+    fn invoke(&mut self, invoke: Invoke, events: &mpsc::UnboundedSender<Event>) {
+        let request = RequestId::from(&invoke.request_id);
+        if let Some(known) = self.requests.get(&request) {
+            // The stub has not heard of us: whatever was sent so far goes to where it listens now.
+            return known.responder.asked_again(invoke.reply_to);
+        }
+        let (responder, work) =
+            responder::start(self.sender.clone(), request.clone(), invoke.reply_to.clone());
+        self.responders.spawn(work);
+        let itself = responder.clone();
+        self.requests.insert(request.clone(), Request { responder, answered: None });
+        let payloads = self.payloads.clone();
+        let received = Instant::now();
+        let events = events.clone();
+        let deliver = move |payload| {
+            let waited = received.elapsed();
+            let invocation = Invocation {
+                request,
+                function: FunctionId::from(&invoke.function),
+                payload,
+                context: invoke.context,
+                environment: invoke.environment,
+                remaining: Duration::from_millis(invoke.remaining_ms).saturating_sub(waited),
+            };
+            let _ = events.send(Event::Invoked(Box::new(invocation)));
+        };
+        // What is in the frame is handed on at once, which keeps requests in order of arrival.
+        if let Ok(bytes) = invoke.event.bytes() {
+            return deliver(bytes.into());
+        }
+        let event = invoke.event;
+        self.responders.spawn(async move {
+            match payloads.fetch(&event).await {
+                Ok(bytes) => deliver(bytes),
+                Err(problem) => {
+                    let message = format!("the event of this request could not be fetched: {problem}");
+                    let error = FunctionError::new("Sst.PayloadUnavailable", &message);
+                    itself.send(Answer::Outcome(Outcome::Failed(error)));
+                }
+            }
+        });
+    }
+
+    /// Writes the registrations for the present connection, however often it takes.
+    fn register_again(&mut self) {
+        self.registering.abort_all();
+        let registrations = self.registrations.clone();
+        let functions = self.functions.clone();
+        let connection = self.connection_id.clone();
+        let ui = self.ui.clone();
+        self.registering.spawn(async move {
+            let mut reported = false;
+            for pause in connection::backoff() {
+                match registrations.write(&functions, &connection).await {
+                    Ok(_) => return,
+                    Err(error) if !reported => {
+                        reported = true;
+                        let hint = Some("trying again".to_owned());
+                        ui.send(UiEvent::Error { message: error.to_string(), hint });
+                    }
+                    Err(error) => tracing::debug!(%error, "registration"),
+                }
+                tokio::time::sleep(pause).await;
+            }
+        });
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.requests.retain(|_, request| {
+            request.answered.is_none_or(|answered| now.saturating_duration_since(answered) < MEMORY)
+        });
+    }
+
+    async fn close(mut self, within: Duration) {
+        let deadline = tokio::time::Instant::now() + within;
+        self.registering.abort_all();
+        // Without its handle a responder sends what it still has, and ends.
+        self.requests.clear();
+        let farewell = async {
+            let remove = self.registrations.remove(&self.functions);
+            let responders = async { while self.responders.join_next().await.is_some() {} };
+            tokio::join!(remove, responders);
+        };
+        if tokio::time::timeout_at(deadline, farewell).await.is_err() {
+            self.ui.warning("some answers could not be sent in time");
+        }
+    }
+}

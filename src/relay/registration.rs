@@ -1,0 +1,115 @@
+//! The table that tells the stubs who answers for a function.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, SystemTime},
+};
+
+use aws_sdk_dynamodb::{
+    error::DisplayErrorContext,
+    types::{AttributeValue, ReturnValue},
+};
+use futures_util::{StreamExt, stream};
+use sst_wire::Registration;
+
+use crate::{
+    aws::Aws,
+    debug_stack::DebugStack,
+    error::{Error, Kind, Result},
+    ids::FunctionId,
+};
+
+/// How long a registration counts when it is not renewed: a little longer than a connection may last.
+const LIFETIME: Duration = Duration::from_secs(135 * 60);
+
+/// How many items are written at the same time.
+const PARALLEL: usize = 16;
+
+/// This client's registrations.
+#[derive(Debug)]
+pub(super) struct Registrations {
+    table: aws_sdk_dynamodb::Client,
+    name: String,
+    client: String,
+    owner: String,
+}
+
+impl Registrations {
+    pub fn new(aws: &Aws, stack: &DebugStack, owner: String) -> Self {
+        let client = uuid::Uuid::new_v4().to_string();
+        Self { table: aws.dynamodb(), name: stack.table.clone(), client, owner }
+    }
+
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Makes `connection` the one that answers for `functions`. Returns the connections of other clients that answered for some
+    /// of them until now.
+    pub async fn write(
+        &self,
+        functions: &[FunctionId],
+        connection: &str,
+    ) -> Result<BTreeMap<String, Vec<String>>> {
+        let mut displaced: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut writes = stream::iter(functions)
+            .map(|function| async move { (function, self.write_one(function, connection).await) })
+            .buffer_unordered(PARALLEL);
+        while let Some((function, result)) = writes.next().await {
+            if let Some(connection) = result? {
+                displaced.entry(connection).or_default().push(function.to_string());
+            }
+        }
+        Ok(displaced)
+    }
+
+    async fn write_one(&self, function: &FunctionId, connection: &str) -> Result<Option<String>> {
+        let text = |value: &str| AttributeValue::S(value.to_owned());
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let put = self
+            .table
+            .put_item()
+            .table_name(&self.name)
+            .item(Registration::KEY, text(function.as_str()))
+            .item(Registration::CONNECTION, text(connection))
+            .item(Registration::CLIENT, text(&self.client))
+            .item(Registration::OWNER, text(&self.owner))
+            .item(Registration::VERSION, AttributeValue::N(sst_wire::VERSION.to_string()))
+            .item(Registration::TTL, AttributeValue::N((now + LIFETIME).as_secs().to_string()))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .map_err(|error| {
+                Error::new(Kind::Cloud, format!("cannot register in the table `{}`", self.name))
+                    .detail(DisplayErrorContext(error))
+            })?;
+        let old: HashMap<String, AttributeValue> = put.attributes.unwrap_or_default();
+        let field = |name: &str| old.get(name)?.as_s().ok().cloned();
+        let expires = old.get(Registration::TTL).and_then(|ttl| ttl.as_n().ok()?.parse::<u64>().ok());
+        let counted = expires.is_none_or(|expires| expires > now.as_secs());
+        let is_other = field(Registration::CLIENT).is_some_and(|client| client != self.client);
+        Ok(field(Registration::CONNECTION).filter(|_| counted && is_other))
+    }
+
+    /// Removes what is still ours. What cannot be removed expires.
+    pub async fn remove(&self, functions: &[FunctionId]) {
+        let removals = stream::iter(functions).map(|function| async move {
+            let removed = self
+                .table
+                .delete_item()
+                .table_name(&self.name)
+                .key(Registration::KEY, AttributeValue::S(function.to_string()))
+                .condition_expression("#client = :client")
+                .expression_attribute_names("#client", Registration::CLIENT)
+                .expression_attribute_values(":client", AttributeValue::S(self.client.clone()))
+                .send()
+                .await;
+            match removed.map_err(aws_sdk_dynamodb::error::SdkError::into_service_error) {
+                Ok(_) => {}
+                Err(error) if error.is_conditional_check_failed_exception() => {}
+                Err(error) => tracing::debug!(%function, error = %DisplayErrorContext(error), "remove"),
+            }
+        });
+        removals.buffer_unordered(PARALLEL).collect::<Vec<()>>().await;
+    }
+}

@@ -1,0 +1,127 @@
+//! Arguments, environment, and the project's files, resolved into plain values. Nothing after this looks at where a value came from.
+
+use camino::Utf8PathBuf;
+
+use crate::{
+    aws, cli,
+    error::{Error, Kind, Result},
+    project::Project,
+};
+
+/// What `sst start` works with.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The project.
+    pub project: Project,
+    /// `--stage`.
+    pub stage: Option<String>,
+    /// Which cloud.
+    pub cloud: Cloud,
+    /// The region, if one was asked for.
+    pub region: Option<String>,
+    /// The profile, if one was asked for.
+    pub profile: Option<String>,
+    /// Whether the stubs get all the time there is.
+    pub increase_timeout: bool,
+    /// The most worker processes at a time.
+    pub max_workers: usize,
+    /// Whether to go ahead where a question would be asked.
+    pub yes: bool,
+    /// Where what can be downloaded again is kept.
+    pub cache: Utf8PathBuf,
+}
+
+/// A cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cloud {
+    /// AWS itself.
+    Aws,
+    /// A local cloud that this program starts.
+    Local {
+        /// Whether it checks IAM policies.
+        enforce_iam: bool,
+    },
+    /// A local cloud, or a copy of AWS, that is there already.
+    Endpoint(String),
+}
+
+impl Start {
+    /// Resolves the arguments of `sst start`.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for a missing or malformed project and for an endpoint that is no URL.
+    pub fn resolve(arguments: cli::Start, directory: Option<Utf8PathBuf>) -> Result<Self> {
+        let project = Project::find(&directory.unwrap_or_else(|| Utf8PathBuf::from(".")))?;
+        let cloud = match (arguments.local, arguments.endpoint_url) {
+            (true, _) => Cloud::Local { enforce_iam: arguments.enforce_iam },
+            (false, Some(url)) => Cloud::Endpoint(endpoint(&url)?),
+            (false, None) => Cloud::Aws,
+        };
+        Ok(Self {
+            region: arguments.region.or_else(|| project.region.clone()),
+            project,
+            stage: arguments.stage,
+            cloud,
+            profile: arguments.profile,
+            increase_timeout: arguments.increase_timeout,
+            max_workers: arguments.max_workers.into(),
+            yes: arguments.yes,
+            cache: cache_directory()?,
+        })
+    }
+
+    /// How AWS is reached; `local` is the endpoint of the local cloud that was started.
+    #[must_use]
+    pub fn aws(&self, local: Option<String>) -> aws::Options {
+        let endpoint = match &self.cloud {
+            Cloud::Endpoint(url) => Some(url.clone()),
+            _ => local,
+        };
+        aws::Options {
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            local: matches!(self.cloud, Cloud::Local { .. }),
+            endpoint,
+        }
+    }
+}
+
+fn endpoint(text: &str) -> Result<String> {
+    let uri = text.parse::<http::Uri>().ok();
+    let usable = uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.path().len() < 2
+    });
+    if usable {
+        return Ok(text.trim_end_matches('/').to_owned());
+    }
+    Err(Error::new(Kind::Usage, format!("`{text}` is not an endpoint"))
+        .hint("give a URL without a path, e.g. `--endpoint-url http://127.0.0.1:4566`"))
+}
+
+/// `sst/` in the user's cache directory, as the XDG base directory specification and Apple's guidelines have it.
+fn cache_directory() -> Result<Utf8PathBuf> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| value.starts_with('/'));
+    let base = match (variable("XDG_CACHE_HOME"), variable("HOME")) {
+        (Some(cache), _) => Utf8PathBuf::from(cache),
+        (None, Some(home)) if cfg!(target_os = "macos") => Utf8PathBuf::from(home).join("Library/Caches"),
+        (None, Some(home)) => Utf8PathBuf::from(home).join(".cache"),
+        (None, None) => {
+            return Err(Error::new(Kind::Environment, "there is no cache directory")
+                .hint("set `HOME` or `XDG_CACHE_HOME` to a directory that can be written to"));
+        }
+    };
+    Ok(base.join("sst"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_checked() {
+        assert_eq!(endpoint("http://127.0.0.1:4566/").unwrap(), "http://127.0.0.1:4566");
+        for bad in ["127.0.0.1:4566", "ftp://x", "http://x/path", "http://"] {
+            assert!(endpoint(bad).is_err(), "{bad}");
+        }
+    }
+}

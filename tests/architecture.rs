@@ -1,0 +1,70 @@
+//! The invariants of `ARCHITECTURE.md` that can be read off the source.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const TASKS: [&str; 5] = ["relay", "runtime_api", "worker", "watch", "builder"];
+
+/// The Rust files below a path, with their text. A module's own tests are left out: they may use what they like.
+fn sources(path: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut open = vec![root.join(path), root.join(path).with_extension("rs")];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !path.ends_with("tests.rs")
+            && path.is_file()
+        {
+            let text = fs::read_to_string(&path).unwrap();
+            let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+            found.push((path, text));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_core_is_pure() {
+    let files = sources("core");
+    assert!(files.len() > 5, "the core was found: {files:?}");
+    for (path, text) in files {
+        for forbidden in ["tokio", "std::fs", "std::net", "std::process", "std::env", "std::thread", "::now()"] {
+            assert!(!text.contains(forbidden), "{} mentions `{forbidden}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn tasks_do_not_know_one_another() {
+    for task in TASKS {
+        let files = sources(task);
+        assert!(!files.is_empty(), "`{task}` was found");
+        for (path, text) in files {
+            for other in TASKS.iter().filter(|other| **other != task) {
+                for form in [format!("crate::{other}"), format!("    {other}::"), format!("{{{other}::")] {
+                    assert!(!text.contains(&form), "{} uses `{other}`", path.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sockets_are_bound_to_loopback_only() {
+    let files = sources("");
+    assert!(files.len() > 40, "all of the source was found");
+    let mut binds = 0;
+    for (path, text) in files {
+        for line in text.lines().filter(|line| line.contains("Listener::bind(")) {
+            binds += 1;
+            let loopback = line.contains("Ipv4Addr::LOCALHOST") || line.contains("\"127.0.0.1");
+            assert!(loopback, "{}: {line}", path.display());
+        }
+        assert!(!text.contains("0.0.0.0") && !text.contains("UNSPECIFIED"), "{}", path.display());
+    }
+    assert!(binds > 0, "there is a listener");
+}

@@ -1,0 +1,145 @@
+// However a function ends, its caller is told what it would be told by Lambda. Where the local cloud runs the same file in a runtime
+// of its own, its answer is the measure; elsewhere it is the shape that Lambda documents.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { Sst, clientOptions, copyApp, extraArguments, repository } from "./support/sst.mjs";
+
+const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
+const { CreateFunctionCommand, InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
+
+describe("outcomes", () => {
+  let directory;
+  let sst;
+  let lambda;
+
+  before(async () => {
+    directory = copyApp("tests/fixtures/apps/events");
+    sst = await Sst.start(directory);
+    lambda = new LambdaClient(clientOptions(sst));
+  });
+  after(async () => {
+    await sst?.stop();
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+
+  const invoke = async (FunctionName, event = {}) => {
+    const answer = await lambda.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(event) }));
+    return { error: answer.FunctionError, text: Buffer.from(answer.Payload).toString() };
+  };
+  const local = (name, event) => invoke(sst.stackOutput(`Function${name}`), event);
+
+  test("results are the same as in the cloud's own runtime, byte for byte", async () => {
+    const twin = await deployTwin(lambda, directory);
+    for (const name of ["returns", "echo", "calls"]) {
+      const event = { text: "ü", nested: { list: [1, 2, 3] } };
+      const expected = await invoke(await twin(name), event);
+      assert.deepEqual(await local(name, event), expected, name);
+    }
+  });
+
+  test("errors have the type and the message that the cloud's own runtime gives", async () => {
+    const twin = await deployTwin(lambda, directory);
+    for (const name of ["throws", "callsError"]) {
+      const expected = JSON.parse((await invoke(await twin(name))).text);
+      const { error, text } = await local(name);
+      const { errorType, errorMessage, trace } = JSON.parse(text);
+      assert.equal(error, "Unhandled", name);
+      assert.deepEqual({ errorType, errorMessage }, { errorType: expected.errorType, errorMessage: expected.errorMessage }, name);
+      assert.match(trace[1], /outcomes\.js:\d+:\d+/, name);
+    }
+  });
+
+  // The shapes are those of the developer guide and of the official runtime client.
+  const documented = {
+    rejects: ["Runtime.UnhandledPromiseRejection", /^RangeError: nobody handles this$/],
+    throwsText: ["string", /^only a text$/],
+    circular: ["Error", /^Unable to stringify response body$/],
+    exits: ["Runtime.ExitError", /^RequestId: \S+ Error: Runtime exited with error: exit status 3$/],
+    hangs: ["Sandbox.Timedout", /^RequestId: \S+ Error: Task timed out after 2\.00 seconds$/],
+    loadFails: ["TypeError", /^the module does not load$/],
+    noSuchFile: ["Runtime.ImportModuleError", /no-such-file/],
+    noSuchExport: ["Runtime.HandlerNotFound", /noSuchExport/],
+  };
+  for (const [name, [type, message]] of Object.entries(documented)) {
+    test(`${name}: ${type}`, async () => {
+      const from = sst.output.length;
+      const { error, text } = await local(name);
+      const body = JSON.parse(text);
+      assert.equal(error, "Unhandled", text);
+      assert.equal(body.errorType, type, text);
+      assert.match(body.errorMessage, message);
+      await sst.waitFor(/ERROR/, from);
+      if (name === "hangs") await sst.waitFor(/Task timed out after 2\.00 seconds/, from);
+      if (name === "noSuchFile") await sst.waitFor(/no-such-file/, from);
+    });
+  }
+
+  test("a leftover timer does not hold the answer up", async () => {
+    assert.equal((await local("leavesTimer")).text, '"at once"');
+  });
+
+  test("saving during a call does not disturb it", async () => {
+    const begun = path.join(directory, "begun");
+    const end = path.join(directory, "end");
+    const call = local("waits", { begun, end });
+    while (!fs.existsSync(begun)) await new Promise((resolve) => setTimeout(resolve, 20));
+    const file = path.join(directory, "src/plain/outcomes.js");
+    const from = sst.output.length;
+    fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace("old code", "new code"));
+    await sst.waitFor(/BUILT +events\/waits/, from);
+    fs.writeFileSync(end, "");
+    assert.equal((await call).text, '"old code"');
+    assert.equal((await local("waits", { begun, end })).text, '"new code"');
+  });
+
+  test("six megabytes go both ways untouched", async () => {
+    // Random text does not compress into one message, so it takes the way through the bucket.
+    const noise = require("node:crypto").randomBytes(4_400_000).toString("base64");
+    const { text } = await local("echo", { noise });
+    assert.equal(text, JSON.stringify({ noise }));
+  });
+
+  test("a function is itself, and not the developer", async () => {
+    const { text } = await local("identity");
+    const answer = JSON.parse(text);
+    const { environment } = answer;
+    assert.match(answer.arn, /:assumed-role\/|:role\//, "the credentials are the role's");
+    assert.equal(answer.granted, "allowed");
+    const enforced = extraArguments().includes("--enforce-iam");
+    assert.match(answer.notGranted, enforced ? /AccessDenied|AuthorizationError/ : /allowed/);
+    assert.equal(environment.OWN, "variable");
+    assert.equal(environment.IS_LOCAL, "true");
+    assert.equal(environment.AWS_LAMBDA_FUNCTION_NAME, sst.stackOutput("Functionidentity"));
+    assert.equal(environment.AWS_EXECUTION_ENV, "AWS_Lambda_nodejs22.x");
+    assert.equal(environment._HANDLER, "identity.handler");
+    assert.equal(environment.LAMBDA_TASK_ROOT, answer.directory);
+    assert.equal(answer.directory, path.join(directory, "src/plain"), "it runs where its code is");
+    for (const name of ["SST_STUB", "SST_NPM_ROOT", "AUTH", "BIND_HOST", "AWS_PROFILE", "CARGO_TARGET_DIR"]) {
+      assert.equal(environment[name], undefined, name);
+    }
+  });
+});
+
+/** Deploys the directory of plain handlers as it is, and returns a function that makes a real Lambda function of a handler. */
+async function deployTwin(lambda, directory) {
+  const zip = path.join(directory, "twin.zip");
+  const code = path.join(directory, "src/plain");
+  fs.rmSync(zip, { force: true });
+  execFileSync("python3", ["-m", "zipfile", "-c", zip, ...fs.readdirSync(code).map((name) => path.join(code, name))]);
+  const ZipFile = fs.readFileSync(zip);
+  fs.rmSync(zip);
+  return async (name) => {
+    const FunctionName = `twin-${name}-${Math.random().toString(36).slice(2)}`;
+    const Role = "arn:aws:iam::000000000000:role/twin";
+    await lambda.send(
+      new CreateFunctionCommand({ FunctionName, Role, Runtime: "nodejs22.x", Handler: `outcomes.${name}`, Code: { ZipFile }, Timeout: 20 }),
+    );
+    return FunctionName;
+  };
+}

@@ -1,0 +1,128 @@
+// Runs the real `sst start --local` on a copy of an app, as a user would, and reads what it prints.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..");
+const fixtures = path.join(repository, "tests/fixtures");
+
+/** How long anything that a test waits for may take. Only a failing test waits that long. */
+const PATIENCE_MS = 180_000;
+
+/** The program under test: $SST_BINARY, or what `cargo build` made. */
+export function binary() {
+  const target = process.env.CARGO_TARGET_DIR ?? path.join(repository, "target");
+  return process.env.SST_BINARY ?? path.join(target, "debug/sst");
+}
+
+/** Copies an app into a directory of its own, where the test may change files. */
+export function copyApp(source, modules = path.join(fixtures, "node_modules")) {
+  const directory = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-e2e-"));
+  const keep = (file) => !/\/(node_modules|\.sst|cdk\.out)(\/|$)/.test(file);
+  fs.cpSync(path.resolve(repository, source), directory, { recursive: true, filter: keep });
+  if (modules) fs.symlinkSync(modules, path.join(directory, "node_modules"));
+  return directory;
+}
+
+/** A program that runs, and everything it has printed. */
+export class Sst {
+  output = "";
+  #waiting = new Set();
+
+  constructor(directory, args, env = {}) {
+    this.directory = directory;
+    const variables = { ...process.env, SST_NPM_ROOT: path.join(repository, "npm"), NO_COLOR: "1", ...env };
+    for (const name of Object.keys(variables)) if (variables[name] === undefined) delete variables[name];
+    this.child = spawn(binary(), args, { cwd: directory, env: variables, stdio: ["ignore", "pipe", "pipe"] });
+    this.exited = once(this.child, "exit").then(([code, signal]) => ({ code, signal }));
+    // The exit may be observed before the last of the output, the end of the pipes may not.
+    this.closed = once(this.child, "close");
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text) => {
+        this.output += text;
+        if (process.env.SST_E2E_SHOW) process.stderr.write(text);
+        for (const check of this.#waiting) check();
+      });
+    }
+    this.closed.then(() => this.#waiting.forEach((check) => check(true)));
+  }
+
+  /** Starts the app and waits until it listens. */
+  static async start(directory, args = [], env = {}) {
+    const sst = new Sst(directory, ["start", "--local", ...extraArguments(), ...args], env);
+    await sst.waitFor(/Listening for requests/);
+    return sst;
+  }
+
+  /** What `.sst/session.json` says. */
+  session() {
+    return JSON.parse(fs.readFileSync(path.join(this.directory, ".sst/session.json"), "utf8"));
+  }
+
+  /** One output of the app's only stack. */
+  stackOutput(name) {
+    const stacks = Object.values(this.session().outputs);
+    const found = stacks.map((outputs) => outputs[name]).find((value) => value !== undefined);
+    if (found === undefined) throw new Error(`no stack output ${name}: ${JSON.stringify(stacks)}`);
+    return found;
+  }
+
+  /** Waits until the output, from position `from` on, matches. */
+  waitFor(pattern, from = 0) {
+    return new Promise((resolve, reject) => {
+      const finish = (action, value) => {
+        clearTimeout(timer);
+        this.#waiting.delete(check);
+        action(value);
+      };
+      const check = (ended) => {
+        const match = pattern.exec(this.output.slice(from));
+        if (match) finish(resolve, match);
+        else if (ended) finish(reject, new Error(`ended before ${pattern} was printed:\n${this.output}`));
+      };
+      const timer = setTimeout(() => finish(reject, new Error(`${pattern} was not printed:\n${this.output}`)), PATIENCE_MS);
+      this.#waiting.add(check);
+      check(false);
+    });
+  }
+
+  /** Ends it as Ctrl-C does and waits until it is gone. */
+  async stop(signal = "SIGINT") {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
+    const timer = setTimeout(() => this.child.kill("SIGKILL"), 60_000);
+    const exit = await this.exited;
+    clearTimeout(timer);
+    await this.closed;
+    return exit;
+  }
+}
+
+/** Arguments for the whole suite, e.g. `--enforce-iam`. */
+export function extraArguments() {
+  return (process.env.SST_E2E_ARGUMENTS ?? "").split(" ").filter(Boolean);
+}
+
+/** The options of an AWS SDK client for the local cloud of a running `sst`. */
+export function clientOptions(sst) {
+  const { endpoint, region } = sst.session();
+  return { endpoint, region, credentials: { accessKeyId: "test", secretAccessKey: "test" } };
+}
+
+/** The processes whose environment or command line shows that they belong to an app's directory. Linux only. */
+export function processesOf(directory) {
+  const found = [];
+  for (const pid of fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const text = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8") + fs.readFileSync(`/proc/${pid}/environ`, "utf8");
+      const state = fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").pop()[0];
+      if (Number(pid) !== process.pid && state !== "Z" && text.includes(directory)) found.push(Number(pid));
+    } catch {
+      // It ended while it was looked at.
+    }
+  }
+  return found;
+}
