@@ -15,6 +15,7 @@ pub mod error;
 pub mod ids;
 pub mod process;
 pub mod project;
+pub mod stub_package;
 pub mod tools;
 pub mod ui;
 pub mod worker;

@@ -24,11 +24,8 @@ pub fn read_json(path: &Utf8Path) -> Result<Value> {
         // serde_json appends the position, which the message already has in the form that terminals make clickable.
         let reason = error.to_string();
         let reason = reason.split(" at line ").next().unwrap_or(&reason).to_owned();
-        Error::new(
-            Kind::Usage,
-            format!("{path}:{line}:{column}: not valid JSON: {reason}"),
-        )
-        .detail(code_frame(text, line, column))
+        Error::new(Kind::Usage, format!("{path}:{line}:{column}: not valid JSON: {reason}"))
+            .detail(code_frame(text, line, column))
     })
 }
 
@@ -50,12 +47,7 @@ fn code_frame(text: &str, line: usize, column: usize) -> String {
         frame += format!("{mark} {number:>width$} | {content}").trim_end();
         frame.push('\n');
         if number == line {
-            frame += &format!(
-                "  {:width$} | {:indent$}^\n",
-                "",
-                "",
-                indent = column.saturating_sub(1)
-            );
+            frame += &format!("  {:width$} | {:indent$}^\n", "", "", indent = column.saturating_sub(1));
         }
     }
     frame.trim_end().to_owned()
@@ -68,10 +60,7 @@ mod tests {
     #[test]
     fn the_frame_points_at_the_column() {
         let frame = code_frame("{\n  \"name\": \"x\"\n  \"region\": 1\n}\n", 3, 3);
-        assert_eq!(
-            frame,
-            "  1 | {\n  2 |   \"name\": \"x\"\n> 3 |   \"region\": 1\n    |   ^\n  4 | }"
-        );
+        assert_eq!(frame, "  1 | {\n  2 |   \"name\": \"x\"\n> 3 |   \"region\": 1\n    |   ^\n  4 | }");
     }
 
     #[test]

@@ -124,11 +124,7 @@ impl Project {
             _ => None,
         };
         let kind = match (&sst, &cdk, command) {
-            (_, Some(cdk), Some(app)) => Kind::Cdk {
-                app,
-                build: cdk.command("build")?,
-                context,
-            },
+            (_, Some(cdk), Some(app)) => Kind::Cdk { app, build: cdk.command("build")?, context },
             (Some(_), ..) => Kind::Sst { main, context },
             _ => {
                 return Err(Error::new(
@@ -139,22 +135,10 @@ impl Project {
             }
         };
         let (name, region, functions, stage_in_file) = match &sst {
-            Some(sst) => (
-                sst.name()?,
-                sst.text("region")?,
-                sst.hand_mappings(root)?,
-                sst.text("stage")?,
-            ),
+            Some(sst) => (sst.name()?, sst.text("region")?, sst.hand_mappings(root)?, sst.text("stage")?),
             None => (name_without_sst_json(root)?, None, BTreeMap::new(), None),
         };
-        Ok(Self {
-            root: root.to_owned(),
-            name,
-            region,
-            kind,
-            functions,
-            stage_in_file,
-        })
+        Ok(Self { root: root.to_owned(), name, region, kind, functions, stage_in_file })
     }
 }
 
@@ -181,11 +165,7 @@ fn name_without_sst_json(root: &Utf8Path) -> Result<String> {
         .map(as_name)
         .find(|name| is_name(name))
         .ok_or_else(|| {
-            Error::new(
-                ErrorKind::Usage,
-                format!("the project in `{root}` has no usable name"),
-            )
-            .hint(
+            Error::new(ErrorKind::Usage, format!("the project in `{root}` has no usable name")).hint(
                 "give `package.json` a `name` that starts with a letter, or add an `sst.json` with a `name`",
             )
         })
@@ -193,10 +173,7 @@ fn name_without_sst_json(root: &Utf8Path) -> Result<String> {
 
 /// `text` with everything that a name cannot hold replaced by hyphens.
 fn as_name(text: &str) -> String {
-    let replaced: String = text
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
+    let replaced: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     replaced.trim_matches('-').to_owned()
 }
 
@@ -220,11 +197,7 @@ impl Fields {
     fn wrong_type(&self, field: &str, wanted: &str, found: &Value) -> Error {
         Error::new(
             ErrorKind::Usage,
-            format!(
-                "`{field}` in `{}` must be {wanted}, not {}",
-                self.path,
-                type_name(found)
-            ),
+            format!("`{field}` in `{}` must be {wanted}, not {}", self.path, type_name(found)),
         )
     }
 
@@ -254,20 +227,15 @@ impl Fields {
 
     fn name(&self) -> Result<String> {
         let Some(name) = self.text("name")? else {
-            return Err(
-                Error::new(ErrorKind::Usage, format!("`{}` has no `name`", self.path))
-                    .hint("add one, e.g. \"name\": \"my-app\""),
-            );
+            return Err(Error::new(ErrorKind::Usage, format!("`{}` has no `name`", self.path))
+                .hint("add one, e.g. \"name\": \"my-app\""));
         };
         if is_name(&name) {
             return Ok(name);
         }
         Err(Error::new(
             ErrorKind::Usage,
-            format!(
-                "the name `{name}` in `{}` cannot be part of the names of stacks",
-                self.path
-            ),
+            format!("the name `{name}` in `{}` cannot be part of the names of stacks", self.path),
         )
         .hint("use letters, digits, and hyphens, starting with a letter"))
     }
@@ -314,11 +282,7 @@ impl Fields {
                 ));
             }
         };
-        Ok(HandMapping {
-            source,
-            handler: text("handler")?,
-            policy_attached,
-        })
+        Ok(HandMapping { source, handler: text("handler")?, policy_attached })
     }
 }
 

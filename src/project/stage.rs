@@ -60,16 +60,10 @@ pub fn resolve_stage(
         return check_stage(fallback);
     }
     if !request.interactive {
-        return Err(Error::new(
-            Kind::Usage,
-            "no stage is known, and there is no terminal to ask for one",
-        )
-        .hint("name it with `--stage <name>`"));
+        return Err(Error::new(Kind::Usage, "no stage is known, and there is no terminal to ask for one")
+            .hint("name it with `--stage <name>`"));
     }
-    let suggestion = request
-        .suggestion
-        .map(as_name)
-        .filter(|name| check_stage(name).is_ok());
+    let suggestion = request.suggestion.map(as_name).filter(|name| check_stage(name).is_ok());
     loop {
         let answer = prompt(suggestion.as_deref())?;
         let answer = match (answer.trim(), &suggestion) {
@@ -81,9 +75,9 @@ pub fn resolve_stage(
                 state.write(FILE, format!("{stage}\n").as_bytes())?;
                 return Ok(stage);
             }
-            Err(error) => ui.warning(format!(
-                "{error}: use letters, digits, and hyphens, starting with a letter"
-            )),
+            Err(error) => {
+                ui.warning(format!("{error}: use letters, digits, and hyphens, starting with a letter"))
+            }
         }
     }
 }

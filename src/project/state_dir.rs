@@ -21,9 +21,7 @@ impl StateDir {
     /// # Errors
     /// [`Kind::Environment`] when it cannot be created or written to.
     pub fn open(root: &Utf8Path) -> Result<Self> {
-        let state = Self {
-            path: root.join(".sst"),
-        };
+        let state = Self { path: root.join(".sst") };
         state.create_directory("")?;
         if !state.path(".gitignore").exists() {
             state.write(".gitignore", b"*\n")?;
@@ -34,11 +32,7 @@ impl StateDir {
     /// The path of an entry; of the directory itself for an empty name.
     #[must_use]
     pub fn path(&self, name: &str) -> Utf8PathBuf {
-        if name.is_empty() {
-            self.path.clone()
-        } else {
-            self.path.join(name)
-        }
+        if name.is_empty() { self.path.clone() } else { self.path.join(name) }
     }
 
     /// Writes a file with mode 0600. Readers see the old content or the new one, never a part of it.
@@ -78,10 +72,7 @@ impl StateDir {
     pub fn create_directory(&self, name: &str) -> Result<Utf8PathBuf> {
         let path = self.path(name);
         let create = || -> std::io::Result<()> {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&path)?;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))
         };
         create().map_err(|error| self.unwritable(&path, &error))?;
@@ -107,9 +98,8 @@ impl StateDir {
             std::io::ErrorKind::StorageFull => format!("the disk is full: cannot write `{path}`"),
             _ => format!("cannot write `{path}`"),
         };
-        Error::new(Kind::Environment, message).detail(error).hint(format!(
-            "`{}` must be a directory that you can write to",
-            self.path
-        ))
+        Error::new(Kind::Environment, message)
+            .detail(error)
+            .hint(format!("`{}` must be a directory that you can write to", self.path))
     }
 }

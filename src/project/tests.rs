@@ -17,10 +17,7 @@ fn place(files: &[(&str, &str)]) -> Place {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }
-    Place {
-        _directory: directory,
-        root,
-    }
+    Place { _directory: directory, root }
 }
 
 fn error_of(files: &[(&str, &str)]) -> Error {
@@ -45,10 +42,7 @@ fn the_project_is_found_from_below_and_read() {
     assert_eq!(project.region.as_deref(), Some("eu-west-1"));
     assert_eq!(
         project.kind,
-        Kind::Sst {
-            main: Some(place.root.join("stacks/index.ts")),
-            context: Map::new()
-        }
+        Kind::Sst { main: Some(place.root.join("stacks/index.ts")), context: Map::new() }
     );
     assert_eq!(
         project.functions["Api/List"],
@@ -58,26 +52,18 @@ fn the_project_is_found_from_below_and_read() {
             policy_attached: false
         }
     );
-    assert_eq!(
-        project.functions["Api/Get"].source,
-        HandSource::Directory(place.root.join("src"))
-    );
+    assert_eq!(project.functions["Api/Get"].source, HandSource::Directory(place.root.join("src")));
 }
 
 #[test]
 fn a_cdk_project_takes_its_name_from_the_package() {
     let place = place(&[
-        (
-            "cdk.json",
-            r#"{ "app": ["node", "bin/app.js"], "build": "tsc", "context": { "a": 1 } }"#,
-        ),
+        ("cdk.json", r#"{ "app": ["node", "bin/app.js"], "build": "tsc", "context": { "a": 1 } }"#),
         ("package.json", r#"{ "name": "@acme/my.shop" }"#),
     ]);
     let project = Project::find(&place.root).unwrap();
     assert_eq!(project.name, "my-shop");
-    let Kind::Cdk { app, build, context } = project.kind else {
-        panic!("not a cdk project")
-    };
+    let Kind::Cdk { app, build, context } = project.kind else { panic!("not a cdk project") };
     assert_eq!((app.as_str(), build.as_deref()), ("node bin/app.js", Some("tsc")));
     assert_eq!(context["a"], 1);
 }
@@ -86,10 +72,7 @@ fn a_cdk_project_takes_its_name_from_the_package() {
 fn a_cdk_project_may_have_an_sst_json_for_its_mappings() {
     let place = place(&[
         ("cdk.json", r#"{ "app": "node app.js" }"#),
-        (
-            "sst.json",
-            r#"{ "name": "shop", "functions": { "A/F": { "directory": "." } } }"#,
-        ),
+        ("sst.json", r#"{ "name": "shop", "functions": { "A/F": { "directory": "." } } }"#),
     ]);
     let project = Project::find(&place.root).unwrap();
     assert!(matches!(project.kind, Kind::Cdk { .. }));
@@ -100,50 +83,22 @@ fn a_cdk_project_may_have_an_sst_json_for_its_mappings() {
 #[test]
 fn bad_files_are_told_apart() {
     let nothing = error_of(&[]);
-    assert!(
-        nothing.message.starts_with("no `sst.json` or `cdk.json` in"),
-        "{nothing}"
-    );
+    assert!(nothing.message.starts_with("no `sst.json` or `cdk.json` in"), "{nothing}");
     assert_eq!(nothing.exit_code(), 2);
 
     let malformed = error_of(&[("sst.json", "{\n  \"name\": \"x\"\n  \"region\": \"y\"\n}\n")]);
-    assert!(
-        malformed
-            .message
-            .contains("sst.json:3:3: not valid JSON: expected `,` or `}`"),
-        "{malformed}"
-    );
+    assert!(malformed.message.contains("sst.json:3:3: not valid JSON: expected `,` or `}`"), "{malformed}");
     assert!(malformed.detail.unwrap().contains("> 3 |   \"region\": \"y\""));
 
-    assert!(
-        error_of(&[("sst.json", "")])
-            .message
-            .ends_with("sst.json` is empty")
-    );
-    assert!(
-        error_of(&[("sst.json", "[]")])
-            .message
-            .ends_with("must hold a JSON object, not a list")
-    );
-    assert!(
-        error_of(&[("sst.json", "{}")])
-            .message
-            .ends_with("sst.json` has no `name`")
-    );
-    assert!(
-        error_of(&[("sst.json", r#"{"name": 1}"#)])
-            .message
-            .contains("must be a string, not a number")
-    );
+    assert!(error_of(&[("sst.json", "")]).message.ends_with("sst.json` is empty"));
+    assert!(error_of(&[("sst.json", "[]")]).message.ends_with("must hold a JSON object, not a list"));
+    assert!(error_of(&[("sst.json", "{}")]).message.ends_with("sst.json` has no `name`"));
+    assert!(error_of(&[("sst.json", r#"{"name": 1}"#)]).message.contains("must be a string, not a number"));
     for name in ["1st", "my app", "-x", "my_app", "", "naïve"] {
         let error = error_of(&[("sst.json", &format!(r#"{{"name": "{name}"}}"#))]);
         assert!(error.message.contains("cannot be part of"), "{name}: {error}");
     }
-    assert!(
-        error_of(&[("cdk.json", "{}")])
-            .message
-            .ends_with("cdk.json` has no `app`")
-    );
+    assert!(error_of(&[("cdk.json", "{}")]).message.ends_with("cdk.json` has no `app`"));
     assert!(
         error_of(&[("sst.json", r#"{"name": "a", "functions": {"A/F": {}}}"#)])
             .message
@@ -161,10 +116,7 @@ fn project(place: &Place, stage_in_file: Option<&str>) -> Project {
         root: place.root.clone(),
         name: "notes".into(),
         region: None,
-        kind: Kind::Sst {
-            main: None,
-            context: Map::new(),
-        },
+        kind: Kind::Sst { main: None, context: Map::new() },
         functions: BTreeMap::new(),
         stage_in_file: stage_in_file.map(str::to_owned),
     }
@@ -178,36 +130,17 @@ fn nobody(_: Option<&str>) -> Result<String> {
 fn the_stage_comes_from_the_first_place_that_names_one() {
     let place = place(&[]);
     let (ui, mut shown) = Ui::channel();
-    let request = StageRequest {
-        interactive: true,
-        suggestion: Some("jane.doe"),
-        ..StageRequest::default()
-    };
-    let flag = StageRequest {
-        flag: Some("prod"),
-        ..request
-    };
-    assert_eq!(
-        resolve_stage(&project(&place, Some("team")), flag, &ui, nobody).unwrap(),
-        "prod"
-    );
+    let request = StageRequest { interactive: true, suggestion: Some("jane.doe"), ..StageRequest::default() };
+    let flag = StageRequest { flag: Some("prod"), ..request };
+    assert_eq!(resolve_stage(&project(&place, Some("team")), flag, &ui, nobody).unwrap(), "prod");
     assert!(shown.try_recv().is_err());
 
-    assert_eq!(
-        resolve_stage(&project(&place, Some("team")), request, &ui, nobody).unwrap(),
-        "team"
-    );
+    assert_eq!(resolve_stage(&project(&place, Some("team")), request, &ui, nobody).unwrap(), "team");
     assert!(matches!(shown.try_recv(), Ok(UiEvent::Warning(text)) if text.contains("deprecated")));
 
     // A fallback is taken for this run only, so that it is not used on AWS by mistake later on.
-    let local = StageRequest {
-        fallback: Some("dev"),
-        ..request
-    };
-    assert_eq!(
-        resolve_stage(&project(&place, None), local, &ui, nobody).unwrap(),
-        "dev"
-    );
+    let local = StageRequest { fallback: Some("dev"), ..request };
+    assert_eq!(resolve_stage(&project(&place, None), local, &ui, nobody).unwrap(), "dev");
     assert!(!place.root.join(".sst/stage").exists());
 
     let mut answers = vec!["", "no spaces please"];
@@ -217,10 +150,7 @@ fn the_stage_comes_from_the_first_place_that_names_one() {
     });
     assert_eq!(answered.unwrap(), "jane-doe");
     assert!(answers.is_empty(), "a bad answer is asked for again");
-    assert_eq!(
-        resolve_stage(&project(&place, None), local, &ui, nobody).unwrap(),
-        "jane-doe"
-    );
+    assert_eq!(resolve_stage(&project(&place, None), local, &ui, nobody).unwrap(), "jane-doe");
 }
 
 #[test]
@@ -230,14 +160,8 @@ fn without_a_stage_and_without_a_terminal_it_is_an_error() {
     let error = resolve_stage(&project(&place, None), StageRequest::default(), &ui, nobody).unwrap_err();
     assert!(error.hint.unwrap().contains("--stage"));
     for bad in ["", "a b", "1", "ünï", "-", &"x".repeat(51)] {
-        let request = StageRequest {
-            flag: Some(bad),
-            ..StageRequest::default()
-        };
-        assert!(
-            resolve_stage(&project(&place, None), request, &ui, nobody).is_err(),
-            "{bad}"
-        );
+        let request = StageRequest { flag: Some(bad), ..StageRequest::default() };
+        assert!(resolve_stage(&project(&place, None), request, &ui, nobody).is_err(), "{bad}");
     }
 }
 
@@ -251,17 +175,10 @@ fn the_state_directory_is_private_and_ignored() {
     state.write("functions.json", b"{}").unwrap();
     state.write("functions.json", b"{\"a\":1}").unwrap();
     assert_eq!(mode(&state.path("functions.json")), 0o600);
-    assert_eq!(
-        state.read("functions.json").unwrap().as_deref(),
-        Some("{\"a\":1}")
-    );
+    assert_eq!(state.read("functions.json").unwrap().as_deref(), Some("{\"a\":1}"));
     assert_eq!(state.read(".gitignore").unwrap().as_deref(), Some("*\n"));
     assert_eq!(state.read("missing").unwrap(), None);
-    assert_eq!(
-        std::fs::read_dir(state.path("")).unwrap().count(),
-        2,
-        "no temporary files stay"
-    );
+    assert_eq!(std::fs::read_dir(state.path("")).unwrap().count(), 2, "no temporary files stay");
 }
 
 #[test]
