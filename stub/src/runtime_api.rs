@@ -205,3 +205,65 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 fn header_text(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Accepts one request with a chunked body and returns it as it came over the wire.
+    async fn one_chunked_request(listener: TcpListener) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut received = Vec::new();
+        loop {
+            let mut buffer = [0; 1024];
+            let length = stream.read(&mut buffer).await.unwrap();
+            assert!(length > 0, "the connection ended early: {:?}", String::from_utf8_lossy(&received));
+            received.extend_from_slice(&buffer[..length]);
+            let text = String::from_utf8_lossy(&received);
+            if text.contains("\r\n0\r\n") && text.ends_with("\r\n\r\n") {
+                break;
+            }
+        }
+        stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        String::from_utf8(received).unwrap()
+    }
+
+    async fn streamed(error: Option<StreamError>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = RuntimeApi::new(&listener.local_addr().unwrap().to_string());
+        let server = tokio::spawn(one_chunked_request(listener));
+        let http = Client::new(None).unwrap();
+        let stream = api.stream(&http, "r1", "text/plain").await.unwrap();
+        assert!(stream.write(Bytes::from_static(b"hello")).await);
+        assert!(stream.write(Bytes::new()).await);
+        assert!(stream.write(Bytes::from_static(b"world")).await);
+        stream.end("r1", error).await;
+        server.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_streamed_response_is_chunked() {
+        let request = streamed(None).await;
+        assert!(request.starts_with("POST /2018-06-01/runtime/invocation/r1/response HTTP/1.1\r\n"));
+        let head = request.to_lowercase();
+        assert!(head.contains("lambda-runtime-function-response-mode: streaming\r\n"), "{head}");
+        assert!(
+            head.contains("transfer-encoding: chunked\r\n") && head.contains("content-type: text/plain\r\n")
+        );
+        assert!(request.ends_with("\r\n\r\n5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_fails_half_way_ends_with_trailers() {
+        let error = StreamError { error_type: "Boom".into(), error_body: "e30=".into() };
+        let request = streamed(Some(error)).await.to_lowercase();
+        let (_, trailers) = request.split_once("\r\n0\r\n").unwrap();
+        assert!(trailers.contains("lambda-runtime-function-error-type: boom\r\n"), "{trailers}");
+        assert!(trailers.contains("lambda-runtime-function-error-body: e30=\r\n"), "{trailers}");
+    }
+}

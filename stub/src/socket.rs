@@ -62,7 +62,17 @@ impl Socket {
         if age(self.used) > IDLE_LIMIT || age(self.opened) > AGE_LIMIT {
             return false;
         }
-        if age(self.used) < TEST_AFTER {
+        let used = self.used;
+        // What the other side sent since, a close above all, is waiting to be read.
+        loop {
+            match self.next_text(Instant::now()).await {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(()) => return false,
+            }
+        }
+        self.used = used;
+        if age(used) < TEST_AFTER {
             return true;
         }
         let test = async {

@@ -46,7 +46,7 @@ fn the_stub_needs_nothing_of_the_machine_it_runs_on() {
         .filter(|entry| entry.tag(endian) == DT_NEEDED)
         .count();
     assert_eq!(needed, 0, "it asks for shared libraries");
-    assert!(file.imports().unwrap().is_empty(), "it imports {:?}", file.imports());
+    assert_eq!(file.imports().unwrap().count(), 0, "it imports symbols of shared libraries");
     assert!(data.len() < 4 * 1024 * 1024, "{} bytes are downloaded at every cold start", data.len());
 
     // Without the Runtime API it has to end with a message, which also proves that it runs at all.
