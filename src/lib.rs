@@ -9,13 +9,17 @@
 //! `ARCHITECTURE.md` is the map.
 
 pub mod aws;
+pub mod cli;
 pub mod core;
 pub mod debug_stack;
 pub mod error;
 pub mod ids;
 pub mod process;
 pub mod project;
+pub mod relay;
 pub mod runtime_api;
+pub mod settings;
+pub mod stub_package;
 pub mod tools;
 pub mod ui;
 pub mod worker;

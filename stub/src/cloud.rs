@@ -1,0 +1,271 @@
+//! The signed requests: the registration, large payloads, and messages to the client.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use bytes::Bytes;
+use hyper::Uri;
+use serde_json::{Value, json};
+use sst_wire::{Payload, Registration, VERSION};
+use tokio::time::sleep;
+
+use crate::{
+    http::{Answer, Client},
+    problem::Problem,
+    runtime_api::Call,
+    settings::Settings,
+    signing::{Signer, encode},
+};
+
+/// How long one signed request may take.
+const REQUEST_LIMIT: Duration = Duration::from_secs(8);
+
+/// How long a denial is taken for a permission that has not spread yet, after the environment started.
+const PERMISSIONS_SPREAD: Duration = Duration::from_secs(12);
+
+/// How often a throttled or failed request is sent.
+const ATTEMPTS: u32 = 5;
+
+/// Who answers for the function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// The client's connection.
+    pub connection: String,
+    /// Who runs the client.
+    pub owner: String,
+}
+
+/// The services of the debug stack.
+pub struct Cloud {
+    /// The connections.
+    pub http: Client,
+    /// The settings.
+    pub settings: Settings,
+    started: Instant,
+}
+
+impl Cloud {
+    /// The services as the settings name them.
+    pub fn new(http: Client, settings: Settings) -> Self {
+        Self { http, settings, started: Instant::now() }
+    }
+
+    /// Looks up who answers for the function.
+    pub async fn registration(&self, call: &Call) -> Result<Registered, Problem> {
+        let config = &self.settings.config;
+        let body = json!({
+            "TableName": config.table,
+            "Key": { (Registration::KEY): { "S": config.function } },
+            "ConsistentRead": true,
+        });
+        let headers =
+            [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "DynamoDB_20120810.GetItem")];
+        let action = "read who runs `sst start` from DynamoDB";
+        let answer = self
+            .send(
+                call,
+                action,
+                "dynamodb",
+                "POST",
+                &self.settings.dynamodb,
+                &headers,
+                body.to_string().into(),
+            )
+            .await?;
+        if answer.status != 200 {
+            return Err(failed(action, &answer));
+        }
+        let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        registered(&value["Item"], &config.stage)
+    }
+
+    /// Sends a message to the client. `false` when the client is gone.
+    pub async fn post(&self, call: &Call, connection: &str, text: &str) -> Result<bool, Problem> {
+        let management = self.settings.config.management.trim_end_matches('/');
+        let url = parse(&format!("{management}/@connections/{}", encode(connection, false)))?;
+        let action = "send the event to `sst start`";
+        let body = Bytes::copy_from_slice(text.as_bytes());
+        let answer = self.send(call, action, "execute-api", "POST", &url, &[], body).await?;
+        match answer.status {
+            200..300 => Ok(true),
+            410 => Ok(false),
+            _ => Err(failed(action, &answer)),
+        }
+    }
+
+    /// Stores an event that does not fit one message.
+    pub async fn store(&self, call: &Call, bytes: Bytes) -> Result<Payload, Problem> {
+        let key = format!("payloads/{}/event", call.request_id);
+        let payload = Payload::object(key.clone(), &bytes);
+        let action = "store the event in the bucket";
+        let url = self.object(&key)?;
+        let answer = self.send(call, action, "s3", "PUT", &url, &[], bytes).await?;
+        if answer.status == 200 { Ok(payload) } else { Err(failed(action, &answer)) }
+    }
+
+    /// The bytes of a payload, wherever they are.
+    pub async fn fetch(&self, call: &Call, payload: &Payload) -> Result<Bytes, Problem> {
+        let action = "read the result";
+        let damaged = |error: sst_wire::PayloadError| Problem::Cloud {
+            action: action.into(),
+            detail: error.to_string(),
+        };
+        let Payload::Object { key, .. } = payload else {
+            return payload.bytes().map(Bytes::from).map_err(damaged);
+        };
+        let answer = self.send(call, action, "s3", "GET", &self.object(key)?, &[], Bytes::new()).await?;
+        if answer.status != 200 {
+            return Err(failed(action, &answer));
+        }
+        payload.check_object(&answer.body).map_err(damaged)?;
+        Ok(answer.body)
+    }
+
+    /// A WebSocket address that is good for one handshake.
+    pub fn handshake_url(&self) -> Result<Uri, Problem> {
+        let endpoint = self.settings.config.endpoint.trim_end_matches('/');
+        let signed = parse(&endpoint.replacen("ws", "http", 1))?;
+        let query = self.signer("execute-api").presigned_query(&signed, 120, &sst_wire::sha256_hex(b""));
+        parse(&format!("{endpoint}?{query}"))
+    }
+
+    /// Whether a denial may pass by itself, because the role was changed a moment ago.
+    pub fn may_still_spread(&self) -> bool {
+        self.started.elapsed() < PERMISSIONS_SPREAD
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a request has this many parts")]
+    async fn send(
+        &self,
+        call: &Call,
+        action: &str,
+        service: &str,
+        method: &str,
+        url: &Uri,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, Problem> {
+        let mut pause = Duration::from_millis(100);
+        let mut attempt = 1;
+        loop {
+            // Every attempt is signed anew: a signature is good for five minutes, and a freeze can be longer.
+            let mut all: Vec<(String, String)> =
+                headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            all.extend(self.signer(service).headers(method, url, headers, &body));
+            let limit = REQUEST_LIMIT.min(call.remaining());
+            let outcome = self.http.send(method, url, &all, body.clone(), Some(limit)).await;
+            let again = match &outcome {
+                Ok(answer) if denied(answer) => self.may_still_spread(),
+                Ok(answer) => {
+                    (answer.status == 429 || answer.status >= 500 || throttled(answer)) && attempt < ATTEMPTS
+                }
+                Err(_) => attempt < ATTEMPTS,
+            };
+            if !again || call.remaining() < pause * 2 {
+                return outcome.map_err(|error| Problem::Cloud {
+                    action: action.to_owned(),
+                    detail: error.to_string(),
+                });
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+            attempt += 1;
+        }
+    }
+
+    fn signer<'a>(&'a self, service: &'a str) -> Signer<'a> {
+        Signer {
+            credentials: &self.settings.credentials,
+            region: &self.settings.config.region,
+            service,
+            time: SystemTime::now(),
+        }
+    }
+
+    fn object(&self, key: &str) -> Result<Uri, Problem> {
+        parse(&format!("{}/{}", self.settings.bucket, encode(key, true)))
+    }
+}
+
+/// Reads an item of the table.
+fn registered(item: &Value, stage: &str) -> Result<Registered, Problem> {
+    let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);
+    let number = |name: &str| item[name]["N"].as_str().and_then(|text| text.parse::<u64>().ok());
+    let not_running = |why: &str| Problem::NotRunning { stage: stage.to_owned(), why: why.to_owned() };
+    let connection =
+        text(Registration::CONNECTION).ok_or_else(|| not_running("nobody is registered for the function"))?;
+    // DynamoDB removes expired items hours later, so the time is looked at here as well.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    if number(Registration::TTL).is_some_and(|ttl| ttl < now) {
+        return Err(not_running("the last registration has expired"));
+    }
+    if let Some(theirs) = number(Registration::VERSION).and_then(|version| u32::try_from(version).ok())
+        && theirs != VERSION
+    {
+        return Err(Problem::Version { ours: VERSION, theirs });
+    }
+    Ok(Registered { connection, owner: text(Registration::OWNER).unwrap_or_else(|| "someone".into()) })
+}
+
+fn denied(answer: &Answer) -> bool {
+    answer.status == 403 || (answer.status == 400 && answer.text().contains("AccessDenied"))
+}
+
+fn throttled(answer: &Answer) -> bool {
+    answer.status == 400
+        && ["Throttling", "ProvisionedThroughputExceeded"].iter().any(|code| answer.text().contains(code))
+}
+
+fn failed(action: &str, answer: &Answer) -> Problem {
+    let code = answer.header("x-amzn-errortype").unwrap_or_default();
+    let detail = format!("status {} {code} {}", answer.status, answer.text());
+    let action = action.to_owned();
+    if denied(answer) { Problem::Denied { action, detail } } else { Problem::Cloud { action, detail } }
+}
+
+fn parse(text: &str) -> Result<Uri, Problem> {
+    // The query holds a signature and a token, which must not end up in a log.
+    let shown = text.split('?').next().unwrap_or_default();
+    text.parse().map_err(|_| Problem::Cloud {
+        action: "use the debug stack".into(),
+        detail: format!("`{shown}` is not a URL"),
+    })
+}
+
+/// The body of a stream's error, as it is posted when nothing was streamed before it.
+pub fn stream_error_body(error: &sst_wire::StreamError) -> Bytes {
+    let decoded = base64::engine::general_purpose::STANDARD.decode(&error.error_body);
+    let body = decoded.unwrap_or_else(|_| {
+        json!({ "errorType": error.error_type, "errorMessage": error.error_body }).to_string().into_bytes()
+    });
+    Bytes::from(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(version: u32, ttl: u64) -> Value {
+        json!({
+            "pk": { "S": "F" }, "connection": { "S": "abc=" }, "owner": { "S": "alice@laptop" },
+            "version": { "N": version.to_string() }, "ttl": { "N": ttl.to_string() },
+        })
+    }
+
+    #[test]
+    fn a_registration_is_read() {
+        let found = registered(&item(VERSION, u64::MAX), "dev").unwrap();
+        assert_eq!(found, Registered { connection: "abc=".into(), owner: "alice@laptop".into() });
+    }
+
+    #[test]
+    fn a_missing_or_expired_registration_means_that_nobody_is_there() {
+        for item in [Value::Null, item(VERSION, 1)] {
+            assert!(matches!(registered(&item, "dev"), Err(Problem::NotRunning { .. })));
+        }
+        assert_eq!(
+            registered(&item(VERSION + 1, u64::MAX), "dev"),
+            Err(Problem::Version { ours: VERSION, theirs: VERSION + 1 })
+        );
+    }
+}

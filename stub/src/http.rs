@@ -1,0 +1,237 @@
+//! HTTP/1.1 over plain or encrypted connections, one kept open per origin.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited, combinators::UnsyncBoxBody};
+use hyper::{
+    Request, Uri,
+    body::{Body, Frame},
+    client::conn::http1::{SendRequest, handshake},
+    header::HeaderMap,
+};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::mpsc,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use crate::signing::host;
+
+/// How long a connection may have been unused to be used again. A frozen environment does not see that the other
+/// side closed it, so the wall clock decides.
+const IDLE_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long connecting may take, with the TLS handshake.
+const CONNECT_LIMIT: Duration = Duration::from_secs(4);
+
+/// More than the largest event or result that Lambda takes, and a bound on what is kept in memory.
+const BODY_LIMIT: usize = 64 * 1024 * 1024;
+
+/// A connection, encrypted or not.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// The body of a request.
+pub type RequestBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Why an exchange failed before an answer was there.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// No connection.
+    #[error("could not connect to {0}: {1}")]
+    Connect(String, io::Error),
+    /// The address is not one.
+    #[error("`{0}` is not a URL")]
+    Url(String),
+    /// The connection broke.
+    #[error("the connection to {0} broke: {1}")]
+    Broken(String, String),
+    /// Time ran out.
+    #[error("{0} did not answer in time")]
+    Slow(String),
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as text, shortened for messages.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).chars().take(300).collect()
+    }
+
+    /// A header's text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// The connections.
+pub struct Client {
+    tls: TlsConnector,
+    idle: Mutex<HashMap<String, (SendRequest<RequestBody>, SystemTime)>>,
+}
+
+impl Client {
+    /// A client that trusts the public roots and the certificates of `ca_bundle`, a PEM file's content.
+    pub fn new(ca_bundle: Option<&[u8]>) -> Result<Self, String> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if let Some(pem) = ca_bundle {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|error| error.to_string())?;
+                roots.add(certificate).map_err(|error| error.to_string())?;
+            }
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), idle: Mutex::new(HashMap::new()) })
+    }
+
+    /// Sends a request and reads the answer. A connection that was open already may have died unnoticed, so a
+    /// failure on it is tried once more on a new one: nothing that the stub sends does harm when it arrives twice.
+    pub async fn send(
+        &self,
+        method: &str,
+        url: &Uri,
+        headers: &[(String, String)],
+        body: Bytes,
+        limit: Option<Duration>,
+    ) -> Result<Answer, HttpError> {
+        let exchange = async {
+            if let Some(sender) = self.take_idle(url)
+                && let Ok(answer) =
+                    self.exchange(sender, method, url, headers, Full::new(body.clone()).boxed_unsync()).await
+            {
+                return Ok(answer);
+            }
+            let sender = self.open(url).await?;
+            self.exchange(sender, method, url, headers, Full::new(body).boxed_unsync()).await
+        };
+        match limit {
+            None => exchange.await,
+            Some(limit) => timeout(limit, exchange).await.unwrap_or_else(|_| Err(HttpError::Slow(host(url)))),
+        }
+    }
+
+    /// Opens a connection of its own for one request with a body of unknown length.
+    pub async fn open(&self, url: &Uri) -> Result<SendRequest<RequestBody>, HttpError> {
+        let stream = self.connect(url).await?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| HttpError::Broken(host(url), error.to_string()))?;
+        // The task ends with the connection. Its error shows up in the exchange that it broke.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    /// Opens a connection, with TLS for `https` and `wss`.
+    pub async fn connect(&self, url: &Uri) -> Result<Box<dyn Stream>, HttpError> {
+        let name = url.host().ok_or_else(|| HttpError::Url(url.to_string()))?.to_owned();
+        let encrypted = !matches!(url.scheme_str(), Some("http" | "ws"));
+        let port = url.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
+        let connect = async {
+            let stream = TcpStream::connect((name.trim_matches(['[', ']']), port)).await?;
+            stream.set_nodelay(true)?;
+            if !encrypted {
+                return Ok(Box::new(stream) as Box<dyn Stream>);
+            }
+            let server = ServerName::try_from(name.clone())
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+            Ok(Box::new(self.tls.connect(server, stream).await?) as Box<dyn Stream>)
+        };
+        match timeout(CONNECT_LIMIT, connect).await {
+            Ok(stream) => stream.map_err(|error| HttpError::Connect(host(url), error)),
+            Err(_) => Err(HttpError::Slow(host(url))),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        mut sender: SendRequest<RequestBody>,
+        method: &str,
+        url: &Uri,
+        headers: &[(String, String)],
+        body: RequestBody,
+    ) -> Result<Answer, HttpError> {
+        let request = request(method, url, headers, body)?;
+        let broken = |error: &dyn std::fmt::Display| HttpError::Broken(host(url), error.to_string());
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(|error| broken(&error))?.to_bytes();
+        if !sender.is_closed() {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.insert(origin(url), (sender, SystemTime::now()));
+        }
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    fn take_idle(&self, url: &Uri) -> Option<SendRequest<RequestBody>> {
+        let (sender, since) =
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).remove(&origin(url))?;
+        let fresh = since.elapsed().is_ok_and(|age| age < IDLE_LIMIT);
+        (fresh && !sender.is_closed() && sender.is_ready()).then_some(sender)
+    }
+}
+
+/// A request as it goes over the wire: the target is only the path, the host is a header.
+pub fn request(
+    method: &str,
+    url: &Uri,
+    headers: &[(String, String)],
+    body: RequestBody,
+) -> Result<Request<RequestBody>, HttpError> {
+    let target = url.path_and_query().map_or("/", |target| target.as_str());
+    let mut builder = Request::builder().method(method).uri(target).header("host", host(url));
+    for (name, value) in headers {
+        builder = builder.header(name, value);
+    }
+    builder.body(body).map_err(|error| HttpError::Broken(host(url), error.to_string()))
+}
+
+/// A body whose parts come from a channel.
+pub struct ChannelBody(pub mpsc::Receiver<Frame<Bytes>>);
+
+impl Body for ChannelBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|frame| frame.map(Ok))
+    }
+}
+
+fn origin(url: &Uri) -> String {
+    format!("{}://{}", url.scheme_str().unwrap_or_default(), host(url))
+}

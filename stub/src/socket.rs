@@ -1,0 +1,142 @@
+//! The stub's WebSocket connection, over which the answers come.
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Error, Message},
+};
+
+use crate::{cloud::Cloud, http::Stream, problem::Problem, runtime_api::Call};
+
+/// Unused for longer than this, a connection is tested before it is used.
+const TEST_AFTER: Duration = Duration::from_secs(45);
+/// Unused for longer than this, it is replaced: API Gateway closes it after ten minutes.
+const IDLE_LIMIT: Duration = Duration::from_secs(8 * 60);
+/// Older than this, it is replaced: API Gateway closes it after two hours, whatever it does.
+const AGE_LIMIT: Duration = Duration::from_secs(100 * 60);
+/// How long the test may take.
+const TEST_LIMIT: Duration = Duration::from_millis(500);
+/// How long a handshake and the answer to `hello` may take, with a cold start of the function behind it.
+const DIAL_LIMIT: Duration = Duration::from_secs(8);
+
+/// An open connection.
+pub struct Socket {
+    stream: WebSocketStream<Box<dyn Stream>>,
+    /// The connection's id, on which answers are to be sent.
+    pub id: String,
+    opened: SystemTime,
+    used: SystemTime,
+}
+
+impl Socket {
+    /// Opens a connection, trying several times within the invocation's time.
+    pub async fn open(cloud: &Cloud, call: &Call) -> Result<Self, Problem> {
+        let mut pause = Duration::from_millis(200);
+        let mut attempt = 1;
+        loop {
+            let limit = DIAL_LIMIT.min(call.remaining());
+            let problem = match timeout(limit, Self::dial(cloud)).await {
+                Ok(Ok(socket)) => return Ok(socket),
+                Ok(Err(problem)) => problem,
+                Err(_) => unreachable("no answer in time"),
+            };
+            let again = match &problem {
+                Problem::Denied { .. } => cloud.may_still_spread(),
+                _ => attempt < 4,
+            };
+            if !again || call.remaining() < pause * 2 {
+                return Err(problem);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+            attempt += 1;
+        }
+    }
+
+    /// Whether the connection still works. What arrived meanwhile answers requests that are over, and is dropped.
+    pub async fn is_alive(&mut self) -> bool {
+        let age = |since: SystemTime| since.elapsed().unwrap_or(Duration::MAX);
+        if age(self.used) > IDLE_LIMIT || age(self.opened) > AGE_LIMIT {
+            return false;
+        }
+        let used = self.used;
+        // What the other side sent since, a close above all, is waiting to be read.
+        loop {
+            match self.next_text(Instant::now()).await {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(()) => return false,
+            }
+        }
+        self.used = used;
+        if age(used) < TEST_AFTER {
+            return true;
+        }
+        let test = async {
+            self.stream.send(Message::Ping(b"sst".to_vec().into())).await.ok()?;
+            while let Some(Ok(message)) = self.stream.next().await {
+                if matches!(message, Message::Pong(_)) {
+                    return Some(());
+                }
+            }
+            None
+        };
+        let alive = matches!(timeout(TEST_LIMIT, test).await, Ok(Some(())));
+        if alive {
+            self.used = SystemTime::now();
+        }
+        alive
+    }
+
+    /// Waits for the next text until `until`: `Ok(None)` when none came, an error when the connection is gone.
+    pub async fn next_text(&mut self, until: Instant) -> Result<Option<String>, ()> {
+        loop {
+            match timeout_at(until, self.stream.next()).await {
+                Err(_) => return Ok(None),
+                Ok(Some(Ok(Message::Text(text)))) => {
+                    self.used = SystemTime::now();
+                    return Ok(Some(text.as_str().to_owned()));
+                }
+                Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => return Err(()),
+                Ok(Some(Ok(_))) => {}
+            }
+        }
+    }
+
+    async fn dial(cloud: &Cloud) -> Result<Self, Problem> {
+        let url = cloud.handshake_url()?;
+        let stream = cloud.http.connect(&url).await.map_err(|error| unreachable(&error.to_string()))?;
+        let (mut stream, _) = client_async(url, stream).await.map_err(handshake_problem)?;
+        let hello = Message::text(r#"{"action":"hello"}"#);
+        stream.send(hello).await.map_err(|error| unreachable(&error.to_string()))?;
+        while let Some(message) = stream.next().await {
+            let message = message.map_err(|error| unreachable(&error.to_string()))?;
+            let Message::Text(text) = message else { continue };
+            let value: serde_json::Value = serde_json::from_str(text.as_str()).unwrap_or_default();
+            // Even API Gateway's own complaint about a route that is not there names the connection.
+            if let Some(id) = value["connectionId"].as_str() {
+                let now = SystemTime::now();
+                return Ok(Self { stream, id: id.to_owned(), opened: now, used: now });
+            }
+        }
+        Err(unreachable("the connection was closed before it told its id"))
+    }
+}
+
+fn unreachable(detail: &str) -> Problem {
+    Problem::Cloud { action: "open its WebSocket connection".into(), detail: detail.to_owned() }
+}
+
+fn handshake_problem(error: Error) -> Problem {
+    let Error::Http(response) = error else { return unreachable(&error.to_string()) };
+    let status = response.status().as_u16();
+    let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    let detail = format!("status {status} {}", body.chars().take(300).collect::<String>());
+    if status == 401 || status == 403 {
+        return Problem::Denied { action: "open its WebSocket connection".into(), detail };
+    }
+    unreachable(&detail)
+}
