@@ -1,5 +1,31 @@
 //! How this program reaches AWS: region, credentials, endpoints, and trusted certificates, for the SDK and for WebSockets.
 
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::{Credentials, provider::ProvideCredentials};
+use aws_sdk_sts::error::DisplayErrorContext;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign},
+    sign::v4,
+};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+use crate::error::{Error, Kind, Result};
+
+/// The variable that names a file with further trusted certificates, PEM. The SDK for Rust does not know it.
+const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+
+/// How long a signed WebSocket URL may be used.
+const PRESIGNED_FOR: Duration = Duration::from_secs(60);
+
 /// Everything that a client of AWS needs here. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Aws {
@@ -12,7 +38,185 @@ pub struct Aws {
     /// The caller's ARN.
     pub caller_arn: String,
     /// TLS settings for WebSocket connections: the system's roots and `AWS_CA_BUNDLE`.
-    pub tls: std::sync::Arc<rustls::ClientConfig>,
+    pub tls: Arc<rustls::ClientConfig>,
     /// The endpoint of a local cloud (or of any other that was asked for), e.g. `http://127.0.0.1:4566`; none on AWS.
     pub endpoint: Option<String>,
+}
+
+/// How AWS is to be reached.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The region; else the environment or the profile tells.
+    pub region: Option<String>,
+    /// The profile; else the environment tells.
+    pub profile: Option<String>,
+    /// Another endpoint than AWS's own, without a path.
+    pub endpoint: Option<String>,
+    /// Whether it is the local cloud, which has its own credentials and a default region.
+    pub local: bool,
+}
+
+impl Aws {
+    /// Finds region and credentials, and asks whose they are.
+    ///
+    /// # Errors
+    /// [`Kind::Cloud`] when there are none, when they are refused, or when nothing answers;
+    /// [`Kind::Environment`] when the certificates of `AWS_CA_BUNDLE` cannot be read.
+    pub async fn connect(options: Options) -> Result<Self> {
+        let bundle = ca_bundle()?;
+        let mut trust = TrustStore::default();
+        if let Some(pem) = &bundle {
+            trust = trust.with_pem_certificate(pem.as_slice());
+        }
+        let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
+            Error::new(Kind::Environment, "the trusted certificates cannot be used").detail(error)
+        })?;
+        let client =
+            Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context).build_https();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client);
+        if options.local {
+            let region = options.region.clone().unwrap_or("us-east-1".to_owned());
+            let credentials = Credentials::new("test", "test", None, None, "the local cloud");
+            loader = loader.region(Region::new(region)).credentials_provider(credentials);
+        } else {
+            if let Some(region) = options.region.clone() {
+                loader = loader.region(Region::new(region));
+            }
+            if let Some(profile) = &options.profile {
+                loader = loader.profile_name(profile);
+            }
+        }
+        if let Some(endpoint) = &options.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        let sdk = loader.load().await;
+        let region = sdk.region().map(ToString::to_string).ok_or_else(|| {
+            Error::new(Kind::Usage, "no AWS region is known")
+                .hint("give `--region`, set `AWS_REGION`, or put `region` into `sst.json`")
+        })?;
+        let endpoint = options.endpoint.or_else(|| sdk.endpoint_url().map(str::to_owned));
+        let identity = aws_sdk_sts::Client::new(&sdk).get_caller_identity().send().await;
+        let identity = identity.map_err(|error| not_known(&DisplayErrorContext(error).to_string()))?;
+        Ok(Self {
+            account: identity.account.unwrap_or_default(),
+            caller_arn: identity.arn.unwrap_or_default(),
+            tls: Arc::new(websocket_tls(bundle.as_deref())?),
+            sdk,
+            region,
+            endpoint,
+        })
+    }
+
+    /// A client of S3. Other endpoints than AWS's own rarely have a name for each bucket, so buckets go into the path there.
+    #[must_use]
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.sdk).force_path_style(self.endpoint.is_some());
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// A client of DynamoDB.
+    #[must_use]
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.sdk)
+    }
+
+    /// A client of CloudFormation.
+    #[must_use]
+    pub fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
+        aws_sdk_cloudformation::Client::new(&self.sdk)
+    }
+
+    /// A client of the `@connections` endpoint `url`.
+    #[must_use]
+    pub fn management(&self, url: &str) -> aws_sdk_apigatewaymanagement::Client {
+        let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.sdk).endpoint_url(url);
+        aws_sdk_apigatewaymanagement::Client::from_conf(config.build())
+    }
+
+    /// The credentials, for programs that are started with them in their environment.
+    ///
+    /// # Errors
+    /// [`Kind::Cloud`] when they have expired and cannot be renewed.
+    pub async fn credentials(&self) -> Result<Credentials> {
+        let provider = self.sdk.credentials_provider().ok_or_else(|| not_known("no provider of credentials"))?;
+        provider.provide_credentials().await.map_err(|error| not_known(&DisplayErrorContext(error).to_string()))
+    }
+
+    /// Signs the URL of a WebSocket endpoint (`wss://…` or `ws://…`), in the query as Signature Version 4 has it.
+    ///
+    /// # Errors
+    /// [`Kind::Cloud`] when there are no valid credentials or the URL is none.
+    pub async fn presign_websocket(&self, endpoint: &str) -> Result<String> {
+        let identity = self.credentials().await?.into();
+        let mut settings = SigningSettings::default();
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(PRESIGNED_FOR);
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::new(Kind::Cloud, format!("cannot sign `{endpoint}`")).detail(error)
+        };
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name("execute-api")
+            .time(SystemTime::now())
+            .settings(settings)
+            .build()
+            .map_err(|error| failed(&error))?;
+        // The handshake is an HTTP request, and is signed as one.
+        let url = match endpoint.split_once("://") {
+            Some(("wss", rest)) => format!("https://{rest}"),
+            Some(("ws", rest)) => format!("http://{rest}"),
+            _ => return Err(failed(&"it is not a WebSocket URL")),
+        };
+        let signable = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[]))
+            .map_err(|error| failed(&error))?;
+        let (instructions, _) =
+            sign(signable, &parameters.into()).map_err(|error| failed(&error))?.into_parts();
+        let mut request = http::Request::builder().uri(&url).body(()).map_err(|error| failed(&error))?;
+        instructions.apply_to_request_http1x(&mut request);
+        Ok(request.uri().to_string().replacen("http", "ws", 1))
+    }
+}
+
+fn not_known(detail: &str) -> Error {
+    let hint = if detail.contains("xpired") {
+        "the credentials have expired: run `aws sso login`, or renew them in another way"
+    } else {
+        "run `aws configure` or `aws sso login`, choose a profile with `--profile`, or try `--local`"
+    };
+    Error::new(Kind::Cloud, "AWS does not know who you are").detail(detail).hint(hint)
+}
+
+fn ca_bundle() -> Result<Option<Vec<u8>>> {
+    let Some(path) = std::env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()) else { return Ok(None) };
+    let unusable = |detail: String| {
+        Error::new(
+            Kind::Environment,
+            format!("`{CA_BUNDLE}` names `{}`, which cannot be used", path.display()),
+        )
+        .detail(detail)
+        .hint("it has to be a file of certificates in PEM form")
+    };
+    let pem = fs_err::read(&path).map_err(|error| unusable(error.to_string()))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates.iter().find_map(|certificate| certificate.as_ref().err()) {
+        Some(error) => Err(unusable(error.to_string())),
+        None if certificates.is_empty() => Err(unusable("there is no certificate in it".to_owned())),
+        None => Ok(Some(pem)),
+    }
+}
+
+fn websocket_tls(bundle: Option<&[u8]>) -> Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let own = bundle.map(|pem| CertificateDer::pem_slice_iter(pem).flatten()).into_iter().flatten();
+    roots.add_parsable_certificates(own);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder
+        .map_err(|error| Error::new(Kind::Environment, "TLS cannot be set up").detail(error))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -52,8 +52,11 @@ impl Registrations {
         connection: &str,
     ) -> Result<BTreeMap<String, Vec<String>>> {
         let mut displaced: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut writes = stream::iter(functions)
-            .map(|function| async move { (function, self.write_one(function, connection).await) })
+        let mut writes = stream::iter(functions.to_vec())
+            .map(|function| async move {
+                let result = self.write_one(&function, connection).await;
+                (function, result)
+            })
             .buffer_unordered(PARALLEL);
         while let Some((function, result)) = writes.next().await {
             if let Some(connection) = result? {
@@ -93,7 +96,7 @@ impl Registrations {
 
     /// Removes what is still ours. What cannot be removed expires.
     pub async fn remove(&self, functions: &[FunctionId]) {
-        let removals = stream::iter(functions).map(|function| async move {
+        let removals = stream::iter(functions.to_vec()).map(|function| async move {
             let removed = self
                 .table
                 .delete_item()

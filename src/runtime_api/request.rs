@@ -139,7 +139,7 @@ async fn response(shared: &Shared, id: &str, request: Request<Incoming>) -> Answ
 async fn streamed(shared: &Shared, id: &str, request: Request<Incoming>) -> Answer {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut pass_on = |part| shared.stream(id, part);
+    let pass_on = |part| shared.stream(id, part);
     if let Err(refusal) = pass_on(StreamPart::Begin { content_type }) {
         return refused(refusal);
     }
