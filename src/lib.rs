@@ -10,6 +10,7 @@
 
 pub mod aws;
 pub mod cli;
+pub mod cloud;
 pub mod core;
 pub mod debug_stack;
 pub mod error;

@@ -96,7 +96,8 @@ async fn prepare(
         let options = cloud::Options {
             cache: settings.cache.clone(),
             enforce_iam,
-            node_path: Some(tools.npm_root.join("node_modules")),
+            node_path: Some(settings.project.root.join("node_modules")),
+            log: state_dir.path("local-cloud.log"),
         };
         *cloud = Some(Cloud::start(options, spawner, ui).await?);
     }

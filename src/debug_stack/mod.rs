@@ -1,5 +1,26 @@
 //! The debug stack: deploying it, and finding out where it is.
 
+mod change_set;
+
+use std::collections::HashMap;
+
+use aws_sdk_cloudformation::types::{Stack, StackStatus, Tag};
+
+use crate::{
+    aws::Aws,
+    error::{Error, Kind, Result},
+    ui::{Ui, UiEvent},
+};
+
+/// The template, the same for AWS and for the local cloud.
+pub const TEMPLATE: &str = include_str!("../../infra/debug-stack.yaml");
+
+/// The tag that says which template the stack was deployed from, so that an unchanged one costs a single call.
+const FINGERPRINT_TAG: &str = "sst:template";
+
+/// The key of the progress that is shown.
+const PROGRESS: &str = "debug-stack";
+
 /// What the debug stack consists of, as the relay and the stubs need to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DebugStack {
@@ -18,4 +39,91 @@ pub struct DebugStack {
     pub table_arn: String,
     /// The S3 bucket.
     pub bucket: String,
+}
+
+/// Deploys the stack `name`, or finds it as it should be already.
+///
+/// # Errors
+/// [`Kind::Deployment`] with the reason of the first resource that failed.
+pub async fn deploy(aws: &Aws, name: &str, ui: &Ui) -> Result<DebugStack> {
+    let fingerprint = fingerprint(aws);
+    if let Some(stack) = change_set::describe(aws, name).await?
+        && is_complete(&stack)
+        && tag(stack.tags(), FINGERPRINT_TAG) == Some(fingerprint.as_str())
+    {
+        return read(aws, &stack);
+    }
+    let message = format!("Deploying the debug stack `{name}`");
+    ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
+    let template = change_set::Template {
+        body: TEMPLATE,
+        parameters: &[("RequireTls", require_tls(aws))],
+        tags: &[(FINGERPRINT_TAG, &fingerprint)],
+    };
+    let moved = |message: String| ui.send(UiEvent::ProgressMoved { key: PROGRESS, message });
+    match change_set::deploy(aws, name, &template, moved).await {
+        Ok(stack) => {
+            let message = format!("The debug stack `{name}` is deployed");
+            ui.send(UiEvent::ProgressEnded { key: PROGRESS, message });
+            read(aws, &stack)
+        }
+        Err(error) => {
+            ui.send(UiEvent::ProgressFailed { key: PROGRESS });
+            Err(error)
+        }
+    }
+}
+
+fn fingerprint(aws: &Aws) -> String {
+    let text = format!("{TEMPLATE}\n{}", require_tls(aws));
+    // Half of it is enough to tell templates apart, and easier on the eye in a console.
+    sst_wire::sha256_hex(text.as_bytes())[..32].to_owned()
+}
+
+fn require_tls(aws: &Aws) -> &'static str {
+    match &aws.endpoint {
+        Some(endpoint) if endpoint.starts_with("http://") => "false",
+        _ => "true",
+    }
+}
+
+fn is_complete(stack: &Stack) -> bool {
+    use StackStatus::{CreateComplete, UpdateComplete};
+    matches!(stack.stack_status(), Some(CreateComplete | UpdateComplete))
+}
+
+fn tag<'a>(tags: &'a [Tag], name: &str) -> Option<&'a str> {
+    tags.iter().find(|tag| tag.key() == Some(name))?.value()
+}
+
+fn read(aws: &Aws, stack: &Stack) -> Result<DebugStack> {
+    let outputs: HashMap<&str, &str> = stack
+        .outputs()
+        .iter()
+        .filter_map(|output| Some((output.output_key()?, output.output_value()?)))
+        .collect();
+    let output = |name: &str| {
+        outputs.get(name).map(|value| (*value).to_owned()).ok_or_else(|| {
+            Error::new(Kind::Deployment, format!("the debug stack has no output `{name}`"))
+                .hint("remove the stack and start again")
+        })
+    };
+    let (api_id, api_stage) = (output("ApiId")?, output("ApiStage")?);
+    let (endpoint, management) = match &aws.endpoint {
+        // The names that a local cloud gives its APIs resolve nowhere; it serves them under this path as well.
+        Some(cloud) => {
+            let management = format!("{cloud}/_aws/execute-api/{api_id}/{api_stage}");
+            (management.replacen("http", "ws", 1), management)
+        }
+        None => (output("Endpoint")?, output("Management")?),
+    };
+    Ok(DebugStack {
+        endpoint,
+        management,
+        api_id,
+        api_stage,
+        table: output("Table")?,
+        table_arn: output("TableArn")?,
+        bucket: output("Bucket")?,
+    })
 }

@@ -1,0 +1,139 @@
+//! Installs the local cloud into a virtual environment in the user's cache directory. Once; later starts find it.
+
+use std::{
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::{
+    error::{Error, Kind, Result},
+    process::Spawner,
+    ui::{Ui, UiEvent},
+};
+
+/// The release that everything here was tried with.
+const REQUIREMENT: &str = "ministack==1.5.33";
+
+/// The oldest Python that it runs on.
+const OLDEST: (u32, u32) = (3, 10);
+
+/// Names of Python, the usual one first.
+const PYTHONS: [&str; 7] =
+    ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python"];
+
+/// How long the installation may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+const PROGRESS: &str = "cloud-install";
+
+/// The installed server. Two programs that need it at the same time install it once.
+pub(super) async fn install(cache: &Utf8Path, spawner: &Spawner, ui: &Ui) -> Result<Utf8PathBuf> {
+    let directory = cache.join(REQUIREMENT.replace("==", "-"));
+    let program = directory.join("bin/ministack");
+    let complete = directory.join("complete");
+    if complete.is_file() && program.is_file() {
+        return Ok(program);
+    }
+    let unwritable = |error: std::io::Error| {
+        Error::new(Kind::Environment, format!("cannot write to the cache directory `{cache}`")).detail(error)
+    };
+    let python = find_python(spawner).await?;
+    fs_err::create_dir_all(cache).map_err(unwritable)?;
+    let _lock = lock(cache.join("install.lock")).await.map_err(unwritable)?;
+    if complete.is_file() && program.is_file() {
+        return Ok(program);
+    }
+    let message = format!("Installing the local cloud ({REQUIREMENT}) into `{directory}`, once");
+    ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
+    let result = create(&python, &directory, spawner).await;
+    match result {
+        Ok(()) => {
+            // Written last: a directory without it is the remains of an installation that was interrupted.
+            fs_err::write(&complete, REQUIREMENT).map_err(unwritable)?;
+            let message = format!("The local cloud is installed in `{directory}`");
+            ui.send(UiEvent::ProgressEnded { key: PROGRESS, message });
+            Ok(program)
+        }
+        Err(error) => {
+            ui.send(UiEvent::ProgressFailed { key: PROGRESS });
+            Err(error)
+        }
+    }
+}
+
+async fn create(python: &Utf8Path, directory: &Utf8Path, spawner: &Spawner) -> Result<()> {
+    if directory.exists() {
+        fs_err::remove_dir_all(directory).map_err(|error| {
+            Error::new(Kind::Environment, "cannot remove an unfinished installation").detail(error)
+        })?;
+    }
+    let mut venv = Command::new(python);
+    venv.args(["-m", "venv", directory.as_str()]);
+    step(venv, spawner, "on Debian and Ubuntu: `apt install python3-venv`").await?;
+    let mut pip = Command::new(directory.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", REQUIREMENT]);
+    step(pip, spawner, "it needs a way to PyPI, once; pip's own settings (`PIP_INDEX_URL`, proxies) are honoured").await
+}
+
+async fn step(command: Command, spawner: &Spawner, hint: &str) -> Result<()> {
+    let shown = format!("{command:?}").replace('"', "");
+    let failed = |detail: String| {
+        Error::new(Kind::Environment, format!("the local cloud cannot be installed: `{shown}` failed"))
+            .detail(detail)
+            .hint(hint)
+    };
+    let output = match tokio::time::timeout(PATIENCE, run(command, spawner)).await {
+        Ok(output) => output.map_err(|error| failed(error.to_string()))?,
+        Err(_) => return Err(failed(format!("it did not end within {} s", PATIENCE.as_secs()))),
+    };
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    Err(failed(String::from_utf8_lossy(&text).trim().to_owned()))
+}
+
+async fn run(mut command: Command, spawner: &Spawner) -> std::io::Result<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Somebody else's environment must not tell Python where its modules are.
+    command.env_remove("PYTHONPATH").env_remove("PYTHONHOME").env_remove("VIRTUAL_ENV");
+    spawner.spawn(command, Vec::new()).await?.wait_with_output().await
+}
+
+/// A Python that is new enough and can make virtual environments.
+async fn find_python(spawner: &Spawner) -> Result<Utf8PathBuf> {
+    let (major, minor) = OLDEST;
+    let wanted = format!("Python {major}.{minor} or newer");
+    let mut found = Vec::new();
+    for name in PYTHONS {
+        let Some(path) = which::which(name).ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok()) else {
+            continue;
+        };
+        let mut command = Command::new(&path);
+        command.args(["-c", "import sys; print(*sys.version_info[:2]); import venv, ensurepip"]);
+        let Ok(output) = run(command, spawner).await else { continue };
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut numbers = text.split_whitespace().filter_map(|number| number.parse::<u32>().ok());
+        let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { continue };
+        if (major, minor) >= OLDEST && output.status.success() {
+            return Ok(path);
+        }
+        let lack = if (major, minor) < OLDEST { "too old" } else { "without the `venv` module" };
+        found.push(format!("`{path}` is Python {major}.{minor}, {lack}"));
+    }
+    let detail = if found.is_empty() { "there is no `python3` in the PATH".to_owned() } else { found.join("\n") };
+    Err(Error::new(Kind::Environment, format!("the local cloud needs {wanted} with `venv`")).detail(detail).hint(
+        format!("install {wanted} (on Debian and Ubuntu: `apt install python3 python3-venv`), or use AWS without `--local`"),
+    ))
+}
+
+async fn lock(path: Utf8PathBuf) -> std::io::Result<Flock<std::fs::File>> {
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))
+    });
+    locked.await.map_err(std::io::Error::other)?
+}

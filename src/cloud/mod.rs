@@ -1,0 +1,189 @@
+//! The local cloud behind `--local`: ministack, a Python program that behaves like AWS as far as an app notices.
+
+mod install;
+
+use std::{
+    net::Ipv4Addr,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Child,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    error::{Error, Kind, Result},
+    process::{ProcessIdentity, Spawner, family},
+    ui::{Ui, UiEvent},
+};
+
+/// The variables of the server's own environment that it passes on to functions with a runtime of their own (`provided.*`), which
+/// on AWS would not have them. `AWS_ENDPOINT_URL` is not among them: it is how a function finds the local cloud.
+pub const SERVER_VARIABLES: &[&str] =
+    &["AUTH", "BIND_HOST", "GATEWAY_PORT", "LANG", "LC_ALL", "MINISTACK_HOST", "NODE_PATH", "PYTHONUNBUFFERED"];
+
+/// How long the server may take to answer. A first start compiles Python.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the server may take to end. It has been seen to ignore SIGTERM while a custom resource was pending.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often another port is tried, when somebody else takes the one that was free.
+const ATTEMPTS: usize = 3;
+
+const PROGRESS: &str = "cloud";
+
+/// How the local cloud is to be.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The user's cache directory for this program; the server is installed there once.
+    pub cache: Utf8PathBuf,
+    /// Whether it checks IAM policies and signatures.
+    pub enforce_iam: bool,
+    /// Where functions that run inside of it (the CDK's own, mostly) find packages such as the AWS SDK.
+    pub node_path: Option<Utf8PathBuf>,
+    /// What it says goes here.
+    pub log: Utf8PathBuf,
+}
+
+/// A running local cloud. It ends with [`Cloud::stop`], and at the latest with this program.
+#[derive(Debug)]
+pub struct Cloud {
+    child: Child,
+    endpoint: String,
+}
+
+impl Cloud {
+    /// Installs it if need be, starts it on a free port of 127.0.0.1, and waits until it answers.
+    ///
+    /// # Errors
+    /// [`Kind::Environment`] when Python is missing or nothing can be installed; [`Kind::Cloud`] when it does not start.
+    pub async fn start(options: Options, spawner: &Spawner, ui: &Ui) -> Result<Self> {
+        let program = install::install(&options.cache, spawner, ui).await?;
+        ui.send(UiEvent::ProgressBegan { key: PROGRESS, message: "Starting the local cloud".to_owned() });
+        for attempt in 1..=ATTEMPTS {
+            let Some(port) = portpicker::pick_unused_port() else {
+                ui.send(UiEvent::ProgressFailed { key: PROGRESS });
+                return Err(Error::new(Kind::Cloud, "there is no free port on 127.0.0.1"));
+            };
+            match Self::start_on(port, &program, &options, spawner).await {
+                Ok(cloud) => {
+                    let message = format!("The local cloud is at {}", cloud.endpoint);
+                    ui.send(UiEvent::ProgressEnded { key: PROGRESS, message });
+                    return Ok(cloud);
+                }
+                Err(error) if attempt == ATTEMPTS || !is_taken(port) => {
+                    ui.send(UiEvent::ProgressFailed { key: PROGRESS });
+                    return Err(error);
+                }
+                Err(error) => tracing::debug!(%error, port, "the port was taken"),
+            }
+        }
+        Err(Error::new(Kind::Cloud, "the local cloud does not start"))
+    }
+
+    /// Where it is, e.g. `http://127.0.0.1:40123`.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Ends it and everything it started, and waits until it is gone.
+    pub async fn stop(mut self) {
+        let Some(pid) = self.child.id().map(u32::cast_signed) else { return };
+        let members: Vec<ProcessIdentity> =
+            tokio::task::spawn_blocking(move || family(pid)).await.unwrap_or_default();
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+        members.into_iter().for_each(ProcessIdentity::kill);
+    }
+
+    async fn start_on(port: u16, program: &Utf8Path, options: &Options, spawner: &Spawner) -> Result<Self> {
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let failed = |detail: String| {
+            Error::new(Kind::Cloud, "the local cloud does not start")
+                .detail(detail)
+                .hint(format!("its own words are in `{}`", options.log))
+        };
+        let log = fs_err::File::create(options.log.as_path()).map_err(|error| failed(error.to_string()))?;
+        let log = log.into_parts().0;
+        let also_log = log.try_clone().map_err(|error| failed(error.to_string()))?;
+        let mut command = Command::new(program);
+        command.env_clear().stdin(Stdio::null()).stdout(log).stderr(also_log);
+        for name in ["HOME", "PATH", "TMPDIR"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("MINISTACK_HOST", "127.0.0.1")
+            .env("AWS_ENDPOINT_URL", &endpoint)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("LANG", "C.UTF-8")
+            .env("PYTHONUNBUFFERED", "1");
+        if options.enforce_iam {
+            command.env("AUTH", "true");
+        }
+        if let Some(path) = &options.node_path {
+            command.env("NODE_PATH", path);
+        }
+        let child = spawner.spawn(command, Vec::new()).await;
+        let child = child.map_err(|error| failed(format!("cannot run `{program}`: {error}")))?;
+        let mut cloud = Self { child, endpoint };
+        let answers = async {
+            while !is_healthy(port).await {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            status = cloud.child.wait() => {
+                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                Err(failed(format!("it ended with {status}\n{}", last_lines(&options.log))))
+            }
+            answered = timeout(START_TIMEOUT, answers) => match answered {
+                Ok(()) => Ok(cloud),
+                Err(_) => {
+                    cloud.stop().await;
+                    Err(failed(format!("it did not answer within {} s", START_TIMEOUT.as_secs())))
+                }
+            }
+        }
+    }
+}
+
+async fn is_healthy(port: u16) -> bool {
+    let ask = async {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        let request = format!("GET /_ministack/health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await?;
+        Ok::<_, std::io::Error>(head.ends_with(b" 200"))
+    };
+    matches!(timeout(Duration::from_secs(2), ask).await, Ok(Ok(true)))
+}
+
+fn is_taken(port: u16) -> bool {
+    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err()
+}
+
+fn last_lines(log: &Utf8Path) -> String {
+    let text = fs_err::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
+}
