@@ -1,0 +1,74 @@
+//! The debug stack in a real local cloud that checks signatures and policies.
+
+use std::time::Duration;
+
+use aws_sdk_apigatewaymanagement::primitives::Blob;
+use camino::Utf8PathBuf;
+use futures_util::{SinkExt, StreamExt};
+use sst::{
+    aws::{self, Aws},
+    cloud::{Cloud, Options},
+    debug_stack,
+    process::Spawner,
+    ui::{Ui, UiEvent},
+};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Error, Message},
+};
+
+async fn dial(url: &str) -> Result<WebSocketStream<TcpStream>, Error> {
+    let authority = url.parse::<http::Uri>().unwrap().authority().unwrap().to_string();
+    let stream = TcpStream::connect(authority).await?;
+    Ok(tokio_tungstenite::client_async(url, stream).await?.0)
+}
+
+async fn text(socket: &mut WebSocketStream<TcpStream>) -> String {
+    let message = tokio::time::timeout(Duration::from_secs(30), socket.next()).await;
+    message.expect("a message comes").unwrap().unwrap().into_text().unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_connects_two_parties_and_refuses_strangers() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap();
+    fs_err::create_dir_all(&directory).unwrap();
+    let home = Utf8PathBuf::from(std::env::var("HOME").unwrap());
+    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(|_| home.join(".cache"), Utf8PathBuf::from);
+    let (ui, mut shown) = Ui::channel();
+    let spawner = Spawner::start().unwrap();
+    let options = Options {
+        cache: cache.join("sst"),
+        enforce_iam: true,
+        node_path: None,
+        log: directory.join("cloud.log"),
+    };
+    let cloud = Cloud::start(options, &spawner, &ui).await.unwrap();
+    let options =
+        aws::Options { endpoint: Some(cloud.endpoint().to_owned()), local: true, ..aws::Options::default() };
+    let aws = Aws::connect(options).await.unwrap();
+    assert_eq!(aws.account, "000000000000");
+
+    let stack = debug_stack::deploy(&aws, "test-app-debug-stack", &ui).await.unwrap();
+    while shown.try_recv().is_ok() {}
+    let again = debug_stack::deploy(&aws, "test-app-debug-stack", &ui).await.unwrap();
+    assert_eq!(stack, again);
+    let deployed = |event: &UiEvent| matches!(event, UiEvent::ProgressBegan { .. });
+    assert!(!std::iter::from_fn(|| shown.try_recv().ok()).any(|event| deployed(&event)), "nothing to deploy");
+
+    let signed = aws.presign_websocket(&stack.endpoint).await.unwrap();
+    let mut socket = dial(&signed).await.unwrap();
+    socket.send(Message::text(r#"{"action":"hello"}"#)).await.unwrap();
+    let hello: serde_json::Value = serde_json::from_str(&text(&mut socket).await).unwrap();
+    let id = hello["connectionId"].as_str().expect("an id").to_owned();
+    let post = aws.management(&stack.management).post_to_connection().connection_id(id);
+    post.data(Blob::new("across")).send().await.unwrap();
+    assert_eq!(text(&mut socket).await, "across");
+
+    let unsigned = dial(&stack.endpoint).await;
+    assert!(matches!(unsigned, Err(Error::Http(response)) if [401, 403].contains(&response.status().as_u16())));
+    let forged = signed.replace("X-Amz-Signature=", "X-Amz-Signature=0");
+    assert!(dial(&forged).await.is_err(), "a wrong signature is refused");
+    cloud.stop().await;
+}
