@@ -38,6 +38,8 @@ struct Progress {
     event: Option<Payload>,
     attempt: u32,
     acknowledged: bool,
+    /// Whether the request was sent again because nobody acknowledged it.
+    repeated: bool,
     reconnects: u32,
     stream: Option<ResponseStream>,
     /// The next part to write.
@@ -69,6 +71,7 @@ impl Stub {
             event: None,
             attempt: 0,
             acknowledged: false,
+            repeated: false,
             reconnects: 0,
             stream: None,
             next: 0,
@@ -122,10 +125,11 @@ impl Stub {
             self.socket = None;
         }
         self.deliver(call, progress).await?;
-        let mut patience = Instant::now() + Duration::from_millis(ACK_TIMEOUT_MS);
+        let mut patience = Instant::now() + patience_after(false);
         loop {
             let Some(socket) = &mut self.socket else {
                 self.reconnect(call, progress).await?;
+                patience = Instant::now() + patience_after(progress.acknowledged);
                 continue;
             };
             let text = match socket.next_text(patience.min(deadline)).await {
@@ -146,14 +150,15 @@ impl Stub {
                         seconds: SILENCE_TIMEOUT_MS / 1000,
                     });
                 }
-                Ok(None) if progress.attempt >= 2 => {
+                Ok(None) if progress.repeated => {
                     let owner = self.registered.as_ref().map_or("someone", |found| found.owner.as_str());
                     return Err(self.not_running(format!("the one started by {owner} does not answer")));
                 }
                 Ok(None) => {
+                    progress.repeated = true;
                     self.registered = Some(self.cloud.registration(call).await?);
                     self.deliver(call, progress).await?;
-                    patience = Instant::now() + Duration::from_millis(ACK_TIMEOUT_MS);
+                    patience = Instant::now() + patience_after(false);
                     continue;
                 }
             };
@@ -173,7 +178,7 @@ impl Stub {
                 continue;
             }
             progress.acknowledged = true;
-            patience = Instant::now() + Duration::from_millis(SILENCE_TIMEOUT_MS);
+            patience = Instant::now() + patience_after(true);
             if let Some(ending) = self.receive(call, progress, frame).await? {
                 return Ok(ending);
             }
@@ -356,6 +361,11 @@ impl Progress {
         }
         Ok(())
     }
+}
+
+/// How long silence is borne.
+fn patience_after(acknowledged: bool) -> Duration {
+    Duration::from_millis(if acknowledged { SILENCE_TIMEOUT_MS } else { ACK_TIMEOUT_MS })
 }
 
 fn text_of(frame: ToClient) -> Result<String, Problem> {

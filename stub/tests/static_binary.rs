@@ -1,6 +1,8 @@
 //! The deployed binary must not depend on anything of the machine that it lands on: no loader, no shared library,
 //! and so no version of glibc.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::{path::PathBuf, process::Command};
 
 use object::{
