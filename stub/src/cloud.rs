@@ -73,7 +73,7 @@ impl Cloud {
             )
             .await?;
         if answer.status != 200 {
-            return Err(failed(action, &answer));
+            return Err(self.failed(action, &answer));
         }
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         registered(&value["Item"], &config.stage)
@@ -89,7 +89,7 @@ impl Cloud {
         match answer.status {
             200..300 => Ok(true),
             410 => Ok(false),
-            _ => Err(failed(action, &answer)),
+            _ => Err(self.failed(action, &answer)),
         }
     }
 
@@ -100,7 +100,7 @@ impl Cloud {
         let action = "store the event in the bucket";
         let url = self.object(&key)?;
         let answer = self.send(call, action, "s3", "PUT", &url, &[], bytes).await?;
-        if answer.status == 200 { Ok(payload) } else { Err(failed(action, &answer)) }
+        if answer.status == 200 { Ok(payload) } else { Err(self.failed(action, &answer)) }
     }
 
     /// The bytes of a payload, wherever they are.
@@ -115,7 +115,7 @@ impl Cloud {
         };
         let answer = self.send(call, action, "s3", "GET", &self.object(key)?, &[], Bytes::new()).await?;
         if answer.status != 200 {
-            return Err(failed(action, &answer));
+            return Err(self.failed(action, &answer));
         }
         payload.check_object(&answer.body).map_err(damaged)?;
         Ok(answer.body)
@@ -132,6 +132,26 @@ impl Cloud {
     /// Whether a denial may pass by itself, because the role was changed a moment ago.
     pub fn may_still_spread(&self) -> bool {
         self.started.elapsed() < PERMISSIONS_SPREAD
+    }
+
+    /// What may be shown of an answer. A refused signature is answered with what was signed, the session token
+    /// included, and the caller of an HTTP API may be anybody.
+    pub fn shown(&self, text: &str) -> String {
+        let credentials = &self.settings.credentials;
+        let token = credentials.session_token.clone().unwrap_or_default();
+        let shown = [&credentials.access_key, &encode(&token, false), &token]
+            .into_iter()
+            .filter(|secret| !secret.is_empty())
+            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"));
+        shown.chars().take(300).collect()
+    }
+
+    fn failed(&self, action: &str, answer: &Answer) -> Problem {
+        let code = answer.header("x-amzn-errortype").unwrap_or_default();
+        let body = self.shown(&String::from_utf8_lossy(&answer.body));
+        let detail = format!("status {} {code} {body}", answer.status);
+        let action = action.to_owned();
+        if denied(answer) { Problem::Denied { action, detail } } else { Problem::Cloud { action, detail } }
     }
 
     #[expect(clippy::too_many_arguments, reason = "a request has this many parts")]
@@ -216,13 +236,6 @@ fn throttled(answer: &Answer) -> bool {
         && ["Throttling", "ProvisionedThroughputExceeded"].iter().any(|code| answer.text().contains(code))
 }
 
-fn failed(action: &str, answer: &Answer) -> Problem {
-    let code = answer.header("x-amzn-errortype").unwrap_or_default();
-    let detail = format!("status {} {code} {}", answer.status, answer.text());
-    let action = action.to_owned();
-    if denied(answer) { Problem::Denied { action, detail } } else { Problem::Cloud { action, detail } }
-}
-
 fn parse(text: &str) -> Result<Uri, Problem> {
     // The query holds a signature and a token, which must not end up in a log.
     let shown = text.split('?').next().unwrap_or_default();
@@ -250,6 +263,21 @@ mod tests {
             "pk": { "S": "F" }, "connection": { "S": "abc=" }, "owner": { "S": "alice@laptop" },
             "version": { "N": version.to_string() }, "ttl": { "N": ttl.to_string() },
         })
+    }
+
+    #[test]
+    fn credentials_are_not_shown() {
+        let config = r#"{"v":1,"f":"F","s":"dev","e":"wss://a","m":"https://a","t":"T","b":"B","r":"x"}"#;
+        let environment = [
+            ("SST_STUB", config),
+            ("AWS_ACCESS_KEY_ID", "ASIAKEY"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_SESSION_TOKEN", "to/ken="),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let cloud = Cloud::new(Client::new(None).unwrap(), Settings::read(environment).ok().unwrap());
+        let text = "Forbidden: Credential=ASIAKEY/2026&X-Amz-Security-Token=to%2Fken%3D or to/ken=";
+        assert_eq!(cloud.shown(text), "Forbidden: Credential=…/2026&X-Amz-Security-Token=… or …");
     }
 
     #[test]

@@ -235,3 +235,64 @@ impl Body for ChannelBody {
 fn origin(url: &Uri) -> String {
     format!("{}://{}", url.scheme_str().unwrap_or_default(), host(url))
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// A server with a certificate of its own, which answers one request for each connection and then closes it
+    /// without a word, as a server does that gave an idle connection up.
+    async fn server() -> (Uri, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}/x", listener.local_addr().unwrap().port());
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut buffer = [0; 4096];
+                let length = stream.read(&mut buffer).await.unwrap();
+                assert!(buffer[..length].starts_with(b"POST /x HTTP/1.1\r\n"));
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            }
+        });
+        (url.parse().unwrap(), made.cert.pem())
+    }
+
+    #[tokio::test]
+    async fn certificates_of_the_bundle_are_trusted_and_no_others() {
+        let (url, pem) = server().await;
+        let send = async |client: &Client| {
+            client.send("POST", &url, &[], Bytes::new(), Some(Duration::from_secs(10))).await
+        };
+        let trusting = Client::new(Some(pem.as_bytes())).unwrap();
+        // The second request meets a connection that the server has closed.
+        for _ in 0..3 {
+            assert_eq!(send(&trusting).await.unwrap().body, "ok");
+        }
+        let error = send(&Client::new(None).unwrap()).await.unwrap_err();
+        assert!(matches!(error, HttpError::Connect(..)), "{error}");
+        assert!(error.to_string().contains("certificate"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_bundle_is_an_error() {
+        let damaged = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(Client::new(Some(damaged)).is_err());
+    }
+}

@@ -38,6 +38,8 @@ struct Progress {
     event: Option<Payload>,
     attempt: u32,
     acknowledged: bool,
+    /// Whether the request was sent again because nobody acknowledged it.
+    repeated: bool,
     reconnects: u32,
     stream: Option<ResponseStream>,
     /// The next part to write.
@@ -69,19 +71,18 @@ impl Stub {
             event: None,
             attempt: 0,
             acknowledged: false,
+            repeated: false,
             reconnects: 0,
             stream: None,
             next: 0,
             ahead: BTreeMap::new(),
         };
         let deadline = Instant::now() + call.remaining().saturating_sub(BEFORE_DEADLINE);
-        let timed_out =
-            || Problem::TimedOut { request_id: call.request_id.clone(), seconds: call.timeout_seconds };
         let carried = timeout_at(deadline, self.carry(call, &mut progress, deadline)).await;
         let problem = match carried {
             Ok(Ok(ending)) => return ending,
             Ok(Err(problem)) => problem,
-            Err(_) => timed_out(),
+            Err(_) => self.out_of_time(call, &progress),
         };
         // What is wrong may be what is remembered, so the next invocation starts afresh.
         self.registered = None;
@@ -122,38 +123,35 @@ impl Stub {
             self.socket = None;
         }
         self.deliver(call, progress).await?;
-        let mut patience = Instant::now() + Duration::from_millis(ACK_TIMEOUT_MS);
+        let mut give_up = Instant::now() + patience(call, false);
         loop {
             let Some(socket) = &mut self.socket else {
                 self.reconnect(call, progress).await?;
+                give_up = Instant::now() + patience(call, progress.acknowledged);
                 continue;
             };
-            let text = match socket.next_text(patience.min(deadline)).await {
+            let text = match socket.next_text(give_up.min(deadline)).await {
                 Ok(Some(text)) => text,
                 Err(()) => {
                     self.socket = None;
                     continue;
                 }
-                Ok(None) if Instant::now() >= deadline => {
-                    return Err(Problem::TimedOut {
-                        request_id: call.request_id.clone(),
-                        seconds: call.timeout_seconds,
-                    });
-                }
+                Ok(None) if Instant::now() >= deadline => return Err(self.out_of_time(call, progress)),
                 Ok(None) if progress.acknowledged => {
                     return Err(Problem::Silent {
                         stage: self.cloud.settings.config.stage.clone(),
                         seconds: SILENCE_TIMEOUT_MS / 1000,
                     });
                 }
-                Ok(None) if progress.attempt >= 2 => {
+                Ok(None) if progress.repeated => {
                     let owner = self.registered.as_ref().map_or("someone", |found| found.owner.as_str());
                     return Err(self.not_running(format!("the one started by {owner} does not answer")));
                 }
                 Ok(None) => {
+                    progress.repeated = true;
                     self.registered = Some(self.cloud.registration(call).await?);
                     self.deliver(call, progress).await?;
-                    patience = Instant::now() + Duration::from_millis(ACK_TIMEOUT_MS);
+                    give_up = Instant::now() + patience(call, false);
                     continue;
                 }
             };
@@ -173,7 +171,7 @@ impl Stub {
                 continue;
             }
             progress.acknowledged = true;
-            patience = Instant::now() + Duration::from_millis(SILENCE_TIMEOUT_MS);
+            give_up = Instant::now() + patience(call, true);
             if let Some(ending) = self.receive(call, progress, frame).await? {
                 return Ok(ending);
             }
@@ -338,6 +336,14 @@ impl Stub {
         self.deliver(call, progress).await
     }
 
+    /// A timeout is the function's only when the request was taken; else it is the client's absence.
+    fn out_of_time(&self, call: &Call, progress: &Progress) -> Problem {
+        if progress.acknowledged {
+            return Problem::TimedOut { request_id: call.request_id.clone(), seconds: call.timeout_seconds };
+        }
+        self.not_running(format!("nobody took the request within the function's {} s", call.timeout_seconds))
+    }
+
     fn not_running(&self, why: String) -> Problem {
         Problem::NotRunning { stage: self.cloud.settings.config.stage.clone(), why }
     }
@@ -355,6 +361,15 @@ impl Progress {
             });
         }
         Ok(())
+    }
+}
+
+/// How long silence is borne. A function with little time still gets its request sent twice within it.
+fn patience(call: &Call, acknowledged: bool) -> Duration {
+    if acknowledged {
+        Duration::from_millis(SILENCE_TIMEOUT_MS)
+    } else {
+        Duration::from_millis(ACK_TIMEOUT_MS).min(call.remaining() / 3)
     }
 }
 

@@ -8,7 +8,7 @@ pub enum Problem {
     /// Nobody is registered for the function, or who is does not answer.
     #[error(
         "`sst start` is not running for stage `{stage}`: {why}. Run `sst start --stage {stage}`, \
-         or `sst deploy --stage {stage}` to put the function's own code back"
+         or deploy the app by itself to put the function's own code back"
     )]
     NotRunning {
         /// The stage.

@@ -29,8 +29,8 @@ impl Settings {
     pub fn read(mut environment: BTreeMap<String, String>) -> Result<Self, (&'static str, String)> {
         let damaged = |why: String| {
             let text = format!(
-                "redeploy: the variable `{CONFIG_VARIABLE}` of the function {why}. Start `sst start` again, or \
-                 `sst deploy` to put the function's own code back"
+                "redeploy: the variable `{CONFIG_VARIABLE}` of the function {why}. Run `sst start` again, or \
+                 deploy the app by itself to put the function's own code back"
             );
             ("Sst.DamagedSettings", text)
         };

@@ -109,7 +109,8 @@ impl Socket {
     async fn dial(cloud: &Cloud) -> Result<Self, Problem> {
         let url = cloud.handshake_url()?;
         let stream = cloud.http.connect(&url).await.map_err(|error| unreachable(&error.to_string()))?;
-        let (mut stream, _) = client_async(url, stream).await.map_err(handshake_problem)?;
+        let (mut stream, _) =
+            client_async(url, stream).await.map_err(|error| handshake_problem(cloud, error))?;
         let hello = Message::text(r#"{"action":"hello"}"#);
         stream.send(hello).await.map_err(|error| unreachable(&error.to_string()))?;
         while let Some(message) = stream.next().await {
@@ -130,11 +131,11 @@ fn unreachable(detail: &str) -> Problem {
     Problem::Cloud { action: "open its WebSocket connection".into(), detail: detail.to_owned() }
 }
 
-fn handshake_problem(error: Error) -> Problem {
+fn handshake_problem(cloud: &Cloud, error: Error) -> Problem {
     let Error::Http(response) = error else { return unreachable(&error.to_string()) };
     let status = response.status().as_u16();
     let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-    let detail = format!("status {status} {}", body.chars().take(300).collect::<String>());
+    let detail = format!("status {status} {}", cloud.shown(&body));
     if status == 401 || status == 403 {
         return Problem::Denied { action: "open its WebSocket connection".into(), detail };
     }

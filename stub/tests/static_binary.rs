@@ -1,7 +1,11 @@
 //! The deployed binary must not depend on anything of the machine that it lands on: no loader, no shared library,
 //! and so no version of glibc.
 
-use std::{path::PathBuf, process::Command};
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use std::process::Command;
 
 use object::{
     Endianness, Object,
@@ -9,28 +13,9 @@ use object::{
     read::elf::{Dyn, FileHeader, ProgramHeader},
 };
 
-const TARGET: &str = "x86_64-unknown-linux-musl";
-
-fn build() -> PathBuf {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--package", "sst-stub", "--profile", "stub", "--target", TARGET])
-        .args(["--manifest-path", manifest, "--message-format", "json"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let messages = String::from_utf8(output.stdout).unwrap();
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
-        .unwrap()
-}
-
 #[test]
 fn the_stub_needs_nothing_of_the_machine_it_runs_on() {
-    let path = build();
+    let path = support::build_stub();
     let data = std::fs::read(&path).unwrap();
     let file = object::File::parse(&*data).unwrap();
     assert_eq!(file.architecture(), object::Architecture::X86_64);
