@@ -71,8 +71,10 @@ impl Aws {
         let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
             Error::new(Kind::Environment, "the trusted certificates cannot be used").detail(error)
         })?;
-        let client =
-            Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context).build_https();
+        let client = Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(context)
+            .build_https();
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client);
         if options.local {
             let region = options.region.clone().unwrap_or("us-east-1".to_owned());
@@ -138,8 +140,12 @@ impl Aws {
     /// # Errors
     /// [`Kind::Cloud`] when they have expired and cannot be renewed.
     pub async fn credentials(&self) -> Result<Credentials> {
-        let provider = self.sdk.credentials_provider().ok_or_else(|| not_known("no provider of credentials"))?;
-        provider.provide_credentials().await.map_err(|error| not_known(&DisplayErrorContext(error).to_string()))
+        let provider =
+            self.sdk.credentials_provider().ok_or_else(|| not_known("no provider of credentials"))?;
+        provider
+            .provide_credentials()
+            .await
+            .map_err(|error| not_known(&DisplayErrorContext(error).to_string()))
     }
 
     /// Signs the URL of a WebSocket endpoint (`wss://…` or `ws://…`), in the query as Signature Version 4 has it.
@@ -216,7 +222,7 @@ fn websocket_tls(bundle: Option<&[u8]>) -> Result<rustls::ClientConfig> {
     roots.add_parsable_certificates(own);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder
-        .map_err(|error| Error::new(Kind::Environment, "TLS cannot be set up").detail(error))?;
+    let builder =
+        builder.map_err(|error| Error::new(Kind::Environment, "TLS cannot be set up").detail(error))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -8,13 +8,17 @@
 //!
 //! `ARCHITECTURE.md` is the map.
 
+pub mod app;
 pub mod aws;
+pub mod builder;
 pub mod cli;
 pub mod cloud;
+pub mod commands;
 pub mod core;
 pub mod debug_stack;
 pub mod error;
 pub mod ids;
+pub mod live;
 pub mod process;
 pub mod project;
 pub mod relay;
@@ -23,4 +27,5 @@ pub mod settings;
 pub mod stub_package;
 pub mod tools;
 pub mod ui;
+pub mod watch;
 pub mod worker;

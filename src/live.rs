@@ -1,6 +1,10 @@
 //! The one loop: it feeds the core with what happens, and has done what the core wants.
 
-use std::{collections::HashMap, sync::Arc, time::{Duration, Instant}};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 

@@ -68,7 +68,9 @@ async fn find_node(spawner: &Spawner) -> Result<Utf8PathBuf> {
     match major {
         Some(major) if major >= OLDEST_NODE => Ok(path),
         Some(_) => Err(missing(format!("`{path}` is Node.js {version}, which is too old"))),
-        None => Err(missing(format!("`{path} --version` answers `{version}`, which is no version of Node.js"))),
+        None => {
+            Err(missing(format!("`{path} --version` answers `{version}`, which is no version of Node.js")))
+        }
     }
 }
 
@@ -78,9 +80,10 @@ fn find_npm_root(program: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
     }
     // In the package the program is in `native/`; in a checkout it is somewhere below the directory that holds `npm/`.
     let candidates = program.into_iter().flat_map(Utf8Path::ancestors);
-    let found = candidates
-        .flat_map(|directory| [directory.to_owned(), directory.join("npm")])
-        .find(|directory| directory.join("node_modules/esbuild").is_dir() && directory.join("bin/sst.mjs").is_file());
+    let found =
+        candidates.flat_map(|directory| [directory.to_owned(), directory.join("npm")]).find(|directory| {
+            directory.join("node_modules/esbuild").is_dir() && directory.join("bin/sst.mjs").is_file()
+        });
     found.ok_or_else(|| {
         Error::new(Kind::Environment, "the npm package of `sst`, with esbuild and the CDK, was not found")
             .hint("start `node_modules/.bin/sst` of the npm package, or set `SST_NPM_ROOT` to its directory")

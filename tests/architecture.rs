@@ -32,7 +32,9 @@ fn the_core_is_pure() {
     let files = sources("core");
     assert!(files.len() > 5, "the core was found: {files:?}");
     for (path, text) in files {
-        for forbidden in ["tokio", "std::fs", "std::net", "std::process", "std::env", "std::thread", "::now()"] {
+        for forbidden in
+            ["tokio", "std::fs", "std::net", "std::process", "std::env", "std::thread", "::now()"]
+        {
             assert!(!text.contains(forbidden), "{} mentions `{forbidden}`", path.display());
         }
     }

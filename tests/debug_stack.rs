@@ -67,7 +67,9 @@ async fn it_connects_two_parties_and_refuses_strangers() {
     assert_eq!(text(&mut socket).await, "across");
 
     let unsigned = dial(&stack.endpoint).await;
-    assert!(matches!(unsigned, Err(Error::Http(response)) if [401, 403].contains(&response.status().as_u16())));
+    assert!(
+        matches!(unsigned, Err(Error::Http(response)) if [401, 403].contains(&response.status().as_u16()))
+    );
     let forged = signed.replace("X-Amz-Signature=", "X-Amz-Signature=0");
     assert!(dial(&forged).await.is_err(), "a wrong signature is refused");
     cloud.stop().await;

@@ -32,7 +32,8 @@ fn built(name: &str) -> PathBuf {
 }
 
 fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; it has to be installed"));
+    let output =
+        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; it has to be installed"));
     assert!(
         output.status.success(),
         "{command:?} failed\n{}\n{}",
@@ -81,7 +82,9 @@ impl Client {
             payload: Bytes::from(payload.to_string()),
             context: sst_wire::Context {
                 invoked_function_arn: "arn:aws:lambda:us-east-1:000000000000:function:client".into(),
-                trace_id: Some("Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1".into()),
+                trace_id: Some(
+                    "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1".into(),
+                ),
                 ..sst_wire::Context::default()
             },
             deadline: Instant::now() + Duration::from_secs(30),
@@ -130,7 +133,14 @@ async fn python() {
     if !python.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment));
     }
-    run(Command::new(&python).args(["-m", "pip", "install", "-q", "--disable-pip-version-check", PYTHON_CLIENT]));
+    run(Command::new(&python).args([
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        PYTHON_CLIENT,
+    ]));
     let mut command = Command::new(&python);
     command.args(["-m", "awslambdaric", "app.handler"]).current_dir(fixture("python"));
     let mut client = Client::start(command);

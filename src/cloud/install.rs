@@ -75,7 +75,12 @@ async fn create(python: &Utf8Path, directory: &Utf8Path, spawner: &Spawner) -> R
     step(venv, spawner, "on Debian and Ubuntu: `apt install python3-venv`").await?;
     let mut pip = Command::new(directory.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", REQUIREMENT]);
-    step(pip, spawner, "it needs a way to PyPI, once; pip's own settings (`PIP_INDEX_URL`, proxies) are honoured").await
+    step(
+        pip,
+        spawner,
+        "it needs a way to PyPI, once; pip's own settings (`PIP_INDEX_URL`, proxies) are honoured",
+    )
+    .await
 }
 
 async fn step(command: Command, spawner: &Spawner, hint: &str) -> Result<()> {
@@ -109,7 +114,8 @@ async fn find_python(spawner: &Spawner) -> Result<Utf8PathBuf> {
     let wanted = format!("Python {major}.{minor} or newer");
     let mut found = Vec::new();
     for name in PYTHONS {
-        let Some(path) = which::which(name).ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok()) else {
+        let Some(path) = which::which(name).ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
+        else {
             continue;
         };
         let mut command = Command::new(&path);
@@ -124,7 +130,8 @@ async fn find_python(spawner: &Spawner) -> Result<Utf8PathBuf> {
         let lack = if (major, minor) < OLDEST { "too old" } else { "without the `venv` module" };
         found.push(format!("`{path}` is Python {major}.{minor}, {lack}"));
     }
-    let detail = if found.is_empty() { "there is no `python3` in the PATH".to_owned() } else { found.join("\n") };
+    let detail =
+        if found.is_empty() { "there is no `python3` in the PATH".to_owned() } else { found.join("\n") };
     Err(Error::new(Kind::Environment, format!("the local cloud needs {wanted} with `venv`")).detail(detail).hint(
         format!("install {wanted} (on Debian and Ubuntu: `apt install python3 python3-venv`), or use AWS without `--local`"),
     ))

@@ -28,8 +28,16 @@ use crate::{
 
 /// The variables of the server's own environment that it passes on to functions with a runtime of their own (`provided.*`), which
 /// on AWS would not have them. `AWS_ENDPOINT_URL` is not among them: it is how a function finds the local cloud.
-pub const SERVER_VARIABLES: &[&str] =
-    &["AUTH", "BIND_HOST", "GATEWAY_PORT", "LANG", "LC_ALL", "MINISTACK_HOST", "NODE_PATH", "PYTHONUNBUFFERED"];
+pub const SERVER_VARIABLES: &[&str] = &[
+    "AUTH",
+    "BIND_HOST",
+    "GATEWAY_PORT",
+    "LANG",
+    "LC_ALL",
+    "MINISTACK_HOST",
+    "NODE_PATH",
+    "PYTHONUNBUFFERED",
+];
 
 /// How long the server may take to answer. A first start compiles Python.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -168,7 +176,8 @@ impl Cloud {
 async fn is_healthy(port: u16) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-        let request = format!("GET /_ministack/health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET /_ministack/health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut head = [0; 12];
         stream.read_exact(&mut head).await?;

@@ -18,12 +18,11 @@ use crate::{
     process::Spawner,
     project::{
         StageRequest, StateDir,
-        manifest::{FunctionSpec, Manifest, ORIGINAL_PREFIX},
+        manifest::{FunctionSpec, ORIGINAL_PREFIX},
         resolve_stage,
     },
     relay::{self, Relay},
-    settings,
-    stub_package,
+    settings, stub_package,
     tools::Tools,
     ui::{Ui, UiEvent, prompt},
     watch,
@@ -110,23 +109,27 @@ async fn prepare(
     // Neither needs the other, and both take seconds.
     let name = format!("{stage}-{}-debug-stack", settings.project.name);
     let (debug_stack, assembly) =
-        tokio::try_join!(debug_stack::deploy(&aws, &name, ui), app::synthesize(&context, &target))?;
-    let manifest = app::discover(&context, &assembly)?;
-    report(&manifest, ui);
-    let functions = manifest.functions.clone();
-    let text = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
-    state_dir.write("functions.json", &text)?;
-
+        tokio::try_join!(debug_stack::deploy(&aws, &name, ui), app::synthesize(&context, &target, &[]))?;
     let package = stub_package::package(&tools.stub, &state_dir.create_directory("stub")?)?;
-    let rewriting = app::Rewriting {
-        stub: &package,
+    let options = app::Options {
         debug_stack: &debug_stack,
-        stage: &stage,
         region: &aws.region,
         increase_timeout: settings.increase_timeout,
+        stub_zip: &package.path,
+        stub_sha256: &package.sha256,
     };
-    let live = app::rewrite(&context, &assembly, &manifest, &rewriting)?;
-    if app::needs_bootstrap(&aws).await? {
+    let mut live = rewrite(&context, &assembly, &options, state_dir)?;
+    if !live.unbuilt.is_empty() {
+        // They keep their own code, which has to be built for that.
+        let assembly = app::synthesize(&context, &target, &live.unbuilt).await?;
+        live = rewrite(&context, &assembly, &options, state_dir)?;
+    }
+    report(&live, ui);
+    let functions = live.manifest.functions.clone();
+    let text = serde_json::to_vec_pretty(&live.manifest).unwrap_or_default();
+    state_dir.write("functions.json", &text)?;
+
+    if live.stacks.iter().any(|stack| stack.needs_bootstrap) && app::needs_bootstrap(&aws).await? {
         confirm_bootstrap(settings, &aws).await?;
         app::bootstrap(&context, &aws).await?;
     }
@@ -155,7 +158,7 @@ async fn serve(
     let strip = if aws.endpoint.is_some() { cloud::SERVER_VARIABLES } else { &[] };
     let surroundings = Surroundings::from_process(strip, Some(ORIGINAL_PREFIX));
     let outside = outside_roots(&root, &functions);
-    let _watch = watch::start(root.clone(), outside, sender.clone(), ui.clone())?;
+    watch::start(root.clone(), outside, sender.clone(), ui.clone())?;
     let artifacts = state_dir.create_directory("artifacts")?;
     let live = Live {
         state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
@@ -187,9 +190,23 @@ async fn serve(
     Ok(())
 }
 
-fn report(manifest: &Manifest, ui: &Ui) {
-    for function in &manifest.left_alone {
+/// Finds the app's functions and puts stubs in their place.
+fn rewrite(
+    context: &app::Context<'_>,
+    assembly: &app::Assembly,
+    options: &app::Options<'_>,
+    state_dir: &StateDir,
+) -> Result<app::Rewritten> {
+    let manifest = app::discover(assembly, context.project)?;
+    app::rewrite(assembly, &manifest, options, &state_dir.fresh_directory("cdk.out.live")?)
+}
+
+fn report(live: &app::Rewritten, ui: &Ui) {
+    for function in &live.manifest.left_alone {
         ui.warning(format!("`{}` is not live: {}", function.id, function.reason));
+    }
+    for notice in &live.notices {
+        ui.warning(notice.clone());
     }
 }
 
@@ -229,7 +246,8 @@ async fn confirm_bootstrap(settings: &settings::Start, aws: &Aws) -> Result<()> 
     if !prompt::is_interactive() {
         return Err(declined());
     }
-    let question = format!("{place} is not bootstrapped for the CDK yet. Bootstrap it now (bucket, roles)? [y/N]");
+    let question =
+        format!("{place} is not bootstrapped for the CDK yet. Bootstrap it now (bucket, roles)? [y/N]");
     let answer = tokio::task::spawn_blocking(move || prompt::ask(&question)).await;
     match answer {
         Ok(Ok(answer)) if matches!(answer.to_lowercase().as_str(), "y" | "yes") => Ok(()),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use aws_sdk_cloudformation::{
     error::{DisplayErrorContext, ProvideErrorMetadata},
     types::{
-        Capability, ChangeSetStatus, ChangeSetType, Parameter, ResourceStatus, Stack, StackEvent, StackStatus, Tag,
+        Capability, ChangeSetStatus, ChangeSetType, Parameter, ResourceStatus, Stack, StackEvent,
+        StackStatus, Tag,
     },
 };
 use tokio::time::{Instant, sleep};
@@ -87,8 +88,10 @@ async fn prepared(aws: &Aws, name: &str, change_set: &str) -> Result<bool> {
     let client = aws.cloudformation();
     let until = Instant::now() + PATIENCE;
     loop {
-        let described = client.describe_change_set().stack_name(name).change_set_name(change_set).send().await;
-        let described = described.map_err(|error| failed(name, "preparing it", DisplayErrorContext(error)))?;
+        let described =
+            client.describe_change_set().stack_name(name).change_set_name(change_set).send().await;
+        let described =
+            described.map_err(|error| failed(name, "preparing it", DisplayErrorContext(error)))?;
         match described.status() {
             Some(ChangeSetStatus::CreateComplete) => return Ok(true),
             Some(ChangeSetStatus::Failed) => {
@@ -118,7 +121,8 @@ async fn follow(aws: &Aws, name: &str, moved: &mut impl FnMut(String)) -> Result
                 | StackStatus::UpdateComplete
                 | StackStatus::UpdateCompleteCleanupInProgress,
             ) => return Ok(stack),
-            Some(status) if status.as_str().ends_with("_IN_PROGRESS") && !status.as_str().contains("ROLLBACK") => {}
+            Some(status)
+                if status.as_str().ends_with("_IN_PROGRESS") && !status.as_str().contains("ROLLBACK") => {}
             _ => return Err(failed(name, "deploying it", first_failure(aws, name, &stack).await)),
         }
         if Instant::now() > until {
@@ -130,7 +134,10 @@ async fn follow(aws: &Aws, name: &str, moved: &mut impl FnMut(String)) -> Result
             last = event.event_id().map(str::to_owned);
             let resource = event.logical_resource_id().unwrap_or_default();
             let status = event.resource_status().map_or("", ResourceStatus::as_str);
-            moved(format!("Deploying the debug stack: {resource} {}", status.to_lowercase().replace('_', " ")));
+            moved(format!(
+                "Deploying the debug stack: {resource} {}",
+                status.to_lowercase().replace('_', " ")
+            ));
         }
         sleep(look_every(aws)).await;
     }
@@ -181,7 +188,8 @@ async fn first_failure(aws: &Aws, name: &str, stack: &Stack) -> String {
 }
 
 fn failed(name: &str, doing: &str, detail: impl std::fmt::Display) -> Error {
-    Error::new(Kind::Deployment, format!("the debug stack `{name}` could not be deployed ({doing})")).detail(detail)
+    Error::new(Kind::Deployment, format!("the debug stack `{name}` could not be deployed ({doing})"))
+        .detail(detail)
 }
 
 fn look_every(aws: &Aws) -> Duration {

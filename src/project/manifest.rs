@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::FunctionId;
 
+/// Goes before the name of an environment variable that would hurt the stub's own process (`LD_PRELOAD`,
+/// `AWS_LAMBDA_EXEC_WRAPPER`, …), so that it still reaches the
+/// function: the machine that runs it takes the prefix off again.
+pub const ORIGINAL_PREFIX: &str = "SST_ORIG_";
+
 /// One Lambda function of the app and where its code is on this disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -165,7 +165,9 @@ impl Connector {
                 (_, serde_json::Value::String(message)) => {
                     return Err(Error::new(Kind::Cloud, format!("the WebSocket API answers: {message}")));
                 }
-                (serde_json::Value::String(id), _) => return Ok(Connection { id: id.clone(), socket, early }),
+                (serde_json::Value::String(id), _) => {
+                    return Ok(Connection { id: id.clone(), socket, early });
+                }
                 _ => early.push(text.to_string()),
             }
         }
@@ -196,10 +198,11 @@ impl std::fmt::Debug for Connection {
 /// Says what a refused handshake means. The URL is not shown: it holds a signature.
 fn refusal(error: tungstenite::Error) -> Error {
     match error {
-        tungstenite::Error::Http(response) if [401, 403].contains(&response.status().as_u16()) => {
-            Error::new(Kind::Cloud, format!("the WebSocket API refuses the credentials ({})", response.status()))
-                .hint("the caller needs `execute-api:Invoke` on the debug stack's API")
-        }
+        tungstenite::Error::Http(response) if [401, 403].contains(&response.status().as_u16()) => Error::new(
+            Kind::Cloud,
+            format!("the WebSocket API refuses the credentials ({})", response.status()),
+        )
+        .hint("the caller needs `execute-api:Invoke` on the debug stack's API"),
         tungstenite::Error::Http(response) => {
             Error::new(Kind::Cloud, format!("the WebSocket API answers {}", response.status()))
         }
@@ -216,11 +219,7 @@ enum End {
     Unwanted,
 }
 
-async fn serve(
-    connection: &mut Connection,
-    incoming: &mpsc::UnboundedSender<Incoming>,
-    due: Instant,
-) -> End {
+async fn serve(connection: &mut Connection, incoming: &mpsc::UnboundedSender<Incoming>, due: Instant) -> End {
     for text in connection.early.drain(..) {
         let _ = incoming.send(Incoming::Message(text));
     }

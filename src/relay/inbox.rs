@@ -66,7 +66,9 @@ mod tests {
     #[test]
     fn a_frame_of_another_version_can_be_refused() {
         let text = r#"{"v":7,"frame":{"type":"run","requestId":"r1","replyTo":"c=","how":"differently"}}"#;
-        let Message::OtherVersion { theirs, request, reply_to } = read(text) else { panic!("another version") };
+        let Message::OtherVersion { theirs, request, reply_to } = read(text) else {
+            panic!("another version")
+        };
         assert_eq!((theirs, request, reply_to), (7, Some("r1".into()), Some("c=".into())));
     }
 }

@@ -1,0 +1,62 @@
+//! The CDK CLI: the project's own, else the one that comes with the npm package.
+
+use std::process::Command;
+
+use camino::Utf8PathBuf;
+
+use super::Context;
+use crate::{
+    aws::Aws,
+    error::{Error, Kind, Result},
+};
+
+/// A command of the CLI, with the credentials and the region that this program uses.
+pub(super) async fn command(context: &Context<'_>, aws: &Aws) -> Result<Command> {
+    let script = find(context)?;
+    let credentials = aws.credentials().await?;
+    let mut command = Command::new(&context.tools.node);
+    command
+        .arg(script)
+        .current_dir(&context.project.root)
+        .env("AWS_ACCESS_KEY_ID", credentials.access_key_id())
+        .env("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key())
+        .env("AWS_REGION", &aws.region)
+        .env("AWS_DEFAULT_REGION", &aws.region)
+        .env("CDK_DISABLE_CLI_TELEMETRY", "true")
+        .env("CDK_DISABLE_VERSION_CHECK", "1")
+        .env("NO_COLOR", "1")
+        .env_remove("FORCE_COLOR")
+        // They are in the variables above already, and a profile would win over them.
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_DEFAULT_PROFILE")
+        // A debugger that follows this program must not stop in the CLI.
+        .env_remove("VSCODE_INSPECTOR_OPTIONS")
+        .env_remove("NODE_OPTIONS");
+    match credentials.session_token() {
+        Some(token) => command.env("AWS_SESSION_TOKEN", token),
+        None => command.env_remove("AWS_SESSION_TOKEN"),
+    };
+    if let Some(endpoint) = &aws.endpoint {
+        command.env("AWS_ENDPOINT_URL", endpoint);
+    }
+    if let Ok(bundle) = std::env::var("AWS_CA_BUNDLE")
+        && std::env::var_os("NODE_EXTRA_CA_CERTS").is_none()
+    {
+        command.env("NODE_EXTRA_CA_CERTS", bundle);
+    }
+    Ok(command)
+}
+
+fn find(context: &Context<'_>) -> Result<Utf8PathBuf> {
+    // The package may have been installed next to others, or hold its own copy.
+    let beside = context.tools.npm_root.parent().map(|parent| parent.join("aws-cdk/bin/cdk"));
+    let candidates = [
+        Some(context.project.root.join("node_modules/aws-cdk/bin/cdk")),
+        Some(context.tools.npm_root.join("node_modules/aws-cdk/bin/cdk")),
+        beside,
+    ];
+    candidates.into_iter().flatten().find(|path| path.is_file()).ok_or_else(|| {
+        Error::new(Kind::Environment, "the CDK CLI was not found")
+            .hint("run `npm install --save-dev aws-cdk`")
+    })
+}

@@ -1,0 +1,157 @@
+//! Deploys the rewritten assembly with the CDK CLI.
+
+use std::collections::BTreeMap;
+
+use super::{Context, Rewritten, cdk_cli, tool};
+use crate::{
+    aws::Aws,
+    error::{Error, Kind, Result},
+    ui::UiEvent,
+};
+
+const PROGRESS: &str = "deploy";
+
+/// The outputs of the stacks: stack → name → value.
+pub type Outputs = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Deploys all stacks.
+///
+/// # Errors
+/// [`Kind::Deployment`], with the event of the resource that failed first in front.
+pub async fn deploy(context: &Context<'_>, aws: &Aws, assembly: &Rewritten) -> Result<Outputs> {
+    let message = "Deploying the app".to_owned();
+    context.ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
+    let result = run(context, aws, assembly).await;
+    context.ui.send(match &result {
+        Ok(_) => UiEvent::ProgressEnded { key: PROGRESS, message: "The app is deployed".to_owned() },
+        Err(_) => UiEvent::ProgressFailed { key: PROGRESS },
+    });
+    result
+}
+
+async fn run(context: &Context<'_>, aws: &Aws, assembly: &Rewritten) -> Result<Outputs> {
+    open_asset_buckets(aws, assembly).await;
+    let state = context.project.state_dir()?;
+    let outputs = state.path("outputs.json");
+    let _ = fs_err::remove_file(&outputs);
+    let mut command = cdk_cli::command(context, aws).await?;
+    command
+        .args(["deploy", "--all", "--app", assembly.directory.as_str(), "--outputs-file", outputs.as_str()])
+        .args(["--require-approval", "never", "--progress", "events", "--no-notices", "--ci"])
+        .args(["--asset-parallelism", "true", "--concurrency", "4"])
+        // Of the project's own `cdk.json` nothing is needed any more.
+        .current_dir(state.path(""));
+    let finished = tool::run(context, command, |line| {
+        tracing::debug!(line, "deploy");
+        if let Some(moved) = progress(line) {
+            context.ui.send(UiEvent::ProgressMoved {
+                key: PROGRESS,
+                message: format!("Deploying the app: {moved}"),
+            });
+        }
+    })
+    .await;
+    let finished = finished.map_err(|problem| problem.into_error(Kind::Deployment, "`cdk deploy`"))?;
+    if !finished.status.success() {
+        let detail = match first_failure(&finished.output) {
+            Some(first) => format!("{first}\n\n{}", finished.output.trim()),
+            None => finished.output.trim().to_owned(),
+        };
+        return Err(Error::new(Kind::Deployment, "the app could not be deployed").detail(detail));
+    }
+    let text = fs_err::read(&outputs).unwrap_or_else(|_| b"{}".to_vec());
+    let mut found: Outputs = serde_json::from_slice(&text).map_err(|error| {
+        Error::new(Kind::Deployment, format!("the CDK CLI left no outputs in `{outputs}`")).detail(error)
+    })?;
+    if let Some(endpoint) = &aws.endpoint {
+        for value in found.values_mut().flat_map(BTreeMap::values_mut) {
+            *value = local_url(value, endpoint);
+        }
+    }
+    Ok(found)
+}
+
+/// The bootstrap bucket refuses requests without TLS, which are all that a local cloud with plain HTTP gets. One that does not
+/// check policies takes them anyway; for one that does, the policy goes.
+async fn open_asset_buckets(aws: &Aws, assembly: &Rewritten) {
+    if !aws.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
+        return;
+    }
+    for (_, _, bucket) in &assembly.asset_buckets {
+        if let Err(error) = aws.s3().delete_bucket_policy().bucket(bucket).send().await {
+            tracing::debug!(%bucket, error = %aws_sdk_s3::error::DisplayErrorContext(error), "bucket policy");
+        }
+    }
+}
+
+/// What a line of the CLI says about a resource: `<stack> | 3/9 | 10:00:00 | CREATE_COMPLETE | AWS::S3::Bucket | App/Bucket (…)`.
+fn progress(line: &str) -> Option<String> {
+    let fields: Vec<&str> = line.split('|').map(str::trim).collect();
+    let [_, count, _, status, _, resource, ..] = fields.as_slice() else { return None };
+    let resource = resource.split(" (").next().unwrap_or(resource);
+    let status = status.to_lowercase().replace('_', " ");
+    Some(if count.is_empty() {
+        format!("{resource} {status}")
+    } else {
+        format!("{count} {resource} {status}")
+    })
+}
+
+/// The event of the resource that failed first. What failed after it was only cancelled.
+fn first_failure(output: &str) -> Option<&str> {
+    output
+        .lines()
+        .filter(|line| line.contains('|'))
+        .find(|line| line.contains("_FAILED") && !line.contains("ancelled"))
+        .map(str::trim)
+}
+
+/// The URL under which a local cloud at `endpoint` serves what an output names by the host name that it would have on AWS (or by one
+/// of the local cloud's own, which resolve nowhere). Other texts stay as they are.
+#[must_use]
+pub fn local_url(value: &str, endpoint: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let Some((api, domain)) = host.split_once(".execute-api.") else { return value.to_owned() };
+    let known = domain.contains(".amazonaws.com") || domain.starts_with("localhost");
+    let scheme = match scheme {
+        "http" | "https" => endpoint.to_owned(),
+        "ws" | "wss" => endpoint.replacen("http", "ws", 1),
+        _ => return value.to_owned(),
+    };
+    if !known {
+        return value.to_owned();
+    }
+    let stage = if path.is_empty() { "$default" } else { path };
+    format!("{scheme}/_aws/execute-api/{api}/{stage}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_apis_become_local() {
+        let local = |value| local_url(value, "http://127.0.0.1:4566");
+        let base = "http://127.0.0.1:4566/_aws/execute-api/abc";
+        assert_eq!(local("https://abc.execute-api.us-east-1.amazonaws.com"), format!("{base}/$default"));
+        assert_eq!(local("https://abc.execute-api.us-east-1.amazonaws.com/prod/"), format!("{base}/prod/"));
+        assert_eq!(local("http://abc.execute-api.localhost:4566"), format!("{base}/$default"));
+        assert_eq!(
+            local("wss://abc.execute-api.us-east-1.amazonaws.com/dev"),
+            "ws://127.0.0.1:4566/_aws/execute-api/abc/dev"
+        );
+        for other in ["my-bucket", "https://example.com/x", "arn:aws:sns:us-east-1:0:t"] {
+            assert_eq!(local(other), other);
+        }
+    }
+
+    #[test]
+    fn the_first_failure_is_found() {
+        let output = "app |  0 | 1:00 | CREATE_FAILED | AWS::S3::Bucket | A (A) Resource creation cancelled\n\
+            app |  0 | 1:00 | CREATE_FAILED | AWS::S3::Bucket | B (B) the name is taken\n";
+        assert!(first_failure(output).unwrap().ends_with("the name is taken"));
+        assert_eq!(progress(output.lines().next().unwrap()).unwrap(), "0 A create failed");
+        assert_eq!(first_failure("all is well"), None);
+    }
+}

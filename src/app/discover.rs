@@ -1,0 +1,336 @@
+//! Finding the app's functions and where their code is.
+
+use std::collections::BTreeSet;
+
+use camino::Utf8Path;
+use serde_json::{Map, Value};
+use sst_wire::{CONFIG_VARIABLE, StubConfig};
+
+use crate::{
+    error::Result,
+    ids::FunctionId,
+    project::{
+        HandMapping, HandSource, Project,
+        manifest::{FunctionSpec, LeftAlone, Manifest, Source},
+    },
+};
+
+use super::{
+    assembly::{Assembly, SourceRecord, property, type_of},
+    environment,
+    owners::{custom_resource_providers, edge_functions},
+    resolve::Place,
+};
+
+/// Lambda's own defaults.
+const DEFAULT_TIMEOUT_S: u64 = 3;
+const DEFAULT_MEMORY_MB: u64 = 128;
+
+/// Lists every function of every template: those that will run on this machine, and those that keep their deployed code.
+///
+/// A mapping by hand in `sst.json` wins over what synthesis found out.
+///
+/// # Errors
+/// [`crate::error::Kind::Usage`] when `sst.json` maps a function that the app does not have.
+pub fn discover(assembly: &Assembly, project: &Project) -> Result<Manifest> {
+    let finder = Finder {
+        assembly,
+        project,
+        providers: custom_resource_providers(assembly),
+        edge: edge_functions(assembly),
+    };
+    let mut manifest = Manifest::default();
+    let mut mapped: BTreeSet<&str> = project.functions.keys().map(String::as_str).collect();
+    for (index, template) in assembly.templates.iter().enumerate() {
+        for (logical_id, resource) in template.resources() {
+            if type_of(resource) != "AWS::Lambda::Function" {
+                continue;
+            }
+            let id = assembly.function_id(index, logical_id);
+            mapped.remove(id.as_str());
+            match finder.function(index, logical_id, &id, resource) {
+                Ok(function) => manifest.functions.push(function),
+                Err(reason) => manifest.left_alone.push(LeftAlone { id: FunctionId::from(id), reason }),
+            }
+        }
+    }
+    if let Some(unknown) = mapped.first() {
+        let known: Vec<&str> = manifest.functions.iter().map(|function| function.id.as_str()).collect();
+        let message = format!("`sst.json` maps the function `{unknown}`, which the app does not have");
+        return Err(crate::error::Error::new(crate::error::Kind::Usage, message)
+            .hint(format!("the app's functions are: {}", known.join(", "))));
+    }
+    Ok(manifest)
+}
+
+/// The roles of functions: whether the app owns one, so that the stub's permissions can be added to it.
+pub(super) fn owned_role(assembly: &Assembly, template: usize, function: &Value) -> Option<Place> {
+    let role = assembly.resolve(template, property(function, "Role")?)?;
+    (type_of(assembly.at(&role)?) == "AWS::IAM::Role").then_some(role)
+}
+
+/// The variables that a function's template sets.
+pub(super) fn variables(function: &Value) -> Option<&Map<String, Value>> {
+    property(function, "Environment")?.get("Variables")?.as_object()
+}
+
+/// A whole number of a template, which may be written as text.
+pub(super) fn number(value: Option<&Value>) -> Option<u64> {
+    match value? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+struct Finder<'a> {
+    assembly: &'a Assembly,
+    project: &'a Project,
+    providers: BTreeSet<Place>,
+    edge: BTreeSet<Place>,
+}
+
+impl Finder<'_> {
+    /// The function's entry in the manifest, or why it is left alone.
+    fn function(
+        &self,
+        template: usize,
+        logical_id: &str,
+        id: &str,
+        resource: &Value,
+    ) -> Result<FunctionSpec, String> {
+        let assembly = self.assembly;
+        let stack = assembly.templates[template].stack;
+        let record = assembly.sources.get(id);
+        let by_hand = self.project.functions.get(id);
+        self.check_kind(&(template, logical_id.to_owned()), resource)?;
+        self.check_stack(stack)?;
+
+        let runtime = self.runtime(template, resource, record)?;
+        if !runtime.starts_with("nodejs") {
+            return Err(format!("the runtime `{runtime}` does not run on this machine yet"));
+        }
+        let declared = property(resource, "Handler").and_then(Value::as_str);
+        let (source, handler) = self.source(id, resource, record, by_hand, declared)?;
+        if owned_role(assembly, template, resource).is_none()
+            && !by_hand.is_some_and(|hand| hand.policy_attached)
+        {
+            return Err(format!(
+                "its role is not part of the app, so the stub's permissions cannot be added to it; attach the policy \
+                 that is shown to the role, then set \"functions\": {{ \"{id}\": {{ \"policyAttached\": true }} }} in \
+                 `sst.json`"
+            ));
+        }
+        let none = Map::new();
+        let variables = variables(resource).unwrap_or(&none);
+        self.check_room(template, id, variables)?;
+        Ok(FunctionSpec {
+            id: FunctionId::from(id),
+            stack: assembly.stacks[stack].name.clone(),
+            logical_id: logical_id.to_owned(),
+            runtime,
+            handler,
+            source,
+            timeout_s: number(property(resource, "Timeout")).unwrap_or(DEFAULT_TIMEOUT_S),
+            memory_mb: number(property(resource, "MemorySize")).unwrap_or(DEFAULT_MEMORY_MB),
+            environment: variables.keys().cloned().collect(),
+        })
+    }
+
+    /// Functions of kinds that a stub cannot stand in for.
+    fn check_kind(&self, place: &Place, resource: &Value) -> Result<(), String> {
+        if self.providers.contains(place) {
+            return Err("it serves a custom resource, which runs while the app is being deployed".into());
+        }
+        if self.edge.contains(place) {
+            return Err("it runs at CloudFront's edges (Lambda@Edge)".into());
+        }
+        let code = property(resource, "Code");
+        let has = |name: &str| code.and_then(|code| code.get(name)).is_some();
+        if has("ImageUri") || property(resource, "PackageType").and_then(Value::as_str) == Some("Image") {
+            return Err("it is a container image, which cannot become a stub in place".into());
+        }
+        if has("ZipFile") {
+            return Err("its code is inline in the template".into());
+        }
+        for (name, what) in [
+            ("CapacityProviderConfig", "runs on managed instances"),
+            ("DurableConfig", "is a durable function"),
+            ("TenancyConfig", "isolates tenants"),
+            ("FunctionScalingConfig", "has a scaling configuration of its own"),
+            ("PublishToLatestPublished", "publishes itself to `$LATEST.PUBLISHED`"),
+        ] {
+            if property(resource, name).is_some() {
+                return Err(format!("it {what} (`{name}`), which a stub cannot do"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stacks whose functions cannot reach the debug stack, or cannot be given another asset.
+    fn check_stack(&self, stack: usize) -> Result<(), String> {
+        let account = self.assembly.account_of(stack);
+        if account != self.assembly.account {
+            return Err(format!(
+                "its stack is deployed to the account {account}, but the debug stack is in {}",
+                self.assembly.account
+            ));
+        }
+        if self.assembly.stacks[stack].assets.is_none() {
+            return Err("its stack has no asset manifest; use the default stack synthesizer of CDK v2".into());
+        }
+        Ok(())
+    }
+
+    /// The runtime's name. Libraries write the newest one as a table from regions to names.
+    fn runtime(
+        &self,
+        template: usize,
+        resource: &Value,
+        record: Option<&SourceRecord>,
+    ) -> Result<String, String> {
+        let body = &self.assembly.templates[template].body;
+        let from_table = |keys: &Value| {
+            let [Value::String(table), region, Value::String(column)] = keys.as_array()?.as_slice() else {
+                return None;
+            };
+            let region = region
+                .as_str()
+                .unwrap_or_else(|| self.assembly.region_of(self.assembly.templates[template].stack));
+            body.get("Mappings")?.get(table)?.get(region)?.get(column)?.as_str()
+        };
+        match property(resource, "Runtime") {
+            Some(Value::String(runtime)) => Some(runtime.as_str()),
+            Some(Value::Object(expression)) => expression.get("Fn::FindInMap").and_then(from_table),
+            _ => None,
+        }
+        .or_else(|| record?.runtime.as_deref())
+        .map(str::to_owned)
+        .ok_or_else(|| "its runtime is not known before the deployment".into())
+    }
+
+    /// Where the code is, and the handler that goes with it.
+    fn source(
+        &self,
+        id: &str,
+        resource: &Value,
+        record: Option<&SourceRecord>,
+        by_hand: Option<&HandMapping>,
+        declared: Option<&str>,
+    ) -> Result<(Source, String), String> {
+        let handler = |given: Option<&str>| {
+            given
+                .or(declared)
+                .map(str::to_owned)
+                .ok_or_else(|| "its handler is not known before the deployment".to_owned())
+        };
+        if let Some(hand) = by_hand {
+            let given = hand.handler.as_deref();
+            match &hand.source {
+                HandSource::Entry(path) => {
+                    let declared = handler(None)?;
+                    let export = given.unwrap_or_else(|| last_part(&declared)).to_owned();
+                    let source = Source::Entry {
+                        root: parent(path),
+                        path: path.clone(),
+                        export,
+                        bundling: record.and_then(|record| record.bundling.clone()).unwrap_or_default(),
+                    };
+                    return Ok((source, declared));
+                }
+                HandSource::Directory(path) => {
+                    return Ok((Source::Directory { path: path.clone() }, handler(given)?));
+                }
+                HandSource::Found => {}
+            }
+        }
+        if let Some(record) = record
+            && let Some(entry) = &record.entry
+        {
+            let declared = handler(None)?;
+            let source = Source::Entry {
+                path: entry.clone(),
+                export: record.export.clone().unwrap_or_else(|| last_part(&declared).to_owned()),
+                root: record.root.clone().unwrap_or_else(|| parent(entry)),
+                bundling: record.bundling.clone().unwrap_or_default(),
+            };
+            return Ok((source, declared));
+        }
+        let recorded = record.and_then(|record| record.asset_path.as_deref());
+        // Without the copies that CDK makes of assets, the template names the directory itself.
+        let metadata = resource.get("Metadata");
+        let in_template = metadata
+            .and_then(|metadata| metadata.get("aws:asset:path"))
+            .and_then(Value::as_str)
+            .map(Utf8Path::new)
+            .filter(|path| path.is_absolute() && !path.starts_with(&self.assembly.directory));
+        let bundled =
+            metadata.and_then(|metadata| metadata.get("aws:asset:is-bundled")) == Some(&Value::Bool(true));
+        let path = recorded.or(in_template.filter(|_| !bundled)).ok_or_else(|| {
+            format!(
+                "its source is not known; name it in `sst.json`: \"functions\": {{ \"{id}\": {{ \"entry\": \"…\" }} }}"
+            )
+        })?;
+        if !path.is_dir() {
+            return Err(format!("its code is `{path}`, which is not a directory"));
+        }
+        let handler = handler(None)?;
+        if record.is_some_and(|record| record.placeholder) && !has_handler(path, &handler) {
+            return Err(format!(
+                "its code is made from `{path}` by bundling commands of the app; name its source in `sst.json`"
+            ));
+        }
+        Ok((Source::Directory { path: path.to_owned() }, handler))
+    }
+
+    /// Lambda takes 4 KB of environment variables, and the stub needs one more.
+    fn check_room(&self, template: usize, id: &str, variables: &Map<String, Value>) -> Result<(), String> {
+        let own = environment::size(self.assembly, template, variables);
+        // A comma, the name, its quotes and the colon, and the settings as text within text.
+        let stub = CONFIG_VARIABLE.len() + 6 + Value::from(self.largest_config(id)).to_string().len();
+        if own + stub <= environment::LIMIT {
+            return Ok(());
+        }
+        Err(no_room(own, stub))
+    }
+
+    /// The settings of a stub, each as long as it can get: the debug stack may not exist yet.
+    fn largest_config(&self, id: &str) -> String {
+        let Assembly { stage, region, .. } = self.assembly;
+        let api = format!("wss://{}.execute-api.{region}.amazonaws.com.cn/{stage}", "x".repeat(10));
+        let table = format!("{stage}-{}-debug-stack-Connections-{}", self.project.name, "X".repeat(13));
+        let config = StubConfig {
+            v: sst_wire::VERSION,
+            function: id.to_owned(),
+            stage: stage.clone(),
+            endpoint: api.clone(),
+            management: api,
+            table,
+            bucket: "x".repeat(63),
+            region: region.clone(),
+        };
+        serde_json::to_string(&config).unwrap_or_default()
+    }
+}
+
+/// Why a function with many variables is left alone.
+pub(super) fn no_room(own: usize, stub: usize) -> String {
+    format!(
+        "its environment variables take about {own} of the {} bytes that Lambda allows, and the stub needs {stub}",
+        environment::LIMIT
+    )
+}
+
+/// Whether Node would find the handler's file in a directory.
+fn has_handler(directory: &Utf8Path, handler: &str) -> bool {
+    let stem = handler.rsplit_once('.').map_or(handler, |(stem, _)| stem);
+    ["js", "mjs", "cjs"].iter().any(|extension| directory.join(format!("{stem}.{extension}")).is_file())
+}
+
+fn last_part(handler: &str) -> &str {
+    handler.rsplit('.').next().unwrap_or(handler)
+}
+
+fn parent(path: &Utf8Path) -> camino::Utf8PathBuf {
+    path.parent().unwrap_or(path).to_owned()
+}

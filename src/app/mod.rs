@@ -1,0 +1,46 @@
+//! The app's cloud side: synthesise it, find its functions, put stubs in their place, deploy.
+//!
+//! ```text
+//! synthesize ─Assembly→ discover ─Manifest→ rewrite ─Rewritten→ deploy ─Outputs
+//! ```
+//!
+//! Nothing here deploys anything but [`bootstrap()`] and [`deploy()`].
+
+mod assembly;
+mod bootstrap;
+mod cdk_cli;
+mod deploy;
+mod discover;
+mod environment;
+mod owners;
+mod resolve;
+mod rewrite;
+mod synthesize;
+mod tool;
+
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    assembly::{Assembly, SourceRecord, Stack, Template},
+    bootstrap::{bootstrap, needs_bootstrap},
+    deploy::{Outputs, deploy, local_url},
+    discover::discover,
+    rewrite::{DeployedStack, Options, Rewritten, rewrite, stub_policy},
+    synthesize::{Target, synthesize},
+};
+use crate::{process::Spawner, project::Project, tools::Tools, ui::Ui};
+
+/// What all steps work with.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// The programs and scripts.
+    pub tools: &'a Tools,
+    /// Starts them.
+    pub spawner: &'a Spawner,
+    /// The terminal.
+    pub ui: &'a Ui,
+    /// Cancelled when the user does not want to wait for the end.
+    pub cancel: &'a CancellationToken,
+}

@@ -1,0 +1,316 @@
+//! Putting stubs in the place of functions: a copy of the cloud assembly in which every live function is a stub, and nothing
+//! else differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Map, Value};
+use sst_wire::StubConfig;
+
+use crate::{
+    debug_stack::DebugStack,
+    error::Result,
+    project::manifest::{FunctionSpec, LeftAlone, Manifest},
+};
+
+use super::{
+    assembly::{Assembly, property, type_of},
+    discover::{no_room, owned_role, variables},
+    environment,
+    resolve::Place,
+};
+
+mod events;
+mod files;
+mod function;
+mod policy;
+mod versions;
+
+pub use policy::stub_policy;
+
+/// How to rewrite.
+#[derive(Debug, Clone)]
+pub struct Options<'a> {
+    /// Where the stubs connect to.
+    pub debug_stack: &'a DebugStack,
+    /// The region of the debug stack.
+    pub region: &'a str,
+    /// Gives every stub 900 s, and the queues in front of them as long a visibility timeout.
+    pub increase_timeout: bool,
+    /// The stub's zip file, absolute.
+    pub stub_zip: &'a Utf8Path,
+    /// The SHA-256 of that file, in lowercase hex.
+    pub stub_sha256: &'a str,
+}
+
+/// A rewritten assembly.
+#[derive(Debug, Clone)]
+pub struct Rewritten {
+    /// The directory that it was written to.
+    pub directory: Utf8PathBuf,
+    /// Its stacks.
+    pub stacks: Vec<DeployedStack>,
+    /// The manifest, less the functions that turned out to have no room for the stub's settings.
+    pub manifest: Manifest,
+    /// What the user should know, one fragment each.
+    pub notices: Vec<String>,
+    /// The functions whose own code must be deployed but was not built: the synthesis has to be repeated with them.
+    pub unbuilt: Vec<String>,
+    /// Changes when, and only when, a deployment would change something.
+    pub fingerprint: String,
+    /// The bootstrap buckets that its assets are published to: `(account, region, bucket)`.
+    pub asset_buckets: BTreeSet<(String, String, String)>,
+}
+
+/// A stack of a rewritten assembly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeployedStack {
+    /// The CloudFormation stack's name.
+    pub name: String,
+    /// Where it is deployed.
+    pub account: String,
+    /// See `account`.
+    pub region: String,
+    /// Whether it needs a bootstrapped environment.
+    pub needs_bootstrap: bool,
+}
+
+/// Writes a copy of `assembly` to `directory`, which is emptied first, with stubs in the place of the manifest's functions.
+///
+/// # Errors
+/// [`crate::error::Kind::Synthesis`] when the assembly is damaged, [`crate::error::Kind::Environment`] when the copy cannot
+/// be written.
+pub fn rewrite(
+    assembly: &Assembly,
+    manifest: &Manifest,
+    options: &Options<'_>,
+    directory: &Utf8Path,
+) -> Result<Rewritten> {
+    let mut rewriting = Rewriting::new(assembly, manifest, options);
+    rewriting.functions();
+    rewriting.queues_and_streams();
+    rewriting.retries();
+    rewriting.versions();
+    rewriting.policies();
+    rewriting.notice_imported_roles();
+    rewriting.notice_refused_runtimes();
+    let written = files::write(&rewriting, directory)?;
+    let stacks = (assembly.stacks.iter().enumerate())
+        .map(|(index, stack)| DeployedStack {
+            name: stack.name.clone(),
+            account: assembly.account_of(index).to_owned(),
+            region: assembly.region_of(index).to_owned(),
+            needs_bootstrap: stack.needs_bootstrap,
+        })
+        .collect();
+    Ok(Rewritten {
+        directory: directory.to_owned(),
+        stacks,
+        unbuilt: rewriting.unbuilt(),
+        manifest: rewriting.manifest,
+        notices: rewriting.notices,
+        fingerprint: written.fingerprint,
+        asset_buckets: written.buckets,
+    })
+}
+
+/// A rewriting in progress. `assembly` stays what the app wrote, so that expressions can be followed in it; `bodies` become
+/// what is deployed.
+struct Rewriting<'a> {
+    assembly: &'a Assembly,
+    options: &'a Options<'a>,
+    manifest: Manifest,
+    /// The new templates, by the indices of the old ones.
+    bodies: Vec<Value>,
+    /// The live functions.
+    live: BTreeMap<Place, FunctionSpec>,
+    /// Functions whose own timeout must stay.
+    fixed_timeout: BTreeSet<Place>,
+    notices: Vec<String>,
+}
+
+impl<'a> Rewriting<'a> {
+    fn new(assembly: &'a Assembly, manifest: &Manifest, options: &'a Options<'a>) -> Self {
+        let mut rewriting = Self {
+            assembly,
+            options,
+            manifest: Manifest { functions: Vec::new(), left_alone: manifest.left_alone.clone() },
+            bodies: assembly.templates.iter().map(|template| template.body.clone()).collect(),
+            live: BTreeMap::new(),
+            fixed_timeout: BTreeSet::new(),
+            notices: Vec::new(),
+        };
+        let wanted: BTreeMap<&str, &FunctionSpec> =
+            manifest.functions.iter().map(|function| (function.id.as_str(), function)).collect();
+        for (index, template) in assembly.templates.iter().enumerate() {
+            for (logical_id, resource) in template.resources() {
+                if type_of(resource) != "AWS::Lambda::Function" {
+                    continue;
+                }
+                if let Some(function) = wanted.get(assembly.function_id(index, logical_id).as_str()) {
+                    rewriting.take(index, logical_id, resource, function);
+                }
+            }
+        }
+        rewriting.find_fixed_timeouts();
+        rewriting
+    }
+
+    /// Makes a function live, unless its variables leave no room for the settings of its stub.
+    fn take(&mut self, template: usize, logical_id: &str, resource: &Value, function: &FunctionSpec) {
+        let none = Map::new();
+        let own = environment::size(self.assembly, template, variables(resource).unwrap_or(&none));
+        let mut with_stub = variables(resource).cloned().unwrap_or_default();
+        with_stub.insert(
+            sst_wire::CONFIG_VARIABLE.to_owned(),
+            Value::from(self.stub_config(function.id.as_str())),
+        );
+        let all = environment::size(self.assembly, template, &with_stub);
+        if all > environment::LIMIT {
+            self.manifest
+                .left_alone
+                .push(LeftAlone { id: function.id.clone(), reason: no_room(own, all - own) });
+            return;
+        }
+        self.manifest.functions.push(function.clone());
+        self.live.insert((template, logical_id.to_owned()), function.clone());
+    }
+
+    /// The settings of a function's stub, as the text of its environment variable.
+    fn stub_config(&self, function: &str) -> String {
+        let debug = self.options.debug_stack;
+        let config = StubConfig {
+            v: sst_wire::VERSION,
+            function: function.to_owned(),
+            stage: self.assembly.stage.clone(),
+            endpoint: debug.endpoint.clone(),
+            management: debug.management.clone(),
+            table: debug.table.clone(),
+            bucket: debug.bucket.clone(),
+            region: self.options.region.to_owned(),
+        };
+        serde_json::to_string(&config).unwrap_or_default()
+    }
+
+    /// The new form of a resource.
+    fn resource_mut(&mut self, place: &Place) -> Option<&mut Map<String, Value>> {
+        self.bodies.get_mut(place.0)?.get_mut("Resources")?.get_mut(&place.1)?.as_object_mut()
+    }
+
+    /// The properties of the new form of a resource, created where it has none.
+    fn properties_mut(&mut self, place: &Place) -> Option<&mut Map<String, Value>> {
+        self.resource_mut(place)?
+            .entry("Properties")
+            .or_insert_with(|| Value::Object(Map::new()))
+            .as_object_mut()
+    }
+
+    /// Adds a resource under a logical id that is not taken.
+    fn add_resource(&mut self, template: usize, wanted_id: &str, resource: Value) {
+        let Some(resources) = self.bodies[template].get_mut("Resources").and_then(Value::as_object_mut)
+        else {
+            return;
+        };
+        let mut id = wanted_id.to_owned();
+        while resources.contains_key(&id) {
+            id.push('X');
+        }
+        resources.insert(id, resource);
+    }
+
+    /// The places of all resources of a type, as the app wrote them.
+    fn resources_of_type(&self, wanted: &str) -> Vec<Place> {
+        let mut places = Vec::new();
+        for (index, template) in self.assembly.templates.iter().enumerate() {
+            for (id, resource) in template.resources() {
+                if type_of(resource) == wanted {
+                    places.push((index, id.clone()));
+                }
+            }
+        }
+        places
+    }
+
+    /// A property of a resource as the app wrote it.
+    fn original(&self, place: &Place, name: &str) -> Option<&'a Value> {
+        property(self.assembly.at(place)?, name)
+    }
+
+    /// The live function that a property of a resource names, directly or by a version or an alias.
+    fn live_function_of(&self, place: &Place, name: &str) -> Option<Place> {
+        let function = self.assembly.function_behind(place.0, self.original(place, name)?)?;
+        self.live.contains_key(&function).then_some(function)
+    }
+
+    fn name_of<'b>(&'b self, function: &'b Place) -> &'b str {
+        self.live.get(function).map_or(function.1.as_str(), |function| function.id.as_str())
+    }
+
+    /// Functions that are deployed with their own code, of which synthesis has left a placeholder.
+    fn unbuilt(&self) -> Vec<String> {
+        let mut unbuilt: Vec<String> = self
+            .resources_of_type("AWS::Lambda::Function")
+            .into_iter()
+            .filter(|place| !self.live.contains_key(place))
+            .map(|place| self.assembly.function_id(place.0, &place.1))
+            .filter(|id| self.assembly.sources.get(id).is_some_and(|record| record.placeholder))
+            .collect();
+        unbuilt.sort();
+        unbuilt
+    }
+
+    /// What to attach to roles that the app only refers to.
+    fn notice_imported_roles(&mut self) {
+        let owned = |place: &Place| {
+            self.assembly
+                .at(place)
+                .and_then(|function| owned_role(self.assembly, place.0, function))
+                .is_some()
+        };
+        let of_live =
+            self.live.keys().filter(|place| !owned(place)).map(|place| self.name_of(place).to_owned());
+        let of_others = (self.manifest.left_alone.iter())
+            .filter(|function| function.reason.contains("policyAttached"))
+            .map(|function| function.id.to_string());
+        let functions: Vec<String> = of_live.chain(of_others).collect();
+        if !functions.is_empty() {
+            let document = stub_policy(self.options.debug_stack, self.options.region, &self.assembly.account);
+            let text = serde_json::to_string_pretty(&document).unwrap_or_default();
+            self.notices.push(format!(
+                "the roles of {} are not part of the app; their stubs need this policy: {text}",
+                functions.join(", ")
+            ));
+        }
+    }
+
+    /// Functions that keep their runtime, which AWS no longer creates or updates.
+    fn notice_refused_runtimes(&mut self) {
+        const REFUSED: [&str; 14] = [
+            "nodejs12.x",
+            "nodejs14.x",
+            "nodejs16.x",
+            "nodejs18.x",
+            "python2.7",
+            "python3.6",
+            "python3.7",
+            "python3.8",
+            "ruby2.5",
+            "ruby2.7",
+            "java8",
+            "go1.x",
+            "provided",
+            "dotnetcore3.1",
+        ];
+        for place in self.resources_of_type("AWS::Lambda::Function") {
+            if let Some(Value::String(runtime)) = self.original(&place, "Runtime")
+                && REFUSED.contains(&runtime.as_str())
+                && !self.live.contains_key(&place)
+            {
+                self.notices.push(format!(
+                    "`{}` keeps the runtime `{runtime}`, which AWS may refuse to deploy; update the library that it is from",
+                    self.assembly.function_id(place.0, &place.1)
+                ));
+            }
+        }
+    }
+}

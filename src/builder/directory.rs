@@ -1,0 +1,65 @@
+//! Functions whose directory is deployed as it is.
+
+use std::{fmt::Write as _, io, time::SystemTime};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use sst_wire::sha256_hex;
+
+use super::unbuildable;
+use crate::core::event::{Artifact, BuildError};
+
+/// The extensions that Lambda's Node runtime tries.
+const EXTENSIONS: [&str; 3] = ["js", "mjs", "cjs"];
+
+/// Takes the directory as it is.
+pub(super) async fn artifact(path: Utf8PathBuf, handler: String) -> Result<Artifact, BuildError> {
+    let inputs = vec![path.clone()];
+    let taken = tokio::task::spawn_blocking(move || take(&path, &handler)).await;
+    taken.unwrap_or_else(|error| Err(unbuildable(error.to_string(), inputs)))
+}
+
+fn take(path: &Utf8Path, handler: &str) -> Result<Artifact, BuildError> {
+    let inputs = vec![path.to_owned()];
+    // What a malformed handler means is for the runner to say, as Lambda's does.
+    let file_name = handler.rsplit('/').next().unwrap_or(handler);
+    if let Some((stem, _)) = file_name.split_once('.') {
+        let stem = path.join(handler.strip_suffix(file_name).unwrap_or_default()).join(stem);
+        let candidates = EXTENSIONS.map(|extension| Utf8PathBuf::from(format!("{stem}.{extension}")));
+        if !candidates.iter().any(|candidate| candidate.is_file()) && !stem.is_file() {
+            let name = stem.strip_prefix(path).unwrap_or(&stem);
+            let looked = candidates.map(|candidate| format!("`{candidate}`")).join(", ");
+            let summary = format!("Error: Cannot find module '{name}'\nlooked for {looked}");
+            return Err(unbuildable(summary, inputs));
+        }
+    }
+    let mut listing = String::new();
+    list(path, &mut listing)
+        .map_err(|error| unbuildable(format!("cannot read `{path}`: {error}"), inputs.clone()))?;
+    Ok(Artifact {
+        task_root: path.to_owned(),
+        handler: handler.to_owned(),
+        fingerprint: sha256_hex(listing.as_bytes()),
+        inputs,
+        packages: Vec::new(),
+    })
+}
+
+/// Names, sizes, and times of all files but installed packages, which nobody edits.
+fn list(directory: &Utf8Path, listing: &mut String) -> io::Result<()> {
+    let mut entries: Vec<_> = directory.read_dir_utf8()?.collect::<io::Result<_>>()?;
+    entries.sort_by(|a, b| a.file_name().cmp(b.file_name()));
+    for entry in entries {
+        if matches!(entry.file_name(), "node_modules" | ".git") {
+            continue;
+        }
+        // A file may go while it is looked at; its event comes as well.
+        let Ok(metadata) = fs_err::metadata(entry.path()) else { continue };
+        if metadata.is_dir() && !entry.path().is_symlink() {
+            list(entry.path(), listing)?;
+        } else {
+            let modified = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let _ = writeln!(listing, "{} {} {}", entry.path(), metadata.len(), modified.as_nanos());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+// The builds of all functions: one esbuild context for each of the functions built last, so that the next build of it is quick.
+
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+import { formatOf, nearest } from "./format.mjs";
+import { packagesPlugin } from "./packages.mjs";
+
+/** A context holds a function's parsed files in memory, some megabytes each. */
+const MAX_CONTEXTS = 20;
+
+export class Builds {
+  /** Function → { key, context, run }, the one used last at the end. */
+  #contexts = new Map();
+  #esbuild;
+
+  constructor(projectRoot, npmRoot) {
+    this.projectRoot = projectRoot;
+    this.npmRoot = npmRoot;
+  }
+
+  /** Builds a function. The answer says how it went; nothing is thrown. */
+  async build(request) {
+    const files = new Set([request.entry]);
+    try {
+      return { built: await this.#build(request, files) };
+    } catch (error) {
+      return { failed: await this.#explain(error, request, files) };
+    }
+  }
+
+  /** Forgets what was kept to build a function quickly. */
+  cool(name) {
+    this.#contexts.get(name)?.context.dispose();
+    this.#contexts.delete(name);
+  }
+
+  async #build(request, files) {
+    const esbuild = this.#load();
+    const warm = await this.#contextOf(esbuild, request);
+    warm.run.files = files;
+    warm.run.packages = new Map();
+    const result = await warm.context.rebuild();
+    const file = `index.${warm.format === "esm" ? "mjs" : "cjs"}`;
+    const hash = createHash("sha256");
+    fs.mkdirSync(request.directory, { recursive: true });
+    for (const output of result.outputFiles) {
+      hash.update(path.basename(output.path)).update(output.contents);
+      replace(output.path, output.contents);
+    }
+    // A function that has changed its format must not find its former self.
+    fs.rmSync(path.join(request.directory, `index.${warm.format === "esm" ? "cjs" : "mjs"}`), { force: true });
+    link(path.join(request.directory, "node_modules"), warm.run.packages);
+    for (const [name, { target }] of warm.run.packages) hash.update(`${name}\0${target}\0`);
+    return { file, fingerprint: hash.digest("hex"), inputs: [...files, ...settingsOf(request)], packages: imports(warm.run) };
+  }
+
+  async #contextOf(esbuild, request) {
+    const { function: name, bundling } = request;
+    const format = formatOf(request.entry, bundling.format);
+    const key = JSON.stringify([request, format]);
+    const known = this.#contexts.get(name);
+    this.#contexts.delete(name);
+    if (known?.key === key) {
+      this.#contexts.set(name, known);
+      return known;
+    }
+    known?.context.dispose();
+    const run = { files: new Set(), packages: new Map(), imports: new Set() };
+    const own = bundling.plugins ? await import(pathToFileURL(bundling.plugins).href) : undefined;
+    const plugins = [recordingPlugin(run), ...(own?.default ?? [])];
+    if (!bundling.bundlePackages) plugins.push(packagesPlugin(run, bundling.external));
+    const context = await esbuild.context(options(request, format, plugins));
+    const made = { key, context, run, format };
+    this.#contexts.set(name, made);
+    for (const oldest of this.#contexts.keys()) {
+      if (this.#contexts.size <= MAX_CONTEXTS) break;
+      this.cool(oldest);
+    }
+    return made;
+  }
+
+  /** The project's own esbuild, so that its version and its plugins fit; else ours. */
+  #load() {
+    this.#esbuild ??= [this.projectRoot, this.npmRoot].reduce((found, root) => {
+      try {
+        return found ?? createRequire(path.join(root, "package.json"))("esbuild");
+      } catch {
+        return found;
+      }
+    }, undefined);
+    if (!this.#esbuild) throw new Error("esbuild is not installed; run `npm install --save-dev esbuild`");
+    return this.#esbuild;
+  }
+
+  async #explain(error, request, files) {
+    const inputs = new Set([...files, ...settingsOf(request)]);
+    const messages = error?.errors ?? [];
+    for (const { location, text } of messages) {
+      if (location) inputs.add(path.resolve(request.root, location.file));
+      const wanted = /^Could not resolve "(\.[^"]*)"/.exec(text)?.[1];
+      // The directory in which the missing file may appear.
+      if (wanted && location) inputs.add(existing(path.resolve(request.root, path.dirname(location.file), path.dirname(wanted))));
+    }
+    if (!fs.existsSync(request.entry)) inputs.add(existing(path.dirname(request.entry)));
+    if (messages.length === 0) {
+      const text = String(error?.stack ?? error);
+      return { summary: String(error?.message ?? error), detail: text, errorType: "Runtime.UserCodeSyntaxError", inputs: [...inputs] };
+    }
+    const [{ location, text }] = messages;
+    const where = location ? `${location.file}:${location.line}:${location.column + 1}: ` : "";
+    const detail = (await this.#load().formatMessages(messages, { kind: "error", color: false })).join("").trimEnd();
+    const unresolved = /^Could not (resolve|read)/.test(text);
+    return {
+      summary: `${where}${text}`,
+      detail,
+      errorType: unresolved ? "Runtime.ImportModuleError" : "Runtime.UserCodeSyntaxError",
+      inputs: [...inputs],
+    };
+  }
+}
+
+function options(request, format, plugins) {
+  const { bundling } = request;
+  return {
+    absWorkingDir: request.root,
+    entryPoints: { index: request.entry },
+    outdir: request.directory,
+    outExtension: { ".js": format === "esm" ? ".mjs" : ".cjs" },
+    bundle: true,
+    write: false,
+    logLevel: "silent",
+    platform: "node",
+    format,
+    target: bundling.target ?? "node20",
+    sourcemap: "linked",
+    sourcesContent: false,
+    external: bundling.external,
+    loader: bundling.loader,
+    define: bundling.define,
+    banner: bundling.banner ? { js: bundling.banner } : undefined,
+    footer: bundling.footer ? { js: bundling.footer } : undefined,
+    tsconfig: bundling.tsconfig ?? undefined,
+    mainFields: bundling.mainFields?.length ? bundling.mainFields : undefined,
+    conditions: bundling.conditions?.length ? bundling.conditions : undefined,
+    inject: bundling.inject,
+    plugins,
+  };
+}
+
+/** Notes every file that a build reads, also one that fails. */
+function recordingPlugin(run) {
+  return {
+    name: "sst-inputs",
+    setup(build) {
+      build.onStart(() => run.imports.clear());
+      build.onLoad({ filter: /.*/, namespace: "file" }, ({ path: file }) => {
+        run.files.add(file);
+        return undefined;
+      });
+    },
+  };
+}
+
+/** The files besides code that a build depends on. */
+function settingsOf({ entry, root, bundling }) {
+  const directory = path.dirname(entry);
+  const found = [bundling.tsconfig, nearest(directory, "tsconfig.json"), nearest(directory, "package.json"), nearest(root, "package.json")];
+  return [...new Set(found.filter(Boolean))];
+}
+
+function imports(run) {
+  return [...run.imports].map((text) => JSON.parse(text));
+}
+
+/** Writes a file in one step and only if it is different: a worker may be loading the old one. */
+function replace(file, contents) {
+  if (fs.existsSync(file) && fs.readFileSync(file).equals(contents)) return;
+  const beside = `${file}.${process.pid}.tmp`;
+  fs.writeFileSync(beside, contents);
+  fs.renameSync(beside, file);
+}
+
+/** Makes packages resolve from where the bundle is as they do from where they are imported. */
+function link(modules, packages) {
+  for (const [name, { target }] of packages) {
+    const file = path.join(modules, name);
+    if (fs.lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink() && fs.readlinkSync(file) === target) continue;
+    fs.rmSync(file, { force: true, recursive: true });
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.symlinkSync(target, file, "dir");
+  }
+}
+
+/** The nearest directory upwards that exists. */
+function existing(directory) {
+  while (!fs.existsSync(directory) && path.dirname(directory) !== directory) directory = path.dirname(directory);
+  return directory;
+}
