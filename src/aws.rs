@@ -7,7 +7,7 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::{Credentials, provider::ProvideCredentials};
-use aws_sdk_sts::error::DisplayErrorContext;
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign},
     sign::v4,
@@ -98,7 +98,7 @@ impl Aws {
         })?;
         let endpoint = options.endpoint.or_else(|| sdk.endpoint_url().map(str::to_owned));
         let identity = aws_sdk_sts::Client::new(&sdk).get_caller_identity().send().await;
-        let identity = identity.map_err(|error| not_known(&DisplayErrorContext(error).to_string()))?;
+        let identity = identity.map_err(|error| not_known(&explain(&error)))?;
         Ok(Self {
             account: identity.account.unwrap_or_default(),
             caller_arn: identity.arn.unwrap_or_default(),
@@ -142,10 +142,7 @@ impl Aws {
     pub async fn credentials(&self) -> Result<Credentials> {
         let provider =
             self.sdk.credentials_provider().ok_or_else(|| not_known("no provider of credentials"))?;
-        provider
-            .provide_credentials()
-            .await
-            .map_err(|error| not_known(&DisplayErrorContext(error).to_string()))
+        provider.provide_credentials().await.map_err(|error| not_known(&chain(&error)))
     }
 
     /// Signs the URL of a WebSocket endpoint (`wss://…` or `ws://…`), in the query as Signature Version 4 has it.
@@ -182,6 +179,34 @@ impl Aws {
         instructions.apply_to_request_http1x(&mut request);
         Ok(request.uri().to_string().replacen("http", "ws", 1))
     }
+}
+
+/// What an error of the SDK says, without the whole request and response that its own text goes into.
+#[must_use]
+pub fn explain<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        _ => chain(error),
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 fn not_known(detail: &str) -> Error {

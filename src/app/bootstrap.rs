@@ -1,10 +1,10 @@
 //! The CDK's own stack, with the bucket and the roles that deployments use.
 
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 
 use super::{Context, cdk_cli, tool};
 use crate::{
-    aws::Aws,
+    aws::{Aws, explain},
     error::{Error, Kind, Result},
     ui::UiEvent,
 };
@@ -20,8 +20,10 @@ pub async fn needs_bootstrap(aws: &Aws) -> Result<bool> {
     match aws.cloudformation().describe_stacks().stack_name(STACK).send().await {
         Ok(answer) => Ok(answer.stacks().is_empty()),
         Err(error) if error.message().is_some_and(|text| text.contains("does not exist")) => Ok(true),
-        Err(error) => Err(Error::new(Kind::Cloud, format!("cannot look for the stack `{STACK}`"))
-            .detail(DisplayErrorContext(error))),
+        Err(error) => {
+            Err(Error::new(Kind::Cloud, format!("cannot look for the stack `{STACK}`"))
+                .detail(explain(&error)))
+        }
     }
 }
 

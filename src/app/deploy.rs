@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Context, Rewritten, cdk_cli, tool};
 use crate::{
-    aws::Aws,
+    aws::{Aws, explain},
     error::{Error, Kind, Result},
     ui::UiEvent,
 };
@@ -79,7 +79,7 @@ async fn open_asset_buckets(aws: &Aws, assembly: &Rewritten) {
     }
     for (_, _, bucket) in &assembly.asset_buckets {
         if let Err(error) = aws.s3().delete_bucket_policy().bucket(bucket).send().await {
-            tracing::debug!(%bucket, error = %aws_sdk_s3::error::DisplayErrorContext(error), "bucket policy");
+            tracing::debug!(%bucket, error = %explain(&error), "bucket policy");
         }
     }
 }
@@ -113,7 +113,8 @@ pub fn local_url(value: &str, endpoint: &str) -> String {
     let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let Some((api, domain)) = host.split_once(".execute-api.") else { return value.to_owned() };
-    let known = domain.contains(".amazonaws.com") || domain.starts_with("localhost");
+    let own = endpoint.split_once("://").map_or(endpoint, |(_, authority)| authority);
+    let known = domain.contains(".amazonaws.com") || domain.starts_with("localhost") || domain == own;
     let scheme = match scheme {
         "http" | "https" => endpoint.to_owned(),
         "ws" | "wss" => endpoint.replacen("http", "ws", 1),
@@ -137,6 +138,7 @@ mod tests {
         assert_eq!(local("https://abc.execute-api.us-east-1.amazonaws.com"), format!("{base}/$default"));
         assert_eq!(local("https://abc.execute-api.us-east-1.amazonaws.com/prod/"), format!("{base}/prod/"));
         assert_eq!(local("http://abc.execute-api.localhost:4566"), format!("{base}/$default"));
+        assert_eq!(local("http://abc.execute-api.127.0.0.1:4566"), format!("{base}/$default"));
         assert_eq!(
             local("wss://abc.execute-api.us-east-1.amazonaws.com/dev"),
             "ws://127.0.0.1:4566/_aws/execute-api/abc/dev"

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_cloudformation::{
-    error::{DisplayErrorContext, ProvideErrorMetadata},
+    error::ProvideErrorMetadata,
     types::{
         Capability, ChangeSetStatus, ChangeSetType, Parameter, ResourceStatus, Stack, StackEvent,
         StackStatus, Tag,
@@ -12,7 +12,7 @@ use aws_sdk_cloudformation::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    aws::Aws,
+    aws::{Aws, explain},
     error::{Error, Kind, Result},
 };
 
@@ -37,7 +37,7 @@ pub(super) async fn describe(aws: &Aws, name: &str) -> Result<Option<Stack>> {
     match aws.cloudformation().describe_stacks().stack_name(name).send().await {
         Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next()),
         Err(error) if error.message().is_some_and(|text| text.contains("does not exist")) => Ok(None),
-        Err(error) => Err(failed(name, "looking for it", DisplayErrorContext(error))),
+        Err(error) => Err(failed(name, "looking for it", explain(&error))),
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) async fn deploy(
     if existing.as_ref().is_some_and(|stack| is_stillborn(stack.stack_status())) {
         moved(format!("Removing the remains of an earlier attempt to create `{name}`"));
         let removed = client.delete_stack().stack_name(name).send().await;
-        removed.map_err(|error| failed(name, "removing its remains", DisplayErrorContext(error)))?;
+        removed.map_err(|error| failed(name, "removing its remains", explain(&error)))?;
         existing = settled(aws, name).await?;
     }
     let kind = if existing.is_some() { ChangeSetType::Update } else { ChangeSetType::Create };
@@ -72,14 +72,14 @@ pub(super) async fn deploy(
     for (key, value) in template.tags {
         create = create.tags(Tag::builder().key(*key).value(*value).build());
     }
-    create.send().await.map_err(|error| failed(name, "preparing it", DisplayErrorContext(error)))?;
+    create.send().await.map_err(|error| failed(name, "preparing it", explain(&error)))?;
 
     if !prepared(aws, name, &change_set).await? {
         let stack = describe(aws, name).await?;
         return stack.ok_or_else(|| failed(name, "preparing it", "it is gone"));
     }
     let executed = client.execute_change_set().stack_name(name).change_set_name(&change_set).send().await;
-    executed.map_err(|error| failed(name, "starting it", DisplayErrorContext(error)))?;
+    executed.map_err(|error| failed(name, "starting it", explain(&error)))?;
     follow(aws, name, &mut moved).await
 }
 
@@ -90,8 +90,7 @@ async fn prepared(aws: &Aws, name: &str, change_set: &str) -> Result<bool> {
     loop {
         let described =
             client.describe_change_set().stack_name(name).change_set_name(change_set).send().await;
-        let described =
-            described.map_err(|error| failed(name, "preparing it", DisplayErrorContext(error)))?;
+        let described = described.map_err(|error| failed(name, "preparing it", explain(&error)))?;
         match described.status() {
             Some(ChangeSetStatus::CreateComplete) => return Ok(true),
             Some(ChangeSetStatus::Failed) => {

@@ -46,7 +46,8 @@ pub struct DebugStack {
 /// # Errors
 /// [`Kind::Deployment`] with the reason of the first resource that failed.
 pub async fn deploy(aws: &Aws, name: &str, ui: &Ui) -> Result<DebugStack> {
-    let fingerprint = fingerprint(aws);
+    let body = template(aws.endpoint.is_some());
+    let fingerprint = fingerprint(aws, &body);
     if let Some(stack) = change_set::describe(aws, name).await?
         && is_complete(&stack)
         && tag(stack.tags(), FINGERPRINT_TAG) == Some(fingerprint.as_str())
@@ -56,7 +57,7 @@ pub async fn deploy(aws: &Aws, name: &str, ui: &Ui) -> Result<DebugStack> {
     let message = format!("Deploying the debug stack `{name}`");
     ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
     let template = change_set::Template {
-        body: TEMPLATE,
+        body: &body,
         parameters: &[("RequireTls", require_tls(aws))],
         tags: &[(FINGERPRINT_TAG, &fingerprint)],
     };
@@ -74,8 +75,26 @@ pub async fn deploy(aws: &Aws, name: &str, ui: &Ui) -> Result<DebugStack> {
     }
 }
 
-fn fingerprint(aws: &Aws) -> String {
-    let text = format!("{TEMPLATE}\n{}", require_tls(aws));
+/// The template, for a local cloud without what that does not know.
+fn template(local: bool) -> String {
+    let mut left_out = false;
+    let mut text = String::new();
+    for line in TEMPLATE.lines() {
+        match line.trim() {
+            "# begin: unknown to the local cloud" => left_out = local,
+            "# end" => left_out = false,
+            _ if left_out => {}
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+fn fingerprint(aws: &Aws, body: &str) -> String {
+    let text = format!("{body}\n{}", require_tls(aws));
     // Half of it is enough to tell templates apart, and easier on the eye in a console.
     sst_wire::sha256_hex(text.as_bytes())[..32].to_owned()
 }
@@ -126,4 +145,17 @@ fn read(aws: &Aws, stack: &Stack) -> Result<DebugStack> {
         table_arn: output("TableArn")?,
         bucket: output("Bucket")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_local_cloud_gets_nothing_that_it_does_not_know() {
+        assert!(template(false).contains("RouteResponse\n"));
+        let local = template(true);
+        assert!(!local.contains("HelloResponse") && !local.contains("AWS::ApiGatewayV2::RouteResponse"));
+        assert!(local.contains("HelloRoute:") && local.contains("Outputs:"));
+    }
 }

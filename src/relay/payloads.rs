@@ -3,7 +3,11 @@
 use bytes::Bytes;
 use sst_wire::Payload;
 
-use crate::{aws::Aws, debug_stack::DebugStack, ids::RequestId};
+use crate::{
+    aws::{Aws, explain},
+    debug_stack::DebugStack,
+    ids::RequestId,
+};
 
 /// The bucket.
 #[derive(Debug, Clone)]
@@ -27,7 +31,7 @@ impl Payloads {
             return Err(format!("`{key}` is not a payload"));
         }
         let object = self.s3.get_object().bucket(&self.bucket).key(key).send().await;
-        let object = object.map_err(|error| describe(&error))?;
+        let object = object.map_err(|error| explain(&error))?;
         let bytes = object.body.collect().await.map_err(|error| error.to_string())?.into_bytes();
         payload.check_object(&bytes).map_err(|error| error.to_string())?;
         Ok(bytes)
@@ -41,18 +45,7 @@ impl Payloads {
         let key = format!("payloads/{request}/result");
         let body = bytes.clone().into();
         let put = self.s3.put_object().bucket(&self.bucket).key(&key).body(body).send().await;
-        put.map_err(|error| describe(&error))?;
+        put.map_err(|error| explain(&error))?;
         Ok(Payload::object(key, bytes))
     }
-}
-
-fn describe<E: std::error::Error>(error: &E) -> String {
-    use std::fmt::Write as _;
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
 }

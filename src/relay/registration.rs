@@ -5,15 +5,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_sdk_dynamodb::{
-    error::DisplayErrorContext,
-    types::{AttributeValue, ReturnValue},
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::{StreamExt, stream};
 use sst_wire::Registration;
 
 use crate::{
-    aws::Aws,
+    aws::{Aws, explain},
     debug_stack::DebugStack,
     error::{Error, Kind, Result},
     ids::FunctionId,
@@ -84,7 +81,7 @@ impl Registrations {
             .await
             .map_err(|error| {
                 Error::new(Kind::Cloud, format!("cannot register in the table `{}`", self.name))
-                    .detail(DisplayErrorContext(error))
+                    .detail(explain(&error))
             })?;
         let old: HashMap<String, AttributeValue> = put.attributes.unwrap_or_default();
         let field = |name: &str| old.get(name)?.as_s().ok().cloned();
@@ -110,7 +107,7 @@ impl Registrations {
             match removed.map_err(aws_sdk_dynamodb::error::SdkError::into_service_error) {
                 Ok(_) => {}
                 Err(error) if error.is_conditional_check_failed_exception() => {}
-                Err(error) => tracing::debug!(%function, error = %DisplayErrorContext(error), "remove"),
+                Err(error) => tracing::debug!(%function, %error, "remove"),
             }
         });
         removals.buffer_unordered(PARALLEL).collect::<Vec<()>>().await;

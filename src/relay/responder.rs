@@ -4,14 +4,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_sdk_apigatewaymanagement::{error::DisplayErrorContext, primitives::Blob};
+use aws_sdk_apigatewaymanagement::primitives::Blob;
 use bytes::Bytes;
 use sst_wire::{Payload, ToClient, ToStub};
 use tokio::sync::{mpsc, watch};
 
 use super::{connection::backoff, payloads::Payloads};
 use crate::{
-    aws::Aws,
+    aws::{Aws, explain},
     core::event::{FunctionError, Outcome, StreamPart},
     debug_stack::DebugStack,
     ids::RequestId,
@@ -250,7 +250,7 @@ impl Sender {
                 Some(429 | 500..) | None if tokio::time::Instant::now() < until => {
                     tokio::time::sleep(pauses.next().unwrap_or(PATIENCE)).await;
                 }
-                _ => return Err(DisplayErrorContext(error).to_string()),
+                _ => return Err(explain(&error)),
             }
         }
     }
