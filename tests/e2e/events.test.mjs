@@ -86,19 +86,19 @@ describe("events", () => {
     let from = sst.output.length;
     fs.writeFileSync(file, original.replace("first", "second"));
     await sst.waitFor(/BUILT +events\/Api-GET/, from);
-    assert.equal((await call("/")).greeting, "hello from the second version");
+    assert.equal((await call("/again")).greeting, "hello from the second version");
 
     // A broken file is shown, and the last good code goes on serving.
     from = sst.output.length;
     fs.writeFileSync(file, "export const greeting = () => ;\n");
     await sst.waitFor(/greeting\.js:1:29/, from);
     assert.match(sst.output.slice(from), /export const greeting = \(\) => ;/);
-    assert.equal((await call("/")).greeting, "hello from the second version");
+    assert.equal((await call("/again")).greeting, "hello from the second version");
 
     from = sst.output.length;
     fs.writeFileSync(file, original.replace("first", "third"));
     await sst.waitFor(/BUILT +events\/Api-GET/, from);
-    assert.equal((await call("/")).greeting, "hello from the third version");
+    assert.equal((await call("/again")).greeting, "hello from the third version");
   });
 
   test("a schedule", async () => {
