@@ -6,7 +6,10 @@
 use std::{
     collections::BTreeSet,
     path::PathBuf,
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, channel},
+    },
     time::{Duration, Instant},
 };
 
@@ -33,7 +36,22 @@ const SAME_BATCH: Duration = Duration::from_millis(2);
 /// A batch is complete after this at the latest, however busy the disk is.
 const LONGEST_BATCH: Duration = Duration::from_millis(30);
 
-/// Watches for as long as the other end of `events` exists.
+/// Watches until dropped.
+#[derive(Debug)]
+pub struct Watch {
+    watcher: SharedWatcher,
+}
+
+/// The watcher, which the thread needs for new directories. Without it, the thread has nothing more to hear and ends.
+type SharedWatcher = Arc<Mutex<Option<RecommendedWatcher>>>;
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Watches `project` and `others`, directories outside of it, and reports what changes as `events`.
 ///
 /// # Errors
 /// [`Kind::Environment`] when the system does not let the directories be watched.
@@ -42,11 +60,13 @@ pub fn start(
     others: Vec<Utf8PathBuf>,
     events: mpsc::UnboundedSender<Event>,
     ui: Ui,
-) -> Result<()> {
+) -> Result<Watch> {
     let (sender, changes) = channel();
     let watcher = RecommendedWatcher::new(sender, notify::Config::default())
         .map_err(|error| Error::new(Kind::Environment, "files cannot be watched").detail(error))?;
     let roots: Vec<Utf8PathBuf> = std::iter::once(project).chain(others).collect();
+    let watcher = Arc::new(Mutex::new(Some(watcher)));
+    let watch = Watch { watcher: watcher.clone() };
     let mut watching = Watching { watcher, roots, fresh: BTreeSet::new(), ui, warned: false };
     for root in watching.roots.clone() {
         watching.add(&root, &mut Vec::new()).map_err(|error| cannot_watch(&root, &error))?;
@@ -54,11 +74,11 @@ pub fn start(
     let thread =
         std::thread::Builder::new().name("watch".to_owned()).spawn(move || watching.run(&changes, &events));
     thread.map_err(|error| Error::new(Kind::Environment, "cannot start a thread").detail(error))?;
-    Ok(())
+    Ok(watch)
 }
 
 struct Watching {
-    watcher: RecommendedWatcher,
+    watcher: SharedWatcher,
     roots: Vec<Utf8PathBuf>,
     /// Files that were created and are still being written.
     fresh: BTreeSet<PathBuf>,
@@ -139,11 +159,11 @@ impl Watching {
         if !cfg!(target_os = "linux") {
             // The system watches whole trees at no extra cost.
             return match self.roots.iter().any(|root| root == directory) {
-                true => self.watcher.watch(directory.as_std_path(), RecursiveMode::Recursive),
+                true => self.watch(directory, RecursiveMode::Recursive),
                 false => Ok(()),
             };
         }
-        match self.watcher.watch(directory.as_std_path(), RecursiveMode::NonRecursive) {
+        match self.watch(directory, RecursiveMode::NonRecursive) {
             // It has gone again.
             Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => return Ok(()),
             result => result?,
@@ -162,6 +182,13 @@ impl Watching {
             }
         }
         Ok(())
+    }
+
+    fn watch(&self, directory: &Utf8Path, mode: RecursiveMode) -> notify::Result<()> {
+        match &mut *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(watcher) => watcher.watch(directory.as_std_path(), mode),
+            None => Ok(()),
+        }
     }
 
     /// Whether something below a root is in a directory that is not watched. A root itself always is.

@@ -13,7 +13,7 @@ use crate::{
     live::Interrupt,
     process::{Spawner, family},
     settings,
-    ui::{Ui, printer},
+    ui::{Ui, UiEvent, printer},
 };
 
 /// Runs what the command line says. Nothing that was started is left running when it returns.
@@ -24,7 +24,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let no_color = cli.no_color;
     let result = dispatch(cli, &ui).await;
     sweep();
-    drop(ui);
+    ui.send(UiEvent::End);
     // What was said before the end is shown before the end.
     let _ = printing.await;
     match result {

@@ -158,7 +158,7 @@ async fn serve(
     let strip = if aws.endpoint.is_some() { cloud::SERVER_VARIABLES } else { &[] };
     let surroundings = Surroundings::from_process(strip, Some(ORIGINAL_PREFIX));
     let outside = outside_roots(&root, &functions);
-    watch::start(root.clone(), outside, sender.clone(), ui.clone())?;
+    let _watch = watch::start(root.clone(), outside, sender.clone(), ui.clone())?;
     let artifacts = state_dir.create_directory("artifacts")?;
     let live = Live {
         state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),

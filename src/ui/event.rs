@@ -37,6 +37,8 @@ pub enum UiEvent {
     Rebuilt { function: FunctionId, took: Duration },
     /// A build failed; the text has file, line, and code frame.
     BuildFailed { function: FunctionId, detail: String, still_serving: bool },
+    /// Nothing is shown after this.
+    End,
 }
 
 /// A handle to the terminal. Cheap to clone; sending never blocks and never fails.

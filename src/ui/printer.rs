@@ -35,13 +35,17 @@ impl Options {
     }
 }
 
-/// Prints until all handles are gone.
+/// Prints until [`UiEvent::End`].
 pub async fn print(mut events: mpsc::UnboundedReceiver<UiEvent>, options: Options) {
     let mut printer = Printer { options, bars: MultiProgress::new(), running: HashMap::new() };
     if !options.bars {
         printer.bars.set_draw_target(ProgressDrawTarget::hidden());
     }
     while let Some(event) = events.recv().await {
+        // Some task may hold a handle for as long as the program lives, so the end of the channel is not waited for.
+        if event == UiEvent::End {
+            break;
+        }
         printer.show(event);
     }
     for (_, bar) in printer.running.drain() {
@@ -145,7 +149,8 @@ impl Printer {
             UiEvent::ProgressBegan { .. }
             | UiEvent::ProgressMoved { .. }
             | UiEvent::ProgressEnded { .. }
-            | UiEvent::ProgressFailed { .. } => String::new(),
+            | UiEvent::ProgressFailed { .. }
+            | UiEvent::End => String::new(),
         }
     }
 

@@ -61,32 +61,7 @@ impl Output {
             streams.each_ref().map(|stream| stream.descriptor.as_ref().and_then(|fd| fd.try_clone().ok()))
         };
         let [stdout, stderr] = duplicates;
-        tokio::join!(self.watch_one(0, stdout, worker, &ready), self.watch_one(1, stderr, worker, &ready));
-    }
-
-    async fn watch_one(
-        &self,
-        index: usize,
-        descriptor: Option<OwnedFd>,
-        worker: WorkerId,
-        ready: &mpsc::UnboundedSender<WorkerId>,
-    ) {
-        let Some(descriptor) = descriptor else { return };
-        // SAFETY: the registration owns the descriptor, which therefore stays open and the same until it is gone.
-        let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
-        let Ok(descriptor) = registered else { return };
-        loop {
-            let Ok(mut guard) = descriptor.readable().await else { return };
-            // New bytes raise the readiness again, so clearing it before they are read loses nothing.
-            guard.clear_ready();
-            let closed = {
-                let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-                streams[index].descriptor.is_none()
-            };
-            if closed || ready.send(worker).is_err() {
-                return;
-            }
-        }
+        tokio::join!(watch_one(stdout, worker, &ready), watch_one(stderr, worker, &ready));
     }
 
     /// Reads what is there. The second value says whether there may be more.
@@ -98,6 +73,23 @@ impl Output {
             more |= stream.read(&mut lines);
         }
         (lines, more)
+    }
+}
+
+async fn watch_one(descriptor: Option<OwnedFd>, worker: WorkerId, ready: &mpsc::UnboundedSender<WorkerId>) {
+    let Some(descriptor) = descriptor else { return };
+    // SAFETY: the registration owns the descriptor, which therefore stays open and the same until it is gone.
+    let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+    let Ok(descriptor) = registered else { return };
+    loop {
+        let Ok(mut guard) = descriptor.readable().await else { return };
+        // The end of a pipe is never cleared: whoever waits for more after it would be woken for ever.
+        let closed = guard.ready().is_read_closed();
+        // New bytes raise the readiness again, so clearing it before they are read loses nothing.
+        guard.clear_ready();
+        if ready.send(worker).is_err() || closed {
+            return;
+        }
     }
 }
 
@@ -179,6 +171,22 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[tokio::test]
+    async fn the_watch_ends_with_the_pipes_even_if_nobody_reads() {
+        let (output, ends) = Output::new().unwrap();
+        let (sender, mut ready) = mpsc::unbounded_channel();
+        let mut stdout = std::fs::File::from(ends.stdout);
+        stdout.write_all(b"one").unwrap();
+        drop((stdout, ends.stderr));
+        output.watch(WorkerId(1), sender).await;
+        let mut count = 0;
+        while ready.recv().await.is_some() {
+            count += 1;
+        }
+        assert!((1..=4).contains(&count), "it says so once or twice for each pipe, not for ever: {count}");
+        assert_eq!(output.drain().0, ["one"]);
+    }
 
     #[test]
     fn lines_are_whole_whatever_the_writes_were() {

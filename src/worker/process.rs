@@ -18,6 +18,8 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
+use tokio_util::task::AbortOnDropHandle;
+
 use super::output::Output;
 use crate::{
     core::{
@@ -81,7 +83,7 @@ impl Process {
         events: mpsc::UnboundedSender<Event>,
     ) {
         let output = self.output.clone();
-        let reader = tokio::spawn(async move { output.watch(worker, ready).await });
+        let reader = AbortOnDropHandle::new(tokio::spawn(async move { output.watch(worker, ready).await }));
         let status = self.wait(&mut stop).await;
         drop(self.lifeline);
         let _ = tokio::time::timeout(LAST_WORDS, reader).await;

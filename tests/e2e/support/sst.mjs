@@ -93,10 +93,12 @@ export class Sst {
   /** Ends it as Ctrl-C does and waits until it is gone. */
   async stop(signal = "SIGINT") {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
-    const timer = setTimeout(() => this.child.kill("SIGKILL"), 60_000);
+    let stuck = false;
+    const timer = setTimeout(() => (stuck = this.child.kill("SIGKILL")), 60_000);
     const exit = await this.exited;
     clearTimeout(timer);
     await this.closed;
+    if (stuck) throw new Error(`it did not end:\n${this.output}`);
     return exit;
   }
 }
