@@ -1,4 +1,5 @@
 //! The invariants of `ARCHITECTURE.md` that can be read off the source.
+#![allow(clippy::unwrap_used, reason = "a test may fail that way")]
 
 use std::{
     fs,

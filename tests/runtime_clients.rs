@@ -1,4 +1,5 @@
 //! The official runtime clients of Python, Go, and Rust, unchanged, against the Runtime API.
+#![allow(clippy::unwrap_used, reason = "a test may fail that way")]
 
 use std::{
     path::{Path, PathBuf},

@@ -234,7 +234,10 @@ impl Finder<'_> {
                         root: parent(path),
                         path: path.clone(),
                         export,
-                        bundling: record.and_then(|record| record.bundling.clone()).unwrap_or_default(),
+                        bundling: record
+                            .and_then(|record| record.bundling.clone())
+                            .unwrap_or_default()
+                            .into(),
                     };
                     return Ok((source, declared));
                 }
@@ -252,7 +255,7 @@ impl Finder<'_> {
                 path: entry.clone(),
                 export: record.export.clone().unwrap_or_else(|| last_part(&declared).to_owned()),
                 root: record.root.clone().unwrap_or_else(|| parent(entry)),
-                bundling: record.bundling.clone().unwrap_or_default(),
+                bundling: record.bundling.clone().unwrap_or_default().into(),
             };
             return Ok((source, declared));
         }

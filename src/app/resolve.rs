@@ -113,10 +113,10 @@ pub(super) fn names_in(value: &Value, visit: &mut impl FnMut(&str)) {
                             visit(name);
                         }
                     }
-                    ("Fn::Sub", Value::String(text)) => substitutions(text).for_each(|name| visit(name)),
+                    ("Fn::Sub", Value::String(text)) => substitutions(text).for_each(&mut *visit),
                     ("Fn::Sub", Value::Array(both)) => {
                         if let Some(text) = both.first().and_then(Value::as_str) {
-                            substitutions(text).for_each(|name| visit(name));
+                            substitutions(text).for_each(&mut *visit);
                         }
                         both.iter().skip(1).for_each(|item| names_in(item, visit));
                     }

@@ -32,7 +32,7 @@ pub(super) struct Request {
     pub entry: Utf8PathBuf,
     pub root: Utf8PathBuf,
     pub directory: Utf8PathBuf,
-    pub bundling: Bundling,
+    pub bundling: Box<Bundling>,
 }
 
 #[derive(Debug, Deserialize)]

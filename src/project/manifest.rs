@@ -62,7 +62,7 @@ pub enum Source {
         root: Utf8PathBuf,
         /// The project's own esbuild options.
         #[serde(default)]
-        bundling: Bundling,
+        bundling: Box<Bundling>,
     },
 }
 
