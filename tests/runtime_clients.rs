@@ -116,7 +116,7 @@ impl Client {
     async fn converse(&mut self, error_type: &str) {
         self.returns("8476a536-e9f4-11e8-9739-2dfe598c3fcd", json!({ "a": [1, "ü", null] })).await;
         let error = self.fails("8476a536-e9f4-11e8-9739-2dfe598c3fce").await;
-        assert_eq!(error.error_type, error_type);
+        assert!(error.error_type.contains(error_type), "{}", error.error_type);
         let body: Value = serde_json::from_slice(&error.body).unwrap();
         assert_eq!(body["errorMessage"], "thrown on purpose");
         self.returns("8476a536-e9f4-11e8-9739-2dfe598c3fcf", json!({ "b": "x".repeat(300_000) })).await;
@@ -168,10 +168,6 @@ async fn rust() {
     build.args(["build", "--locked", "--target-dir"]).arg(&target).current_dir(fixture("rust"));
     run(&mut build);
     let mut client = Client::start(Command::new(target.join("debug/client")));
-    client.converse(rust_error_type()).await;
-}
-
-/// The crate names an error by its Rust type.
-fn rust_error_type() -> &'static str {
-    "alloc::boxed::Box<dyn core::error::Error + core::marker::Send + core::marker::Sync>"
+    // The crate names an error by its Rust type.
+    client.converse("dyn core::error::Error").await;
 }
