@@ -19,8 +19,8 @@ demo: build examples/rest-api/node_modules/.package-lock.json
 # Everything that is tested, the fast things first.
 test: test-rust test-stub test-node test-infra test-e2e
 
-bench: build
-	node benches/reload.mjs
+bench: build tests/fixtures/node_modules/.package-lock.json
+	node benches/loop.mjs
 
 build: stub npm/node_modules/.package-lock.json
 	cargo build --locked

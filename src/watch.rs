@@ -1,7 +1,7 @@
 //! Notices changed files at once: no polling, no pause to collect changes.
 //!
-//! A write is reported when the file is closed, a rename when it is complete. On Linux each directory is watched by itself, because
-//! the directories of installed packages, which are most of a project, need no watching.
+//! A write is reported when the file is closed, a rename when it is complete. On Linux each directory is watched by
+//! itself, because the directories of installed packages, which are most of a project, need no watching.
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use crate::{
     core::event::{Event, FileChange},
     error::{Error, Kind, Result},
-    ui::{Ui, UiEvent},
+    ui::Ui,
 };
 
 /// Directories that hold nothing that anybody edits.
@@ -31,7 +31,7 @@ const IGNORED: [&str; 8] =
     ["node_modules", ".git", ".hg", ".sst", "cdk.out", "target", ".venv", "__pycache__"];
 
 /// Changes that come closer together than this are one batch: an editor's rename is several.
-const SAME_BATCH: Duration = Duration::from_millis(2);
+const SAME_BATCH: Duration = Duration::from_millis(1);
 
 /// A batch is complete after this at the latest, however busy the disk is.
 const LONGEST_BATCH: Duration = Duration::from_millis(30);
@@ -42,7 +42,8 @@ pub struct Watch {
     watcher: SharedWatcher,
 }
 
-/// The watcher, which the thread needs for new directories. Without it, the thread has nothing more to hear and ends.
+/// The watcher, which the thread needs for new directories. Without it, the thread has nothing more to hear and
+/// ends.
 type SharedWatcher = Arc<Mutex<Option<RecommendedWatcher>>>;
 
 impl Drop for Watch {
@@ -54,7 +55,8 @@ impl Drop for Watch {
 /// Watches `project` and `others`, directories outside of it, and reports what changes as `events`.
 ///
 /// # Errors
-/// [`Kind::Environment`] when the system does not let the directories be watched.
+/// [`Kind::Environment`] when the system does not let the directories be watched. Reaching the limit on the number
+/// of directories is only a warning.
 pub fn start(
     project: Utf8PathBuf,
     others: Vec<Utf8PathBuf>,
@@ -62,14 +64,23 @@ pub fn start(
     ui: Ui,
 ) -> Result<Watch> {
     let (sender, changes) = channel();
-    let watcher = RecommendedWatcher::new(sender, notify::Config::default())
-        .map_err(|error| Error::new(Kind::Environment, "files cannot be watched").detail(error))?;
+    let watcher = RecommendedWatcher::new(sender, notify::Config::default()).map_err(|error| {
+        let hint = "too many programs may be watching files; on Linux, raise the limit: \
+                    `sudo sysctl fs.inotify.max_user_instances=1024`";
+        Error::new(Kind::Environment, "files cannot be watched").detail(error).hint(hint)
+    })?;
     let roots: Vec<Utf8PathBuf> = std::iter::once(project).chain(others).collect();
     let watcher = Arc::new(Mutex::new(Some(watcher)));
     let watch = Watch { watcher: watcher.clone() };
     let mut watching = Watching { watcher, roots, fresh: BTreeSet::new(), ui, warned: false };
     for root in watching.roots.clone() {
-        watching.add(&root, &mut Vec::new()).map_err(|error| cannot_watch(&root, &error))?;
+        match watching.add(&root, &mut Vec::new()) {
+            // Most of the project is better than nothing.
+            Err(error) if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) => {
+                watching.warn(&root, &error)
+            }
+            result => result.map_err(|error| cannot_watch(&root, &error))?,
+        }
     }
     let thread =
         std::thread::Builder::new().name("watch".to_owned()).spawn(move || watching.run(&changes, &events));
@@ -117,6 +128,10 @@ impl Watching {
         if event.need_rescan() {
             // Events were lost, so anything may have changed.
             for root in self.roots.clone() {
+                // A directory may have come meanwhile.
+                if let Err(error) = self.add(&root, &mut Vec::new()) {
+                    self.warn(&root, &error);
+                }
                 batch.push(FileChange { path: root, structural: true });
             }
             return;
@@ -154,7 +169,8 @@ impl Watching {
         }
     }
 
-    /// Watches a directory and those below it. What is found in it may have come before it was watched, and is reported.
+    /// Watches a directory and those below it. What is found in it may have come before it was watched, and is
+    /// reported.
     fn add(&mut self, directory: &Utf8Path, found: &mut Vec<FileChange>) -> notify::Result<()> {
         if !cfg!(target_os = "linux") {
             // The system watches whole trees at no extra cost.
@@ -202,7 +218,7 @@ impl Watching {
     fn warn(&mut self, directory: &Utf8Path, error: &notify::Error) {
         if !std::mem::replace(&mut self.warned, true) {
             let Error { message, hint, .. } = cannot_watch(directory, error);
-            self.ui.send(UiEvent::Error { message, hint });
+            self.ui.warning(format!("{message}: {}", hint.unwrap_or_default()));
         }
     }
 }
@@ -217,9 +233,43 @@ fn is_being_written(path: &Utf8Path) -> bool {
 fn cannot_watch(directory: &Utf8Path, error: &notify::Error) -> Error {
     let hint = match error.kind {
         notify::ErrorKind::MaxFilesWatch => {
-            "the system's limit is reached; raise it: `sudo sysctl fs.inotify.max_user_watches=524288`"
+            "the system watches as many directories as it may, so changes will go unnoticed; raise the \
+             limit: `sudo sysctl fs.inotify.max_user_watches=524288`"
         }
-        _ => "changes in it will not be noticed",
+        _ => "changes in it will go unnoticed",
     };
     Error::new(Kind::Environment, format!("`{directory}` cannot be watched")).detail(error).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::Flag;
+
+    use super::*;
+
+    #[test]
+    fn lost_events_make_every_root_a_change_and_new_directories_watched() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = Utf8PathBuf::from_path_buf(directory.path().to_owned()).expect("UTF-8");
+        let other = root.join("other");
+        fs_err::create_dir(&other).expect("a directory");
+        let (sender, changes) = channel();
+        let watcher = RecommendedWatcher::new(sender, notify::Config::default()).expect("a watcher");
+        let watcher = Arc::new(Mutex::new(Some(watcher)));
+        let roots = vec![root.clone(), other.clone()];
+        let (ui, _) = Ui::channel();
+        let mut watching = Watching { watcher, roots, fresh: BTreeSet::new(), ui, warned: false };
+        fs_err::create_dir(root.join("missed")).expect("a directory");
+
+        let mut batch = Vec::new();
+        watching.take(Ok(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan)), &mut batch);
+        let structural = |path| FileChange { path, structural: true };
+        assert_eq!(batch, [structural(root.clone()), structural(other)]);
+
+        fs_err::write(root.join("missed/a"), "").expect("a file");
+        let is_it = |event: notify::Event| event.paths.iter().any(|path| path.ends_with("missed/a"));
+        while !is_it(changes.recv_timeout(Duration::from_secs(10)).expect("it is watched").expect("an event"))
+        {
+        }
+    }
 }

@@ -1,34 +1,40 @@
 //! Functions whose directory is deployed as it is.
 
-use std::{fmt::Write as _, io, time::SystemTime};
+use std::{fmt::Write as _, io, sync::Arc, time::SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use sst_wire::sha256_hex;
 
 use super::unbuildable;
-use crate::core::event::{Artifact, BuildError};
+use crate::{
+    core::event::{Artifact, BuildError},
+    project::manifest::FunctionSpec,
+};
 
 /// The extensions that Lambda's Node runtime tries.
 const EXTENSIONS: [&str; 3] = ["js", "mjs", "cjs"];
 
 /// Takes the directory as it is.
-pub(super) async fn artifact(path: Utf8PathBuf, handler: String) -> Result<Artifact, BuildError> {
+pub(super) async fn artifact(path: Utf8PathBuf, spec: Arc<FunctionSpec>) -> Result<Artifact, BuildError> {
     let inputs = vec![path.clone()];
-    let taken = tokio::task::spawn_blocking(move || take(&path, &handler)).await;
+    let taken = tokio::task::spawn_blocking(move || take(&path, &spec)).await;
     taken.unwrap_or_else(|error| Err(unbuildable(error.to_string(), inputs)))
 }
 
-fn take(path: &Utf8Path, handler: &str) -> Result<Artifact, BuildError> {
+fn take(path: &Utf8Path, spec: &FunctionSpec) -> Result<Artifact, BuildError> {
     let inputs = vec![path.to_owned()];
+    let handler = spec.handler.as_str();
     // What a malformed handler means is for the runner to say, as Lambda's does.
     let file_name = handler.rsplit('/').next().unwrap_or(handler);
-    if let Some((stem, _)) = file_name.split_once('.') {
+    if spec.is_node()
+        && let Some((stem, _)) = file_name.split_once('.')
+    {
         let stem = path.join(handler.strip_suffix(file_name).unwrap_or_default()).join(stem);
         let candidates = EXTENSIONS.map(|extension| Utf8PathBuf::from(format!("{stem}.{extension}")));
         if !candidates.iter().any(|candidate| candidate.is_file()) && !stem.is_file() {
             let name = stem.strip_prefix(path).unwrap_or(&stem);
-            let looked = candidates.map(|candidate| format!("`{candidate}`")).join(", ");
-            let summary = format!("Error: Cannot find module '{name}'\nlooked for {looked}");
+            let looked = EXTENSIONS.map(|extension| format!("`{name}.{extension}`")).join(", ");
+            let summary = format!("Error: Cannot find module '{name}': `{path}` has none of {looked}");
             return Err(unbuildable(summary, inputs));
         }
     }

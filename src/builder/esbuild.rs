@@ -3,13 +3,14 @@
 use std::{
     collections::HashMap,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::{Child, ChildStdin},
+    process::Child,
     sync::{mpsc, oneshot},
 };
 
@@ -25,6 +26,13 @@ use crate::{
 /// How often a build is given to a sidecar. One that dies may have died of another build.
 const ATTEMPTS: u32 = 2;
 
+/// A build takes milliseconds, the first one of a large project some seconds. Only a plugin of the project can take
+/// for ever.
+const LONGEST_BUILD: Duration = Duration::from_secs(60);
+
+/// How long the sidecar may take to end by itself.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// What is to be built.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Request {
@@ -32,7 +40,7 @@ pub(super) struct Request {
     pub entry: Utf8PathBuf,
     pub root: Utf8PathBuf,
     pub directory: Utf8PathBuf,
-    pub bundling: Box<Bundling>,
+    pub bundling: Bundling,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,8 +75,14 @@ pub(super) struct Sidecar {
 
 #[derive(Debug)]
 enum Job {
-    Build { request: Box<Request>, attempt: u32, reply: oneshot::Sender<Result<Built, Failed>> },
+    Build {
+        request: Box<Request>,
+        attempt: u32,
+        reply: oneshot::Sender<Result<Built, Failed>>,
+    },
     Cool(FunctionId),
+    /// A build does not end, so the sidecar must.
+    Stuck,
     End(oneshot::Sender<()>),
 }
 
@@ -84,7 +98,12 @@ impl Sidecar {
         let (task_root, entry) = (request.directory.clone(), request.entry.clone());
         let (reply, answer) = oneshot::channel();
         let _ = self.jobs.send(Job::Build { request: Box::new(request), attempt: 1, reply });
-        match answer.await {
+        let Ok(answer) = tokio::time::timeout(LONGEST_BUILD, answer).await else {
+            let _ = self.jobs.send(Job::Stuck);
+            let summary = format!("the build of `{entry}` did not end within {} s", LONGEST_BUILD.as_secs());
+            return Err(unbuildable(summary, vec![entry]));
+        };
+        match answer {
             Ok(Ok(built)) => {
                 let stem = built.file.rsplit_once('.').map_or(built.file.as_str(), |(stem, _)| stem);
                 Ok(Artifact {
@@ -127,7 +146,8 @@ struct Keeper {
 
 struct Running {
     child: Child,
-    stdin: ChildStdin,
+    /// Lines for its standard input, which is closed with this.
+    lines: mpsc::UnboundedSender<String>,
     answers: mpsc::UnboundedReceiver<Answer>,
     pending: HashMap<u64, Pending>,
 }
@@ -140,7 +160,8 @@ impl Keeper {
             tokio::select! {
                 job = jobs.recv() => match job {
                     Some(Job::Build { request, attempt, reply }) => self.build(request, attempt, reply).await,
-                    Some(Job::Cool(function)) => self.tell(&serde_json::json!({ "cool": function })).await,
+                    Some(Job::Cool(function)) => self.tell(&serde_json::json!({ "cool": function })),
+                    Some(Job::Stuck) => self.give_up(),
                     Some(Job::End(done)) => {
                         self.kill().await;
                         let _ = done.send(());
@@ -177,13 +198,20 @@ impl Keeper {
         if let Some(running) = &mut self.running {
             running.pending.insert(self.next_id, (request, attempt, reply));
         }
-        self.tell(&message).await;
+        self.tell(&message);
     }
 
-    /// A write that fails means that the process is gone, which its output tells as well.
-    async fn tell(&mut self, message: &serde_json::Value) {
+    /// A line that is not taken means that the process is gone, which its output tells as well.
+    fn tell(&self, message: &serde_json::Value) {
+        if let Some(running) = &self.running {
+            let _ = running.lines.send(format!("{message}\n"));
+        }
+    }
+
+    /// Kills the sidecar. Its end is noticed, and what it was busy with is given to another one.
+    fn give_up(&mut self) {
         if let Some(running) = &mut self.running {
-            let _ = running.stdin.write_all(format!("{message}\n").as_bytes()).await;
+            let _ = running.child.start_kill();
         }
     }
 
@@ -199,10 +227,17 @@ impl Keeper {
 
     async fn died(&mut self) {
         let Some(mut running) = self.running.take() else { return };
+        // A process that closed its output is of no use, even if it goes on.
+        if tokio::time::timeout(GRACE, running.child.wait()).await.is_err() {
+            let _ = running.child.start_kill();
+        }
         let status =
             running.child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
         tracing::warn!(status, "the build process ended");
         for (request, attempt, reply) in std::mem::take(&mut running.pending).into_values() {
+            if reply.is_closed() {
+                continue;
+            }
             if attempt < ATTEMPTS {
                 Box::pin(self.build(request, attempt + 1, reply)).await;
             } else {
@@ -214,9 +249,8 @@ impl Keeper {
 
     async fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {
-            drop(running.stdin);
-            let patience = std::time::Duration::from_secs(1);
-            if tokio::time::timeout(patience, running.child.wait()).await.is_err() {
+            drop(running.lines);
+            if tokio::time::timeout(GRACE, running.child.wait()).await.is_err() {
                 let _ = running.child.kill().await;
             }
         }
@@ -236,10 +270,19 @@ impl Keeper {
             .env_remove("NODE_OPTIONS");
         let mut child = self.spawner.spawn(command, Vec::new()).await?;
         let no_pipe = || std::io::Error::other("no pipe");
-        let stdin = child.stdin.take().ok_or_else(no_pipe)?;
+        let mut stdin = child.stdin.take().ok_or_else(no_pipe)?;
         let stdout = child.stdout.take().ok_or_else(no_pipe)?;
         let stderr = child.stderr.take().ok_or_else(no_pipe)?;
         let (sender, answers) = mpsc::unbounded_channel();
+        let (lines, mut to_write) = mpsc::unbounded_channel::<String>();
+        // A task of its own, so that a sidecar that does not read keeps nobody waiting.
+        tokio::spawn(async move {
+            while let Some(line) = to_write.recv().await {
+                if stdin.write_all(line.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = lines.next_line().await {
@@ -256,7 +299,7 @@ impl Keeper {
                 tracing::info!(line, "build");
             }
         });
-        Ok(Running { child, stdin, answers, pending: HashMap::new() })
+        Ok(Running { child, lines, answers, pending: HashMap::new() })
     }
 }
 

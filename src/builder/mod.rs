@@ -13,7 +13,7 @@ use crate::{
     core::event::{BuildError, Event},
     ids::{FunctionId, Generation},
     process::Spawner,
-    project::manifest::{FunctionSpec, Source},
+    project::manifest::{Bundling, FunctionSpec, Source},
     tools::Tools,
 };
 
@@ -48,14 +48,14 @@ impl Builder {
         let directory = self.artifacts.join(as_file_name(spec.id.as_str()));
         self.builds.spawn(async move {
             let result = match &spec.source {
-                Source::Directory { path } => directory::artifact(path.clone(), spec.handler.clone()).await,
+                Source::Directory { path } => directory::artifact(path.clone(), spec.clone()).await,
                 Source::Entry { path, export, root, bundling } => {
                     let request = Request {
                         function: spec.id.to_string(),
                         entry: path.clone(),
                         root: root.clone(),
                         directory: directory.clone(),
-                        bundling: bundling.clone(),
+                        bundling: Bundling::clone(bundling),
                     };
                     sidecar.build(request, export).await
                 }

@@ -32,11 +32,16 @@ pub const SERVER_VARIABLES: &[&str] = &[
     "AUTH",
     "BIND_HOST",
     "GATEWAY_PORT",
+    "IOT_MTLS_ENABLED",
     "LANG",
     "LC_ALL",
     "MINISTACK_HOST",
     "NODE_PATH",
+    "PYTHONDONTWRITEBYTECODE",
     "PYTHONUNBUFFERED",
+    "S3_DATA_DIR",
+    "SFTP_ENABLED",
+    "STATE_DIR",
 ];
 
 /// How long the server may take to answer. A first start compiles Python.
@@ -68,6 +73,8 @@ pub struct Options {
 pub struct Cloud {
     child: Child,
     endpoint: String,
+    /// What the server stores and unpacks; gone with it.
+    _state: tempfile::TempDir,
 }
 
 impl Cloud {
@@ -127,9 +134,11 @@ impl Cloud {
         let log = fs_err::File::create(options.log.as_path()).map_err(|error| failed(error.to_string()))?;
         let log = log.into_parts().0;
         let also_log = log.try_clone().map_err(|error| failed(error.to_string()))?;
+        let state = tempfile::Builder::new().prefix("sst-cloud-").tempdir();
+        let state = state.map_err(|error| failed(format!("no directory for its state: {error}")))?;
         let mut command = Command::new(program);
         command.env_clear().stdin(Stdio::null()).stdout(log).stderr(also_log);
-        for name in ["HOME", "PATH", "TMPDIR"] {
+        for name in ["HOME", "PATH"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -142,6 +151,14 @@ impl Cloud {
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("LANG", "C.UTF-8")
+            // Neither opens a port that nobody asked for.
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            // By default all servers of a machine share these.
+            .env("STATE_DIR", state.path().join("state"))
+            .env("S3_DATA_DIR", state.path().join("s3"))
+            .env("TMPDIR", state.path())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PYTHONUNBUFFERED", "1");
         if options.enforce_iam {
             command.env("AUTH", "true");
@@ -151,7 +168,7 @@ impl Cloud {
         }
         let child = spawner.spawn(command, Vec::new()).await;
         let child = child.map_err(|error| failed(format!("cannot run `{program}`: {error}")))?;
-        let mut cloud = Self { child, endpoint };
+        let mut cloud = Self { child, endpoint, _state: state };
         let answers = async {
             while !is_healthy(port).await {
                 sleep(Duration::from_millis(50)).await;

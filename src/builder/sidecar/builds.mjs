@@ -1,4 +1,5 @@
-// The builds of all functions: one esbuild context for each of the functions built last, so that the next build of it is quick.
+// The builds of all functions: one esbuild context for each of the functions built last, so that the next build of it
+// is quick.
 
 import { createHash } from "node:crypto";
 import fs from "node:fs";
@@ -13,8 +14,10 @@ import { packagesPlugin } from "./packages.mjs";
 const MAX_CONTEXTS = 20;
 
 export class Builds {
-  /** Function → { key, context, run }, the one used last at the end. */
+  /** Function → { key, context, run, format, isBusy, isForgotten }, the one used last at the end. */
   #contexts = new Map();
+  /** Function → its last build. Builds of one function write the same files, so they take turns. */
+  #turns = new Map();
   #esbuild;
 
   constructor(projectRoot, npmRoot) {
@@ -23,7 +26,17 @@ export class Builds {
   }
 
   /** Builds a function. The answer says how it went; nothing is thrown. */
-  async build(request) {
+  build(request) {
+    const before = this.#turns.get(request.function) ?? Promise.resolve();
+    const turn = before.then(() => this.#attempt(request));
+    this.#turns.set(request.function, turn);
+    turn.then(() => {
+      if (this.#turns.get(request.function) === turn) this.#turns.delete(request.function);
+    });
+    return turn;
+  }
+
+  async #attempt(request) {
     const files = new Set([request.entry]);
     try {
       return { built: await this.#build(request, files) };
@@ -34,8 +47,9 @@ export class Builds {
 
   /** Forgets what was kept to build a function quickly. */
   cool(name) {
-    this.#contexts.get(name)?.context.dispose();
+    const known = this.#contexts.get(name);
     this.#contexts.delete(name);
+    if (known) forget(known);
   }
 
   async #build(request, files) {
@@ -43,7 +57,13 @@ export class Builds {
     const warm = await this.#contextOf(esbuild, request);
     warm.run.files = files;
     warm.run.packages = new Map();
-    const result = await warm.context.rebuild();
+    let result;
+    try {
+      result = await warm.context.rebuild();
+    } finally {
+      warm.isBusy = false;
+      if (warm.isForgotten) forget(warm);
+    }
     const file = `index.${warm.format === "esm" ? "mjs" : "cjs"}`;
     const hash = createHash("sha256");
     fs.mkdirSync(request.directory, { recursive: true });
@@ -54,27 +74,35 @@ export class Builds {
     // A function that has changed its format must not find its former self.
     fs.rmSync(path.join(request.directory, `index.${warm.format === "esm" ? "cjs" : "mjs"}`), { force: true });
     link(path.join(request.directory, "node_modules"), warm.run.packages);
-    for (const [name, { target }] of warm.run.packages) hash.update(`${name}\0${target}\0`);
-    return { file, fingerprint: hash.digest("hex"), inputs: [...files, ...settingsOf(request)], packages: imports(warm.run) };
+    for (const [name, target] of [...warm.run.packages].sort()) {
+      // A package that is installed anew lies where the former one lay.
+      const installed = fs.statSync(path.join(target, "package.json"), { throwIfNoEntry: false })?.mtimeMs;
+      hash.update(`${name}\0${target}\0${installed}\0`);
+    }
+    const inputs = [...new Set([...files, ...settingsOf(request)])];
+    return { file, fingerprint: hash.digest("hex"), inputs, packages: imports(warm.run) };
   }
 
+  /** The function's context, busy from now on. */
   async #contextOf(esbuild, request) {
     const { function: name, bundling } = request;
     const format = formatOf(request.entry, bundling.format);
-    const key = JSON.stringify([request, format]);
+    const changed = bundling.plugins && fs.statSync(bundling.plugins, { throwIfNoEntry: false })?.mtimeMs;
+    const key = JSON.stringify([request, format, changed]);
     const known = this.#contexts.get(name);
     this.#contexts.delete(name);
     if (known?.key === key) {
       this.#contexts.set(name, known);
+      known.isBusy = true;
       return known;
     }
-    known?.context.dispose();
+    if (known) forget(known);
     const run = { files: new Set(), packages: new Map(), imports: new Set() };
-    const own = bundling.plugins ? await import(pathToFileURL(bundling.plugins).href) : undefined;
-    const plugins = [recordingPlugin(run), ...(own?.default ?? [])];
-    if (!bundling.bundlePackages) plugins.push(packagesPlugin(run, bundling.external));
-    const context = await esbuild.context(options(request, format, plugins));
-    const made = { key, context, run, format };
+    const plugins = [recordingPlugin(run)];
+    if (bundling.plugins) plugins.push(...(await pluginsOf(bundling.plugins, changed)));
+    if (!bundling.bundlePackages) plugins.push(packagesPlugin(run, request));
+    const context = await esbuild.context(options(request, this.projectRoot, format, plugins));
+    const made = { key, context, run, format, isBusy: true, isForgotten: false };
     this.#contexts.set(name, made);
     for (const oldest of this.#contexts.keys()) {
       if (this.#contexts.size <= MAX_CONTEXTS) break;
@@ -87,7 +115,10 @@ export class Builds {
   #load() {
     this.#esbuild ??= [this.projectRoot, this.npmRoot].reduce((found, root) => {
       try {
-        return found ?? createRequire(path.join(root, "package.json"))("esbuild");
+        if (found) return found;
+        const esbuild = createRequire(path.join(root, "package.json"))("esbuild");
+        // Releases before 0.17 have no contexts.
+        return typeof esbuild.context === "function" ? esbuild : undefined;
       } catch {
         return found;
       }
@@ -100,33 +131,36 @@ export class Builds {
     const inputs = new Set([...files, ...settingsOf(request)]);
     const messages = error?.errors ?? [];
     for (const { location, text } of messages) {
-      if (location) inputs.add(path.resolve(request.root, location.file));
+      if (location) inputs.add(path.resolve(this.projectRoot, location.file));
       const wanted = /^Could not resolve "(\.[^"]*)"/.exec(text)?.[1];
       // The directory in which the missing file may appear.
-      if (wanted && location) inputs.add(existing(path.resolve(request.root, path.dirname(location.file), path.dirname(wanted))));
+      if (!wanted || !location) continue;
+      inputs.add(existing(path.resolve(this.projectRoot, path.dirname(location.file), path.dirname(wanted))));
     }
     if (!fs.existsSync(request.entry)) inputs.add(existing(path.dirname(request.entry)));
     if (messages.length === 0) {
       const text = String(error?.stack ?? error);
-      return { summary: String(error?.message ?? error), detail: text, errorType: "Runtime.UserCodeSyntaxError", inputs: [...inputs] };
+      const summary = String(error?.message ?? error);
+      return { summary, detail: text, errorType: "Runtime.ImportModuleError", inputs: [...inputs] };
     }
     const [{ location, text }] = messages;
     const where = location ? `${location.file}:${location.line}:${location.column + 1}: ` : "";
-    const detail = (await this.#load().formatMessages(messages, { kind: "error", color: false })).join("").trimEnd();
+    const frames = await this.#load().formatMessages(messages, { kind: "error", color: false });
     const unresolved = /^Could not (resolve|read)/.test(text);
     return {
       summary: `${where}${text}`,
-      detail,
+      detail: frames.join("").trimEnd(),
       errorType: unresolved ? "Runtime.ImportModuleError" : "Runtime.UserCodeSyntaxError",
       inputs: [...inputs],
     };
   }
 }
 
-function options(request, format, plugins) {
+function options(request, projectRoot, format, plugins) {
   const { bundling } = request;
   return {
-    absWorkingDir: request.root,
+    // Messages name files relative to it.
+    absWorkingDir: projectRoot,
     entryPoints: { index: request.entry },
     outdir: request.directory,
     outExtension: { ".js": format === "esm" ? ".mjs" : ".cjs" },
@@ -151,6 +185,21 @@ function options(request, format, plugins) {
   };
 }
 
+/** The plugins that a module of the project exports, as the module is now. */
+async function pluginsOf(file, version) {
+  // CommonJS is kept by its file's name, whatever the address.
+  delete createRequire(file).cache[fs.realpathSync(file)];
+  const { default: plugins } = await import(`${pathToFileURL(file).href}?version=${version}`);
+  if (!Array.isArray(plugins)) throw new Error(`\`${file}\` must export an array of esbuild plugins`);
+  return plugins;
+}
+
+/** Frees a context. A build fails when its context goes away meanwhile, so that one is freed at its end. */
+function forget(known) {
+  known.isForgotten = true;
+  if (!known.isBusy) known.context.dispose();
+}
+
 /** Notes every file that a build reads, also one that fails. */
 function recordingPlugin(run) {
   return {
@@ -168,7 +217,13 @@ function recordingPlugin(run) {
 /** The files besides code that a build depends on. */
 function settingsOf({ entry, root, bundling }) {
   const directory = path.dirname(entry);
-  const found = [bundling.tsconfig, nearest(directory, "tsconfig.json"), nearest(directory, "package.json"), nearest(root, "package.json")];
+  const found = [
+    bundling.tsconfig,
+    bundling.plugins,
+    nearest(directory, "tsconfig.json"),
+    nearest(directory, "package.json"),
+    nearest(root, "package.json"),
+  ];
   return [...new Set(found.filter(Boolean))];
 }
 
@@ -186,9 +241,10 @@ function replace(file, contents) {
 
 /** Makes packages resolve from where the bundle is as they do from where they are imported. */
 function link(modules, packages) {
-  for (const [name, { target }] of packages) {
+  for (const [name, target] of packages) {
     const file = path.join(modules, name);
-    if (fs.lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink() && fs.readlinkSync(file) === target) continue;
+    const isLink = fs.lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink();
+    if (isLink && fs.readlinkSync(file) === target) continue;
     fs.rmSync(file, { force: true, recursive: true });
     fs.mkdirSync(path.dirname(file), { recursive: true });
     fs.symlinkSync(target, file, "dir");
@@ -197,6 +253,6 @@ function link(modules, packages) {
 
 /** The nearest directory upwards that exists. */
 function existing(directory) {
-  while (!fs.existsSync(directory) && path.dirname(directory) !== directory) directory = path.dirname(directory);
+  while (!fs.existsSync(directory)) directory = path.dirname(directory);
   return directory;
 }

@@ -1,6 +1,7 @@
-// Leaves packages out of the bundle: they are loaded from the `node_modules` that Node would find from the importing file, whether
-// npm, pnpm, or yarn laid it out. A package of the project's own workspace is source code, and is bundled.
+// Leaves packages out of the bundle: they are loaded from the `node_modules` that Node would find from the importing
+// file, whether npm, pnpm, or yarn laid it out. A package of the project's own workspace is source code, and is bundled.
 
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { isBuiltin } from "node:module";
 import path from "node:path";
@@ -8,7 +9,9 @@ import path from "node:path";
 /** Present in Lambda's Node runtimes; a project may rely on that. */
 const IN_THE_RUNTIME = /^(aws-sdk|@aws-sdk\/|@smithy\/)/;
 
-export function packagesPlugin(run, external = []) {
+/** Notes in `run.packages` under which name the bundle imports which package directory. */
+export function packagesPlugin(run, { entry, bundling }) {
+  const external = bundling.external.map(pattern);
   return {
     name: "sst-packages",
     setup(build) {
@@ -16,28 +19,38 @@ export function packagesPlugin(run, external = []) {
         if (kind === "entry-point" || path.isAbsolute(wanted)) return undefined;
         if (isBuiltin(wanted)) return { path: wanted, external: true };
         const name = /^(@[^/]+\/)?[^/]+/.exec(wanted)?.[0];
-        if (!name || external.includes(name)) return undefined;
-        const found = locate(name, resolveDir);
-        if (!found) return IN_THE_RUNTIME.test(wanted) ? { path: wanted, external: true } : undefined;
-        const target = fs.realpathSync(found);
-        if (!target.split(path.sep).includes("node_modules")) return undefined;
-        const known = run.packages.get(name);
-        // Two versions of one package cannot both be linked under its name; the second one is bundled.
-        if (known && known.target !== target) return undefined;
-        run.packages.set(name, { target });
+        if (!name) return undefined;
+        const target = locate(name, resolveDir);
+        if (!target) return IN_THE_RUNTIME.test(wanted) ? { path: wanted, external: true } : undefined;
+        const isInstalled = target.split(path.sep).includes("node_modules");
+        if (!isInstalled && !external.some((one) => one.test(wanted) || one.test(name))) return undefined;
+        const linked = target === locate(name, path.dirname(entry)) ? name : alias(name, target);
+        run.packages.set(linked, target);
         run.imports.add(JSON.stringify([wanted, resolveDir]));
-        return { path: wanted, external: true };
+        return { path: linked + wanted.slice(name.length), external: true };
       });
     },
   };
 }
 
+/** A package's own directory, as seen from another. */
 function locate(name, directory) {
   for (;;) {
     const candidate = path.join(directory, "node_modules", name);
-    if (fs.existsSync(candidate)) return candidate;
+    if (fs.existsSync(candidate)) return fs.realpathSync(candidate);
     const parent = path.dirname(directory);
     if (parent === directory) return undefined;
     directory = parent;
   }
+}
+
+/** The name for a version of a package that is not the one the entry file would get. */
+function alias(name, target) {
+  return `${name}-${createHash("sha256").update(target).digest("hex").slice(0, 12)}`;
+}
+
+/** An entry of esbuild's `external`, which may contain one `*`. */
+function pattern(text) {
+  const escaped = text.split("*").map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
+  return new RegExp(`^${escaped.join(".*")}$`);
 }
