@@ -10,14 +10,14 @@ export SST_NPM_ROOT ?= $(CURDIR)/npm
 STUB_TARGET := x86_64-unknown-linux-musl
 PYTHON := $(CARGO_TARGET_DIR)/python/bin/python
 
-.PHONY: demo test bench build stub package test-rust test-stub test-node test-infra test-e2e clean
+.PHONY: demo test bench build stub package test-rust test-node test-infra test-e2e clean
 
 # Builds everything and runs an example in a local cloud.
 demo: build examples/rest-api/node_modules/.package-lock.json
 	cd examples/rest-api && exec node_modules/.bin/sst start --local
 
 # Everything that is tested, the fast things first.
-test: test-rust test-stub test-node test-infra test-e2e
+test: test-rust test-node test-infra test-e2e
 
 bench: build tests/fixtures/node_modules/.package-lock.json
 	node benches/loop.mjs
@@ -39,10 +39,6 @@ package: stub npm/node_modules/.package-lock.json
 test-rust: build tests/fixtures/node_modules/.package-lock.json
 	cargo test --locked --workspace
 
-# The very binary that is deployed, in a local cloud that checks signatures and policies.
-test-stub: stub $(CARGO_TARGET_DIR)/python/bin/ministack
-	SST_TEST_PYTHON=$(PYTHON) cargo test --locked --package sst-stub --test ministack -- --ignored
-
 test-node: npm/node_modules/.package-lock.json
 	node --test tests/node-runner/*.test.mjs
 	cd npm && node --test test/*.test.mjs
@@ -58,8 +54,8 @@ test-e2e: build tests/fixtures/node_modules/.package-lock.json
 	cd $* && npm ci --no-audit --no-fund
 	@touch $@
 
-$(CARGO_TARGET_DIR)/python/bin/%: | $(PYTHON)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check cfn-lint==1.58.0 ministack==1.5.33
+$(CARGO_TARGET_DIR)/python/bin/cfn-lint: | $(PYTHON)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check cfn-lint==1.58.0
 
 $(PYTHON):
 	python3 -m venv $(CARGO_TARGET_DIR)/python

@@ -4,18 +4,36 @@
 
 mod support;
 
-use std::process::Command;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+const PACKAGES: [&str; 3] = ["ministack==1.5.33", "botocore", "wsproto"];
 
 #[test]
-#[ignore = "needs `ministack` 1.5.33: set `SST_TEST_PYTHON` to the Python that it is installed for"]
 fn every_outcome_reaches_the_caller() {
-    let python =
-        std::env::var("SST_TEST_PYTHON").expect("set `SST_TEST_PYTHON` to a Python with `ministack`");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ministack.py");
-    let output = Command::new(python).arg(script).arg(support::build_stub()).output().unwrap();
+    run(Command::new(python()).arg(script).arg(support::build_stub()));
+}
+
+/// A Python with the local cloud and what the script needs; installed once and kept.
+fn python() -> PathBuf {
+    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ministack");
+    let python = environment.join("bin/python");
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&environment));
+    }
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run(Command::new(&python).args(pip).args(PACKAGES));
+    python
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
     assert!(
         output.status.success(),
-        "{}{}",
+        "{command:?}\n{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
