@@ -47,8 +47,8 @@ test-infra: $(CARGO_TARGET_DIR)/python/bin/cfn-lint
 	$< infra/debug-stack.yaml
 
 test-e2e: build tests/fixtures/node_modules/.package-lock.json
-	node --test --test-concurrency=1 tests/e2e/*.test.mjs
-	SST_E2E_ARGUMENTS=--enforce-iam node --test --test-concurrency=1 tests/e2e/*.test.mjs
+	node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
+	SST_E2E_ARGUMENTS=--enforce-iam node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund

@@ -66,6 +66,10 @@ pub struct Start {
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_workers: u16,
 
+    /// The port of the inspector endpoint [default: 9229, or the next one that is free].
+    #[arg(long, value_name = "PORT")]
+    pub inspect_port: Option<u16>,
+
     /// Bootstrap the account for the CDK without asking, if that is needed.
     #[arg(long, short)]
     pub yes: bool,

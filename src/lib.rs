@@ -10,6 +10,7 @@
 
 pub mod app;
 pub mod aws;
+pub mod bridge;
 pub mod builder;
 pub mod cli;
 pub mod cloud;

@@ -9,6 +9,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
+    bridge::Bridge,
     builder::Builder,
     core::{
         State,
@@ -45,6 +46,8 @@ pub struct Live {
     pub workers: Workers,
     /// What makes code runnable.
     pub builder: Builder,
+    /// The inspector endpoint.
+    pub bridge: Bridge,
     /// The terminal.
     pub ui: Ui,
 }
@@ -117,6 +120,9 @@ impl Live {
     ) -> bool {
         let lines = self.workers.drain_output(worker);
         let any = !lines.is_empty();
+        if let Some(url) = self.workers.take_inspector(worker) {
+            self.handle(Event::Inspector { worker, url }, relay, listeners);
+        }
         for line in lines {
             self.handle(Event::Output { worker, line }, relay, listeners);
         }
@@ -147,6 +153,7 @@ impl Live {
                 }
                 Effect::Build { spec, generation } => self.builder.build(spec, generation),
                 Effect::Cool { function } => self.builder.cool(&function),
+                Effect::Bridge(command) => self.bridge.command(command),
                 Effect::Ui(event) => self.ui.send(event),
             }
         }

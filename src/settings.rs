@@ -25,6 +25,8 @@ pub struct Start {
     pub increase_timeout: bool,
     /// The most worker processes at a time.
     pub max_workers: usize,
+    /// The port of the inspector endpoint, if one was asked for.
+    pub inspect_port: Option<u16>,
     /// Whether to go ahead where a question would be asked.
     pub yes: bool,
     /// Where what can be downloaded again is kept.
@@ -65,6 +67,7 @@ impl Start {
             profile: arguments.profile,
             increase_timeout: arguments.increase_timeout,
             max_workers: arguments.max_workers.into(),
+            inspect_port: arguments.inspect_port,
             yes: arguments.yes,
             cache: cache_directory()?,
         })

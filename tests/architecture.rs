@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const TASKS: [&str; 5] = ["relay", "runtime_api", "worker", "watch", "builder"];
+const TASKS: [&str; 6] = ["relay", "runtime_api", "worker", "watch", "builder", "bridge"];
 
 /// The Rust files below a path, with their text. A module's own tests are left out: they may use what they like.
 fn sources(path: &str) -> Vec<(PathBuf, String)> {

@@ -17,6 +17,8 @@ pub(super) struct Session<'a> {
     pub stage: &'a str,
     /// The region.
     pub region: &'a str,
+    /// Where debuggers attach, e.g. `127.0.0.1:9229`.
+    pub inspector: String,
     /// The endpoint of the local cloud, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<&'a str>,

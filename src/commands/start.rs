@@ -9,9 +9,10 @@ use super::session::{Session, SessionFile};
 use crate::{
     app::{self, Outputs},
     aws::Aws,
+    bridge::{self, Bridge},
     builder::Builder,
     cloud::{self, Cloud},
-    core::{Config, State},
+    core::{Config, State, event::Event},
     debug_stack,
     error::{Error, Kind, Result},
     live::{Interrupt, Live},
@@ -160,11 +161,14 @@ async fn serve(
     let outside = outside_roots(&root, &functions);
     let _watch = watch::start(root.clone(), outside, sender.clone(), ui.clone())?;
     let artifacts = state_dir.create_directory("artifacts")?;
+    let bridge = open_bridge(settings, &state_dir, &stage, sender.clone()).await?;
+    let inspector = bridge.address().to_string();
     let live = Live {
         state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
         events,
         workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
         builder: Builder::new(tools, spawner.clone(), root, artifacts, sender.clone()),
+        bridge,
         sender,
         ready,
         ui: ui.clone(),
@@ -178,13 +182,16 @@ async fn serve(
         pid: std::process::id(),
         stage: &stage,
         region: &aws.region,
+        inspector: inspector.clone(),
         endpoint: aws.endpoint.as_deref(),
         outputs: &outputs,
     };
     let _session = SessionFile::write(state_dir, &session)?;
     let count = functions.len();
     let plural = if count == 1 { "" } else { "s" };
-    ui.info(format!("Listening for requests (stage {stage}, {count} function{plural})"));
+    ui.info(format!(
+        "Listening for requests (stage {stage}, {count} function{plural}, inspector {inspector})"
+    ));
     live.run(functions.into_iter().map(Arc::new).collect(), relay, interrupts).await;
     ui.info("Stopped");
     Ok(())
@@ -208,6 +215,33 @@ fn report(live: &app::Rewritten, ui: &Ui) {
     for notice in &live.notices {
         ui.warning(notice.clone());
     }
+}
+
+/// Opens the inspector endpoint, where it was the last time if possible: debuggers are configured with its port.
+async fn open_bridge(
+    settings: &settings::Start,
+    state_dir: &StateDir,
+    stage: &str,
+    events: mpsc::UnboundedSender<Event>,
+) -> Result<Bridge> {
+    let file = format!("inspector-{stage}");
+    let remembered = state_dir.read(&file)?.and_then(|port| port.trim().parse::<u16>().ok());
+    let port = settings.inspect_port.or(remembered).unwrap_or(bridge::DEFAULT_PORT);
+    let title = format!("{} ({stage})", settings.project.name);
+    // Clients know a target by its id, which has to be the same after a restart.
+    let id = sst_wire::sha256_hex(format!("{}\n{stage}", settings.project.root).as_bytes());
+    let id = format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..32]);
+    let bridge = Bridge::open(port, &id, &title, events).await.map_err(|error| {
+        Error::new(Kind::Environment, format!("no port for the inspector endpoint from {port} on"))
+            .detail(error)
+            .hint("name a free one with `--inspect-port`")
+    })?;
+    if settings.inspect_port.is_some_and(|wanted| wanted != bridge.address().port()) {
+        return Err(Error::new(Kind::Environment, format!("port {port} is taken"))
+            .hint("name another one with `--inspect-port`"));
+    }
+    state_dir.write(&file, bridge.address().port().to_string().as_bytes())?;
+    Ok(bridge)
 }
 
 /// The stage. A question for it waits on a thread of its own, so that Ctrl-C is heard.

@@ -30,8 +30,19 @@ pub enum Effect {
     Build { spec: Arc<FunctionSpec>, generation: Generation },
     /// The function is not in use any more; forget what was kept to build it quickly.
     Cool { function: FunctionId },
+    /// Tell the inspector endpoint something.
+    Bridge(BridgeCommand),
     /// Show something.
     Ui(UiEvent),
+}
+
+/// What the core tells the inspector endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BridgeCommand {
+    /// Present a worker to debuggers. `Event::DebuggerReady` follows in any case.
+    Offer { worker: WorkerId, title: String, url: String },
+    /// The worker is about to end, or has ended: close what is connected to it.
+    Withdraw { worker: WorkerId },
 }
 
 /// What is needed to start a worker.

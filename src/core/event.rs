@@ -23,6 +23,10 @@ pub enum Event {
     Streamed { worker: WorkerId, request: RequestId, part: StreamPart },
     /// A worker reported that it could not initialise (`POST /init/error`).
     InitFailed { worker: WorkerId, error: FunctionError },
+    /// A worker's inspector listens at `url` (`ws://…`).
+    Inspector { worker: WorkerId, url: String },
+    /// The debuggers have set their breakpoints in a worker, if there are debuggers.
+    DebuggerReady { worker: WorkerId },
     /// A worker wrote to its standard output or standard error.
     Output { worker: WorkerId, line: String },
     /// A worker process ended, or could not be started.

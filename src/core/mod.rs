@@ -21,7 +21,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use self::{
-    effect::{Delivery, Effect, RelayCommand, Start, Stop},
+    effect::{BridgeCommand, Delivery, Effect, RelayCommand, Start, Stop},
     event::{Event, Exit, FunctionError, Invocation, Outcome, StreamPart},
     function::{Code, Finished, Function},
     invocation::Open,
@@ -91,6 +91,12 @@ impl State {
                 self.streamed(worker, &request, part, now, &mut effects)
             }
             Event::InitFailed { worker, error } => self.init_failed(worker, error, now, &mut effects),
+            Event::Inspector { worker, url } => self.inspector(worker, url, &mut effects),
+            Event::DebuggerReady { worker } => {
+                if let Some(worker) = self.pool.get_mut(worker) {
+                    worker.held = false;
+                }
+            }
             Event::Output { worker, line } => self.output(worker, line, &mut effects),
             Event::Exited { worker, exit } => self.exited(worker, &exit, now, &mut effects),
             Event::FilesChanged(changes) => {
@@ -109,10 +115,16 @@ impl State {
                 self.built(&function, generation, result, now, &mut effects)
             }
             Event::Functions(specs) => self.functions_changed(specs, now, &mut effects),
-            Event::Paused { worker, .. } => {
+            Event::Paused { worker, place } => {
                 if let Some(open) = self.request_of(worker) {
-                    open.paused.get_or_insert(now);
                     open.report_at = now;
+                    if open.paused.is_none() {
+                        open.paused = Some(now);
+                        let left = open.deadline.saturating_duration_since(now);
+                        let function = open.invocation.function.clone();
+                        let request = open.invocation.request.clone();
+                        effects.push(Effect::Ui(UiEvent::Paused { request, function, place, left }));
+                    }
                 }
             }
             Event::Resumed { worker } => {
@@ -276,6 +288,20 @@ impl State {
         }
     }
 
+    /// Debuggers get to know a worker before it is given its first invocation, so that they can stop it there.
+    fn inspector(&mut self, id: WorkerId, url: String, effects: &mut Vec<Effect>) {
+        let Some(worker) = self.pool.get_mut(id) else {
+            return;
+        };
+        if worker.offered || worker.state == WorkerState::Stopping {
+            return;
+        }
+        worker.offered = true;
+        worker.held = true;
+        let title = worker.function.to_string();
+        effects.push(Effect::Bridge(BridgeCommand::Offer { worker: id, title, url }));
+    }
+
     fn output(&mut self, id: WorkerId, line: String, effects: &mut Vec<Effect>) {
         if let Some(worker) = self.pool.get(id) {
             let function = worker.function.clone();
@@ -287,6 +313,9 @@ impl State {
         let Some(worker) = self.pool.remove(id) else {
             return;
         };
+        if worker.offered {
+            effects.push(Effect::Bridge(BridgeCommand::Withdraw { worker: id }));
+        }
         match worker.state {
             WorkerState::Busy { request } => {
                 let error = exit_error(Some(&request), exit);
@@ -569,6 +598,10 @@ impl State {
         };
         if worker.state != WorkerState::Stopping || how == Stop::Now {
             worker.state = WorkerState::Stopping;
+            // A process that ends waits for its debuggers to leave.
+            if std::mem::take(&mut worker.offered) {
+                effects.push(Effect::Bridge(BridgeCommand::Withdraw { worker: id }));
+            }
             effects.push(Effect::Stop { worker: id, how });
         }
     }

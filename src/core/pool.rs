@@ -13,6 +13,10 @@ pub(super) struct Worker {
     pub state: WorkerState,
     /// It takes no further invocation: its code or its environment is an old one.
     pub draining: bool,
+    /// Debuggers are setting their breakpoints; it takes no invocation before they have.
+    pub held: bool,
+    /// Debuggers know of it.
+    pub offered: bool,
     /// The request it had last, to which late output belongs.
     pub last: Option<RequestId>,
 }
@@ -44,8 +48,15 @@ impl Pool {
     pub fn add(&mut self, function: FunctionId, environment: BTreeMap<String, String>) -> WorkerId {
         self.last += 1;
         let id = WorkerId(self.last);
-        let worker =
-            Worker { function, environment, state: WorkerState::Starting, draining: false, last: None };
+        let worker = Worker {
+            function,
+            environment,
+            state: WorkerState::Starting,
+            draining: false,
+            held: false,
+            offered: false,
+            last: None,
+        };
         self.workers.insert(id, worker);
         id
     }
@@ -79,7 +90,7 @@ impl Pool {
     pub fn idle_for(&self, function: &FunctionId) -> Option<WorkerId> {
         self.of(function)
             .filter_map(|(id, worker)| match worker.state {
-                WorkerState::Idle { since } if !worker.draining => Some((since, id)),
+                WorkerState::Idle { since } if !worker.draining && !worker.held => Some((since, id)),
                 _ => None,
             })
             .max()
@@ -89,7 +100,12 @@ impl Pool {
     /// How many workers of a function are on their way to their first invocation.
     pub fn starting(&self, function: &FunctionId) -> usize {
         self.of(function)
-            .filter(|(_, worker)| !worker.draining && worker.state == WorkerState::Starting)
+            .filter(|(_, worker)| !worker.draining)
+            .filter(|(_, worker)| match worker.state {
+                WorkerState::Starting => true,
+                WorkerState::Idle { .. } => worker.held,
+                _ => false,
+            })
             .count()
     }
 

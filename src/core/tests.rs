@@ -121,6 +121,8 @@ fn describe(effect: &Effect) -> Option<String> {
         }
         Effect::Relay(RelayCommand::Stream { request, .. }) => format!("stream {request}"),
         Effect::Relay(RelayCommand::Working { request, paused }) => format!("working {request} {paused}"),
+        Effect::Bridge(BridgeCommand::Offer { worker, .. }) => format!("offer {worker}"),
+        Effect::Bridge(BridgeCommand::Withdraw { worker }) => format!("withdraw {worker}"),
         Effect::Relay(_) | Effect::Ui(_) => return None,
         Effect::Build { spec, generation } => format!("build {} {generation}", spec.id),
         Effect::Cool { function } => format!("cool {function}"),
@@ -241,6 +243,19 @@ fn the_clock_stands_still_while_paused() {
 }
 
 #[test]
+fn a_worker_gets_no_call_before_the_debuggers_have_set_their_breakpoints() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    world.built("a", 1, Ok("x"));
+    let inspector = Event::Inspector { worker: WorkerId(1), url: "ws://127.0.0.1:1/x".into() };
+    assert_eq!(world.send(inspector).did(), ["offer w1"]);
+    assert_eq!(world.poll(1).did(), [""; 0], "nothing is delivered, and no second worker is started");
+    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["deliver r1 w1"]);
+    let exited = Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) };
+    assert_eq!(world.send(exited).did(), ["withdraw w1", "fail r1 Runtime.ExitError"]);
+}
+
+#[test]
 fn a_worker_that_dies_fails_its_call_only() {
     let mut world = with_running_call();
     world.send(invocation("a", "r2"));
@@ -309,6 +324,8 @@ enum Step {
     Exit(usize, i32),
     Save(bool, bool),
     Build(usize, bool, u8),
+    Inspect(usize),
+    DebuggerReady(usize),
     Pause(usize),
     Resume(usize),
     Wait(u64),
@@ -327,6 +344,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => ((0..6usize), 0..4i32).prop_map(|(worker, code)| Step::Exit(worker, code)),
         3 => (any::<bool>(), any::<bool>()).prop_map(|(function, structural)| Step::Save(function, structural)),
         6 => ((0..4usize), prop::bool::weighted(0.8), 0..4u8).prop_map(|(build, good, code)| Step::Build(build, good, code)),
+        2 => (0..6usize).prop_map(Step::Inspect),
+        2 => (0..6usize).prop_map(Step::DebuggerReady),
         1 => (0..6usize).prop_map(Step::Pause),
         1 => (0..6usize).prop_map(Step::Resume),
         2 => (0..30u64).prop_map(Step::Wait),
@@ -345,6 +364,8 @@ struct Outside {
     holds: HashMap<WorkerId, RequestId>,
     stopped: HashSet<WorkerId>,
     builds: Vec<(FunctionId, Generation)>,
+    /// The workers in which debuggers are setting breakpoints.
+    held: HashSet<WorkerId>,
 }
 
 impl Outside {
@@ -357,6 +378,7 @@ impl Outside {
                         self.alive.contains(worker) && !self.stopped.contains(worker),
                         "given to a dead worker"
                     );
+                    assert!(!self.held.contains(worker), "given to a worker that waits for its debuggers");
                     let before = self.holds.insert(*worker, delivery.request.clone());
                     assert_eq!(before, None, "given to a busy worker");
                 }
@@ -376,7 +398,10 @@ impl Outside {
                     assert!(!self.ended.contains(request.as_str()), "something after the outcome");
                 }
                 Effect::Build { spec, generation } => self.builds.push((spec.id.clone(), *generation)),
-                Effect::Relay(_) | Effect::Cool { .. } | Effect::Ui(_) => {}
+                Effect::Bridge(BridgeCommand::Offer { worker, .. }) => {
+                    self.held.insert(*worker);
+                }
+                Effect::Bridge(_) | Effect::Relay(_) | Effect::Cool { .. } | Effect::Ui(_) => {}
             }
         }
     }
@@ -447,6 +472,17 @@ proptest! {
                     outside.obey(&effects, true);
                     continue;
                 }
+                Step::Inspect(index) => match worker(&outside, index) {
+                    Some(worker) => Event::Inspector { worker, url: "ws://127.0.0.1:1/x".into() },
+                    None => continue,
+                },
+                Step::DebuggerReady(index) => match worker(&outside, index) {
+                    Some(worker) => {
+                        outside.held.remove(&worker);
+                        Event::DebuggerReady { worker }
+                    }
+                    None => continue,
+                },
                 Step::Pause(index) => match worker(&outside, index) {
                     Some(worker) => Event::Paused { worker, place: None },
                     None => continue,

@@ -33,6 +33,8 @@ pub enum UiEvent {
     Response { request: RequestId, function: FunctionId, took: Duration, summary: String },
     /// A request failed. `detail` is the error with its stack.
     Failure { request: RequestId, function: FunctionId, took: Duration, detail: String },
+    /// A debugger stopped a function; its clock stands still with `left` to go. `place` is a file and a line.
+    Paused { request: RequestId, function: FunctionId, place: Option<String>, left: Duration },
     /// A function was built anew.
     Rebuilt { function: FunctionId, took: Duration },
     /// A build failed; the text has file, line, and code frame.

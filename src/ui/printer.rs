@@ -136,6 +136,16 @@ impl Printer {
                 let head = head("ERROR", Style::new().red(), request);
                 format!("{head} {function} ({took})\n{}", indent(detail))
             }
+            UiEvent::Paused { request, function, place, left } => {
+                let place = place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
+                let seconds = left.as_secs();
+                format!(
+                    "{} {function}{place}, with {}:{:02} left",
+                    head("⏸ PAUSED", Style::new().magenta(), request),
+                    seconds / 60,
+                    seconds % 60
+                )
+            }
             UiEvent::Rebuilt { function, took } => format!(
                 "{} {function} ({})",
                 paint(&format!("{:<8}", "BUILT"), Style::new().blue()),

@@ -156,6 +156,12 @@ impl Workers {
         lines
     }
 
+    /// Where a worker's inspector listens: once, after its output was drained.
+    #[must_use]
+    pub fn take_inspector(&self, worker: WorkerId) -> Option<String> {
+        self.running.get(&worker)?.output.borrow().as_ref()?.take_inspector()
+    }
+
     /// Forgets a worker whose exit was reported.
     pub fn forget(&mut self, worker: WorkerId) {
         self.running.remove(&worker);

@@ -35,6 +35,8 @@ struct Stream {
     descriptor: Option<OwnedFd>,
     partial: Vec<u8>,
     filter: bool,
+    /// Where the process's inspector listens, once it has said so and until somebody asks.
+    inspector: Option<String>,
 }
 
 /// The ends of the pipes that the child gets.
@@ -48,8 +50,12 @@ impl Output {
     pub fn new() -> io::Result<(Self, ChildEnds)> {
         let (stdout, child_stdout) = pipe()?;
         let (stderr, child_stderr) = pipe()?;
-        let stream =
-            |descriptor, filter| Stream { descriptor: Some(descriptor), partial: Vec::new(), filter };
+        let stream = |descriptor, filter| Stream {
+            descriptor: Some(descriptor),
+            partial: Vec::new(),
+            filter,
+            inspector: None,
+        };
         let streams = Arc::new(Mutex::new([stream(stdout, false), stream(stderr, true)]));
         Ok((Self { streams }, ChildEnds { stdout: child_stdout, stderr: child_stderr }))
     }
@@ -62,6 +68,12 @@ impl Output {
         };
         let [stdout, stderr] = duplicates;
         tokio::join!(watch_one(stdout, worker, &ready), watch_one(stderr, worker, &ready));
+    }
+
+    /// Where the process's inspector listens: once, after the line that says so was read.
+    pub fn take_inspector(&self) -> Option<String> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.iter_mut().find_map(|stream| stream.inspector.take())
     }
 
     /// Reads what is there. The second value says whether there may be more.
@@ -142,6 +154,12 @@ impl Stream {
     fn push(&mut self, lines: &mut Vec<String>) {
         let line = String::from_utf8_lossy(&self.partial).trim_end_matches('\r').to_owned();
         self.partial.clear();
+        if self.filter
+            && let Some(url) = line.strip_prefix("Debugger listening on ")
+            && url.starts_with("ws://127.0.0.1:")
+        {
+            self.inspector = Some(url.to_owned());
+        }
         if !(self.filter && is_of_the_inspector(&line)) {
             lines.push(line);
         }

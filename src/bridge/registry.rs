@@ -1,0 +1,176 @@
+//! Which workers and which clients there are, and who waits for whom.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use crate::{core::event::Event, ids::WorkerId};
+
+/// How long a worker waits for the debuggers to set their breakpoints before it is given a call all the same.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A worker that can be debugged.
+#[derive(Debug, Clone)]
+pub(super) struct Offer {
+    pub worker: WorkerId,
+    pub title: String,
+    pub url: String,
+}
+
+/// What a client is told.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    Came(Offer),
+    Went(WorkerId),
+}
+
+#[derive(Debug)]
+pub(super) struct Registry {
+    state: Mutex<State>,
+    events: mpsc::UnboundedSender<Event>,
+    sessions: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    workers: BTreeMap<WorkerId, Offer>,
+    /// Clients that want to hear of workers.
+    clients: BTreeMap<u64, mpsc::UnboundedSender<Change>>,
+    last_client: u64,
+    /// The clients that a worker waits for.
+    awaited: BTreeMap<WorkerId, BTreeSet<u64>>,
+    /// The clients in whose eyes a worker is paused.
+    paused: BTreeMap<WorkerId, BTreeSet<u64>>,
+}
+
+impl Registry {
+    pub fn new(events: mpsc::UnboundedSender<Event>) -> Self {
+        Self { state: Mutex::default(), events, sessions: AtomicU64::new(0) }
+    }
+
+    /// A session id. Clients take one that they have seen before for the same session, so none is used twice.
+    pub fn session(&self, worker: WorkerId) -> String {
+        format!("{worker}-{}", self.sessions.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub fn offer(self: &std::sync::Arc<Self>, worker: WorkerId, title: String, url: String) {
+        let offer = Offer { worker, title, url };
+        let mut state = self.lock();
+        state.workers.insert(worker, offer.clone());
+        let clients: BTreeSet<u64> = state.clients.keys().copied().collect();
+        for client in state.clients.values() {
+            let _ = client.send(Change::Came(offer.clone()));
+        }
+        if clients.is_empty() {
+            self.tell(Event::DebuggerReady { worker });
+            return;
+        }
+        state.awaited.insert(worker, clients);
+        drop(state);
+        let registry = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(PATIENCE).await;
+            if registry.lock().awaited.remove(&worker).is_some() {
+                tracing::debug!(%worker, "a debugger has not answered in time");
+                registry.tell(Event::DebuggerReady { worker });
+            }
+        });
+    }
+
+    pub fn withdraw(&self, worker: WorkerId) {
+        let mut state = self.lock();
+        state.workers.remove(&worker);
+        state.awaited.remove(&worker);
+        state.paused.remove(&worker);
+        for client in state.clients.values() {
+            let _ = client.send(Change::Went(worker));
+        }
+    }
+
+    /// Lets a client hear of workers from now on. The present ones come first.
+    pub fn subscribe(&self) -> (u64, mpsc::UnboundedReceiver<Change>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut state = self.lock();
+        for offer in state.workers.values() {
+            let _ = sender.send(Change::Came(offer.clone()));
+        }
+        state.last_client += 1;
+        let id = state.last_client;
+        state.clients.insert(id, sender);
+        (id, receiver)
+    }
+
+    /// A client has left: nothing waits for it, and nothing is paused because of it.
+    pub fn unsubscribe(&self, client: u64) {
+        let mut state = self.lock();
+        state.clients.remove(&client);
+        let workers: Vec<WorkerId> = state.awaited.keys().chain(state.paused.keys()).copied().collect();
+        for worker in workers {
+            self.settle(&mut state, client, worker);
+            self.unpause(&mut state, client, worker);
+        }
+    }
+
+    /// A client has set its breakpoints in a worker, or will not.
+    pub fn ready(&self, client: u64, worker: WorkerId) {
+        self.settle(&mut self.lock(), client, worker);
+    }
+
+    pub fn paused(&self, client: u64, worker: WorkerId, place: Option<String>) {
+        let mut state = self.lock();
+        let clients = state.paused.entry(worker).or_default();
+        let first = clients.is_empty();
+        clients.insert(client);
+        if first {
+            self.tell(Event::Paused { worker, place });
+        }
+    }
+
+    /// The worker runs on; whoever let it, it runs on for all.
+    pub fn resumed(&self, worker: WorkerId) {
+        if self.lock().paused.remove(&worker).is_some_and(|clients| !clients.is_empty()) {
+            self.tell(Event::Resumed { worker });
+        }
+    }
+
+    /// A client's connection to a worker has ended.
+    pub fn disconnected(&self, client: u64, worker: WorkerId) {
+        let mut state = self.lock();
+        self.settle(&mut state, client, worker);
+        self.unpause(&mut state, client, worker);
+    }
+
+    fn settle(&self, state: &mut State, client: u64, worker: WorkerId) {
+        let Some(awaited) = state.awaited.get_mut(&worker) else { return };
+        awaited.remove(&client);
+        if awaited.is_empty() {
+            state.awaited.remove(&worker);
+            self.tell(Event::DebuggerReady { worker });
+        }
+    }
+
+    /// V8 lets code run on when the last connection that could resume it is gone.
+    fn unpause(&self, state: &mut State, client: u64, worker: WorkerId) {
+        let Some(clients) = state.paused.get_mut(&worker) else { return };
+        if clients.remove(&client) && clients.is_empty() {
+            state.paused.remove(&worker);
+            self.tell(Event::Resumed { worker });
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is whole at every point at which a panic could happen.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

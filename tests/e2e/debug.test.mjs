@@ -1,0 +1,107 @@
+// Breakpoints, with the real js-debug.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, describe, test } from "node:test";
+
+import { JsDebug } from "./support/js-debug.mjs";
+import { Sst, clientOptions, copyApp, processesOf, repository } from "./support/sst.mjs";
+
+const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
+const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
+
+const configuration = (name) => {
+  const file = path.join(repository, "launch-configs/vscode/launch.json");
+  return JSON.parse(fs.readFileSync(file, "utf8")).configurations.find((one) => one.name === name);
+};
+const invoker = (sst) => {
+  const lambda = new LambdaClient({ ...clientOptions(sst), maxAttempts: 1 });
+  return async (name, event = {}) => {
+    const FunctionName = sst.stackOutput(`Function${name}`);
+    const answer = await lambda.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(event) }));
+    return JSON.parse(Buffer.from(answer.Payload));
+  };
+};
+
+describe("attach", () => {
+  let directory;
+  let sst;
+  let invoke;
+  let debug;
+
+  before(async () => {
+    directory = copyApp("tests/fixtures/apps/cdk-plain");
+    sst = await Sst.start(directory, ["--increase-timeout"]);
+    invoke = invoker(sst);
+    debug = new JsDebug(directory, { "functions/explicit.ts": [7], "functions/asset/index.js": [2] });
+    const [, port] = sst.session().inspector.split(":");
+    await debug.start({ ...configuration("Attach to SST"), port: Number(port) });
+  });
+  after(async () => {
+    await debug?.stop();
+    await sst?.stop();
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+
+  test("a breakpoint that was set before the first call stops the first call", async () => {
+    const call = invoke("Explicit");
+    const stop = await debug.stopped();
+    assert.equal(stop.place, "functions/explicit.ts:7");
+    await stop.resume();
+    assert.deepEqual(await call, { text: "explicit 42" });
+  });
+
+  test("two functions at once, in JavaScript and TypeScript", async () => {
+    const calls = [invoke("Explicit"), invoke("Asset")];
+    const stops = [await debug.stopped(), await debug.stopped()];
+    assert.deepEqual(stops.map((stop) => stop.place).sort(), ["functions/asset/index.js:2", "functions/explicit.ts:7"]);
+    for (const stop of stops) await stop.resume();
+    assert.deepEqual(await Promise.all(calls), [{ text: "explicit 42" }, "asset 42"]);
+  });
+
+  test("the clock stands still while paused", async () => {
+    const from = sst.output.length;
+    const call = invoke("Explicit");
+    const stop = await debug.stopped();
+    const [, minutes, seconds] = await sst.waitFor(/PAUSED +\S+ plain\/Explicit at \S+, with (\d+):(\d+) left/, from);
+    assert.ok(Number(minutes) * 60 + Number(seconds) > 800, `of the 900 that it has, ${minutes}:${seconds}`);
+    // Longer than the three seconds that the function has without a debugger.
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    await stop.resume();
+    assert.deepEqual(await call, { text: "explicit 42" });
+  });
+
+  test("after a save the next call stops in the new process, at the moved line", async () => {
+    const file = path.join(directory, "functions/explicit.ts");
+    const text = fs.readFileSync(file, "utf8");
+    const from = sst.output.length;
+    fs.writeFileSync(file, `// One more line.\n${text.replace("explicit", "edited")}`);
+    await debug.moveBreakpoints({ "functions/explicit.ts": [8] });
+    await sst.waitFor(/BUILT +plain\/Explicit/, from);
+    const call = invoke("Explicit");
+    const stop = await debug.stopped();
+    assert.equal(stop.place, "functions/explicit.ts:8");
+    await stop.resume();
+    assert.deepEqual(await call, { text: "edited 42" });
+  });
+
+  test("a debugger that vanishes while paused leaves the call running", async () => {
+    // As long as another one is there, the function stays paused for that one.
+    await debug.stop();
+    const [, port] = sst.session().inspector.split(":");
+    const attach = JSON.stringify({ ...configuration("Attach to SST"), port: Number(port) });
+    const breakpoints = JSON.stringify({ "lib/plain-stack.discovered.ts": [4] });
+    const script = path.join(repository, "tests/e2e/support/attached.mjs");
+    const other = spawn(process.execPath, [script, directory, attach, breakpoints], { stdio: ["ignore", "pipe", "inherit"] });
+    const lines = createInterface({ input: other.stdout })[Symbol.asyncIterator]();
+    assert.equal((await lines.next()).value, "attached");
+    const call = invoke("Discovered");
+    assert.equal((await lines.next()).value, "lib/plain-stack.discovered.ts:4");
+    other.kill("SIGKILL");
+    assert.equal(await call, "discovered 42");
+  });
+});
