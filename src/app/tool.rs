@@ -3,15 +3,22 @@
 use std::{
     io,
     process::{Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    time::{Instant, sleep_until},
+};
 
 use super::Context;
 use crate::{
     error::{Error, Kind},
     process::{ProcessIdentity, family},
 };
+
+/// How long what a tool wrote may take to arrive after its end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How a tool ended, and what it wrote.
 #[derive(Debug)]
@@ -49,15 +56,24 @@ pub(super) async fn run(
 ) -> Result<Finished, Problem> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = context.spawner.spawn(command, Vec::new()).await.map_err(Problem::Io)?;
-    let _members = child.id().map(|pid| KillFamily(pid.cast_signed()));
-    let mut stdout = child.stdout.take().map(lines);
-    let mut stderr = child.stderr.take().map(lines);
+    let mut members = child.id().map(|pid| KillFamily(pid.cast_signed()));
+    let mut stdout = Lines::new(child.stdout.take());
+    let mut stderr = Lines::new(child.stderr.take());
     let mut output = String::new();
     let follow = async {
-        while stdout.is_some() || stderr.is_some() {
+        let mut ended = None;
+        while !(stdout.ended() && stderr.ended()) {
             let line = tokio::select! {
-                line = next(&mut stdout), if stdout.is_some() => line?,
-                line = next(&mut stderr), if stderr.is_some() => line?,
+                line = stdout.next(), if !stdout.ended() => line?,
+                line = stderr.next(), if !stderr.ended() => line?,
+                status = child.wait(), if ended.is_none() => {
+                    ended = Some((status?, Instant::now() + LAST_WORDS));
+                    // What it has left running may hold the pipes open for ever.
+                    drop(members.take());
+                    None
+                }
+                // Unless it has left the session as well: then it is not found, and not waited for.
+                () = sleep_until(ended.map_or_else(Instant::now, |(_, deadline)| deadline)), if ended.is_some() => break,
             };
             if let Some(line) = line {
                 on_line(&line);
@@ -65,7 +81,10 @@ pub(super) async fn run(
                 output.push('\n');
             }
         }
-        child.wait().await
+        match ended {
+            Some((status, _)) => Ok(status),
+            None => child.wait().await,
+        }
     };
     tokio::select! {
         status = follow => Ok(Finished { status: status.map_err(Problem::Io)?, output }),
@@ -73,23 +92,34 @@ pub(super) async fn run(
     }
 }
 
-type Lines<R> = BufReader<R>;
-
-fn lines<R: AsyncRead>(reader: R) -> Lines<R> {
-    BufReader::new(reader)
+/// The lines of a pipe.
+struct Lines<R> {
+    reader: Option<BufReader<R>>,
+    /// The beginning of a line whose end has not come yet. It outlives a `next` that is given up for something else.
+    begun: Vec<u8>,
 }
 
-/// The next line; at the end, none, and the reader is put away.
-async fn next<R: AsyncRead + Unpin>(reader: &mut Option<Lines<R>>) -> io::Result<Option<String>> {
-    let Some(source) = reader else { return Ok(None) };
-    let mut bytes = Vec::new();
-    if source.read_until(b'\n', &mut bytes).await? == 0 {
-        *reader = None;
-        return Ok(None);
+impl<R: AsyncRead + Unpin> Lines<R> {
+    fn new(pipe: Option<R>) -> Self {
+        Self { reader: pipe.map(BufReader::new), begun: Vec::new() }
     }
-    // What a tool writes need not be text.
-    let line = String::from_utf8_lossy(&bytes);
-    Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
+
+    fn ended(&self) -> bool {
+        self.reader.is_none()
+    }
+
+    /// The next line; none at the end.
+    async fn next(&mut self) -> io::Result<Option<String>> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        reader.read_until(b'\n', &mut self.begun).await?;
+        let bytes = std::mem::take(&mut self.begun);
+        if bytes.last() != Some(&b'\n') {
+            self.reader = None;
+        }
+        // What a tool writes need not be text.
+        let line = String::from_utf8_lossy(&bytes);
+        Ok((!bytes.is_empty()).then(|| line.trim_end_matches(['\n', '\r']).to_owned()))
+    }
 }
 
 /// Kills a tool and what it started, which the handle of the tool alone would leave running.

@@ -1,0 +1,492 @@
+//! Synthesises real apps with the real CDK, finds their functions, and puts stubs in their place.
+#![allow(clippy::unwrap_used, reason = "a test may fail that way")]
+
+use std::{collections::BTreeSet, process::Command, sync::Once, time::Duration};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Value, json};
+use sst::{
+    app::{Assembly, Context, Options, Rewritten, Target, discover, rewrite, synthesize},
+    debug_stack::DebugStack,
+    error::{Error, Kind},
+    process::Spawner,
+    project::{
+        Project,
+        manifest::{Manifest, Source},
+    },
+    tools::Tools,
+    ui::Ui,
+};
+use sst_wire::{StubConfig, sha256_hex};
+use tokio_util::sync::CancellationToken;
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+const ACCOUNT: &str = "123456789012";
+const REGION: &str = "eu-west-1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sst_app_becomes_stubs() {
+    let app = App::copy("examples/rest-api");
+    let assembly = app.synthesize().await.unwrap();
+    assert_eq!(assembly.stacks.len(), 1);
+    assert_eq!(assembly.stacks[0].name, "dev-rest-api-stack");
+    assert!(assembly.inputs.contains(&app.root.join("stacks/RestApiStack.js")), "{:?}", assembly.inputs);
+
+    let manifest = app.discover(&assembly);
+    assert!(manifest.left_alone.is_empty(), "{:?}", manifest.left_alone);
+    let found: BTreeSet<(String, Utf8PathBuf)> = manifest
+        .functions
+        .iter()
+        .map(|function| (function.id.to_string(), code_of(&function.source)))
+        .collect();
+    let expected = ["Get", "List", "Order", "Receipt", "Shipping", "Update"]
+        .map(|name| (format!("rest-api/{name}"), app.root.join(format!("src/{}.js", name.to_lowercase()))));
+    assert_eq!(found, expected.into());
+    let list = manifest.functions.iter().find(|function| function.id.as_str() == "rest-api/List").unwrap();
+    assert_eq!((list.runtime.as_str(), list.handler.as_str()), ("nodejs22.x", "index.handler"));
+    assert_eq!((list.timeout_s, list.memory_mb), (3, 128));
+    assert_eq!(list.environment, ["TABLE_NAME"]);
+
+    let live = app.rewrite(&assembly, &manifest, false);
+    assert_eq!(live.manifest, manifest);
+    assert!(live.notices.is_empty() && live.unbuilt.is_empty(), "{live:?}");
+    let template = live_template(&live, "rest-api.template.json");
+    let function = &template["Resources"][list.logical_id.as_str()]["Properties"];
+    assert_eq!(function["Runtime"], "provided.al2023");
+    assert_eq!(function["Architectures"], json!(["x86_64"]));
+    assert_eq!(function["Code"]["S3Key"], format!("{}.zip", app.stub_sha256()));
+    assert_eq!(function["Timeout"], Value::Null, "the app's own");
+    let variables = &function["Environment"]["Variables"];
+    let before = app.template(&assembly, "rest-api.template.json");
+    let own = &before["Resources"][list.logical_id.as_str()]["Properties"]["Environment"]["Variables"];
+    assert!(own["TABLE_NAME"].is_object());
+    assert_eq!(variables["TABLE_NAME"], own["TABLE_NAME"]);
+    let config: StubConfig = serde_json::from_str(variables["SST_STUB"].as_str().unwrap()).unwrap();
+    assert_eq!((config.function.as_str(), config.stage.as_str()), ("rest-api/List", "dev"));
+    assert_eq!(config.endpoint, debug_stack().endpoint);
+
+    let policy = &template["Resources"]["SstStubPolicy"]["Properties"];
+    let roles: BTreeSet<&str> =
+        policy["Roles"].as_array().unwrap().iter().map(|role| role["Ref"].as_str().unwrap()).collect();
+    let services: BTreeSet<&str> = ids_of(&before, "AWS::IAM::Role");
+    assert_eq!(roles, services, "every role is a function's, and all of them are there");
+    let actions: Vec<&Value> =
+        policy["PolicyDocument"]["Statement"].as_array().unwrap().iter().map(|one| &one["Action"]).collect();
+    assert!(actions.iter().any(|action| **action == json!(["execute-api:ManageConnections"])), "{actions:?}");
+    // Whatever is no function of the app's stays as it was.
+    for (id, resource) in before["Resources"].as_object().unwrap() {
+        if resource["Type"] != "AWS::Lambda::Function" {
+            assert_eq!(template["Resources"][id], *resource, "{id}");
+        }
+    }
+    assert_consistent(&live);
+    let placeholders = live_template(&live, "rest-api.assets.json");
+    assert_eq!(placeholders["files"].as_object().unwrap().len(), 2, "the template and the stub");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_app_has_the_same_fingerprint() {
+    let app = App::copy("examples/rest-api");
+    let mut prints = BTreeSet::new();
+    for handler in ["exports.handler = () => 1", "exports.handler = () => 2"] {
+        // What a function does is no reason to deploy.
+        fs_err::write(app.root.join("src/list.js"), handler).unwrap();
+        let assembly = app.synthesize().await.unwrap();
+        prints.insert(app.rewrite(&assembly, &app.discover(&assembly), false).fingerprint);
+    }
+    assert_eq!(prints.len(), 1);
+    let assembly = app.synthesize().await.unwrap();
+    prints.insert(app.rewrite(&assembly, &app.discover(&assembly), true).fingerprint);
+    assert_eq!(prints.len(), 2, "another timeout is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_cdk_app_becomes_stubs() {
+    let app = App::copy("tests/fixtures/apps/cdk-plain");
+    let assembly = app.synthesize().await.unwrap();
+    let manifest = app.discover(&assembly);
+    let found: Vec<(&str, Utf8PathBuf, &str)> = (manifest.functions.iter())
+        .map(|function| (function.id.as_str(), code_of(&function.source), function.handler.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("plain/Asset", app.root.join("functions/asset"), "index.handler"),
+            ("plain/Explicit", app.root.join("functions/explicit.ts"), "index.run"),
+            ("plain/discovered", app.root.join("lib/plain-stack.discovered.ts"), "index.handler"),
+            ("plain/Inner/Function", app.root.join("functions/explicit.ts"), "index.run"),
+        ]
+    );
+    let Source::Entry { bundling, export, .. } = &manifest.functions[2].source else { panic!("no entry") };
+    assert_eq!((bundling.format.as_deref(), export.as_str()), (Some("esm"), "handler"));
+    assert_eq!(manifest.left_alone.len(), 1);
+    assert_eq!(manifest.left_alone[0].id.as_str(), "plain/Inline");
+
+    let live = app.rewrite(&assembly, &manifest, true);
+    assert_consistent(&live);
+    let template = live_template(&live, "plain.template.json");
+    for function in &manifest.functions[..3] {
+        let stub = &template["Resources"][&function.logical_id]["Properties"];
+        assert_eq!((&stub["Runtime"], &stub["Timeout"]), (&json!("provided.al2023"), &json!(900)));
+        assert_eq!(stub["Environment"]["Variables"]["ANSWER"], "42");
+    }
+    let inline = ids_of(&template, "AWS::Lambda::Function").into_iter().find(|id| id.starts_with("Inline"));
+    let before = app.template(&assembly, "plain.template.json");
+    assert_eq!(template["Resources"][inline.unwrap()], before["Resources"][inline.unwrap()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_calls_a_function_is_adapted() {
+    let app = App::with_main(
+        r#"
+        import { Duration, Stack, Stage } from "aws-cdk-lib";
+        import { Role } from "aws-cdk-lib/aws-iam";
+        import { Alias, Code, Function, LayerVersion, Runtime } from "aws-cdk-lib/aws-lambda";
+        import { SqsEventSource } from "aws-cdk-lib/aws-lambda-event-sources";
+        import { Queue } from "aws-cdk-lib/aws-sqs";
+
+        export default function main(app) {
+          const stack = new Stack(new Stage(app, "Prod"), "app");
+          const make = (id, props) => new Function(stack, id, {
+            code: Code.fromAsset("code"), handler: "index.handler", runtime: Runtime.NODEJS_22_X, ...props,
+          });
+          const queue = new Queue(stack, "Queue", { visibilityTimeout: Duration.seconds(60) });
+          make("OnQueue", { retryAttempts: 2 }).addEventSource(new SqsEventSource(queue));
+          const foreign = Queue.fromQueueArn(stack, "Foreign", `arn:aws:sqs:${stack.region}:123456789012:foreign`);
+          make("OnForeign", { timeout: Duration.seconds(7) }).addEventSource(new SqsEventSource(foreign));
+          const layer = new LayerVersion(stack, "Layer", { code: Code.fromAsset("code") });
+          const published = make("Published", { layers: [layer], environment: { LD_PRELOAD: "/opt/x.so" } });
+          new Alias(stack, "Alias", { aliasName: "live", version: published.currentVersion, provisionedConcurrentExecutions: 1 });
+          make("Guest", { role: Role.fromRoleName(stack, "Theirs", "theirs") });
+          make("Python", { runtime: Runtime.PYTHON_3_13 });
+          make("Full", { environment: { BIG: "x".repeat(3800) } });
+        }
+        "#,
+    );
+    app.write("code/index.js", "exports.handler = async () => 1");
+    let assembly = app.synthesize().await.unwrap();
+    assert_eq!(assembly.stacks[0].selector, "Prod/app");
+    let manifest = app.discover(&assembly);
+    let live: Vec<&str> = manifest.functions.iter().map(|function| function.id.as_str()).collect();
+    assert_eq!(live, ["Prod/app/OnQueue", "Prod/app/OnForeign", "Prod/app/Published"]);
+    let reasons: Vec<(&str, &str)> =
+        manifest.left_alone.iter().map(|left| (left.id.as_str(), left.reason.as_str())).collect();
+    let [(guest, role), (python, runtime), (full, room)] = reasons[..] else { panic!("{reasons:?}") };
+    assert_eq!((guest, python, full), ("Prod/app/Guest", "Prod/app/Python", "Prod/app/Full"));
+    assert!(role.contains("role is not part of the app"), "{role}");
+    assert!(runtime.contains("`python3.13`"), "{runtime}");
+    assert!(room.contains("of the 4096 bytes"), "{room}");
+
+    let rewritten = app.rewrite(&assembly, &manifest, true);
+    assert_consistent(&rewritten);
+    let file = assembly.stacks[0].directory.join(&assembly.templates[0].file);
+    assert_eq!(file.parent().unwrap(), "assembly-Prod");
+    let template = live_template(&rewritten, file.as_str());
+    let before = app.template(&assembly, file.as_str());
+    let resources = &template["Resources"];
+    let only = |kind: &str, prefix: &str| -> String {
+        let found: Vec<&str> =
+            ids_of(&template, kind).into_iter().filter(|id| id.starts_with(prefix)).collect();
+        let [id] = found[..] else { panic!("{kind} {prefix}: {found:?}") };
+        id.to_owned()
+    };
+    // A queue of the app's own waits as long as its stub; behind somebody else's the function keeps its timeout.
+    let properties = |kind, prefix| &resources[only(kind, prefix)]["Properties"];
+    assert_eq!(properties("AWS::SQS::Queue", "Queue")["VisibilityTimeout"], 900);
+    assert_eq!(properties("AWS::Lambda::Function", "OnQueue")["Timeout"], 900);
+    assert_eq!(properties("AWS::Lambda::Function", "OnForeign")["Timeout"], 7);
+    assert!(rewritten.notices.iter().any(|notice| notice.contains("OnForeign")), "{:?}", rewritten.notices);
+    // One configuration of retries for each function and alias; the one that there was is changed.
+    let retries: Vec<&Value> = ids_of(&template, "AWS::Lambda::EventInvokeConfig")
+        .into_iter()
+        .map(|id| &resources[id]["Properties"])
+        .collect();
+    assert!(retries.iter().all(|one| one["MaximumRetryAttempts"] == 0), "{retries:?}");
+    let names: BTreeSet<String> =
+        retries.iter().map(|one| format!("{} {}", one["FunctionName"], one["Qualifier"])).collect();
+    assert_eq!((names.len(), retries.len()), (4, 4), "{names:?}");
+    // The alias leads to a version that is published from the stub.
+    let published = properties("AWS::Lambda::Function", "Published");
+    assert_eq!(published["Layers"], Value::Null);
+    let variables = published["Environment"]["Variables"].as_object().unwrap();
+    assert_eq!(variables["SST_ORIG_LD_PRELOAD"], "/opt/x.so");
+    assert!(!variables.contains_key("LD_PRELOAD"));
+    let version = only("AWS::Lambda::Version", "Published");
+    assert_eq!(before["Resources"][&version], Value::Null, "a new resource");
+    let alias = properties("AWS::Lambda::Alias", "Alias");
+    assert_eq!(alias["FunctionVersion"], json!({ "Fn::GetAtt": [version, "Version"] }));
+    assert_eq!(alias["ProvisionedConcurrencyConfig"], Value::Null);
+    assert!(
+        rewritten.notices.iter().any(|notice| notice.contains("\"execute-api:Invoke\"")),
+        "the guest's policy"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_app_names_its_own_line() {
+    let app = App::with_main("export default function main() {\n  throw new Error('no such table');\n}\n");
+    let error = app.synthesize().await.unwrap_err();
+    assert_eq!((error.kind, error.exit_code()), (Kind::Synthesis, 4));
+    let detail = error.detail.unwrap();
+    assert!(detail.starts_with("Error: no such table"), "{detail}");
+    assert!(detail.contains("stacks/index.js:2:"), "{detail}");
+
+    let app = App::with_command("node bin/app.js");
+    app.write("bin/app.js", "throw new Error('no such table');\n");
+    let error = app.synthesize().await.unwrap_err();
+    assert_eq!(error.kind, Kind::Synthesis);
+    let detail = error.detail.unwrap();
+    assert!(detail.contains("bin/app.js:1") && detail.contains("no such table"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_synthesis_that_is_cancelled_is_killed_with_its_family() {
+    let app = App::with_command("sleep 1000 & echo $! > pid; wait");
+    let cancel = CancellationToken::new();
+    let cancelled = async {
+        let pid = app.pid().await;
+        cancel.cancel();
+        pid
+    };
+    let (result, pid) = tokio::join!(app.synthesize_until(&cancel), cancelled);
+    assert_eq!(result.unwrap_err().kind, Kind::Interrupted);
+    gone(&pid).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_synthesis_leaves_behind_is_not_waited_for() {
+    // The sleeper holds the pipe that the output comes through.
+    let app = App::with_command("sleep 1000 & echo $! > pid; echo done");
+    let result = tokio::time::timeout(PATIENCE, app.synthesize()).await.expect("it ends");
+    assert!(result.unwrap_err().message.contains("no cloud assembly"));
+    gone(&app.pid().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_a_synthesis_stay_whole() {
+    // The pauses have the line of one stream arrive in the middle of the other's.
+    let app = App::with_command("printf 'one '; sleep 0.2; echo other >&2; sleep 0.2; echo two; exit 1");
+    assert_eq!(app.synthesize().await.unwrap_err().detail.unwrap(), "other\none two");
+}
+
+/// A project in a directory of its own.
+struct App {
+    root: Utf8PathBuf,
+    project: Project,
+    _directory: tempfile::TempDir,
+}
+
+impl App {
+    /// A copy of an app of this repository, beside packages that are installed when they are missing.
+    fn copy(source: &str) -> Self {
+        Self::new(|root| copy_directory(&repository().join(source), root))
+    }
+
+    /// An `sst.json` project with one file of code.
+    fn with_main(code: &str) -> Self {
+        Self::new(|root| {
+            fs_err::create_dir_all(root.join("stacks")).unwrap();
+            fs_err::write(root.join("stacks/index.js"), code).unwrap();
+            fs_err::write(root.join("package.json"), r#"{ "type": "module" }"#).unwrap();
+            fs_err::write(root.join("sst.json"), r#"{ "name": "app" }"#).unwrap();
+        })
+    }
+
+    /// A `cdk.json` project.
+    fn with_command(command: &str) -> Self {
+        Self::new(|root| {
+            fs_err::write(root.join("cdk.json"), json!({ "app": command }).to_string()).unwrap();
+        })
+    }
+
+    fn new(fill: impl FnOnce(&Utf8Path)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let base = Utf8PathBuf::from_path_buf(directory.path().canonicalize().unwrap()).unwrap();
+        let root = base.join("project");
+        fs_err::create_dir(&root).unwrap();
+        fill(&root);
+        install();
+        let packages = repository().join("examples/rest-api/node_modules");
+        fs_err::os::unix::fs::symlink(packages, root.join("node_modules")).unwrap();
+        let app = Self { project: Project::find(&root).unwrap(), root, _directory: directory };
+        app.write("stub.zip", "not looked into");
+        app
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let file = self.root.join(path);
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        fs_err::write(file, text).unwrap();
+    }
+
+    async fn synthesize(&self) -> Result<Assembly, Error> {
+        self.synthesize_until(&CancellationToken::new()).await
+    }
+
+    async fn synthesize_until(&self, cancel: &CancellationToken) -> Result<Assembly, Error> {
+        let node = which::which("node").expect("node is installed");
+        let tools = Tools {
+            node: Utf8PathBuf::from_path_buf(node).unwrap(),
+            npm_root: repository().join("npm"),
+            scripts: repository().join("infra"),
+            stub: self.root.join("none"),
+        };
+        let spawner = Spawner::start().unwrap();
+        let (ui, _shown) = Ui::channel();
+        let context = Context { project: &self.project, tools: &tools, spawner: &spawner, ui: &ui, cancel };
+        let target = Target { stage: "dev".into(), account: ACCOUNT.into(), region: REGION.into() };
+        synthesize(&context, &target, &[]).await
+    }
+
+    fn discover(&self, assembly: &Assembly) -> Manifest {
+        discover(assembly, &self.project).unwrap()
+    }
+
+    fn rewrite(&self, assembly: &Assembly, manifest: &Manifest, increase_timeout: bool) -> Rewritten {
+        let options = Options {
+            debug_stack: &debug_stack(),
+            region: REGION,
+            increase_timeout,
+            stub_zip: &self.root.join("stub.zip"),
+            stub_sha256: &self.stub_sha256(),
+        };
+        let directory = self.project.state_dir().unwrap().fresh_directory("cdk.out.live").unwrap();
+        rewrite(assembly, manifest, &options, &directory).unwrap()
+    }
+
+    fn stub_sha256(&self) -> String {
+        sha256_hex(&fs_err::read(self.root.join("stub.zip")).unwrap())
+    }
+
+    fn template(&self, assembly: &Assembly, file: &str) -> Value {
+        read(&assembly.directory.join(file))
+    }
+
+    /// The number of a process that writes it to the file `pid`.
+    async fn pid(&self) -> String {
+        until(|| {
+            let text = fs_err::read_to_string(self.root.join("pid")).ok()?;
+            text.ends_with('\n').then(|| text.trim().to_owned())
+        })
+        .await
+    }
+}
+
+/// Where the handler is, whatever is done with it.
+fn code_of(source: &Source) -> Utf8PathBuf {
+    match source {
+        Source::Entry { path, .. } | Source::Directory { path } => path.clone(),
+    }
+}
+
+fn live_template(live: &Rewritten, file: &str) -> Value {
+    read(&live.directory.join(file))
+}
+
+fn ids_of<'a>(template: &'a Value, kind: &str) -> BTreeSet<&'a str> {
+    let resources = template["Resources"].as_object().unwrap();
+    resources.iter().filter(|(_, resource)| resource["Type"] == kind).map(|(id, _)| id.as_str()).collect()
+}
+
+/// Checks what the CDK CLI, and CloudFormation after it, rely on: a file is uploaded under a key that changes with its content, the key
+/// is what others name it by, and every file is there.
+fn assert_consistent(live: &Rewritten) {
+    let mut checked = 0;
+    for directory in [live.directory.clone(), live.directory.join("assembly-Prod")] {
+        let Ok(entries) = fs_err::read_dir(&directory) else { continue };
+        let files: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        for assets in files.iter().filter(|file| file.ends_with(".assets.json")) {
+            for entry in read(&directory.join(assets))["files"].as_object().unwrap().values() {
+                let path = directory.join(entry["source"]["path"].as_str().unwrap());
+                assert!(path.exists(), "{path}");
+                if !path.as_str().ends_with(".template.json") {
+                    continue;
+                }
+                checked += 1;
+                let key = format!("{}.json", sha256_hex(&fs_err::read(&path).unwrap()));
+                let destination = entry["destinations"].as_object().unwrap().values().next().unwrap();
+                assert_eq!(destination["objectKey"], key, "{path}");
+                let named = files.iter().filter(|file| *file != assets).any(|file| {
+                    fs_err::read_to_string(directory.join(file)).unwrap_or_default().contains(&key)
+                });
+                assert!(named, "nothing refers to {path} as {key}");
+            }
+        }
+    }
+    assert!(checked > 0, "no template was found in {}", live.directory);
+}
+
+fn debug_stack() -> DebugStack {
+    let api = "abcdef1234.execute-api.eu-west-1.amazonaws.com/dev";
+    DebugStack {
+        endpoint: format!("wss://{api}"),
+        management: format!("https://{api}"),
+        api_id: "abcdef1234".into(),
+        api_stage: "dev".into(),
+        table: "dev-app-debug-stack-Connections-ABC".into(),
+        table_arn: "arn:aws:dynamodb:eu-west-1:123456789012:table/dev-app-debug-stack-Connections-ABC".into(),
+        bucket: "dev-app-debug-stack-payloads-abc".into(),
+    }
+}
+
+fn repository() -> &'static Utf8Path {
+    Utf8Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Installs what the apps need, unless it is there.
+fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        for (directory, package) in [("npm", "esbuild"), ("examples/rest-api", "aws-cdk-lib")] {
+            let directory = repository().join(directory);
+            if !directory.join("node_modules").join(package).is_dir() {
+                let mut command = Command::new("npm");
+                command.args(["ci", "--no-audit", "--no-fund"]).current_dir(&directory);
+                assert!(command.status().expect("npm runs").success(), "`npm ci` failed in {directory}");
+            }
+        }
+    });
+}
+
+fn copy_directory(from: &Utf8Path, to: &Utf8Path) {
+    fs_err::create_dir_all(to).unwrap();
+    for entry in from.read_dir_utf8().unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_name() {
+            "node_modules" | ".sst" | "cdk.out" => {}
+            _ if entry.file_type().unwrap().is_dir() => copy_directory(entry.path(), &target),
+            _ => drop(fs_err::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+fn read(path: &Utf8Path) -> Value {
+    serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap()
+}
+
+/// Waits until a process has ended; one that nobody has collected yet counts as ended.
+async fn gone(pid: &str) {
+    let stat = format!("/proc/{pid}/stat");
+    until(|| {
+        let text = std::fs::read_to_string(&stat).unwrap_or_default();
+        let state = text.rsplit_once(')').map(|(_, rest)| rest.trim_start().to_owned());
+        state.is_none_or(|state| state.starts_with('Z')).then_some(())
+    })
+    .await;
+}
+
+/// Asks again and again, since neither files nor strangers' processes tell when they change.
+async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = found() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("it happens in time")
+}
