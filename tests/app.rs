@@ -6,7 +6,9 @@ use std::{collections::BTreeSet, process::Command, sync::Once, time::Duration};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use sst::{
-    app::{Assembly, Context, Options, Rewritten, Target, discover, rewrite, synthesize},
+    app::{Assembly, Context, Options, Rewritten, Target, discover, look_up, rewrite, synthesize},
+    aws::{self, Aws},
+    cloud::{self, Cloud},
     debug_stack::DebugStack,
     error::{Error, Kind},
     process::Spawner,
@@ -270,6 +272,61 @@ async fn lines_of_a_synthesis_stay_whole() {
     assert_eq!(app.synthesize().await.unwrap_err().detail.unwrap(), "other\none two");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_app_looks_up_is_found() {
+    let app = App::with_main(
+        r#"
+        import { CfnOutput, Stack } from "aws-cdk-lib";
+        import { StringParameter } from "aws-cdk-lib/aws-ssm";
+
+        export default function main(app) {
+          const stack = new Stack(app, "app");
+          new CfnOutput(stack, "Zone", { value: stack.availabilityZones[0] });
+          const unknown = app.node.tryGetContext("unknown");
+          if (unknown) StringParameter.valueFromLookup(stack, unknown);
+        }
+        "#,
+    );
+    let home = Utf8PathBuf::from(std::env::var("HOME").unwrap());
+    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(|_| home.join(".cache"), Utf8PathBuf::from);
+    let options = cloud::Options {
+        cache: cache.join("sst"),
+        enforce_iam: false,
+        node_path: None,
+        log: app.root.join("cloud.log"),
+    };
+    let (ui, _shown) = Ui::channel();
+    let cloud = Cloud::start(options, &Spawner::start().unwrap(), &ui).await.unwrap();
+    let options =
+        aws::Options { endpoint: Some(cloud.endpoint().to_owned()), local: true, ..aws::Options::default() };
+    let aws = Aws::connect(options).await.unwrap();
+    let target = Target { stage: "dev".into(), account: aws.account.clone(), region: aws.region.clone() };
+    let cancel = CancellationToken::new();
+    let parts = app.parts();
+    let context = app.context(&parts, &cancel);
+
+    let assembly = synthesize(&context, &target, &[]).await.unwrap();
+    let question = format!("availability-zones:account={}:region={}", aws.account, aws.region);
+    assert_eq!(assembly.missing, [question]);
+    assert!(look_up(&context, &aws, &target, &assembly).await.unwrap());
+    let assembly = synthesize(&context, &target, &[]).await.unwrap();
+    assert!(assembly.missing.is_empty(), "{:?}", assembly.missing);
+    let template = app.template(&assembly, "app.template.json");
+    assert_eq!(template["Outputs"]["Zone"]["Value"], format!("{}a", aws.region));
+    assert!(!look_up(&context, &aws, &target, &assembly).await.unwrap(), "nothing is left to look up");
+    assert!(!app.root.join("cdk.context.json").exists(), "the project's file is left alone");
+
+    // What a real account would be asked for in vain is an error there; a local cloud goes on with the dummy, and says so.
+    app.write("cdk.json", r#"{ "context": { "unknown": "/no/such/parameter" } }"#);
+    let project = Project::find(&app.root).unwrap();
+    let context = Context { project: &project, ..context };
+    let assembly = synthesize(&context, &target, &[]).await.unwrap();
+    assert!(!look_up(&context, &aws, &target, &assembly).await.unwrap());
+    let live = app.rewrite(&assembly, &app.discover(&assembly), false);
+    assert!(live.notices.iter().any(|notice| notice.contains("/no/such/parameter")), "{:?}", live.notices);
+    cloud.stop().await;
+}
+
 /// A project in a directory of its own.
 struct App {
     root: Utf8PathBuf,
@@ -325,6 +382,13 @@ impl App {
     }
 
     async fn synthesize_until(&self, cancel: &CancellationToken) -> Result<Assembly, Error> {
+        let parts = self.parts();
+        let context = self.context(&parts, cancel);
+        let target = Target { stage: "dev".into(), account: ACCOUNT.into(), region: REGION.into() };
+        synthesize(&context, &target, &[]).await
+    }
+
+    fn parts(&self) -> (Tools, Spawner, Ui) {
         let node = which::which("node").expect("node is installed");
         let tools = Tools {
             node: Utf8PathBuf::from_path_buf(node).unwrap(),
@@ -332,11 +396,15 @@ impl App {
             scripts: repository().join("infra"),
             stub: self.root.join("none"),
         };
-        let spawner = Spawner::start().unwrap();
-        let (ui, _shown) = Ui::channel();
-        let context = Context { project: &self.project, tools: &tools, spawner: &spawner, ui: &ui, cancel };
-        let target = Target { stage: "dev".into(), account: ACCOUNT.into(), region: REGION.into() };
-        synthesize(&context, &target, &[]).await
+        (tools, Spawner::start().unwrap(), Ui::channel().0)
+    }
+
+    fn context<'a>(
+        &'a self,
+        (tools, spawner, ui): &'a (Tools, Spawner, Ui),
+        cancel: &'a CancellationToken,
+    ) -> Context<'a> {
+        Context { project: &self.project, tools, spawner, ui, cancel }
     }
 
     fn discover(&self, assembly: &Assembly) -> Manifest {

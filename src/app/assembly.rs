@@ -23,6 +23,8 @@ pub struct Assembly {
     pub account: String,
     /// See `account`.
     pub region: String,
+    /// What the app wanted to look up in its account and was given dummies for.
+    pub missing: Vec<String>,
     /// Every stack of every stage.
     pub stacks: Vec<Stack>,
     /// Every template: those of the stacks, each followed by the ones nested in it.
@@ -143,6 +145,7 @@ impl Assembly {
             stage: stage.to_owned(),
             account: account.to_owned(),
             region: region.to_owned(),
+            missing: Vec::new(),
             stacks: Vec::new(),
             templates: Vec::new(),
             sources: read_sources(sources)?,
@@ -181,6 +184,11 @@ impl Assembly {
         }
         let path = self.directory.join(directory).join("manifest.json");
         let manifest = damaged(&path, read_json(&path))?;
+        if depth == 0 {
+            // It lists what is missing in the stages below as well.
+            let missing = manifest.get("missing").and_then(Value::as_array).into_iter().flatten();
+            self.missing = missing.filter_map(|one| one.get("key")?.as_str()).map(str::to_owned).collect();
+        }
         let none = Map::new();
         let artifacts = manifest.get("artifacts").and_then(Value::as_object).unwrap_or(&none);
         for (id, artifact) in artifacts {

@@ -4,6 +4,7 @@
 //! synthesize ─Assembly→ discover ─Manifest→ rewrite ─Rewritten→ deploy ─Outputs
 //! ```
 //!
+//! An app that looks something up in its account is synthesised twice, with [`look_up()`] in between.
 //! Nothing here deploys anything but [`bootstrap()`] and [`deploy()`].
 
 mod assembly;
@@ -12,6 +13,7 @@ mod cdk_cli;
 mod deploy;
 mod discover;
 mod environment;
+mod look_up;
 mod owners;
 mod resolve;
 mod rewrite;
@@ -25,6 +27,7 @@ pub use self::{
     bootstrap::{bootstrap, needs_bootstrap},
     deploy::{Outputs, deploy, local_url},
     discover::discover,
+    look_up::look_up,
     rewrite::{DeployedStack, Options, Rewritten, rewrite, stub_policy},
     synthesize::{Target, synthesize},
 };

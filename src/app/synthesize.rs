@@ -5,7 +5,7 @@ use std::process::Command;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value, json};
 
-use super::{Assembly, Context, tool};
+use super::{Assembly, Context, look_up, tool};
 use crate::{
     error::{Error, Kind, Result},
     project::Kind as ProjectKind,
@@ -68,7 +68,7 @@ async fn run(context: &Context<'_>, target: &Target, bundle: &[String]) -> Resul
         ProjectKind::Cdk { app, build, .. } => build.iter().chain([app]).map(|line| shell(line)).collect(),
     };
     for command in commands {
-        let command = prepare(command, context, target, bundle, &directory, &sources);
+        let command = prepare(command, context, target, bundle, &directory, &sources)?;
         let finished = tool::run(context, command, |line| tracing::debug!(line, "synthesis")).await;
         let finished =
             finished.map_err(|problem| problem.into_error(Kind::Synthesis, "the app's synthesis"))?;
@@ -92,14 +92,15 @@ fn shell(line: &str) -> Command {
     command
 }
 
-fn prepare(
+/// Gives a command what the app and the hook in it look for in their environment.
+pub(super) fn prepare(
     mut command: Command,
     context: &Context<'_>,
     target: &Target,
     bundle: &[String],
     directory: &Utf8Path,
     sources: &Utf8Path,
-) -> Command {
+) -> Result<Command> {
     let project = context.project;
     let hook = context.tools.scripts.join("synth/hook.cjs");
     command
@@ -114,7 +115,7 @@ fn prepare(
         .env("CDK_DEFAULT_ACCOUNT", &target.account)
         .env("CDK_DEFAULT_REGION", &target.region)
         .env("CDK_CLI_ASM_VERSION", ASSEMBLY_VERSION)
-        .env("CDK_CONTEXT_JSON", cdk_context(context).to_string())
+        .env("CDK_CONTEXT_JSON", cdk_context(context)?.to_string())
         // A debugger that follows this program must not stop in the synthesis.
         .env_remove("VSCODE_INSPECTOR_OPTIONS")
         .env_remove("NODE_OPTIONS");
@@ -127,11 +128,11 @@ fn prepare(
         // Quoted, because the path may hold spaces.
         command.env("NODE_OPTIONS", format!("--require \"{hook}\""));
     }
-    command
+    Ok(command)
 }
 
-/// What the CDK CLI would hand to the app: its own keys, `cdk.json`'s, and what earlier lookups found.
-fn cdk_context(context: &Context<'_>) -> Value {
+/// What the CDK CLI would hand to the app: its own keys, `cdk.json`'s, and what earlier look-ups found.
+pub(super) fn cdk_context(context: &Context<'_>) -> Result<Value> {
     let (ProjectKind::Sst { context: own, .. } | ProjectKind::Cdk { context: own, .. }) =
         &context.project.kind;
     let mut all = Map::new();
@@ -144,9 +145,12 @@ fn cdk_context(context: &Context<'_>) -> Value {
         all.insert(key.to_owned(), value);
     }
     all.extend(own.clone());
-    let found = fs_err::read(context.project.root.join("cdk.context.json")).unwrap_or_default();
-    if let Ok(Value::Object(found)) = serde_json::from_slice(&found) {
-        all.extend(found);
+    let shared = fs_err::read(context.project.root.join("cdk.context.json")).unwrap_or_default();
+    // What the project says for everybody wins.
+    for found in [look_up::answers(context)?, serde_json::from_slice(&shared).unwrap_or_default()] {
+        if let Value::Object(found) = found {
+            all.extend(found);
+        }
     }
-    Value::Object(all)
+    Ok(Value::Object(all))
 }

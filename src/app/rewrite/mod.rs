@@ -94,6 +94,12 @@ pub fn rewrite(
     rewriting.policies();
     rewriting.notice_imported_roles();
     rewriting.notice_refused_runtimes();
+    if !assembly.missing.is_empty() {
+        rewriting.notices.push(format!(
+            "the app is deployed with dummies for what it could not look up in its account: {}",
+            assembly.missing.join(", ")
+        ));
+    }
     let written = files::write(&rewriting, directory)?;
     let stacks = (assembly.stacks.iter().enumerate())
         .map(|(index, stack)| DeployedStack {
