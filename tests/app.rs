@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, process::Command, sync::Once, time::Duration};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use sst::{
-    app::{Assembly, Context, Options, Rewritten, Target, discover, look_up, rewrite, synthesize},
+    app::{
+        Assembly, Context, Options, Rewritten, Target, bootstrap, deploy, discover, look_up, needs_bootstrap,
+        rewrite, synthesize,
+    },
     aws::{self, Aws},
     cloud::{self, Cloud},
     debug_stack::DebugStack,
@@ -16,6 +19,7 @@ use sst::{
         Project,
         manifest::{Manifest, Source},
     },
+    stub_package::{Package, package},
     tools::Tools,
     ui::Ui,
 };
@@ -57,7 +61,7 @@ async fn an_sst_app_becomes_stubs() {
     let function = &template["Resources"][list.logical_id.as_str()]["Properties"];
     assert_eq!(function["Runtime"], "provided.al2023");
     assert_eq!(function["Architectures"], json!(["x86_64"]));
-    assert_eq!(function["Code"]["S3Key"], format!("{}.zip", app.stub_sha256()));
+    assert_eq!(function["Code"]["S3Key"], format!("{}.zip", app.stub().sha256));
     assert_eq!(function["Timeout"], Value::Null, "the app's own");
     let variables = &function["Environment"]["Variables"];
     let before = app.template(&assembly, "rest-api.template.json");
@@ -287,19 +291,7 @@ async fn what_an_app_looks_up_is_found() {
         }
         "#,
     );
-    let home = Utf8PathBuf::from(std::env::var("HOME").unwrap());
-    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(|_| home.join(".cache"), Utf8PathBuf::from);
-    let options = cloud::Options {
-        cache: cache.join("sst"),
-        enforce_iam: false,
-        node_path: None,
-        log: app.root.join("cloud.log"),
-    };
-    let (ui, _shown) = Ui::channel();
-    let cloud = Cloud::start(options, &Spawner::start().unwrap(), &ui).await.unwrap();
-    let options =
-        aws::Options { endpoint: Some(cloud.endpoint().to_owned()), local: true, ..aws::Options::default() };
-    let aws = Aws::connect(options).await.unwrap();
+    let (cloud, aws) = local_cloud(&app, false).await;
     let target = Target { stage: "dev".into(), account: aws.account.clone(), region: aws.region.clone() };
     let cancel = CancellationToken::new();
     let parts = app.parts();
@@ -325,6 +317,67 @@ async fn what_an_app_looks_up_is_found() {
     let live = app.rewrite(&assembly, &app.discover(&assembly), false);
     assert!(live.notices.iter().any(|notice| notice.contains("/no/such/parameter")), "{:?}", live.notices);
     cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stacks_of_stages_are_deployed() {
+    let app = App::with_main(
+        r#"
+        import { CfnOutput, NestedStack, Stack, Stage } from "aws-cdk-lib";
+        import { Code, Function, Runtime } from "aws-cdk-lib/aws-lambda";
+
+        export default function main(app) {
+          const stack = new Stack(new Stage(app, "Prod"), "app");
+          const make = (scope, id) => new Function(scope, id, {
+            code: Code.fromAsset("code"), handler: "index.handler", runtime: Runtime.NODEJS_22_X,
+          });
+          make(new NestedStack(stack, "Inner"), "Nested");
+          new CfnOutput(stack, "Name", { value: make(stack, "Function").functionName });
+          new CfnOutput(stack, "Url", { value: "https://abc.execute-api.us-east-1.amazonaws.com/prod" });
+        }
+        "#,
+    );
+    app.write("code/index.js", "exports.handler = async () => 1");
+    // This one checks policies, among them that of the bootstrap bucket, which wants TLS.
+    let (cloud, aws) = local_cloud(&app, true).await;
+    let target = Target { stage: "dev".into(), account: aws.account.clone(), region: aws.region.clone() };
+    let (parts, cancel) = (app.parts(), CancellationToken::new());
+    let context = app.context(&parts, &cancel);
+    let assembly = synthesize(&context, &target, &[]).await.unwrap();
+    let live = app.rewrite(&assembly, &app.discover(&assembly), false);
+    assert_eq!(live.manifest.functions.len(), 2);
+    assert!(live.stacks[0].needs_bootstrap && needs_bootstrap(&aws).await.unwrap());
+    bootstrap(&context, &aws).await.unwrap();
+    assert!(!needs_bootstrap(&aws).await.unwrap());
+
+    let outputs = deploy(&context, &aws, &live).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let outputs = &outputs["Prod-app"];
+    assert!(outputs["Name"].starts_with("Prod-app-Function"), "{outputs:?}");
+    assert_eq!(outputs["Url"], format!("{}/_aws/execute-api/abc/prod", cloud.endpoint()));
+    let described =
+        aws.cloudformation().describe_stack_resources().stack_name("Prod-app").send().await.unwrap();
+    let nested = described
+        .stack_resources()
+        .iter()
+        .find(|one| one.resource_type() == Some("AWS::CloudFormation::Stack"));
+    let nested = nested.unwrap().physical_resource_id().unwrap();
+    let template = aws.cloudformation().get_template().stack_name(nested).send().await.unwrap();
+    assert!(template.template_body().unwrap().contains("provided.al2023"), "the rewritten one");
+    cloud.stop().await;
+}
+
+/// A local cloud, with or without checks of signatures and policies.
+async fn local_cloud(app: &App, enforce_iam: bool) -> (Cloud, Aws) {
+    let home = Utf8PathBuf::from(std::env::var("HOME").unwrap());
+    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(|_| home.join(".cache"), Utf8PathBuf::from);
+    let log = app.root.join("cloud.log");
+    let options = cloud::Options { cache: cache.join("sst"), enforce_iam, node_path: None, log };
+    let (ui, _shown) = Ui::channel();
+    let cloud = Cloud::start(options, &Spawner::start().unwrap(), &ui).await.unwrap();
+    let endpoint = Some(cloud.endpoint().to_owned());
+    let options = aws::Options { endpoint, local: true, ..aws::Options::default() };
+    let aws = Aws::connect(options).await.unwrap();
+    (cloud, aws)
 }
 
 /// A project in a directory of its own.
@@ -367,7 +420,7 @@ impl App {
         let packages = repository().join("examples/rest-api/node_modules");
         fs_err::os::unix::fs::symlink(packages, root.join("node_modules")).unwrap();
         let app = Self { project: Project::find(&root).unwrap(), root, _directory: directory };
-        app.write("stub.zip", "not looked into");
+        app.write("stub", "an executable");
         app
     }
 
@@ -412,19 +465,20 @@ impl App {
     }
 
     fn rewrite(&self, assembly: &Assembly, manifest: &Manifest, increase_timeout: bool) -> Rewritten {
+        let stub = self.stub();
         let options = Options {
             debug_stack: &debug_stack(),
             region: REGION,
             increase_timeout,
-            stub_zip: &self.root.join("stub.zip"),
-            stub_sha256: &self.stub_sha256(),
+            stub_zip: &stub.path,
+            stub_sha256: &stub.sha256,
         };
         let directory = self.project.state_dir().unwrap().fresh_directory("cdk.out.live").unwrap();
         rewrite(assembly, manifest, &options, &directory).unwrap()
     }
 
-    fn stub_sha256(&self) -> String {
-        sha256_hex(&fs_err::read(self.root.join("stub.zip")).unwrap())
+    fn stub(&self) -> Package {
+        package(&self.root.join("stub"), &self.root.join(".sst/stub")).unwrap()
     }
 
     fn template(&self, assembly: &Assembly, file: &str) -> Value {

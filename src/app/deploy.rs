@@ -36,7 +36,8 @@ async fn run(context: &Context<'_>, aws: &Aws, assembly: &Rewritten) -> Result<O
     let _ = fs_err::remove_file(&outputs);
     let mut command = cdk_cli::command(context, aws).await?;
     command
-        .args(["deploy", "--all", "--app", assembly.directory.as_str(), "--outputs-file", outputs.as_str()])
+        // Every stack; `--all` would leave out those of stages.
+        .args(["deploy", "**", "--app", assembly.directory.as_str(), "--outputs-file", outputs.as_str()])
         .args(["--require-approval", "never", "--progress", "events", "--no-notices", "--ci"])
         .args(["--asset-parallelism", "true", "--concurrency", "4"])
         // Of the project's own `cdk.json` nothing is needed any more.

@@ -66,7 +66,7 @@ async fn run(context: &Context<'_>, aws: &Aws, target: &Target) -> Result<bool> 
     let output = state.fresh_directory(&format!("{DIRECTORY}/cdk.out"))?;
     let sources = directory.join("sources.jsonl");
     let mut command: Command = cdk_cli::command(context, aws).await?;
-    command.args(["synth", "--quiet", "--all", "--no-notices", "--ci", "--output", output.as_str()]);
+    command.args(["synth", "**", "--quiet", "--no-notices", "--ci", "--output", output.as_str()]);
     let mut command = synthesize::prepare(command, context, target, &[], &output, &sources)?;
     command.current_dir(&directory);
     let finished = tool::run(context, command, |line| tracing::debug!(line, "look up")).await;
