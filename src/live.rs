@@ -142,6 +142,7 @@ impl Live {
         for effect in self.state.handle(event, Instant::now()) {
             match effect {
                 Effect::Start(start) => self.start(*start, listeners),
+                Effect::Load { worker } => self.workers.load(worker),
                 Effect::Deliver { worker, delivery } => {
                     if let Some(listener) = listeners.get(&worker) {
                         listener.deliver(delivery);

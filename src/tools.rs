@@ -26,6 +26,8 @@ const SCRIPTS: [(&str, Dir<'static>); 3] = [
 pub struct Tools {
     /// The `node` executable (version 20 or newer).
     pub node: Utf8PathBuf,
+    /// What it says of its version, e.g. `v22.4.1`.
+    pub node_version: String,
     /// The directory of the npm package: `esbuild` and `aws-cdk` are resolved from here when the project has none.
     pub npm_root: Utf8PathBuf,
     /// The directory into which the embedded scripts were written: `synth/` (all of `infra/synth`), `node/` (all of
@@ -41,32 +43,31 @@ impl Tools {
     /// # Errors
     /// [`Kind::Environment`] with what to install, when something is missing or too old.
     pub async fn find(scripts: Utf8PathBuf, spawner: &Spawner) -> Result<Self> {
-        let node = find_node(spawner).await?;
+        let (node, node_version) = find_node(spawner).await?;
         let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
         let directory = program.as_deref().and_then(Utf8Path::parent);
         let npm_root = find_npm_root(directory)?;
         let stub = find_stub(directory)?;
         write_scripts(&scripts)?;
-        Ok(Self { node, npm_root, scripts, stub })
+        Ok(Self { node, node_version, npm_root, scripts, stub })
     }
 }
 
-async fn find_node(spawner: &Spawner) -> Result<Utf8PathBuf> {
+async fn find_node(spawner: &Spawner) -> Result<(Utf8PathBuf, String)> {
     let install = format!("install Node.js {OLDEST_NODE} or newer, see https://nodejs.org");
     let missing = |message: String| Error::new(Kind::Environment, message).hint(&install);
     let path = which::which("node").map_err(|_| missing("`node` is not in the PATH".to_owned()))?;
     let path = Utf8PathBuf::from_path_buf(path)
         .map_err(|path| missing(format!("the path `{}` is not UTF-8", path.display())))?;
     let mut command = std::process::Command::new(&path);
-    // A debugger that was told to follow this program must not follow this one.
-    command.arg("--version").env_remove("NODE_OPTIONS").stdin(Stdio::null()).stdout(Stdio::piped());
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped());
     let failed = |error| missing(format!("`{path} --version` fails: {error}"));
     let child = spawner.spawn(command, Vec::new()).await.map_err(failed)?;
     let output = child.wait_with_output().await.map_err(failed)?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
     match major {
-        Some(major) if major >= OLDEST_NODE => Ok(path),
+        Some(major) if major >= OLDEST_NODE => Ok((path, version)),
         Some(_) => Err(missing(format!("`{path}` is Node.js {version}, which is too old"))),
         None => {
             Err(missing(format!("`{path} --version` answers `{version}`, which is no version of Node.js")))

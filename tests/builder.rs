@@ -36,6 +36,7 @@ impl Project {
             .expect("a link");
         let node = which::which("node").expect("node is installed");
         let tools = Tools {
+            node_version: "v20.0.0".to_owned(),
             node: Utf8PathBuf::from_path_buf(node).expect("UTF-8"),
             npm_root: npm_root(),
             scripts,

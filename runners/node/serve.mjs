@@ -1,5 +1,7 @@
 // Serves one function until the process ends.
 
+import { createRequire } from "node:module";
+
 import { applyToEnvironment } from "./context.mjs";
 import { describe, errorBody, unhandledRejection } from "./errors.mjs";
 import { loadHandler, runtimeKind } from "./handler.mjs";
@@ -35,6 +37,7 @@ export async function serve({ runtimeApi, taskRoot, handler: name }, earlier) {
   const life = { invocation: undefined, ending: false };
   watchForFatalErrors(api, life, kind);
 
+  const letDebuggerIn = debuggerToFollow();
   let handler;
   const unfinished = () => {
     console.error(`\`${name}\` never finishes loading: an \`await\` at the top level of its module waits for ever`);
@@ -47,6 +50,7 @@ export async function serve({ runtimeApi, taskRoot, handler: name }, earlier) {
       throw earlier;
     }
     handler = await loadHandler(taskRoot, name, kind);
+    letDebuggerIn();
   } catch (error) {
     await fatal(api, life, error, kind === "classic" ? EXIT_UNCAUGHT_EXCEPTION : 1);
     return;
@@ -61,6 +65,25 @@ export async function serve({ runtimeApi, taskRoot, handler: name }, earlier) {
       endWith(`the Runtime API at ${runtimeApi} failed: ${describe(error)}`);
     }
   }
+}
+
+/**
+ * A debugger that follows child processes does so with a script that is loaded into them, which waits until the breakpoints are
+ * set. They are set reliably when the function's scripts are there already.
+ *
+ * @returns {() => void}
+ */
+function debuggerToFollow() {
+  const { SST_BOOTLOADER: bootloader, NODE_OPTIONS: options = "" } = process.env;
+  if (!bootloader) {
+    return () => {};
+  }
+  delete process.env.SST_BOOTLOADER;
+  // For what the function itself starts.
+  if (!options.includes(bootloader)) {
+    process.env.NODE_OPTIONS = `--require "${bootloader}" ${options}`;
+  }
+  return () => createRequire(import.meta.url)(bootloader);
 }
 
 /**

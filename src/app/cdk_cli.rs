@@ -28,10 +28,7 @@ pub(super) async fn command(context: &Context<'_>, aws: &Aws) -> Result<Command>
         .env_remove("FORCE_COLOR")
         // They are in the variables above already, and a profile would win over them.
         .env_remove("AWS_PROFILE")
-        .env_remove("AWS_DEFAULT_PROFILE")
-        // A debugger that follows this program must not stop in the CLI.
-        .env_remove("VSCODE_INSPECTOR_OPTIONS")
-        .env_remove("NODE_OPTIONS");
+        .env_remove("AWS_DEFAULT_PROFILE");
     match credentials.session_token() {
         Some(token) => command.env("AWS_SESSION_TOKEN", token),
         None => command.env_remove("AWS_SESSION_TOKEN"),

@@ -115,10 +115,7 @@ pub(super) fn prepare(
         .env("CDK_DEFAULT_ACCOUNT", &target.account)
         .env("CDK_DEFAULT_REGION", &target.region)
         .env("CDK_CLI_ASM_VERSION", ASSEMBLY_VERSION)
-        .env("CDK_CONTEXT_JSON", cdk_context(context)?.to_string())
-        // A debugger that follows this program must not stop in the synthesis.
-        .env_remove("VSCODE_INSPECTOR_OPTIONS")
-        .env_remove("NODE_OPTIONS");
+        .env("CDK_CONTEXT_JSON", cdk_context(context)?.to_string());
     if bundle.is_empty() {
         command.env_remove("SST_BUNDLE");
     } else {

@@ -40,7 +40,7 @@ pub(super) async fn serve(mut socket: WebSocket, registry: Arc<Registry>) {
                 Change::Came(offer) => client.came(&offer),
                 Change::Went(worker) => client.went(worker),
             },
-            Some((session, what)) = from_workers.recv() => client.from_worker(&session, what),
+            Some((session, what)) = from_workers.recv() => client.heard(&session, what),
         }
     }
 }
@@ -83,7 +83,7 @@ impl Client {
         let Ok(Value::Object(mut message)) = serde_json::from_str::<Value>(text) else { return };
         if let Some(Value::String(session)) = message.get("sessionId").cloned() {
             message.remove("sessionId");
-            return self.to_child(&session, Value::Object(message));
+            return self.pass_on(&session, Value::Object(message));
         }
         let Some(id) = message.get("id").cloned() else { return };
         let method = message.get("method").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -206,7 +206,7 @@ impl Client {
         }
     }
 
-    fn from_worker(&mut self, session: &str, what: FromWorker) {
+    fn heard(&mut self, session: &str, what: FromWorker) {
         let Some(child) = self.children.get_mut(session) else { return };
         let worker = child.offer.worker;
         match what {
@@ -221,6 +221,7 @@ impl Client {
                 self.remove(session);
             }
             FromWorker::Text(text) => {
+                tracing::trace!(session, text = text.as_str(), "from worker");
                 if let Some(id) = &child.ready
                     && text.starts_with(&format!("{{\"id\":{id},"))
                 {
@@ -255,7 +256,7 @@ impl Client {
     }
 
     /// A message with a session id at its top, in the `Target` dialect.
-    fn to_child(&mut self, session: &str, message: Value) {
+    fn pass_on(&mut self, session: &str, message: Value) {
         let id = message.get("id").cloned();
         if !self.forward(session, message.to_string())
             && let Some(id) = id
@@ -267,9 +268,14 @@ impl Client {
 
     fn forward(&mut self, session: &str, message: String) -> bool {
         let Some(child) = self.children.get_mut(session) else { return false };
+        tracing::trace!(session, message, "to worker");
         if message.contains("\"Runtime.runIfWaitingForDebugger\"") {
             let parsed: Value = serde_json::from_str(&message).unwrap_or_default();
             child.ready = parsed.get("id").cloned();
+        } else if message.contains("beforeScriptWithSourceMapExecution")
+            && let Some((client, _)) = &self.subscription
+        {
+            self.registry.stops_at_scripts(*client);
         }
         child.to_worker.send(message.into()).is_ok()
     }

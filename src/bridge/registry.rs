@@ -38,11 +38,18 @@ pub(super) struct Registry {
     sessions: AtomicU64,
 }
 
+/// A client that wants to hear of workers.
+#[derive(Debug)]
+struct Client {
+    changes: mpsc::UnboundedSender<Change>,
+    /// It has workers pause before each script that has a source map, so it can set breakpoints in time whenever that is loaded.
+    stops_at_scripts: bool,
+}
+
 #[derive(Debug, Default)]
 struct State {
     workers: BTreeMap<WorkerId, Offer>,
-    /// Clients that want to hear of workers.
-    clients: BTreeMap<u64, mpsc::UnboundedSender<Change>>,
+    clients: BTreeMap<u64, Client>,
     last_client: u64,
     /// The clients that a worker waits for.
     awaited: BTreeMap<WorkerId, BTreeSet<u64>>,
@@ -66,7 +73,7 @@ impl Registry {
         state.workers.insert(worker, offer.clone());
         let clients: BTreeSet<u64> = state.clients.keys().copied().collect();
         for client in state.clients.values() {
-            let _ = client.send(Change::Came(offer.clone()));
+            let _ = client.changes.send(Change::Came(offer.clone()));
         }
         if clients.is_empty() {
             self.tell(Event::DebuggerReady { worker });
@@ -90,7 +97,7 @@ impl Registry {
         state.awaited.remove(&worker);
         state.paused.remove(&worker);
         for client in state.clients.values() {
-            let _ = client.send(Change::Went(worker));
+            let _ = client.changes.send(Change::Went(worker));
         }
     }
 
@@ -103,7 +110,8 @@ impl Registry {
         }
         state.last_client += 1;
         let id = state.last_client;
-        state.clients.insert(id, sender);
+        state.clients.insert(id, Client { changes: sender, stops_at_scripts: false });
+        self.tell_gate(&state);
         (id, receiver)
     }
 
@@ -111,11 +119,27 @@ impl Registry {
     pub fn unsubscribe(&self, client: u64) {
         let mut state = self.lock();
         state.clients.remove(&client);
+        self.tell_gate(&state);
         let workers: Vec<WorkerId> = state.awaited.keys().chain(state.paused.keys()).copied().collect();
         for worker in workers {
             self.settle(&mut state, client, worker);
             self.unpause(&mut state, client, worker);
         }
+    }
+
+    /// A client has asked a worker to pause before each script with a source map. Only such clients are worth a gate.
+    pub fn stops_at_scripts(&self, client: u64) {
+        let mut state = self.lock();
+        if let Some(client) = state.clients.get_mut(&client)
+            && !std::mem::replace(&mut client.stops_at_scripts, true)
+        {
+            self.tell_gate(&state);
+        }
+    }
+
+    fn tell_gate(&self, state: &State) {
+        let gate = !state.clients.is_empty() && state.clients.values().all(|client| client.stops_at_scripts);
+        self.tell(Event::Debuggers { gate });
     }
 
     /// A client has set its breakpoints in a worker, or will not.

@@ -264,10 +264,7 @@ impl Keeper {
             .current_dir(&self.project)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // A debugger that follows this program must not stop in a build.
-            .env_remove("VSCODE_INSPECTOR_OPTIONS")
-            .env_remove("NODE_OPTIONS");
+            .stderr(Stdio::piped());
         let mut child = self.spawner.spawn(command, Vec::new()).await?;
         let no_pipe = || std::io::Error::other("no pipe");
         let mut stdin = child.stdin.take().ok_or_else(no_pipe)?;

@@ -16,7 +16,7 @@ use crate::{
     debug_stack,
     error::{Error, Kind, Result},
     live::{Interrupt, Live},
-    process::Spawner,
+    process::{self, Spawner},
     project::{
         StageRequest, StateDir,
         manifest::{FunctionSpec, ORIGINAL_PREFIX},
@@ -92,6 +92,7 @@ async fn prepare(
     cloud: &mut Option<Cloud>,
 ) -> Result<Prepared> {
     let tools = Tools::find(state_dir.create_directory("tool")?, spawner).await?;
+    process::claim(&tools.node_version);
     if let settings::Cloud::Local { enforce_iam } = settings.cloud {
         let options = cloud::Options {
             cache: settings.cache.clone(),
@@ -109,8 +110,11 @@ async fn prepare(
 
     // Neither needs the other, and both take seconds.
     let name = format!("{stage}-{}-debug-stack", settings.project.name);
-    let (debug_stack, assembly) =
+    let (debug_stack, mut assembly) =
         tokio::try_join!(debug_stack::deploy(&aws, &name, ui), app::synthesize(&context, &target, &[]))?;
+    if app::look_up(&context, &aws, &target, &assembly).await? {
+        assembly = app::synthesize(&context, &target, &[]).await?;
+    }
     let package = stub_package::package(&tools.stub, &state_dir.create_directory("stub")?)?;
     let options = app::Options {
         debug_stack: &debug_stack,

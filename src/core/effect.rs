@@ -20,6 +20,8 @@ use crate::{
 pub enum Effect {
     /// Start a worker process.
     Start(Box<Start>),
+    /// Let a worker that was started with `gated` load its function.
+    Load { worker: WorkerId },
     /// Hand an invocation to a worker that waits for one.
     Deliver { worker: WorkerId, delivery: Box<Delivery> },
     /// End a worker process.
@@ -56,6 +58,8 @@ pub struct Start {
     pub artifact: Arc<Artifact>,
     /// The environment of the function, as received from the stub.
     pub environment: BTreeMap<String, String>,
+    /// Whether it must not load the function before [`Effect::Load`]: debuggers set their breakpoints first.
+    pub gated: bool,
 }
 
 /// One invocation on its way into a worker.

@@ -60,6 +60,8 @@ pub struct State {
     waiting: VecDeque<RequestId>,
     pool: Pool,
     stopping: bool,
+    /// Whether workers load their functions only after the debuggers have set their breakpoints.
+    gate: bool,
 }
 
 impl State {
@@ -73,6 +75,7 @@ impl State {
             waiting: VecDeque::new(),
             pool: Pool::default(),
             stopping: false,
+            gate: false,
         }
     }
 
@@ -93,10 +96,12 @@ impl State {
             Event::InitFailed { worker, error } => self.init_failed(worker, error, now, &mut effects),
             Event::Inspector { worker, url } => self.inspector(worker, url, &mut effects),
             Event::DebuggerReady { worker } => {
-                if let Some(worker) = self.pool.get_mut(worker) {
-                    worker.held = false;
+                if let Some(found) = self.pool.get_mut(worker) {
+                    found.held = false;
+                    effects.push(Effect::Load { worker });
                 }
             }
+            Event::Debuggers { gate } => self.gate = gate,
             Event::Output { worker, line } => self.output(worker, line, &mut effects),
             Event::Exited { worker, exit } => self.exited(worker, &exit, now, &mut effects),
             Event::FilesChanged(changes) => {
@@ -207,6 +212,8 @@ impl State {
         }
         if worker.draining {
             self.stop(id, Stop::Gently, effects);
+        } else {
+            self.offer(id, effects);
         }
     }
 
@@ -293,9 +300,22 @@ impl State {
         let Some(worker) = self.pool.get_mut(id) else {
             return;
         };
+        worker.inspector = Some(url);
+        if worker.gated || worker.state != WorkerState::Starting {
+            self.offer(id, effects);
+        }
+    }
+
+    /// Shows a worker to debuggers, once. It gets no call before they have set their breakpoints.
+    ///
+    /// Normally its function is loaded by then: vscode-js-debug is told of all scripts before it says that it is ready, whereas the
+    /// source map of a script that comes later is read while the script runs already.
+    fn offer(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
+        let Some(worker) = self.pool.get_mut(id) else { return };
         if worker.offered || worker.state == WorkerState::Stopping {
             return;
         }
+        let Some(url) = worker.inspector.clone() else { return };
         worker.offered = true;
         worker.held = true;
         let title = worker.function.to_string();
@@ -572,12 +592,13 @@ impl State {
             return;
         };
         let own = own_variables(&function.spec, &environment);
-        let worker = self.pool.add(id.clone(), own);
+        let worker = self.pool.add(id.clone(), own, self.gate);
         effects.push(Effect::Start(Box::new(Start {
             worker,
             spec: function.spec.clone(),
             artifact,
             environment,
+            gated: self.gate,
         })));
     }
 

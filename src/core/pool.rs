@@ -15,8 +15,12 @@ pub(super) struct Worker {
     pub draining: bool,
     /// Debuggers are setting their breakpoints; it takes no invocation before they have.
     pub held: bool,
+    /// Where its inspector listens.
+    pub inspector: Option<String>,
     /// Debuggers know of it.
     pub offered: bool,
+    /// It does not load its function before the debuggers have set their breakpoints.
+    pub gated: bool,
     /// The request it had last, to which late output belongs.
     pub last: Option<RequestId>,
 }
@@ -45,7 +49,12 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Adds a worker that is about to start.
-    pub fn add(&mut self, function: FunctionId, environment: BTreeMap<String, String>) -> WorkerId {
+    pub fn add(
+        &mut self,
+        function: FunctionId,
+        environment: BTreeMap<String, String>,
+        gated: bool,
+    ) -> WorkerId {
         self.last += 1;
         let id = WorkerId(self.last);
         let worker = Worker {
@@ -54,7 +63,9 @@ impl Pool {
             state: WorkerState::Starting,
             draining: false,
             held: false,
+            inspector: None,
             offered: false,
+            gated,
             last: None,
         };
         self.workers.insert(id, worker);

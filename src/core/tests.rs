@@ -110,6 +110,7 @@ fn describe(effect: &Effect) -> Option<String> {
         Effect::Start(start) => {
             format!("start {} {} {}", start.worker, start.spec.id, start.artifact.fingerprint)
         }
+        Effect::Load { worker } => format!("load {worker}"),
         Effect::Deliver { worker, delivery } => format!("deliver {} {worker}", delivery.request),
         Effect::Stop { worker, how } => format!("stop {worker} {how:?}"),
         Effect::Relay(RelayCommand::Reply { request, outcome }) => match outcome {
@@ -248,11 +249,23 @@ fn a_worker_gets_no_call_before_the_debuggers_have_set_their_breakpoints() {
     world.send(invocation("a", "r1"));
     world.built("a", 1, Ok("x"));
     let inspector = Event::Inspector { worker: WorkerId(1), url: "ws://127.0.0.1:1/x".into() };
-    assert_eq!(world.send(inspector).did(), ["offer w1"]);
-    assert_eq!(world.poll(1).did(), [""; 0], "nothing is delivered, and no second worker is started");
-    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["deliver r1 w1"]);
+    assert_eq!(world.send(inspector).did(), [""; 0], "its function is loaded first");
+    assert_eq!(world.poll(1).did(), ["offer w1"], "nothing is delivered, and no second worker is started");
+    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["load w1", "deliver r1 w1"]);
     let exited = Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) };
     assert_eq!(world.send(exited).did(), ["withdraw w1", "fail r1 Runtime.ExitError"]);
+}
+
+#[test]
+fn debuggers_that_stop_at_every_script_are_there_before_the_function_is_loaded() {
+    let mut world = World::new(10);
+    world.send(Event::Debuggers { gate: true });
+    world.send(invocation("a", "r1"));
+    world.built("a", 1, Ok("x"));
+    let inspector = Event::Inspector { worker: WorkerId(1), url: "ws://127.0.0.1:1/x".into() };
+    assert_eq!(world.send(inspector).did(), ["offer w1"]);
+    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["load w1"]);
+    assert_eq!(world.poll(1).did(), ["deliver r1 w1"]);
 }
 
 #[test]
@@ -401,7 +414,11 @@ impl Outside {
                 Effect::Bridge(BridgeCommand::Offer { worker, .. }) => {
                     self.held.insert(*worker);
                 }
-                Effect::Bridge(_) | Effect::Relay(_) | Effect::Cool { .. } | Effect::Ui(_) => {}
+                Effect::Load { .. }
+                | Effect::Bridge(_)
+                | Effect::Relay(_)
+                | Effect::Cool { .. }
+                | Effect::Ui(_) => {}
             }
         }
     }

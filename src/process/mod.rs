@@ -4,6 +4,7 @@
 //! order. On Linux a child also asks the kernel for SIGTERM when its parent dies. That signal is tied to the *thread* that spawned
 //! the child, not to the process, which is why all children are spawned from one thread that never ends.
 
+mod following;
 mod tree;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 
 use tokio::{process::Child, sync::oneshot};
 
+pub use self::following::{claim, split_bootloader, variables as following_variables};
 pub use self::tree::{ProcessIdentity, family};
 
 /// The thread that spawns all children.
@@ -67,6 +69,7 @@ impl Spawner {
 fn spawn(mut command: Command, inherited: Vec<(OwnedFd, RawFd)>) -> io::Result<Child> {
     use std::os::unix::process::CommandExt;
 
+    following::unfollow(&mut command);
     let numbers: Vec<(RawFd, RawFd)> = inherited.iter().map(|(from, to)| (from.as_raw_fd(), *to)).collect();
     #[cfg(target_os = "linux")]
     let parent = nix::unistd::getpid();

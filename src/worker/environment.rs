@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 
-use crate::{core::event::Artifact, project::manifest::FunctionSpec};
+use crate::{core::event::Artifact, process::following_variables, project::manifest::FunctionSpec};
 
 /// Variables of the stub's execution environment that describe *that* machine. They stay behind unless the app itself set them.
 const OF_THE_STUB: &[&str] = &[
@@ -58,12 +58,6 @@ impl Surroundings {
         };
         let machine =
             collect(&["PATH", "HOME", "TMPDIR", "USER", "LOGNAME", "SHELL", "SSL_CERT_FILE", "SSL_CERT_DIR"]);
-        let mut debugger = collect(&["VSCODE_INSPECTOR_OPTIONS"]);
-        debugger.extend(std::env::vars().filter(|(name, _)| name.starts_with("JB_")));
-        // The developer's own NODE_OPTIONS stay out; those that a debugger injected come with a variable of its own.
-        if !debugger.is_empty() {
-            debugger.extend(collect(&["NODE_OPTIONS"]));
-        }
         let mut machine = machine;
         if let Some(bundle) = variable("AWS_CA_BUNDLE") {
             machine.entry("NODE_EXTRA_CA_CERTS".to_owned()).or_insert_with(|| bundle.clone());
@@ -71,18 +65,16 @@ impl Surroundings {
         }
         Self {
             machine,
-            debugger,
+            debugger: following_variables(),
             strip: strip.iter().map(|name| (*name).to_owned()).collect(),
             hidden_prefix,
         }
     }
 
-    /// The variables of a process that belongs to no function yet.
+    /// The variables of a process that belongs to no function yet. No debugger follows it until it does.
     #[must_use]
     pub fn bare(&self) -> BTreeMap<String, String> {
-        let mut variables = self.machine.clone();
-        variables.extend(self.debugger.clone());
-        variables
+        self.machine.clone()
     }
 
     /// The complete environment of a worker that serves `spec`, given the environment `received` with an invocation.

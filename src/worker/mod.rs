@@ -25,7 +25,7 @@ use crate::{
         event::{Event, Exit},
     },
     ids::WorkerId,
-    process::Spawner,
+    process::{Spawner, split_bootloader},
     tools::Tools,
 };
 
@@ -48,6 +48,8 @@ struct Running {
     stop: watch::Sender<Option<Stop>>,
     /// Known once the process has been started.
     output: watch::Receiver<Option<Output>>,
+    /// Lets a gated worker load its function.
+    load: watch::Sender<bool>,
 }
 
 impl Workers {
@@ -87,13 +89,19 @@ impl Workers {
         let (stop, stopped) = watch::channel(None);
         let (publish, output) = watch::channel(None);
         let worker = start.worker;
-        self.running.insert(worker, Running { stop, output });
+        let (load, may_load) = watch::channel(!start.gated);
+        self.running.insert(worker, Running { stop, output, load });
         let mut environment = self.surroundings.worker(
             &start.spec,
             &start.artifact,
             &start.environment,
             &self.tools.scripts.join("node"),
         );
+        // The debugger comes when the function is loaded; until then the runner keeps the bootloader's name.
+        let bootloader = environment.get("NODE_OPTIONS").and_then(|options| split_bootloader(options));
+        if let Some((bootloader, _)) = &bootloader {
+            environment.insert("SST_BOOTLOADER".to_owned(), bootloader.clone());
+        }
         // Node reads its options when it starts, so a function that brings its own cannot use a process that runs already.
         let own_options = start.spec.environment.iter().any(|name| name.starts_with("NODE_"));
         let standby = if own_options { None } else { self.standbys.take(&start.spec.id) };
@@ -105,20 +113,25 @@ impl Workers {
         self.tasks.spawn(async move {
             let artifact = start.artifact;
             let api = runtime_api.to_string();
+            let assignment = standby::assignment(&environment, &artifact.task_root, &artifact.handler, &api);
             let assigned = match standby {
-                Some(process) => {
-                    let assignment =
-                        standby::assignment(&environment, &artifact.task_root, &artifact.handler, &api);
-                    // A standby that died while it waited is no reason to fail a call.
-                    standby::send(&process, &assignment).await.ok().map(|()| process)
-                }
+                // A standby that died while it waited is no reason to fail a call.
+                Some(process) if start.gated => process.is_alive().then_some(process),
+                Some(process) => process.send(&assignment).await.ok().map(|()| process),
                 None => None,
             };
             let process = match assigned {
                 Some(process) => Ok(process),
                 None => {
-                    environment.insert("SST_HANDLER".to_owned(), artifact.handler.clone());
-                    environment.insert("SST_LIFELINE".to_owned(), process::LIFELINE.to_string());
+                    if start.gated {
+                        environment.insert("SST_STANDBY".to_owned(), process::LIFELINE.to_string());
+                    } else {
+                        environment.insert("SST_HANDLER".to_owned(), artifact.handler.clone());
+                        environment.insert("SST_LIFELINE".to_owned(), process::LIFELINE.to_string());
+                    }
+                    if let Some((_, others)) = bootloader {
+                        environment.insert("NODE_OPTIONS".to_owned(), others);
+                    }
                     let Recipe { spawner, node, arguments, .. } = &recipe;
                     Process::spawn(spawner, node, arguments, &environment, &artifact.task_root).await
                 }
@@ -126,7 +139,8 @@ impl Workers {
             match process {
                 Ok(process) => {
                     let _ = publish.send(Some(process.output.clone()));
-                    process.run(worker, stopped, ready, events).await;
+                    let gated = start.gated.then_some((assignment, may_load));
+                    process.run(worker, gated, stopped, ready, events).await;
                 }
                 Err(error) => {
                     let reason = format!("cannot start `{}`: {error}", recipe.node);
@@ -141,6 +155,13 @@ impl Workers {
     pub fn stop(&mut self, worker: WorkerId, how: Stop) {
         if let Some(running) = self.running.get(&worker) {
             let _ = running.stop.send(Some(how));
+        }
+    }
+
+    /// Lets a worker load its function, if it waits for that.
+    pub fn load(&self, worker: WorkerId) {
+        if let Some(running) = self.running.get(&worker) {
+            let _ = running.load.send(true);
         }
     }
 

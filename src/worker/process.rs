@@ -5,6 +5,7 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
     process::{Command, ExitStatus, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -36,6 +37,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long the output of a dead worker is waited for. Only a process that left its session can keep the pipes open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// How long a gated worker waits for its debuggers. The inspector endpoint gives up earlier; this is for a worker that never said
+/// where its inspector listens.
+const LONGEST_GATE: Duration = Duration::from_secs(8);
+
 /// The descriptor under which a runner finds the pipe that ties its life to ours.
 pub(super) const LIFELINE: i32 = 3;
 
@@ -45,7 +50,7 @@ pub(super) struct Process {
     child: Child,
     pub output: Output,
     /// Our end of the runner's pipe: assignments go through it, and its end tells the runner that we are gone.
-    pub lifeline: tokio::net::UnixStream,
+    lifeline: Arc<tokio::net::UnixStream>,
 }
 
 impl Process {
@@ -70,21 +75,46 @@ impl Process {
             .stdout(ends.stdout)
             .stderr(ends.stderr);
         let child = spawner.spawn(command, vec![(OwnedFd::from(theirs), LIFELINE)]).await?;
-        Ok(Self { child, output, lifeline: tokio::net::UnixStream::from_std(ours)? })
+        Ok(Self { child, output, lifeline: Arc::new(tokio::net::UnixStream::from_std(ours)?) })
     }
 
-    /// Lets the process run under a worker's id until it ends. Reports what it writes and how it ended, after everything that it
+    /// Whether it has not ended yet.
+    pub fn is_alive(&self) -> bool {
+        // The other end of the pipe is closed when the process is gone.
+        !matches!(self.lifeline.try_read(&mut [0]), Ok(0))
+    }
+
+    /// Tells a standby something.
+    pub async fn send(&self, message: &serde_json::Value) -> io::Result<()> {
+        send(&self.lifeline, message).await
+    }
+
+    /// Lets the process run under a worker's id until it ends. A gated one is sent its assignment as soon as it may load. Reports what it writes and how it ended, after everything that it
     /// started is gone as well.
     pub async fn run(
         mut self,
         worker: WorkerId,
+        gated: Option<(serde_json::Value, watch::Receiver<bool>)>,
         mut stop: watch::Receiver<Option<Stop>>,
         ready: mpsc::UnboundedSender<WorkerId>,
         events: mpsc::UnboundedSender<Event>,
     ) {
         let output = self.output.clone();
         let reader = AbortOnDropHandle::new(tokio::spawn(async move { output.watch(worker, ready).await }));
-        let status = self.wait(&mut stop).await;
+        let lifeline = self.lifeline.clone();
+        let assign = async move {
+            if let Some((assignment, mut may_load)) = gated {
+                let _ = tokio::time::timeout(LONGEST_GATE, may_load.wait_for(|may| *may)).await;
+                if let Err(error) = send(&lifeline, &assignment).await {
+                    tracing::debug!(%error, %worker, "ended before it had a function");
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let status = tokio::select! {
+            status = self.wait(&mut stop) => status,
+            () = assign => return,
+        };
         drop(self.lifeline);
         let _ = tokio::time::timeout(LAST_WORDS, reader).await;
         let exit = match status {
@@ -141,6 +171,21 @@ impl Process {
         members.iter().for_each(|member| member.kill());
         status
     }
+}
+
+/// Writes a message and a line break.
+async fn send(lifeline: &tokio::net::UnixStream, message: &serde_json::Value) -> io::Result<()> {
+    let line = message.to_string() + "\n";
+    let mut bytes = line.as_bytes();
+    while !bytes.is_empty() {
+        lifeline.writable().await?;
+        match lifeline.try_write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 async fn family_of(pid: i32) -> Vec<ProcessIdentity> {

@@ -100,7 +100,7 @@ impl Standbys {
             };
             if let Purpose::Function(_, packages) = &purpose {
                 let line = serde_json::json!({ "preload": packages });
-                if let Err(error) = send(&process, &line).await {
+                if let Err(error) = process.send(&line).await {
                     tracing::debug!(%error, "a standby ended before its packages were named");
                     return None;
                 }
@@ -129,21 +129,6 @@ impl Standbys {
             }
         }
     }
-}
-
-/// Tells a standby something.
-pub(super) async fn send(process: &Process, message: &serde_json::Value) -> std::io::Result<()> {
-    let line = message.to_string() + "\n";
-    let mut bytes = line.as_bytes();
-    while !bytes.is_empty() {
-        process.lifeline.writable().await?;
-        match process.lifeline.try_write(bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// The message that makes a standby a worker.

@@ -105,6 +105,7 @@ impl App {
     pub fn parts(&self) -> (Tools, Spawner, Ui) {
         let node = which::which("node").expect("node is installed");
         let tools = Tools {
+            node_version: "v20.0.0".to_owned(),
             node: Utf8PathBuf::from_path_buf(node).unwrap(),
             npm_root: repository().join("npm"),
             scripts: repository().join("infra"),

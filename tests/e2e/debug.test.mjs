@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 
 import { JsDebug } from "./support/js-debug.mjs";
-import { Sst, clientOptions, copyApp, processesOf, repository } from "./support/sst.mjs";
+import { App, Sst, binary, clientOptions, copyApp, extraArguments, processesOf, repository } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
@@ -105,3 +105,63 @@ describe("attach", () => {
     assert.equal(await call, "discovered 42");
   });
 });
+
+describe("F5", () => {
+  let directory;
+  let debug;
+  let invoke;
+  let program;
+
+  before(async () => {
+    directory = copyApp("tests/fixtures/apps/cdk-plain", null);
+    // As `npm install` leaves it: `.bin/sst` is the launcher.
+    fs.mkdirSync(path.join(directory, "node_modules/.bin"), { recursive: true });
+    const modules = path.join(repository, "tests/fixtures/node_modules");
+    for (const name of fs.readdirSync(modules)) {
+      if (!name.startsWith(".")) fs.symlinkSync(path.join(modules, name), path.join(directory, "node_modules", name));
+    }
+    fs.symlinkSync(path.join(repository, "npm/bin/sst.mjs"), path.join(directory, "node_modules/.bin/sst"));
+  });
+  after(() => fs.rmSync(directory, { recursive: true, force: true }));
+
+  for (const [way, runtimeExecutable] of [
+    ["by the launcher", undefined],
+    ["as the native program", binary()],
+  ]) {
+    test(`starts \`sst\` ${way}, stops in three processes, and ends everything`, async () => {
+      const file = path.join(directory, "functions/explicit.ts");
+      fs.copyFileSync(path.join(repository, "tests/fixtures/apps/cdk-plain/functions/explicit.ts"), file);
+      const launch = configuration("Debug SST Start");
+      const runtimeArgs = [...launch.runtimeArgs, "--local", ...extraArguments()];
+      const env = { SST_NPM_ROOT: path.join(repository, "npm"), SST_BINARY: binary(), NO_COLOR: "1" };
+      debug = new JsDebug(directory, { "functions/explicit.ts": [7] });
+      await debug.start({ ...launch, runtimeArgs, env, ...(runtimeExecutable && { runtimeExecutable }) });
+      await debug.waitFor(/Listening for requests/);
+      invoke = invoker(new App(directory));
+
+      for (const line of [7, 8, 9]) {
+        const call = invoke("Explicit");
+        const stop = await debug.stopped();
+        assert.equal(stop.place, `functions/explicit.ts:${line}`);
+        await stop.resume();
+        assert.deepEqual(await call, { text: "explicit 42" });
+        const from = debug.output.length;
+        await debug.moveBreakpoints({ "functions/explicit.ts": [line + 1] });
+        fs.writeFileSync(file, `// One more line.\n${fs.readFileSync(file, "utf8")}`);
+        await debug.waitFor(/BUILT +plain\/Explicit/, from);
+      }
+      assert.equal(debug.rootEnded, false, "the session outlives its workers");
+      await debug.stop();
+      await debug.programs[0].exited;
+      await gone(directory);
+    });
+  }
+});
+
+/** Waits until no process of the app is left. */
+async function gone(directory) {
+  for (const end = Date.now() + 10_000; processesOf(directory).length > 0; ) {
+    assert.ok(Date.now() < end, `still there: ${processesOf(directory)}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}

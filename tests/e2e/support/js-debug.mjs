@@ -254,6 +254,7 @@ export class JsDebug {
   sessions = [];
   programs = [];
   output = "";
+  rootEnded = false;
   #stops = [];
   #wake = () => {};
 
@@ -275,9 +276,11 @@ export class JsDebug {
     const config = parentSession ? wanted : JSON.parse(text);
     const resolved = await this.host.resolve(config);
     const session = await Session.start(this, resolved, parentSession);
-    session.ended = new Promise((resolve) => session.once("event:terminated", resolve));
     this.sessions.push(session);
-    this.root ??= session;
+    if (this.root === undefined) {
+      this.root = session;
+      session.once("event:terminated", () => (this.rootEnded = true));
+    }
     session.on("request", (request) => {
       if (request.command === "runInTerminal") session.respond(request, this.#runInTerminal(request.arguments));
     });
@@ -317,6 +320,20 @@ export class JsDebug {
     return { ...stop, place, resume: () => stop.session.request("continue", { threadId: stop.threadId }) };
   }
 
+  /** Waits until what the launched program has printed, from position `from` on, matches. */
+  async waitFor(pattern, from = 0) {
+    for (const end = Date.now() + 120_000; ; ) {
+      const match = pattern.exec(this.output.slice(from));
+      if (match) return match;
+      if (this.error) throw this.error;
+      if (Date.now() > end || this.rootEnded) throw new Error(`${pattern} was not printed:\n${this.output}`);
+      await new Promise((resolve) => {
+        this.#wake = resolve;
+        setTimeout(resolve, 500);
+      });
+    }
+  }
+
   /** The red square. */
   async stop() {
     const pause = new Promise((resolve) => setTimeout(resolve, 3_000));
@@ -337,7 +354,10 @@ export class JsDebug {
     const merged = { ...process.env, ...env };
     for (const [name, value] of Object.entries(env)) if (value === null) delete merged[name];
     const program = spawn(command, rest, { cwd: cwd || this.workspace, env: merged, stdio: ["pipe", "pipe", "pipe"] });
-    for (const stream of [program.stdout, program.stderr]) stream.setEncoding("utf8").on("data", (text) => (this.output += text));
+    for (const stream of [program.stdout, program.stderr]) stream.setEncoding("utf8").on("data", (text) => {
+      this.output += text;
+      this.#wake();
+    });
     program.exited = new Promise((resolve) => program.once("exit", resolve));
     this.programs.push(program);
     return { shellProcessId: program.pid };

@@ -28,13 +28,33 @@ export function copyApp(source, modules = path.join(fixtures, "node_modules")) {
   return directory;
 }
 
+/** An app that `sst` serves, whoever started it. */
+export class App {
+  constructor(directory) {
+    this.directory = directory;
+  }
+
+  /** What `.sst/session.json` says. */
+  session() {
+    return JSON.parse(fs.readFileSync(path.join(this.directory, ".sst/session.json"), "utf8"));
+  }
+
+  /** One output of the app's only stack. */
+  stackOutput(name) {
+    const stacks = Object.values(this.session().outputs);
+    const found = stacks.map((outputs) => outputs[name]).find((value) => value !== undefined);
+    if (found === undefined) throw new Error(`no stack output ${name}: ${JSON.stringify(stacks)}`);
+    return found;
+  }
+}
+
 /** A program that runs, and everything it has printed. */
-export class Sst {
+export class Sst extends App {
   output = "";
   #waiting = new Set();
 
   constructor(directory, args, env = {}) {
-    this.directory = directory;
+    super(directory);
     const variables = { ...process.env, SST_NPM_ROOT: path.join(repository, "npm"), NO_COLOR: "1", ...env };
     for (const name of Object.keys(variables)) if (variables[name] === undefined) delete variables[name];
     this.child = spawn(binary(), args, { cwd: directory, env: variables, stdio: ["ignore", "pipe", "pipe"] });
@@ -56,19 +76,6 @@ export class Sst {
     const sst = new Sst(directory, ["start", "--local", ...extraArguments(), ...args], env);
     await sst.waitFor(/Listening for requests/);
     return sst;
-  }
-
-  /** What `.sst/session.json` says. */
-  session() {
-    return JSON.parse(fs.readFileSync(path.join(this.directory, ".sst/session.json"), "utf8"));
-  }
-
-  /** One output of the app's only stack. */
-  stackOutput(name) {
-    const stacks = Object.values(this.session().outputs);
-    const found = stacks.map((outputs) => outputs[name]).find((value) => value !== undefined);
-    if (found === undefined) throw new Error(`no stack output ${name}: ${JSON.stringify(stacks)}`);
-    return found;
   }
 
   /** Waits until the output, from position `from` on, matches. */
