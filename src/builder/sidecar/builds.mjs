@@ -67,9 +67,11 @@ export class Builds {
     const file = `index.${warm.format === "esm" ? "mjs" : "cjs"}`;
     const hash = createHash("sha256");
     fs.mkdirSync(request.directory, { recursive: true });
+    const maps = new Map(result.outputFiles.map((output) => [output.path, output.contents]));
     for (const output of result.outputFiles) {
-      hash.update(path.basename(output.path)).update(output.contents);
-      replace(output.path, output.contents);
+      const contents = stamped(output.contents, maps.get(`${output.path}.map`));
+      hash.update(path.basename(output.path)).update(contents);
+      replace(output.path, contents);
     }
     // A function that has changed its format must not find its former self.
     fs.rmSync(path.join(request.directory, `index.${warm.format === "esm" ? "cjs" : "mjs"}`), { force: true });
@@ -229,6 +231,19 @@ function settingsOf({ entry, root, bundling }) {
 
 function imports(run) {
   return [...run.imports].map((text) => JSON.parse(text));
+}
+
+/**
+ * Code that differs when its source map does. Debuggers keep the map of a script that they have seen before, but a comment that is
+ * put in above a breakpoint changes the map and not the script.
+ */
+function stamped(contents, map) {
+  if (!map) return contents;
+  const code = Buffer.from(contents);
+  const reference = code.lastIndexOf("//# sourceMappingURL=");
+  if (reference < 0) return contents;
+  const stamp = `// ${createHash("sha256").update(map).digest("hex").slice(0, 16)}\n`;
+  return Buffer.concat([code.subarray(0, reference), Buffer.from(stamp), code.subarray(reference)]);
 }
 
 /** Writes a file in one step and only if it is different: a worker may be loading the old one. */
