@@ -12,6 +12,12 @@ import { ResponseStreams } from "./streaming.mjs";
 /** How long an error may take to be posted before the process ends without that. In milliseconds. */
 const LAST_WORDS = 5_000;
 
+/**
+ * How long vscode-js-debug is given for the breakpoints in files with source maps. It lets a process go on a few milliseconds before
+ * it sets them, and says nothing when it has. In milliseconds, once per process and only under that debugger.
+ */
+const BREAKPOINTS_TAKE = 250;
+
 // Lambda's exit codes for what ends the process.
 const EXIT_UNHANDLED_REJECTION = 128;
 const EXIT_UNCAUGHT_EXCEPTION = 129;
@@ -50,7 +56,7 @@ export async function serve({ runtimeApi, taskRoot, handler: name }, earlier) {
       throw earlier;
     }
     handler = await loadHandler(taskRoot, name, kind);
-    letDebuggerIn();
+    await letDebuggerIn();
   } catch (error) {
     await fatal(api, life, error, kind === "classic" ? EXIT_UNCAUGHT_EXCEPTION : 1);
     return;
@@ -71,19 +77,23 @@ export async function serve({ runtimeApi, taskRoot, handler: name }, earlier) {
  * A debugger that follows child processes does so with a script that is loaded into them, which waits until the breakpoints are
  * set. They are set reliably when the function's scripts are there already.
  *
- * @returns {() => void}
+ * @returns {() => Promise<void>}
  */
 function debuggerToFollow() {
   const { SST_BOOTLOADER: bootloader, NODE_OPTIONS: options = "" } = process.env;
   if (!bootloader) {
-    return () => {};
+    return async () => {};
   }
   delete process.env.SST_BOOTLOADER;
   // For what the function itself starts.
   if (!options.includes(bootloader)) {
     process.env.NODE_OPTIONS = `--require "${bootloader}" ${options}`;
   }
-  return () => createRequire(import.meta.url)(bootloader);
+  return async () => {
+    // Returns when the debugger has said that the process may go on.
+    createRequire(import.meta.url)(bootloader);
+    await new Promise((resolve) => setTimeout(resolve, BREAKPOINTS_TAKE));
+  };
 }
 
 /**

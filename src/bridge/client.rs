@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::{
+    place::Scripts,
     registry::{Change, Offer, Registry},
     upstream::{self, FromWorker},
 };
@@ -73,6 +74,7 @@ struct Child {
     offer: Offer,
     to_worker: mpsc::UnboundedSender<tokio_tungstenite::tungstenite::Utf8Bytes>,
     announced: bool,
+    scripts: Scripts,
     /// The id of the request with which the client said that it has set its breakpoints. They are set when it is answered.
     ready: Option<Value>,
 }
@@ -190,8 +192,16 @@ impl Client {
         let session = self.registry.session(offer.worker);
         let (to_worker, outbox) = mpsc::unbounded_channel();
         tokio::spawn(upstream::run(offer.url.clone(), session.clone(), outbox, self.inbox.clone()));
-        self.children
-            .insert(session, Child { offer: offer.clone(), to_worker, announced: false, ready: None });
+        self.children.insert(
+            session,
+            Child {
+                offer: offer.clone(),
+                to_worker,
+                announced: false,
+                scripts: Scripts::default(),
+                ready: None,
+            },
+        );
     }
 
     fn went(&mut self, worker: WorkerId) {
@@ -230,7 +240,8 @@ impl Client {
                         self.registry.ready(*client, worker);
                     }
                 }
-                self.observe(worker, &text);
+                child.scripts.note(&text);
+                self.observe(session, worker, &text);
                 if self.node_worker {
                     let params = json!({ "sessionId": session, "message": text.as_str() });
                     self.send(&json!({ "method": "NodeWorker.receivedMessageFromWorker", "params": params }));
@@ -246,10 +257,12 @@ impl Client {
     }
 
     /// Notices pauses, for the sake of the clock.
-    fn observe(&self, worker: WorkerId, text: &str) {
+    fn observe(&self, session: &str, worker: WorkerId, text: &str) {
         let Some((client, _)) = &self.subscription else { return };
         if text.starts_with(r#"{"method":"Debugger.paused""#) {
-            self.registry.paused(*client, worker, place_of(text));
+            let place =
+                self.children.get(session).and_then(|child| child.scripts.place(text, self.registry.root()));
+            self.registry.paused(*client, worker, place);
         } else if text.starts_with(r#"{"method":"Debugger.resumed""#) {
             self.registry.resumed(worker);
         }
@@ -342,13 +355,4 @@ fn target_info(offer: &Offer, attached: bool) -> Value {
 /// DevTools shows what follows the last slash.
 fn url_of(offer: &Offer) -> String {
     format!("lambda://{}#{}", offer.title, offer.worker)
-}
-
-/// Where a worker is paused, as far as V8 knows: the file of the innermost frame and its line, counted from one.
-fn place_of(text: &str) -> Option<String> {
-    let message: Value = serde_json::from_str(text).ok()?;
-    let frame = message.get("params")?.get("callFrames")?.get(0)?;
-    let url = frame.get("url")?.as_str()?;
-    let line = frame.get("location")?.get("lineNumber")?.as_u64()?;
-    Some(format!("{}:{}", url.strip_prefix("file://").unwrap_or(url), line + 1))
 }

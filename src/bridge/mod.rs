@@ -6,11 +6,14 @@
 
 mod client;
 mod http;
+mod observer;
+mod place;
 mod registry;
 mod upstream;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+use camino::Utf8PathBuf;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -33,7 +36,7 @@ pub struct Bridge {
 
 impl Bridge {
     /// Listens on 127.0.0.1, at `port` or the next one that is free. `id` names the endpoint to clients, and should stay the same
-    /// for a project, `title` is what people see.
+    /// for a project, `title` is what people see. Places are named relative to `root`, the project's directory.
     ///
     /// # Errors
     /// When no port is free.
@@ -41,6 +44,7 @@ impl Bridge {
         port: u16,
         id: &str,
         title: &str,
+        root: Utf8PathBuf,
         events: mpsc::UnboundedSender<Event>,
     ) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
@@ -48,7 +52,7 @@ impl Bridge {
             match TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await {
                 Ok(listener) => {
                     let address = listener.local_addr()?;
-                    let registry = Arc::new(Registry::new(events));
+                    let registry = Arc::new(Registry::new(root, events));
                     let server = tokio::spawn(http::serve(
                         listener,
                         registry.clone(),

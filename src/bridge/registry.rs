@@ -9,12 +9,17 @@ use std::{
     time::Duration,
 };
 
+use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
 
-use crate::{core::event::Event, ids::WorkerId};
+use super::observer;
+use crate::{core::event::Event, ids::WorkerId, process::following_variables};
 
 /// How long a worker waits for the debuggers to set their breakpoints before it is given a call all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The client number of the observers; the others begin with one.
+pub(super) const OBSERVER: u64 = 0;
 
 /// A worker that can be debugged.
 #[derive(Debug, Clone)]
@@ -34,6 +39,9 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) struct Registry {
     state: Mutex<State>,
+    root: Utf8PathBuf,
+    /// Whether workers have a debugger that does not come through the endpoint.
+    followed: bool,
     events: mpsc::UnboundedSender<Event>,
     sessions: AtomicU64,
 }
@@ -58,8 +66,14 @@ struct State {
 }
 
 impl Registry {
-    pub fn new(events: mpsc::UnboundedSender<Event>) -> Self {
-        Self { state: Mutex::default(), events, sessions: AtomicU64::new(0) }
+    pub fn new(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>) -> Self {
+        let followed = !following_variables().is_empty();
+        Self { state: Mutex::default(), root, followed, events, sessions: AtomicU64::new(0) }
+    }
+
+    /// The project's directory.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
     }
 
     /// A session id. Clients take one that they have seen before for the same session, so none is used twice.
@@ -69,6 +83,9 @@ impl Registry {
 
     pub fn offer(self: &std::sync::Arc<Self>, worker: WorkerId, title: String, url: String) {
         let offer = Offer { worker, title, url };
+        if self.followed {
+            tokio::spawn(observer::observe(offer.clone(), self.clone()));
+        }
         let mut state = self.lock();
         state.workers.insert(worker, offer.clone());
         let clients: BTreeSet<u64> = state.clients.keys().copied().collect();

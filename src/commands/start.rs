@@ -235,11 +235,12 @@ async fn open_bridge(
     // Clients know a target by its id, which has to be the same after a restart.
     let id = sst_wire::sha256_hex(format!("{}\n{stage}", settings.project.root).as_bytes());
     let id = format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..32]);
-    let bridge = Bridge::open(port, &id, &title, events).await.map_err(|error| {
-        Error::new(Kind::Environment, format!("no port for the inspector endpoint from {port} on"))
-            .detail(error)
-            .hint("name a free one with `--inspect-port`")
-    })?;
+    let bridge =
+        Bridge::open(port, &id, &title, settings.project.root.clone(), events).await.map_err(|error| {
+            Error::new(Kind::Environment, format!("no port for the inspector endpoint from {port} on"))
+                .detail(error)
+                .hint("name a free one with `--inspect-port`")
+        })?;
     if settings.inspect_port.is_some_and(|wanted| wanted != bridge.address().port()) {
         return Err(Error::new(Kind::Environment, format!("port {port} is taken"))
             .hint("name another one with `--inspect-port`"));

@@ -5,11 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::event::Invocation;
+use super::{event::Invocation, source};
 use crate::ids::WorkerId;
 
 /// The variables that carry the role's credentials.
 pub(super) const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+
+/// How long API Gateway waits for a function: 30 s for HTTP APIs, a second less for REST APIs.
+const API_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request that has no outcome yet.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(super) struct Open {
     pub worker: Option<WorkerId>,
     /// Since when a debugger holds the worker.
     pub paused: Option<Instant>,
+    /// Until when the caller of an API waits for the response. None for other events, and when it has been said.
+    pub caller_waits_until: Option<Instant>,
     /// The response has begun to stream, so that an error can only end the stream.
     pub streaming: bool,
 }
@@ -38,6 +43,7 @@ impl Open {
             report_at: now + Duration::from_millis(sst_wire::WORKING_INTERVAL_MS),
             worker: None,
             paused: None,
+            caller_waits_until: source::is_api(&invocation.payload).then(|| now + API_PATIENCE),
             streaming: false,
             invocation,
         }
@@ -45,7 +51,10 @@ impl Open {
 
     /// When the clock next has something to do with this request.
     pub fn wake(&self) -> Instant {
-        if self.paused.is_some() { self.report_at } else { self.report_at.min(self.deadline) }
+        if self.paused.is_none() {
+            return self.report_at.min(self.deadline);
+        }
+        self.caller_waits_until.map_or(self.report_at, |until| self.report_at.min(until))
     }
 
     pub fn credentials(&self) -> BTreeMap<String, String> {

@@ -120,18 +120,7 @@ impl State {
                 self.built(&function, generation, result, now, &mut effects)
             }
             Event::Functions(specs) => self.functions_changed(specs, now, &mut effects),
-            Event::Paused { worker, place } => {
-                if let Some(open) = self.request_of(worker) {
-                    open.report_at = now;
-                    if open.paused.is_none() {
-                        open.paused = Some(now);
-                        let left = open.deadline.saturating_duration_since(now);
-                        let function = open.invocation.function.clone();
-                        let request = open.invocation.request.clone();
-                        effects.push(Effect::Ui(UiEvent::Paused { request, function, place, left }));
-                    }
-                }
-            }
+            Event::Paused { worker, place } => self.paused(worker, place, now, &mut effects),
             Event::Resumed { worker } => {
                 if let Some(open) = self.request_of(worker)
                     && let Some(since) = open.paused.take()
@@ -322,6 +311,21 @@ impl State {
         effects.push(Effect::Bridge(BridgeCommand::Offer { worker: id, title, url }));
     }
 
+    /// A debugger has stopped a worker: its clock stands still.
+    fn paused(&mut self, worker: WorkerId, place: Option<String>, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(open) = self.request_of(worker) else { return };
+        open.report_at = now;
+        if open.paused.is_some() {
+            return;
+        }
+        open.paused = Some(now);
+        let left = open.deadline.saturating_duration_since(now);
+        let function = open.invocation.function.clone();
+        let request = open.invocation.request.clone();
+        let of = self.open.get(&request).map_or(left, |open| self.timeout_of(open));
+        effects.push(Effect::Ui(UiEvent::Paused { request, function, place, left, of }));
+    }
+
     fn output(&mut self, id: WorkerId, line: String, effects: &mut Vec<Effect>) {
         if let Some(worker) = self.pool.get(id) {
             let function = worker.function.clone();
@@ -472,6 +476,10 @@ impl State {
             };
             if open.paused.is_none() && open.deadline <= now {
                 self.time_out(&request, now, effects);
+            } else if open.paused.is_some() && open.caller_waits_until.is_some_and(|until| until <= now) {
+                open.caller_waits_until = None;
+                let function = open.invocation.function.clone();
+                effects.push(Effect::Ui(UiEvent::CallerGone { request, function }));
             } else {
                 let paused = open.paused.is_some();
                 open.report_at = now + Duration::from_millis(sst_wire::WORKING_INTERVAL_MS);

@@ -15,6 +15,12 @@ pub fn describe(payload: &[u8]) -> String {
         .unwrap_or_else(|| "invoke".to_owned())
 }
 
+/// Whether somebody waits for an HTTP response.
+#[must_use]
+pub fn is_api(payload: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(payload).is_ok_and(|event| http(&event).is_some())
+}
+
 /// A result in a few words: the status code of an HTTP response, nothing for anything else.
 #[must_use]
 pub fn summarize(body: &[u8]) -> String {

@@ -244,6 +244,31 @@ fn the_clock_stands_still_while_paused() {
 }
 
 #[test]
+fn the_developer_hears_once_that_the_caller_of_an_api_has_gone() {
+    let mut world = World::new(10);
+    let Event::Invoked(mut call) = invocation("a", "r1") else { unreachable!() };
+    call.payload =
+        Bytes::from_static(br#"{"requestContext":{"http":{"method":"GET","path":"/"}},"rawPath":"/"}"#);
+    world.send(Event::Invoked(call));
+    world.built("a", 1, Ok("x"));
+    world.poll(1);
+    world.send(Event::Paused { worker: WorkerId(1), place: None });
+    let gone = |world: &World| {
+        world.effects.iter().filter(|effect| matches!(effect, Effect::Ui(UiEvent::CallerGone { .. }))).count()
+    };
+    world.now += Duration::from_secs(29);
+    world.send(Event::Tick);
+    assert_eq!(gone(&world), 0);
+    world.now += Duration::from_secs(1);
+    world.send(Event::Tick);
+    assert_eq!(gone(&world), 1);
+    world.now += Duration::from_secs(60);
+    world.send(Event::Tick);
+    assert_eq!(gone(&world), 0);
+    assert_eq!(world.send(Event::Resumed { worker: WorkerId(1) }).did(), ["working r1 false"]);
+}
+
+#[test]
 fn a_worker_gets_no_call_before_the_debuggers_have_set_their_breakpoints() {
     let mut world = World::new(10);
     world.send(invocation("a", "r1"));

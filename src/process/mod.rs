@@ -4,6 +4,7 @@
 //! order. On Linux a child also asks the kernel for SIGTERM when its parent dies. That signal is tied to the *thread* that spawned
 //! the child, not to the process, which is why all children are spawned from one thread that never ends.
 
+mod connections;
 mod following;
 mod tree;
 
@@ -16,6 +17,7 @@ use std::{
 
 use tokio::{process::Child, sync::oneshot};
 
+pub use self::connections::connections;
 pub use self::following::{claim, split_bootloader, variables as following_variables};
 pub use self::tree::{ProcessIdentity, family};
 

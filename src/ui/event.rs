@@ -33,8 +33,10 @@ pub enum UiEvent {
     Response { request: RequestId, function: FunctionId, took: Duration, summary: String },
     /// A request failed. `detail` is the error with its stack.
     Failure { request: RequestId, function: FunctionId, took: Duration, detail: String },
-    /// A debugger stopped a function; its clock stands still with `left` to go. `place` is a file and a line.
-    Paused { request: RequestId, function: FunctionId, place: Option<String>, left: Duration },
+    /// A debugger stopped a function; its clock stands still with `left` of `of` to go. `place` is a file and a line.
+    Paused { request: RequestId, function: FunctionId, place: Option<String>, left: Duration, of: Duration },
+    /// The caller of a function that is paused has stopped waiting for it.
+    CallerGone { request: RequestId, function: FunctionId },
     /// A function was built anew.
     Rebuilt { function: FunctionId, took: Duration },
     /// A build failed; the text has file, line, and code frame.

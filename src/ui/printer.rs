@@ -136,16 +136,20 @@ impl Printer {
                 let head = head("ERROR", Style::new().red(), request);
                 format!("{head} {function} ({took})\n{}", indent(detail))
             }
-            UiEvent::Paused { request, function, place, left } => {
+            UiEvent::Paused { request, function, place, left, of } => {
                 let place = place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
-                let seconds = left.as_secs();
-                format!(
-                    "{} {function}{place}, with {}:{:02} left",
-                    head("⏸ PAUSED", Style::new().magenta(), request),
-                    seconds / 60,
-                    seconds % 60
-                )
+                // Whole seconds as they are declared: a little of the time belongs to the way back.
+                let clock = |time: &Duration| {
+                    let seconds = time.as_secs_f64().round() as u64;
+                    format!("{}:{:02}", seconds / 60, seconds % 60)
+                };
+                let head = head("⏸ PAUSED", Style::new().magenta(), request);
+                format!("{head} {function}{place}, with {} of {} left", clock(left), clock(of))
             }
+            UiEvent::CallerGone { request, function } => format!(
+                "{} {function}: the caller has stopped waiting (30 s), debugging goes on",
+                head("⏸ PAUSED", Style::new().magenta(), request)
+            ),
             UiEvent::Rebuilt { function, took } => format!(
                 "{} {function} ({})",
                 paint(&format!("{:<8}", "BUILT"), Style::new().blue()),

@@ -6,7 +6,7 @@ import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 
 import { JsDebug } from "./support/js-debug.mjs";
 import { App, Sst, binary, clientOptions, copyApp, extraArguments, processesOf, repository } from "./support/sst.mjs";
@@ -67,8 +67,7 @@ describe("attach", () => {
     const from = sst.output.length;
     const call = invoke("Explicit");
     const stop = await debug.stopped();
-    const [, minutes, seconds] = await sst.waitFor(/PAUSED +\S+ plain\/Explicit at \S+, with (\d+):(\d+) left/, from);
-    assert.ok(Number(minutes) * 60 + Number(seconds) > 800, `of the 900 that it has, ${minutes}:${seconds}`);
+    await sst.waitFor(/PAUSED +\S+ plain\/Explicit at functions\/explicit\.ts:7, with 1\d:\d\d of 15:00 left/, from);
     // Longer than the three seconds that the function has without a debugger.
     await new Promise((resolve) => setTimeout(resolve, 4_000));
     await stop.resume();
@@ -112,7 +111,7 @@ describe("F5", () => {
   let invoke;
   let program;
 
-  before(async () => {
+  beforeEach(() => {
     directory = copyApp("tests/fixtures/apps/cdk-plain", null);
     // As `npm install` leaves it: `.bin/sst` is the launcher.
     fs.mkdirSync(path.join(directory, "node_modules/.bin"), { recursive: true });
@@ -122,7 +121,10 @@ describe("F5", () => {
     }
     fs.symlinkSync(path.join(repository, "npm/bin/sst.mjs"), path.join(directory, "node_modules/.bin/sst"));
   });
-  after(() => fs.rmSync(directory, { recursive: true, force: true }));
+  afterEach(async () => {
+    await debug.stop();
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
 
   for (const [way, runtimeExecutable] of [
     ["by the launcher", undefined],
@@ -130,7 +132,6 @@ describe("F5", () => {
   ]) {
     test(`starts \`sst\` ${way}, stops in three processes, and ends everything`, async () => {
       const file = path.join(directory, "functions/explicit.ts");
-      fs.copyFileSync(path.join(repository, "tests/fixtures/apps/cdk-plain/functions/explicit.ts"), file);
       const launch = configuration("Debug SST Start");
       const runtimeArgs = [...launch.runtimeArgs, "--local", ...extraArguments()];
       const env = { SST_NPM_ROOT: path.join(repository, "npm"), SST_BINARY: binary(), NO_COLOR: "1" };
@@ -140,12 +141,16 @@ describe("F5", () => {
       invoke = invoker(new App(directory));
 
       for (const line of [7, 8, 9]) {
+        let from = debug.output.length;
         const call = invoke("Explicit");
         const stop = await debug.stopped();
         assert.equal(stop.place, `functions/explicit.ts:${line}`);
+        await debug.waitFor(new RegExp(`PAUSED +\\S+ plain/Explicit at functions/explicit\\.ts:${line}, with 1\\d:\\d\\d of 15:00`), from);
+        // Longer than the function's own timeout, and than it takes to notice that a debugger is gone.
+        if (line === 7) await new Promise((resolve) => setTimeout(resolve, 4_000));
         await stop.resume();
         assert.deepEqual(await call, { text: "explicit 42" });
-        const from = debug.output.length;
+        from = debug.output.length;
         await debug.moveBreakpoints({ "functions/explicit.ts": [line + 1] });
         fs.writeFileSync(file, `// One more line.\n${fs.readFileSync(file, "utf8")}`);
         await debug.waitFor(/BUILT +plain\/Explicit/, from);

@@ -1,0 +1,88 @@
+//! Sees that a worker is paused when its debugger is not attached through the endpoint: one that follows the workers by itself, as
+//! VS Code does after F5.
+//!
+//! The observer must never be what keeps a worker paused or alive: it closes when the process ends, which [`upstream`] sees to, and
+//! lets a worker run on when nobody else is connected to it.
+
+use std::{sync::Arc, time::Duration};
+
+use camino::Utf8Path;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{
+    place::Scripts,
+    registry::{OBSERVER, Offer, Registry},
+    upstream::{self, FromWorker},
+};
+use crate::process::connections;
+
+/// How often a paused worker is asked whether somebody could let it run on.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Watches a worker until it ends.
+pub(super) async fn observe(offer: Offer, registry: Arc<Registry>) {
+    let (requests, outbox) = mpsc::unbounded_channel();
+    let (inbox, mut messages) = mpsc::unbounded_channel();
+    for (id, method) in [
+        "NodeRuntime.enable",
+        "NodeRuntime.notifyWhenWaitingForDisconnect",
+        "Runtime.enable",
+        "Debugger.enable",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = json!({ "id": id, "method": method, "params": { "enabled": true } });
+        let _ = requests.send(request.to_string().into());
+    }
+    let port = port_of(&offer.url);
+    let upstream = upstream::run(offer.url.clone(), String::new(), outbox, inbox);
+    let watch = async {
+        let mut scripts = Scripts::default();
+        let mut paused = false;
+        let mut alone = false;
+        loop {
+            let message = if paused {
+                match tokio::time::timeout(INTERVAL, messages.recv()).await {
+                    Ok(message) => message,
+                    Err(_) => {
+                        // Twice, because a debugger may just be exchanging its connection for another.
+                        let was_alone = std::mem::replace(&mut alone, is_alone(port).await);
+                        if alone && was_alone {
+                            let request = json!({ "id": 100, "method": "Debugger.resume" });
+                            let _ = requests.send(request.to_string().into());
+                        }
+                        continue;
+                    }
+                }
+            } else {
+                messages.recv().await
+            };
+            let Some((_, FromWorker::Open | FromWorker::Text(_))) = &message else { return };
+            let Some((_, FromWorker::Text(text))) = message else { continue };
+            if text.starts_with(r#"{"method":"Debugger.paused""#) {
+                (paused, alone) = (true, false);
+                registry.paused(OBSERVER, offer.worker, scripts.place(&text, registry.root()));
+            } else if text.starts_with(r#"{"method":"Debugger.resumed""#) {
+                paused = false;
+                registry.resumed(offer.worker);
+            } else {
+                scripts.note(&text);
+            }
+        }
+    };
+    tokio::join!(upstream, watch);
+    registry.disconnected(OBSERVER, offer.worker);
+}
+
+fn port_of(url: &str) -> Option<u16> {
+    Utf8Path::new(url.strip_prefix("ws://")?).components().next()?.as_str().rsplit_once(':')?.1.parse().ok()
+}
+
+/// Whether the observer's connection is the only one. When that cannot be found out, it is not.
+async fn is_alone(port: Option<u16>) -> bool {
+    let Some(port) = port else { return false };
+    let count = tokio::task::spawn_blocking(move || connections(port)).await;
+    matches!(count, Ok(Some(0 | 1)))
+}
