@@ -29,6 +29,42 @@ pub struct Cli {
 pub enum Command {
     /// Deploy the app with stubs in place of its functions, and run the functions here.
     Start(Start),
+    /// Call a function through the running `sst start`, without the cloud.
+    Invoke(Invoke),
+    /// Write the launch configurations of an editor into the project.
+    Ide(Ide),
+}
+
+/// Arguments of `sst invoke`.
+#[derive(Debug, Args)]
+pub struct Invoke {
+    /// The function: its id as `sst start` prints it, or the end of it.
+    pub function: String,
+
+    /// A file with the event in JSON, or `-` for standard input [default: {}].
+    #[arg(long, short, value_name = "FILE")]
+    pub event: Option<String>,
+}
+
+/// Arguments of `sst ide`.
+#[derive(Debug, Args)]
+pub struct Ide {
+    /// The editor.
+    #[arg(value_enum)]
+    pub editor: Editor,
+}
+
+/// The editors for which there are launch configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Editor {
+    /// `.vscode/launch.json`
+    Vscode,
+    /// `.run/*.run.xml`
+    Webstorm,
+    /// `.run/*.run.xml`
+    Intellij,
+    /// All of them
+    All,
 }
 
 /// Arguments of `sst start`.

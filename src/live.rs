@@ -11,12 +11,14 @@ use tokio::sync::mpsc;
 use crate::{
     bridge::Bridge,
     builder::Builder,
+    control::LocalCall,
     core::{
         State,
         effect::{Effect, RelayCommand, Start},
         event::{Event, Exit},
     },
     ids::WorkerId,
+    local_calls::LocalCalls,
     project::manifest::FunctionSpec,
     relay::Relay,
     runtime_api::{self, Listener},
@@ -34,8 +36,12 @@ const MOST_READS: usize = 16;
 /// Everything the loop works with.
 #[derive(Debug)]
 pub struct Live {
+    /// Those that are open.
+    pub local: LocalCalls,
     /// What decides.
     pub state: State,
+    /// Calls that come from this machine.
+    pub calls: mpsc::UnboundedReceiver<LocalCall>,
     /// What happens, from all tasks.
     pub events: mpsc::UnboundedReceiver<Event>,
     /// For the tasks that are started on the way.
@@ -78,6 +84,10 @@ impl Live {
             let wake = self.state.next_wake();
             let event = tokio::select! {
                 Some(event) = self.events.recv() => event,
+                Some(call) = self.calls.recv() => match self.local.begin(&self.state, call) {
+                    Some(invocation) => Event::Invoked(Box::new(invocation)),
+                    None => continue,
+                },
                 Some(worker) = self.ready.recv() => {
                     self.read_output(worker, &commands, &mut listeners);
                     continue;
@@ -144,13 +154,16 @@ impl Live {
                 Effect::Start(start) => self.start(*start, listeners),
                 Effect::Load { worker } => self.workers.load(worker),
                 Effect::Deliver { worker, delivery } => {
+                    self.bridge.used(worker);
                     if let Some(listener) = listeners.get(&worker) {
                         listener.deliver(delivery);
                     }
                 }
                 Effect::Stop { worker, how } => self.workers.stop(worker, how),
                 Effect::Relay(command) => {
-                    let _ = relay.send(command);
+                    if let Some(command) = self.local.take(command) {
+                        let _ = relay.send(command);
+                    }
                 }
                 Effect::Build { spec, generation } => self.builder.build(spec, generation),
                 Effect::Cool { function } => self.builder.cool(&function),

@@ -240,8 +240,9 @@ impl Client {
                         self.registry.ready(*client, worker);
                     }
                 }
-                child.scripts.note(&text);
-                self.observe(session, worker, &text);
+                if let Some((client, _)) = &self.subscription {
+                    self.registry.observe(*client, worker, &mut child.scripts, &text);
+                }
                 if self.node_worker {
                     let params = json!({ "sessionId": session, "message": text.as_str() });
                     self.send(&json!({ "method": "NodeWorker.receivedMessageFromWorker", "params": params }));
@@ -253,18 +254,6 @@ impl Client {
                     self.out.push(format!("{{\"sessionId\":\"{session}\",{rest}").into());
                 }
             }
-        }
-    }
-
-    /// Notices pauses, for the sake of the clock.
-    fn observe(&self, session: &str, worker: WorkerId, text: &str) {
-        let Some((client, _)) = &self.subscription else { return };
-        if text.starts_with(r#"{"method":"Debugger.paused""#) {
-            let place =
-                self.children.get(session).and_then(|child| child.scripts.place(text, self.registry.root()));
-            self.registry.paused(*client, worker, place);
-        } else if text.starts_with(r#"{"method":"Debugger.resumed""#) {
-            self.registry.resumed(worker);
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use super::{client, registry::Registry};
 
 /// Heap snapshots are large, and no message of a debugger on this machine is too large.
-const MAX_MESSAGE: usize = 1 << 30;
+pub(super) const MAX_MESSAGE: usize = 1 << 30;
 
 #[derive(Clone)]
 struct Endpoint {
@@ -42,7 +42,7 @@ pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, id: St
 
 /// Web pages can reach 127.0.0.1, under any name that resolves to it. A debugger comes with an address, and without the origin of a
 /// page.
-async fn guard(request: Request, next: Next) -> Response {
+pub(super) async fn guard(request: Request, next: Next) -> Response {
     if is_allowed(request.headers()) {
         return next.run(request).await;
     }
@@ -73,9 +73,14 @@ fn name_of(host: &str) -> &str {
     }
 }
 
+/// The address by which the client has reached us.
+pub(super) fn host_of(headers: &HeaderMap) -> &str {
+    headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1")
+}
+
 /// One entry: the root, under which all workers are. js-debug looks at the first entry only.
 async fn list(State(endpoint): State<Endpoint>, headers: HeaderMap) -> Json<Value> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
+    let host = host_of(&headers);
     let Endpoint { id, title, .. } = &endpoint;
     let path = format!("{host}/{id}");
     Json(json!([{

@@ -5,6 +5,7 @@
 //! ends, its breakpoints and nothing else. Nothing of what they say passes the core, but that a worker is paused.
 
 mod client;
+mod flat;
 mod http;
 mod observer;
 mod place;
@@ -18,7 +19,10 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::registry::Registry;
-use crate::core::{effect::BridgeCommand, event::Event};
+use crate::{
+    core::{effect::BridgeCommand, event::Event},
+    ids::WorkerId,
+};
 
 /// Where debuggers look by default.
 pub const DEFAULT_PORT: u16 = 9229;
@@ -26,51 +30,63 @@ pub const DEFAULT_PORT: u16 = 9229;
 /// How many ports are tried after the wanted one.
 const TRIED: u16 = 50;
 
-/// The endpoint. Dropping it closes it.
+/// What the endpoints are called.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// The id of the target that stands for all workers. Clients know it again by this, so it should stay the same for a project.
+    pub id: String,
+    /// What people see.
+    pub title: String,
+    /// The project's directory; places are named relative to it.
+    pub root: Utf8PathBuf,
+}
+
+/// Both endpoints. Dropping it closes them.
 #[derive(Debug)]
 pub struct Bridge {
     address: SocketAddr,
+    flat_address: SocketAddr,
     registry: Arc<Registry>,
-    _server: AbortOnDropHandle<()>,
+    _servers: [AbortOnDropHandle<()>; 2],
 }
 
 impl Bridge {
-    /// Listens on 127.0.0.1, at `port` or the next one that is free. `id` names the endpoint to clients, and should stay the same
-    /// for a project, `title` is what people see. Places are named relative to `root`, the project's directory.
+    /// Listens on 127.0.0.1: with the endpoint for all workers at `port` or the next one that is free, and with the flat one at
+    /// `flat_port` or the next one.
     ///
     /// # Errors
     /// When no port is free.
     pub async fn open(
         port: u16,
-        id: &str,
-        title: &str,
-        root: Utf8PathBuf,
+        flat_port: u16,
+        names: Names,
         events: mpsc::UnboundedSender<Event>,
     ) -> io::Result<Self> {
-        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-        for port in port..=port.saturating_add(TRIED) {
-            match TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await {
-                Ok(listener) => {
-                    let address = listener.local_addr()?;
-                    let registry = Arc::new(Registry::new(root, events));
-                    let server = tokio::spawn(http::serve(
-                        listener,
-                        registry.clone(),
-                        id.to_owned(),
-                        title.to_owned(),
-                    ));
-                    return Ok(Self { address, registry, _server: AbortOnDropHandle::new(server) });
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let listener = listen(port).await?;
+        let flat_listener = listen(flat_port).await?;
+        let (address, flat_address) = (listener.local_addr()?, flat_listener.local_addr()?);
+        let registry = Arc::new(Registry::new(names.root, events));
+        let server = tokio::spawn(http::serve(listener, registry.clone(), names.id, names.title));
+        let flat = tokio::spawn(flat::serve(flat_listener, registry.clone()));
+        let servers = [server, flat].map(AbortOnDropHandle::new);
+        Ok(Self { address, flat_address, registry, _servers: servers })
     }
 
-    /// Where debuggers attach.
+    /// Where debuggers attach that show workers as children.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where debuggers attach that know one process at a time.
+    #[must_use]
+    pub fn flat_address(&self) -> SocketAddr {
+        self.flat_address
+    }
+
+    /// A worker has got a call.
+    pub fn used(&self, worker: WorkerId) {
+        self.registry.used(worker);
     }
 
     /// Does what the core wants.
@@ -80,4 +96,15 @@ impl Bridge {
             BridgeCommand::Withdraw { worker } => self.registry.withdraw(worker),
         }
     }
+}
+
+async fn listen(port: u16) -> io::Result<TcpListener> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for port in port..=port.saturating_add(TRIED) {
+        match TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }

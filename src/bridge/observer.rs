@@ -63,13 +63,10 @@ pub(super) async fn observe(offer: Offer, registry: Arc<Registry>) {
             let Some((_, FromWorker::Text(text))) = message else { continue };
             if text.starts_with(r#"{"method":"Debugger.paused""#) {
                 (paused, alone) = (true, false);
-                registry.paused(OBSERVER, offer.worker, scripts.place(&text, registry.root()));
             } else if text.starts_with(r#"{"method":"Debugger.resumed""#) {
                 paused = false;
-                registry.resumed(offer.worker);
-            } else {
-                scripts.note(&text);
             }
+            registry.observe(OBSERVER, offer.worker, &mut scripts, &text);
         }
     };
     tokio::join!(upstream, watch);

@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::observer;
+use super::{observer, place::Scripts};
 use crate::{core::event::Event, ids::WorkerId, process::following_variables};
 
 /// How long a worker waits for the debuggers to set their breakpoints before it is given a call all the same.
@@ -27,6 +28,8 @@ pub(super) struct Offer {
     pub worker: WorkerId,
     pub title: String,
     pub url: String,
+    /// Cancelled when the worker goes.
+    pub gone: CancellationToken,
 }
 
 /// What a client is told.
@@ -57,6 +60,8 @@ struct Client {
 #[derive(Debug, Default)]
 struct State {
     workers: BTreeMap<WorkerId, Offer>,
+    /// Workers in the order of their last call, the latest last.
+    used: Vec<WorkerId>,
     clients: BTreeMap<u64, Client>,
     last_client: u64,
     /// The clients that a worker waits for.
@@ -71,18 +76,13 @@ impl Registry {
         Self { state: Mutex::default(), root, followed, events, sessions: AtomicU64::new(0) }
     }
 
-    /// The project's directory.
-    pub fn root(&self) -> &Utf8Path {
-        &self.root
-    }
-
     /// A session id. Clients take one that they have seen before for the same session, so none is used twice.
     pub fn session(&self, worker: WorkerId) -> String {
         format!("{worker}-{}", self.sessions.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     pub fn offer(self: &std::sync::Arc<Self>, worker: WorkerId, title: String, url: String) {
-        let offer = Offer { worker, title, url };
+        let offer = Offer { worker, title, url, gone: CancellationToken::new() };
         if self.followed {
             tokio::spawn(observer::observe(offer.clone(), self.clone()));
         }
@@ -110,7 +110,10 @@ impl Registry {
 
     pub fn withdraw(&self, worker: WorkerId) {
         let mut state = self.lock();
-        state.workers.remove(&worker);
+        if let Some(offer) = state.workers.remove(&worker) {
+            offer.gone.cancel();
+        }
+        state.used.retain(|used| *used != worker);
         state.awaited.remove(&worker);
         state.paused.remove(&worker);
         for client in state.clients.values() {
@@ -159,12 +162,45 @@ impl Registry {
         self.tell(Event::Debuggers { gate });
     }
 
+    /// A worker has got a call.
+    pub fn used(&self, worker: WorkerId) {
+        let mut state = self.lock();
+        state.used.retain(|used| *used != worker);
+        state.used.push(worker);
+    }
+
+    /// All workers, the one called last first; then those that were not called, the latest first.
+    pub fn by_last_use(&self) -> Vec<Offer> {
+        let state = self.lock();
+        let used = state.used.iter().rev().filter_map(|worker| state.workers.get(worker));
+        let unused = state.workers.iter().rev().filter(|(worker, _)| !state.used.contains(worker));
+        used.chain(unused.map(|(_, offer)| offer)).cloned().collect()
+    }
+
+    /// A number for a client that does not subscribe.
+    pub fn client_number(&self) -> u64 {
+        let mut state = self.lock();
+        state.last_client += 1;
+        state.last_client
+    }
+
+    /// Notices pauses in what a worker tells a client, for the sake of the clock.
+    pub fn observe(&self, client: u64, worker: WorkerId, scripts: &mut Scripts, text: &str) {
+        if text.starts_with(r#"{"method":"Debugger.paused""#) {
+            self.paused(client, worker, scripts.place(text, &self.root));
+        } else if text.starts_with(r#"{"method":"Debugger.resumed""#) {
+            self.resumed(worker);
+        } else {
+            scripts.note(text);
+        }
+    }
+
     /// A client has set its breakpoints in a worker, or will not.
     pub fn ready(&self, client: u64, worker: WorkerId) {
         self.settle(&mut self.lock(), client, worker);
     }
 
-    pub fn paused(&self, client: u64, worker: WorkerId, place: Option<String>) {
+    fn paused(&self, client: u64, worker: WorkerId, place: Option<String>) {
         let mut state = self.lock();
         let clients = state.paused.entry(worker).or_default();
         let first = clients.is_empty();
@@ -175,7 +211,7 @@ impl Registry {
     }
 
     /// The worker runs on; whoever let it, it runs on for all.
-    pub fn resumed(&self, worker: WorkerId) {
+    fn resumed(&self, worker: WorkerId) {
         if self.lock().paused.remove(&worker).is_some_and(|clients| !clients.is_empty()) {
             self.tell(Event::Resumed { worker });
         }

@@ -1,5 +1,7 @@
 //! One file per subcommand.
 
+mod ide;
+mod invoke;
 mod session;
 mod start;
 
@@ -12,6 +14,7 @@ use crate::{
     error::{Kind, Result},
     live::Interrupt,
     process::{Spawner, family},
+    project::Project,
     settings,
     ui::{Ui, UiEvent, printer},
 };
@@ -48,7 +51,20 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<()> {
             let settings = settings::Start::resolve(arguments, cli.project)?;
             start::run(settings, &spawner, ui, interrupts).await
         }
+        Command::Invoke(arguments) => {
+            let project = find_project(cli.project)?;
+            let mut interrupts = interrupts;
+            tokio::select! {
+                result = invoke::run(arguments, &project, ui) => result,
+                _ = interrupts.recv() => Err(crate::error::Error::new(Kind::Interrupted, "interrupted")),
+            }
+        }
+        Command::Ide(arguments) => ide::run(&arguments, &find_project(cli.project)?, ui),
     }
+}
+
+fn find_project(directory: Option<camino::Utf8PathBuf>) -> Result<Project> {
+    Project::find(&directory.unwrap_or_else(|| camino::Utf8PathBuf::from(".")))
 }
 
 /// Ctrl-C and its relatives. The first asks for an orderly end, further ones for an end.

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{error::Result, project::StateDir};
+use crate::{
+    error::{Error, Kind, Result},
+    project::StateDir,
+};
 
 const FILE: &str = "session.json";
 
@@ -19,11 +22,44 @@ pub(super) struct Session<'a> {
     pub region: &'a str,
     /// Where debuggers attach, e.g. `127.0.0.1:9229`.
     pub inspector: String,
+    /// Where debuggers attach that know one process at a time.
+    #[serde(rename = "flatInspector")]
+    pub flat_inspector: String,
+    /// Where `sst invoke` asks, and the token that it has to show.
+    pub control: String,
+    /// The token.
+    pub token: &'a str,
     /// The endpoint of the local cloud, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<&'a str>,
     /// The stack outputs: stack → name → value.
     pub outputs: &'a BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// What other commands need to know of a running `sst start`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Running {
+    pub inspector: String,
+    pub flat_inspector: String,
+    pub control: String,
+    pub token: String,
+    pid: i32,
+}
+
+/// Finds the `sst start` of a project.
+///
+/// # Errors
+/// [`Kind::Usage`] when there is none.
+pub(super) fn running(directory: &StateDir) -> Result<Running> {
+    let session: Option<Running> = directory.read(FILE)?.and_then(|text| serde_json::from_str(&text).ok());
+    // The file of one that was killed is still there.
+    let alive =
+        |session: &Running| nix::sys::signal::kill(nix::unistd::Pid::from_raw(session.pid), None).is_ok();
+    session.filter(alive).ok_or_else(|| {
+        Error::new(Kind::Usage, "`sst start` does not run in this project")
+            .hint("start it in another terminal")
+    })
 }
 
 /// The file. It goes when this is dropped.

@@ -12,10 +12,12 @@ use crate::{
     bridge::{self, Bridge},
     builder::Builder,
     cloud::{self, Cloud},
+    control::Control,
     core::{Config, State, event::Event},
-    debug_stack,
+    debug_stack, editors,
     error::{Error, Kind, Result},
     live::{Interrupt, Live},
+    local_calls::LocalCalls,
     process::{self, Spawner},
     project::{
         StageRequest, StateDir,
@@ -167,7 +169,13 @@ async fn serve(
     let artifacts = state_dir.create_directory("artifacts")?;
     let bridge = open_bridge(settings, &state_dir, &stage, sender.clone()).await?;
     let inspector = bridge.address().to_string();
+    let flat_inspector = bridge.flat_address().to_string();
+    let (control, calls) = Control::open().await.map_err(|error| {
+        Error::new(Kind::Environment, "no socket for other commands to connect to").detail(error)
+    })?;
     let live = Live {
+        calls,
+        local: LocalCalls::default(),
         state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
         events,
         workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
@@ -183,19 +191,23 @@ async fn serve(
         }
     }
     let session = Session {
+        control: control.address().to_string(),
+        token: control.token(),
         pid: std::process::id(),
         stage: &stage,
         region: &aws.region,
         inspector: inspector.clone(),
+        flat_inspector: flat_inspector.clone(),
         endpoint: aws.endpoint.as_deref(),
         outputs: &outputs,
     };
-    let _session = SessionFile::write(state_dir, &session)?;
+    let _session = SessionFile::write(state_dir.clone(), &session)?;
     let count = functions.len();
     let plural = if count == 1 { "" } else { "s" };
     ui.info(format!(
-        "Listening for requests (stage {stage}, {count} function{plural}, inspector {inspector})"
+        "Listening for requests (stage {stage}, {count} function{plural}, inspector {inspector}, flat {flat_inspector})"
     ));
+    mention_editors(&settings.project.root, &state_dir, ui)?;
     live.run(functions.into_iter().map(Arc::new).collect(), relay, interrupts).await;
     ui.info("Stopped");
     Ok(())
@@ -221,6 +233,16 @@ fn report(live: &app::Rewritten, ui: &Ui) {
     }
 }
 
+/// Says once that there are files for editors, unless the project has some.
+fn mention_editors(root: &camino::Utf8Path, state_dir: &StateDir, ui: &Ui) -> Result<()> {
+    const MARK: &str = "editors-mentioned";
+    if state_dir.read(MARK)?.is_none() && !editors::has_any(root) {
+        ui.info("To debug in your editor: `sst ide vscode`, `webstorm`, or `intellij` writes its launch configurations");
+        state_dir.write(MARK, b"")?;
+    }
+    Ok(())
+}
+
 /// Opens the inspector endpoint, where it was the last time if possible: debuggers are configured with its port.
 async fn open_bridge(
     settings: &settings::Start,
@@ -229,23 +251,30 @@ async fn open_bridge(
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Bridge> {
     let file = format!("inspector-{stage}");
-    let remembered = state_dir.read(&file)?.and_then(|port| port.trim().parse::<u16>().ok());
-    let port = settings.inspect_port.or(remembered).unwrap_or(bridge::DEFAULT_PORT);
-    let title = format!("{} ({stage})", settings.project.name);
+    // Two ports: of the endpoint for all workers, and of the flat one.
+    let remembered = state_dir.read(&file)?.unwrap_or_default();
+    let mut remembered = remembered.split_whitespace().map_while(|port| port.parse::<u16>().ok());
+    let (first, second) = (remembered.next(), remembered.next());
+    let port = settings.inspect_port.or(first).unwrap_or(bridge::DEFAULT_PORT);
     // Clients know a target by its id, which has to be the same after a restart.
     let id = sst_wire::sha256_hex(format!("{}\n{stage}", settings.project.root).as_bytes());
-    let id = format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..32]);
-    let bridge =
-        Bridge::open(port, &id, &title, settings.project.root.clone(), events).await.map_err(|error| {
-            Error::new(Kind::Environment, format!("no port for the inspector endpoint from {port} on"))
-                .detail(error)
-                .hint("name a free one with `--inspect-port`")
-        })?;
+    let names = bridge::Names {
+        id: format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..32]),
+        title: format!("{} ({stage})", settings.project.name),
+        root: settings.project.root.clone(),
+    };
+    let flat_port = second.unwrap_or(port.saturating_add(1));
+    let bridge = Bridge::open(port, flat_port, names, events).await.map_err(|error| {
+        Error::new(Kind::Environment, format!("no port for the inspector endpoint from {port} on"))
+            .detail(error)
+            .hint("name a free one with `--inspect-port`")
+    })?;
     if settings.inspect_port.is_some_and(|wanted| wanted != bridge.address().port()) {
         return Err(Error::new(Kind::Environment, format!("port {port} is taken"))
             .hint("name another one with `--inspect-port`"));
     }
-    state_dir.write(&file, bridge.address().port().to_string().as_bytes())?;
+    let ports = format!("{} {}", bridge.address().port(), bridge.flat_address().port());
+    state_dir.write(&file, ports.as_bytes())?;
     Ok(bridge)
 }
 

@@ -50,6 +50,15 @@ impl Default for Config {
     }
 }
 
+/// A function that was asked for by name.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// What is known of it.
+    pub spec: Arc<FunctionSpec>,
+    /// The environment of its last call, if it was called.
+    pub environment: Option<BTreeMap<String, String>>,
+}
+
 /// The state of the daemon.
 #[derive(Debug)]
 pub struct State {
@@ -135,6 +144,24 @@ impl State {
         self.tick(now, &mut effects);
         self.schedule(&mut effects);
         effects
+    }
+
+    /// The function that a name means, and the environment that it was last called with. The name is an id, or the end of one.
+    ///
+    /// # Errors
+    /// A sentence that names what there is.
+    pub fn find_function(&self, name: &str) -> Result<Found, String> {
+        let all = || self.functions.keys().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+        let exact = self.functions.iter().find(|(id, _)| id.as_str() == name);
+        let ending = format!("/{name}");
+        let mut found = self.functions.iter().filter(|(id, _)| id.as_str().ends_with(&ending));
+        match (exact, found.next(), found.next()) {
+            (Some((_, function)), _, _) | (None, Some((_, function)), None) => {
+                Ok(Found { spec: function.spec.clone(), environment: function.environment.clone() })
+            }
+            (None, None, _) => Err(format!("no function `{name}`; there are {}", all())),
+            (None, Some(_), Some(_)) => Err(format!("`{name}` could be several of {}", all())),
+        }
     }
 
     /// When [`Event::Tick`] is next needed.

@@ -1,0 +1,176 @@
+//! How other commands talk to a running `sst start`: one request and one answer, each a line of JSON, on a TCP connection on
+//! 127.0.0.1. The request carries the token of `.sst/session.json`, which only the user can read.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, oneshot},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// The longest request: an event of 6 MB in base64, and its frame.
+const MAX_REQUEST: u64 = 9 << 20;
+
+/// How long a client may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Request {
+    token: String,
+    function: String,
+    /// In base64, because it need not be text.
+    event: String,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "outcome")]
+pub enum Answer {
+    /// The function's result in base64, byte for byte.
+    Returned { body: String },
+    /// The function failed: the body that a caller would get, in base64.
+    #[serde(rename_all = "camelCase")]
+    Failed { error_type: String, body: String },
+    /// It was not called.
+    Refused { message: String, hint: Option<String> },
+}
+
+/// A call that somebody on this machine wants.
+#[derive(Debug)]
+pub struct LocalCall {
+    /// The function's id, or what is enough of it.
+    pub function: String,
+    /// The event.
+    pub event: Bytes,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Answer>,
+}
+
+/// Listens for requests. Dropping it ends that.
+#[derive(Debug)]
+pub struct Control {
+    address: SocketAddr,
+    token: String,
+    _server: AbortOnDropHandle<()>,
+}
+
+impl Control {
+    /// Listens on 127.0.0.1, at a port of the system's choice. The calls come out of the receiver.
+    ///
+    /// # Errors
+    /// When the system gives no socket.
+    pub async fn open() -> io::Result<(Self, mpsc::UnboundedReceiver<LocalCall>)> {
+        let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let token = uuid::Uuid::new_v4().to_string();
+        let (calls, receiver) = mpsc::unbounded_channel();
+        let expected: Arc<str> = token.as_str().into();
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (calls, expected) = (calls.clone(), expected.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = serve(stream, &expected, &calls).await {
+                        tracing::debug!(%error, "control connection");
+                    }
+                });
+            }
+        });
+        Ok((Self { address, token, _server: AbortOnDropHandle::new(server) }, receiver))
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What a request must carry.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    expected: &str,
+    calls: &mpsc::UnboundedSender<LocalCall>,
+) -> io::Result<()> {
+    let (reader, mut writer) = stream.split();
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(reader.take(MAX_REQUEST));
+    tokio::time::timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await??;
+    // Whoever does not know the token learns nothing, not even what was wrong.
+    let Ok(request) = serde_json::from_slice::<Request>(&line) else { return Ok(()) };
+    if request.token != expected {
+        return Ok(());
+    }
+    let answer = match STANDARD.decode(&request.event) {
+        Ok(event) => {
+            let (reply, answer) = oneshot::channel();
+            let call = LocalCall { function: request.function, event: event.into(), reply };
+            let _ = calls.send(call);
+            answer.await.unwrap_or_else(|_| Answer::Refused {
+                message: "`sst start` ended before the function answered".to_owned(),
+                hint: None,
+            })
+        }
+        Err(error) => Answer::Refused { message: format!("the event is not base64: {error}"), hint: None },
+    };
+    let mut text = serde_json::to_vec(&answer).unwrap_or_default();
+    text.push(b'\n');
+    writer.write_all(&text).await
+}
+
+/// Has a function called by the `sst start` at `address`.
+///
+/// # Errors
+/// When nobody listens there, or hangs up without an answer.
+pub async fn call(address: &str, token: &str, function: &str, event: &[u8]) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request =
+        Request { token: token.to_owned(), function: function.to_owned(), event: STANDARD.encode(event) };
+    let mut text = serde_json::to_vec(&request)?;
+    text.push(b'\n');
+    stream.write_all(&text).await?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).await?;
+    if answer.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no answer"));
+    }
+    Ok(serde_json::from_str(&answer)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_who_knows_the_token_is_answered() {
+        let (control, mut calls) = Control::open().await.unwrap();
+        assert!(control.address().ip().is_loopback());
+        let address = control.address().to_string();
+        let answering = tokio::spawn(async move {
+            let call = calls.recv().await.unwrap();
+            assert_eq!((call.function.as_str(), &call.event[..]), ("a", &b"\xff{}"[..]));
+            call.reply.send(Answer::Returned { body: "e30=".to_owned() }).unwrap();
+            calls
+        });
+        let answer = call(&address, control.token(), "a", b"\xff{}").await.unwrap();
+        assert_eq!(answer, Answer::Returned { body: "e30=".to_owned() });
+        let mut calls = answering.await.unwrap();
+        assert!(call(&address, "guessed", "a", b"{}").await.is_err());
+        let mut page = TcpStream::connect(&address).await.unwrap();
+        page.write_all(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        // Closing with unread input may show as a reset.
+        let _ = page.read_to_end(&mut answer).await;
+        assert_eq!(answer, b"");
+        assert!(calls.try_recv().is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! Puts the files of `launch-configs/` into a project. What is there stays: comments, other entries, and what the developer changed.
+
+mod jetbrains;
+mod vscode;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::error::{Error, Kind, Result};
+
+/// An editor for which there are files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Editor {
+    /// VS Code and what is made from it.
+    Vscode,
+    /// WebStorm.
+    Webstorm,
+    /// IntelliJ IDEA with its plugin for Node.js.
+    Intellij,
+}
+
+/// Where debuggers attach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// The inspector endpoint that shows every worker as a child.
+    pub inspector: u16,
+    /// The one that lists the workers as Node does itself.
+    pub flat: u16,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The file, relative to the project.
+    pub path: Utf8PathBuf,
+    /// Whether it is different now.
+    pub changed: bool,
+}
+
+/// Writes an editor's files into the project at `root`. A second time nothing changes.
+///
+/// # Errors
+/// [`Kind::Usage`] for a file that is there and cannot be understood, which is left as it is; [`Kind::Environment`] for one that
+/// cannot be read or written.
+pub fn write(root: &Utf8Path, editor: Editor, ports: Ports) -> Result<Vec<Written>> {
+    match editor {
+        Editor::Vscode => vscode::write(root, ports.inspector).map(|written| vec![written]),
+        Editor::Webstorm => jetbrains::write(root, jetbrains::WEBSTORM, ports.flat),
+        Editor::Intellij => jetbrains::write(root, jetbrains::INTELLIJ, ports.flat),
+    }
+}
+
+/// Whether a project has a configuration of any editor for `sst`.
+#[must_use]
+pub fn has_any(root: &Utf8Path) -> bool {
+    let mentions = |file: Utf8PathBuf| fs_err::read_to_string(file).is_ok_and(|text| text.contains("sst"));
+    let runs = root.join(".run").read_dir_utf8().into_iter().flatten().flatten();
+    mentions(root.join(".vscode/launch.json")) || runs.into_iter().any(|entry| mentions(entry.into_path()))
+}
+
+/// Rewrites a file of the project with what `change` makes of its text, or of nothing.
+fn update(
+    root: &Utf8Path,
+    path: Utf8PathBuf,
+    change: impl FnOnce(Option<&str>) -> Result<String>,
+) -> Result<Written> {
+    let file = root.join(&path);
+    let failed = |error: std::io::Error| Error::new(Kind::Environment, format!("`{path}`")).detail(error);
+    let before = match fs_err::read_to_string(&file) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+    };
+    let after = change(before.as_deref())?;
+    let changed = before.as_deref() != Some(&after);
+    if changed {
+        if let Some(directory) = file.parent() {
+            fs_err::create_dir_all(directory).map_err(failed)?;
+        }
+        fs_err::write(&file, after).map_err(failed)?;
+    }
+    Ok(Written { path, changed })
+}

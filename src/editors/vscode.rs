@@ -1,0 +1,162 @@
+//! `.vscode/launch.json`, which is JSON with comments.
+
+use camino::Utf8Path;
+use jsonc_parser::{
+    ParseOptions,
+    cst::{CstArray, CstInputValue, CstObject, CstRootNode},
+};
+use serde_json::Value;
+
+use super::{Written, update};
+use crate::error::{Error, Kind, Result};
+
+const TEMPLATE: &str = include_str!("../../launch-configs/vscode/launch.json");
+const PATH: &str = ".vscode/launch.json";
+
+/// The configuration whose port follows the endpoint.
+const ATTACH: &str = "Attach to SST";
+
+pub(super) fn write(root: &Utf8Path, port: u16) -> Result<Written> {
+    update(root, PATH.into(), |text| merge(text.unwrap_or("{}"), port))
+}
+
+/// Adds the entries that are missing, and sets the port of the one that attaches.
+fn merge(text: &str, port: u16) -> Result<String> {
+    let unreadable = |detail: String| {
+        Error::new(Kind::Usage, format!("`{PATH}` cannot be understood; it was left as it is"))
+            .detail(detail)
+            .hint("correct it, or take the entries from `launch-configs/vscode/launch.json`")
+    };
+    // An empty file is what an editor shows before anything is in it.
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    let root =
+        CstRootNode::parse(text, &ParseOptions::default()).map_err(|error| unreadable(error.to_string()))?;
+    let object = root.object_value().ok_or_else(|| unreadable("it holds no object".to_owned()))?;
+    let template: Value = serde_json::from_str(TEMPLATE).unwrap_or_default();
+    if object.get("version").is_none() {
+        object.append("version", "0.2.0".into());
+    }
+    for list in ["configurations", "compounds"] {
+        let entries = object
+            .array_value_or_create(list)
+            .ok_or_else(|| unreadable(format!("`{list}` is not an array")))?;
+        for entry in template[list].as_array().into_iter().flatten() {
+            let name = entry["name"].as_str().unwrap_or_default();
+            match find(&entries, name) {
+                Some(present) if name == ATTACH => set_port(&present, port),
+                Some(_) => {}
+                None => {
+                    entries.ensure_multiline();
+                    let added = entries.append(input(entry));
+                    if let Some(added) = added.as_object().filter(|_| name == ATTACH) {
+                        set_port(&added, port);
+                    }
+                }
+            }
+        }
+    }
+    let mut text = root.to_string();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn find(entries: &CstArray, name: &str) -> Option<CstObject> {
+    entries.elements().into_iter().filter_map(|entry| entry.as_object()).find(|entry| {
+        entry.get("name").and_then(|found| found.value()?.as_string_lit()?.decoded_value().ok()).as_deref()
+            == Some(name)
+    })
+}
+
+fn set_port(entry: &CstObject, port: u16) {
+    let property = entry.get("port");
+    let present = property.as_ref().and_then(|property| property.value()?.to_serde_value());
+    match property {
+        // What is no number, such as a variable, was put there on purpose.
+        Some(property) if present.as_ref().is_some_and(Value::is_number) && present != Some(port.into()) => {
+            property.set_value(CstInputValue::Number(port.to_string()));
+        }
+        _ => {}
+    }
+}
+
+fn input(value: &Value) -> CstInputValue {
+    match value {
+        Value::Null => CstInputValue::Null,
+        Value::Bool(value) => CstInputValue::Bool(*value),
+        Value::Number(value) => CstInputValue::Number(value.to_string()),
+        Value::String(value) => CstInputValue::String(value.clone()),
+        Value::Array(values) => CstInputValue::Array(values.iter().map(input).collect()),
+        Value::Object(fields) => {
+            CstInputValue::Object(fields.iter().map(|(name, value)| (name.clone(), input(value))).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Value {
+        CstRootNode::parse(text, &ParseOptions::default()).unwrap().to_serde_value().unwrap()
+    }
+
+    #[test]
+    fn a_project_without_the_file_gets_the_template() {
+        for nothing in ["", "{}", "  \n"] {
+            let mut expected: Value = serde_json::from_str(TEMPLATE).unwrap();
+            expected["configurations"][2]["port"] = 9300.into();
+            assert_eq!(parsed(&merge(nothing, 9300).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn the_users_two_configurations_are_word_for_word() {
+        let template: Value = serde_json::from_str(TEMPLATE).unwrap();
+        let configurations = &template["configurations"];
+        assert_eq!(configurations[0]["runtimeArgs"], serde_json::json!(["start", "--increase-timeout"]));
+        assert_eq!(configurations[0]["runtimeExecutable"], "${workspaceRoot}/node_modules/.bin/sst");
+        let arguments = serde_json::json!(["test", "--runInBand", "--no-cache", "--watchAll=false"]);
+        assert_eq!(configurations[1]["args"], arguments);
+    }
+
+    #[test]
+    fn comments_and_other_entries_stay_and_a_second_time_nothing_changes() {
+        let text = r#"{
+  // Mine.
+  "version": "0.2.0",
+  "configurations": [
+    { "name": "Other", "type": "chrome", /* why */ "request": "launch", },
+    { "name": "Attach to SST", "type": "node", "request": "attach", "port": 9229, "restart": false },
+  ],
+}
+"#;
+        let once = merge(text, 9231).unwrap();
+        assert!(once.contains("// Mine.") && once.contains("/* why */"), "{once}");
+        let value = parsed(&once);
+        let names: Vec<&str> = value["configurations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["Other", ATTACH, "Debug SST Start", "Debug SST Tests"]);
+        assert_eq!(value["configurations"][1]["port"], 9231);
+        assert_eq!(value["configurations"][1]["restart"], false, "the developer's own change");
+        assert_eq!(merge(&once, 9231).unwrap(), once);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_refused() {
+        for text in ["{", "[]", r#"{ "configurations": 1 }"#, "nonsense {"] {
+            assert_eq!(merge(text, 9229).unwrap_err().kind, Kind::Usage, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_a_variable_stays() {
+        let text = r#"{ "configurations": [{ "name": "Attach to SST", "port": "${config:port}" }] }"#;
+        assert!(merge(text, 9300).unwrap().contains("${config:port}"));
+    }
+}
