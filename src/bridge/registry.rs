@@ -19,6 +19,10 @@ use crate::{core::event::Event, ids::WorkerId, process::following_variables};
 /// How long a worker waits for the debuggers to set their breakpoints before it is given a call all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long vscode-js-debug is given for the breakpoints in files with source maps. It lets a worker go on a few milliseconds before
+/// it sets them, if their maps are large, and says nothing when it has.
+const BREAKPOINTS_TAKE: Duration = Duration::from_millis(250);
+
 /// The client number of the observers; the others begin with one.
 pub(super) const OBSERVER: u64 = 0;
 
@@ -159,7 +163,7 @@ impl Registry {
 
     fn tell_gate(&self, state: &State) {
         let gate = !state.clients.is_empty() && state.clients.values().all(|client| client.stops_at_scripts);
-        self.tell(Event::Debuggers { gate });
+        self.tell(Event::Debuggers { attached: state.clients.len(), gate });
     }
 
     /// A worker has got a call.
@@ -195,9 +199,17 @@ impl Registry {
         }
     }
 
-    /// A client has set its breakpoints in a worker, or will not.
-    pub fn ready(&self, client: u64, worker: WorkerId) {
-        self.settle(&mut self.lock(), client, worker);
+    /// A client says that a worker may go on.
+    pub fn ready(self: &std::sync::Arc<Self>, client: u64, worker: WorkerId) {
+        let mut state = self.lock();
+        if state.clients.get(&client).is_none_or(|client| client.stops_at_scripts) {
+            return self.settle(&mut state, client, worker);
+        }
+        let registry = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(BREAKPOINTS_TAKE).await;
+            registry.settle(&mut registry.lock(), client, worker);
+        });
     }
 
     fn paused(&self, client: u64, worker: WorkerId, place: Option<String>) {

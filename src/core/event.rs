@@ -25,8 +25,9 @@ pub enum Event {
     InitFailed { worker: WorkerId, error: FunctionError },
     /// A worker's inspector listens at `url` (`ws://…`).
     Inspector { worker: WorkerId, url: String },
-    /// Whether workers should load their functions only after the debuggers have set their breakpoints.
-    Debuggers { gate: bool },
+    /// How many debuggers want to hear of workers, and whether workers should load their functions only after these have set their
+    /// breakpoints.
+    Debuggers { attached: usize, gate: bool },
     /// The debuggers have set their breakpoints in a worker, if there are debuggers.
     DebuggerReady { worker: WorkerId },
     /// A worker wrote to its standard output or standard error.

@@ -13,6 +13,7 @@ pub mod source;
 mod tests;
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
@@ -69,6 +70,8 @@ pub struct State {
     waiting: VecDeque<RequestId>,
     pool: Pool,
     stopping: bool,
+    /// How many debuggers are attached.
+    debuggers: usize,
     /// Whether workers load their functions only after the debuggers have set their breakpoints.
     gate: bool,
 }
@@ -84,6 +87,7 @@ impl State {
             waiting: VecDeque::new(),
             pool: Pool::default(),
             stopping: false,
+            debuggers: 0,
             gate: false,
         }
     }
@@ -110,7 +114,7 @@ impl State {
                     effects.push(Effect::Load { worker });
                 }
             }
-            Event::Debuggers { gate } => self.gate = gate,
+            Event::Debuggers { attached, gate } => self.debuggers(attached, gate, &mut effects),
             Event::Output { worker, line } => self.output(worker, line, &mut effects),
             Event::Exited { worker, exit } => self.exited(worker, &exit, now, &mut effects),
             Event::FilesChanged(changes) => {
@@ -336,6 +340,17 @@ impl State {
         worker.held = true;
         let title = worker.function.to_string();
         effects.push(Effect::Bridge(BridgeCommand::Offer { worker: id, title, url }));
+    }
+
+    fn debuggers(&mut self, attached: usize, gate: bool, effects: &mut Vec<Effect>) {
+        self.gate = gate;
+        let before = std::mem::replace(&mut self.debuggers, attached);
+        let text = match attached.cmp(&before) {
+            Ordering::Greater => "A debugger is attached",
+            Ordering::Less => "A debugger has left",
+            Ordering::Equal => return,
+        };
+        effects.push(Effect::Ui(UiEvent::Info(text.to_owned())));
     }
 
     /// A debugger has stopped a worker: its clock stands still.

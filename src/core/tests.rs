@@ -284,7 +284,7 @@ fn a_worker_gets_no_call_before_the_debuggers_have_set_their_breakpoints() {
 #[test]
 fn debuggers_that_stop_at_every_script_are_there_before_the_function_is_loaded() {
     let mut world = World::new(10);
-    world.send(Event::Debuggers { gate: true });
+    world.send(Event::Debuggers { attached: 1, gate: true });
     world.send(invocation("a", "r1"));
     world.built("a", 1, Ok("x"));
     let inspector = Event::Inspector { worker: WorkerId(1), url: "ws://127.0.0.1:1/x".into() };

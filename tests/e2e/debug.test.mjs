@@ -40,6 +40,7 @@ describe("attach", () => {
     debug = new JsDebug(directory, { "functions/explicit.ts": [7], "functions/asset/index.js": [2] });
     const [, port] = sst.session().inspector.split(":");
     await debug.start({ ...configuration("Attach to SST"), port: Number(port) });
+    await sst.waitFor(/A debugger is attached/);
   });
   after(async () => {
     await debug?.stop();
@@ -88,6 +89,32 @@ describe("attach", () => {
     assert.deepEqual(await call, { text: "edited 42" });
   });
 
+  test("a call from this machine stops as well", async () => {
+    const child = spawn(binary(), ["invoke", "Explicit"], { cwd: directory, stdio: ["ignore", "pipe", "inherit"] });
+    const [line] = await Promise.all([
+      createInterface({ input: child.stdout })[Symbol.asyncIterator]().next(),
+      debug.stopped().then((stop) => {
+        assert.equal(stop.place, "functions/explicit.ts:8");
+        return stop.resume();
+      }),
+    ]);
+    assert.equal(line.value, '{"text":"edited 42"}');
+  });
+
+  test("after a restart of `sst` the debugger is there again without being asked", async () => {
+    const before = sst.session();
+    await sst.stop();
+    sst = await Sst.start(directory, ["--increase-timeout"]);
+    assert.equal(sst.session().inspector, before.inspector, "the port is kept");
+    invoke = invoker(sst);
+    await sst.waitFor(/A debugger is attached/);
+    const call = invoke("Explicit");
+    const stop = await debug.stopped();
+    assert.equal(stop.place, "functions/explicit.ts:8");
+    await stop.resume();
+    assert.deepEqual(await call, { text: "edited 42" });
+  });
+
   test("a debugger that vanishes while paused leaves the call running", async () => {
     // As long as another one is there, the function stays paused for that one.
     await debug.stop();
@@ -95,9 +122,11 @@ describe("attach", () => {
     const attach = JSON.stringify({ ...configuration("Attach to SST"), port: Number(port) });
     const breakpoints = JSON.stringify({ "lib/plain-stack.discovered.ts": [4] });
     const script = path.join(repository, "tests/e2e/support/attached.mjs");
+    const from = sst.output.length;
     const other = spawn(process.execPath, [script, directory, attach, breakpoints], { stdio: ["ignore", "pipe", "inherit"] });
     const lines = createInterface({ input: other.stdout })[Symbol.asyncIterator]();
     assert.equal((await lines.next()).value, "attached");
+    await sst.waitFor(/A debugger is attached/, from);
     const call = invoke("Discovered");
     assert.equal((await lines.next()).value, "lib/plain-stack.discovered.ts:4");
     other.kill("SIGKILL");
