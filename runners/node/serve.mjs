@@ -16,7 +16,7 @@ const LAST_WORDS = 5_000;
  * How long vscode-js-debug is given for the breakpoints in files with source maps. It lets a process go on a few milliseconds before
  * it sets them, and says nothing when it has. In milliseconds, once per process and only under that debugger.
  */
-const BREAKPOINTS_TAKE = 250;
+const BREAKPOINTS_TAKE = 500;
 
 // Lambda's exit codes for what ends the process.
 const EXIT_UNHANDLED_REJECTION = 128;

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long vscode-js-debug is given for the breakpoints in files with source maps. It lets a worker go on a few milliseconds before
 /// it sets them, if their maps are large, and says nothing when it has.
-const BREAKPOINTS_TAKE: Duration = Duration::from_millis(250);
+const BREAKPOINTS_TAKE: Duration = Duration::from_millis(500);
 
 /// The client number of the observers; the others begin with one.
 pub(super) const OBSERVER: u64 = 0;
