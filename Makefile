@@ -10,14 +10,14 @@ export SST_NPM_ROOT ?= $(CURDIR)/npm
 STUB_TARGET := x86_64-unknown-linux-musl
 PYTHON := $(CARGO_TARGET_DIR)/python/bin/python
 
-.PHONY: demo test bench build stub package test-rust test-node test-infra test-e2e clean
+.PHONY: demo test bench build stub package test-rust test-node test-infra test-e2e test-vscode clean
 
 # Builds everything and runs an example in a local cloud.
 demo: build examples/rest-api/node_modules/.package-lock.json
 	cd examples/rest-api && exec node_modules/.bin/sst start --local
 
 # Everything that is tested, the fast things first.
-test: test-rust test-node test-infra test-e2e
+test: test-rust test-node test-infra test-e2e test-vscode
 
 bench: build tests/fixtures/node_modules/.package-lock.json
 	node benches/loop.mjs
@@ -49,6 +49,11 @@ test-infra: $(CARGO_TARGET_DIR)/python/bin/cfn-lint
 test-e2e: build tests/fixtures/node_modules/.package-lock.json
 	node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
 	SST_E2E_ARGUMENTS=--enforce-iam node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
+
+# The real VS Code pressing F5. What it shows is kept in target/vscode/screenshots.
+test-vscode: build tests/fixtures/node_modules/.package-lock.json
+	tests/vscode/install.sh $(CARGO_TARGET_DIR)/vscode
+	node --test --test-force-exit tests/vscode/*.test.mjs
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund
