@@ -10,7 +10,7 @@ import path from "node:path";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-const CHROMIUM_FLAGS = [
+export const CHROMIUM_FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
@@ -53,7 +53,7 @@ export async function until(what, timeoutMs, probe) {
   }
 }
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const server = net.createServer();
     server.on("error", reject);
@@ -64,7 +64,7 @@ function freePort() {
   });
 }
 
-async function loadPlaywright(from) {
+export async function loadPlaywright(from) {
   const resolve = createRequire(from ? path.join(path.resolve(from), "x.js") : import.meta.url).resolve;
   const module = await import(pathToFileURL(resolve("playwright-core")));
   return module.chromium ?? module.default.chromium;
