@@ -31,6 +31,8 @@ pub enum Command {
     Start(Start),
     /// Call a function through the running `sst start`, without the cloud.
     Invoke(Invoke),
+    /// Run the project's tests: with Jest or Vitest if they are installed, else with Node's own runner.
+    Test(Test),
     /// Write the launch configurations of an editor into the project.
     Ide(Ide),
 }
@@ -44,6 +46,14 @@ pub struct Invoke {
     /// A file with the event in JSON, or `-` for standard input [default: {}].
     #[arg(long, short, value_name = "FILE")]
     pub event: Option<String>,
+}
+
+/// Arguments of `sst test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// What the test runner is given, e.g. `--runInBand`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
 }
 
 /// Arguments of `sst ide`.

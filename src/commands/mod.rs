@@ -4,6 +4,7 @@ mod ide;
 mod invoke;
 mod session;
 mod start;
+mod test;
 
 use std::process::ExitCode;
 
@@ -59,6 +60,7 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<()> {
                 _ = interrupts.recv() => Err(crate::error::Error::new(Kind::Interrupted, "interrupted")),
             }
         }
+        Command::Test(arguments) => test::run(&arguments, &find_project(cli.project)?),
         Command::Ide(arguments) => ide::run(&arguments, &find_project(cli.project)?, ui),
     }
 }

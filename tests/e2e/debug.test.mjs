@@ -192,6 +192,30 @@ describe("F5", () => {
   }
 });
 
+describe("Debug SST Tests", () => {
+  test("stops in a test, and the exit code is that of the runner", async () => {
+    const directory = copyApp("tests/fixtures/apps/cdk-plain", null);
+    fs.mkdirSync(path.join(directory, "node_modules/.bin"), { recursive: true });
+    fs.symlinkSync(path.join(repository, "npm/bin/sst.mjs"), path.join(directory, "node_modules/.bin/sst"));
+    fs.mkdirSync(path.join(directory, "test"));
+    fs.writeFileSync(path.join(directory, ".env.test"), 'ANSWER="of the tests"\n');
+    fs.writeFileSync(
+      path.join(directory, "test/answer.test.js"),
+      'const { test } = require("node:test");\n\ntest("answer", () => {\n  const answer = process.env.ANSWER;\n  if (answer !== "another") throw new Error(answer);\n});\n',
+    );
+    const debug = new JsDebug(directory, { "test/answer.test.js": [5] });
+    const tests = configuration("Debug SST Tests");
+    const env = { ...tests.env, SST_NPM_ROOT: path.join(repository, "npm"), SST_BINARY: binary() };
+    await debug.start({ ...tests, env });
+    const stop = await debug.stopped();
+    assert.equal(stop.place, "test/answer.test.js:5");
+    await stop.resume();
+    assert.equal(await debug.programs[0].exited, 1);
+    assert.match(debug.output, /of the tests/);
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+});
+
 /** Waits until no process of the app is left. */
 async function gone(directory) {
   for (const end = Date.now() + 10_000; processesOf(directory).length > 0; ) {

@@ -353,6 +353,8 @@ export class JsDebug {
   #runInTerminal({ args: [command, ...rest], cwd, env = {} }) {
     const merged = { ...process.env, ...env };
     for (const [name, value] of Object.entries(env)) if (value === null) delete merged[name];
+    // A test runner among the programs would take itself for a file of this one.
+    delete merged.NODE_TEST_CONTEXT;
     const program = spawn(command, rest, { cwd: cwd || this.workspace, env: merged, stdio: ["pipe", "pipe", "pipe"] });
     for (const stream of [program.stdout, program.stderr]) stream.setEncoding("utf8").on("data", (text) => {
       this.output += text;

@@ -1,0 +1,170 @@
+//! `sst test`: runs the project's own test runner, with the variables of the stage.
+
+use std::{collections::BTreeMap, os::unix::process::CommandExt, process::Command};
+
+use camino::Utf8Path;
+use serde_json::Value;
+
+use crate::{
+    cli,
+    error::{Error, Kind, Result},
+    project::Project,
+};
+
+/// What the user's documentation passes to Jest; other runners do not know these.
+const OF_JEST: [&str; 3] = ["--runInBand", "--no-cache", "--watchAll=false"];
+
+/// The files with variables, the most specific first.
+const VARIABLES: [&str; 4] = [".env.test.local", ".env.test", ".env.local", ".env"];
+
+/// A test runner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Runner {
+    Jest,
+    Vitest,
+    Node,
+}
+
+/// Becomes the test runner: exit code, signals, and a debugger that follows this process are the runner's own business.
+///
+/// # Errors
+/// Whenever it returns: the runner could not be started, or a file with variables cannot be read.
+pub fn run(arguments: &cli::Test, project: &Project) -> Result<()> {
+    let root = &project.root;
+    let runner = runner(root);
+    let mut command = command(runner, root, &arguments.arguments);
+    let stage = project.state_dir()?.read("stage")?.unwrap_or_default();
+    let stage = if stage.trim().is_empty() { "dev" } else { stage.trim() };
+    command.current_dir(root).envs(variables(root)?);
+    for (name, value) in [("SST_STAGE", stage), ("NODE_ENV", "test")] {
+        if std::env::var_os(name).is_none() {
+            command.env(name, value);
+        }
+    }
+    let error = command.exec();
+    let program = command.get_program().to_string_lossy().into_owned();
+    Err(Error::new(Kind::Environment, format!("cannot run `{program}`"))
+        .detail(error)
+        .hint("install Node.js and the project's packages"))
+}
+
+/// The runner that the project depends on, if it is installed; else Node's own.
+fn runner(root: &Utf8Path) -> Runner {
+    let text = fs_err::read(root.join("package.json")).unwrap_or_default();
+    let manifest: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let declared = |name: &str| {
+        ["devDependencies", "dependencies"].iter().any(|list| manifest[list].get(name).is_some())
+    };
+    let installed = |name: &str| root.join("node_modules/.bin").join(name).exists();
+    let known = [(Runner::Jest, "jest"), (Runner::Vitest, "vitest")];
+    let found = known.iter().find(|(_, name)| declared(name) && installed(name));
+    // A workspace may declare it elsewhere.
+    let found = found.or_else(|| known.iter().find(|(_, name)| installed(name)));
+    found.map_or(Runner::Node, |(runner, _)| *runner)
+}
+
+fn command(runner: Runner, root: &Utf8Path, arguments: &[String]) -> Command {
+    let bin = |name: &str| Command::new(root.join("node_modules/.bin").join(name));
+    let serial = arguments.iter().any(|argument| argument == OF_JEST[0]);
+    let others = || arguments.iter().filter(|argument| !OF_JEST.contains(&argument.as_str()));
+    match runner {
+        Runner::Jest => {
+            let mut command = bin("jest");
+            command.args(arguments);
+            command
+        }
+        Runner::Vitest => {
+            let mut command = bin("vitest");
+            command.arg("run");
+            if serial {
+                command.arg("--no-file-parallelism");
+            }
+            command.args(others());
+            command
+        }
+        Runner::Node => {
+            let mut command = Command::new("node");
+            command.arg("--test");
+            if serial {
+                command.arg("--test-concurrency=1");
+            }
+            command.args(others());
+            command
+        }
+    }
+}
+
+/// The variables of the files. What is set already stays, and a more specific file wins.
+fn variables(root: &Utf8Path) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for name in VARIABLES {
+        let path = root.join(name);
+        if !path.is_file() {
+            continue;
+        }
+        let unreadable = |error: dotenvy::Error| {
+            Error::new(Kind::Usage, format!("`{name}` cannot be understood")).detail(error)
+        };
+        for pair in dotenvy::from_path_iter(&path).map_err(unreadable)? {
+            let (key, value) = pair.map_err(unreadable)?;
+            if std::env::var_os(&key).is_none() {
+                found.entry(key).or_insert(value);
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(runner: Runner, arguments: &[&str]) -> String {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let command = command(runner, "/p".into(), &arguments);
+        let parts = std::iter::once(command.get_program()).chain(command.get_args());
+        parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn each_runner_gets_what_it_understands() {
+        let documented = [OF_JEST[0], OF_JEST[1], OF_JEST[2], "some.test.js"];
+        let table = [
+            (Runner::Jest, "/p/node_modules/.bin/jest --runInBand --no-cache --watchAll=false some.test.js"),
+            (Runner::Vitest, "/p/node_modules/.bin/vitest run --no-file-parallelism some.test.js"),
+            (Runner::Node, "node --test --test-concurrency=1 some.test.js"),
+        ];
+        for (runner, expected) in table {
+            assert_eq!(line(runner, &documented), expected);
+        }
+        assert_eq!(line(Runner::Vitest, &["-t", "name"]), "/p/node_modules/.bin/vitest run -t name");
+    }
+
+    #[test]
+    fn the_runner_is_the_one_that_is_declared_and_installed() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(directory.path()).unwrap();
+        assert_eq!(runner(root), Runner::Node);
+        fs_err::create_dir_all(root.join("node_modules/.bin")).unwrap();
+        fs_err::write(root.join("node_modules/.bin/vitest"), "").unwrap();
+        assert_eq!(runner(root), Runner::Vitest);
+        fs_err::write(root.join("node_modules/.bin/jest"), "").unwrap();
+        fs_err::write(root.join("package.json"), r#"{"devDependencies":{"vitest":"*"}}"#).unwrap();
+        assert_eq!(runner(root), Runner::Vitest);
+        fs_err::write(root.join("package.json"), r#"{"devDependencies":{"jest":"*"}}"#).unwrap();
+        assert_eq!(runner(root), Runner::Jest);
+    }
+
+    #[test]
+    fn the_most_specific_file_wins() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(directory.path()).unwrap();
+        fs_err::write(root.join(".env"), "A_OF_TEST=1\nB_OF_TEST=1\nPATH=never\n").unwrap();
+        fs_err::write(root.join(".env.test"), "B_OF_TEST=\"2 3\"\n").unwrap();
+        let pairs: Vec<(String, String)> = variables(root).unwrap().into_iter().collect();
+        let expected = [("A_OF_TEST", "1"), ("B_OF_TEST", "2 3")];
+        assert_eq!(pairs, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        fs_err::write(root.join(".env.test"), "what is this").unwrap();
+        assert_eq!(variables(root).unwrap_err().kind, Kind::Usage);
+    }
+}
