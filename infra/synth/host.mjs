@@ -17,6 +17,8 @@ import { ExpectedError, report } from "./report.mjs";
 import { loadServerlessStack, usesServerlessStack } from "./serverless-stack.mjs";
 
 process.env.SST_HOST = "1";
+// Between the user's line and the error there may be many frames of libraries, which are not shown.
+Error.stackTraceLimit = 100;
 const hook = createRequire(import.meta.url)("./hook.cjs");
 
 let finished = false;

@@ -18,7 +18,8 @@ const PYTHON_DEPENDENCIES = ["Pipfile", "pyproject", "poetry", "requirements.txt
  */
 export function sourceOf(options, project) {
   const srcPath = path.resolve(project, options.srcPath);
-  const known = { kind: "sst.Function", root: srcPath, handler: options.handler };
+  // Without a word about it, the directory that was built for a function that is deployed itself would count as its source.
+  const known = { kind: "sst.Function", root: srcPath, assetPath: undefined, handler: options.handler };
   if (options.runtime.startsWith("nodejs")) return { ...known, ...node(options, project, srcPath) };
   if (options.runtime.startsWith("python")) return { ...known, assetPath: srcPath };
   if (options.runtime.startsWith("go")) {

@@ -40,6 +40,7 @@ export async function loadServerlessStack(project, hook) {
   const { resources, core, lambda, format } = await load(directory, (options, bundle) =>
     standIn({ options, bundle, project, hook, lambda, sources }),
   );
+  withoutDebugVariables(resources.Function);
   hook.experts.push((construct) => describe(construct, sources));
   return {
     // Before `stacks` became the usual place it was `lib`, where TypeScript was looked for first.
@@ -74,7 +75,7 @@ async function load(directory, stand) {
     handlers.bundle = (options) => stand(options, bundle);
     return { resources: require(PACKAGE), core: require("@serverless-stack/core"), lambda, format: "cjs" };
   }
-  globalThis[REPLACEMENT] = stand;
+  globalThis[REPLACEMENT] = deferred(stand);
   patchModules();
   const entry = (root) => import(pathToFileURL(path.join(root, readManifest(root).main)).href);
   const [resources, core] = await Promise.all([entry(directory), entry(coreDirectory)]);
@@ -83,6 +84,17 @@ async function load(directory, stand) {
     throw new ExpectedError(`\`@serverless-stack/core\` ${version} is not supported`, "use one of 0.69.x or 1.18.x");
   }
   return { resources, core, lambda, format: "esm" };
+}
+
+/** Functions are bundled after the user's code has returned, so that no line of it is in the stack of an error. */
+function deferred(stand) {
+  return (...args) => {
+    try {
+      return stand(...args);
+    } catch (error) {
+      throw new ExpectedError(error.message);
+    }
+  };
 }
 
 /**
@@ -200,6 +212,14 @@ function standIn({ options, bundle, project, hook, lambda, sources }) {
 /** A function's id in the package is its construct path with other punctuation. */
 function plain(id) {
   return id.replace(/[^A-Za-z0-9_]+/g, "-");
+}
+
+/** Constructs tell the package's own stub about themselves by variables, for which a function has little room. */
+function withoutDebugVariables({ prototype }) {
+  const { addEnvironment } = prototype;
+  prototype.addEnvironment = function (name, ...rest) {
+    return name.startsWith("SST_DEBUG_") ? this : addEnvironment.call(this, name, ...rest);
+  };
 }
 
 /** What is known about a construct's code; nothing if it is not a function of the package's. */
