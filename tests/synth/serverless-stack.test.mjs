@@ -11,6 +11,8 @@ const APPS = [
   {
     app: "sst-0.69",
     stacks: ["dev-classic-functions", "dev-classic-events"],
+    // The packages' own functions included: for scripts, and for the notifications of buckets.
+    counts: { "dev-classic-functions": 11, "dev-classic-events": 13 },
     source: "src/",
     runtime: "nodejs14.x",
     plugins: "esbuild-plugins.js",
@@ -42,6 +44,7 @@ const APPS = [
   {
     app: "sst-1.18",
     stacks: ["dev-modern-functions", "dev-modern-events"],
+    counts: { "dev-modern-functions": 12, "dev-modern-events": 13 },
     source: "packages/functions/",
     runtime: "nodejs16.x",
     plugins: "esbuild-plugins.cjs",
@@ -175,7 +178,7 @@ for (const app of APPS) {
       for (const [stack, template] of Object.entries(templates)) {
         const recorded = Object.keys(records).filter((id) => id.startsWith(`${stack}/`));
         assert.deepEqual(recorded.sort(), Object.keys(functionsOf(template)).sort());
-        assert.ok(recorded.length >= 12, `${stack} has ${recorded.length} functions`);
+        assert.equal(recorded.length, app.counts[stack]);
       }
     });
 
