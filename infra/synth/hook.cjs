@@ -36,7 +36,7 @@ const replaced = new WeakMap();
 const recorded = new WeakSet();
 /** The app's own files that this process has loaded. */
 const ownFiles = new Set();
-/** Functions from a construct to what a framework of the app's knows about its code; see serverless-stack.mjs. */
+/** Functions of a construct and what is known about its code, to what a framework knows better; see serverless-stack.mjs. */
 const experts = [];
 
 if (process.env.SST_SOURCES && !globalThis[INSTALLED]) {
@@ -95,7 +95,8 @@ function recordAfterSynthesis(Stage) {
 function describe(resource) {
   // The construct that people know is the parent of the template's resource, unless they made the resource themselves.
   const construct = resource.node.id === "Resource" ? resource.node.scope : resource;
-  const code = Object.assign({}, codeOf.get(construct), ...experts.map((expert) => expert(construct)));
+  const code = { ...codeOf.get(construct) };
+  for (const expert of experts) Object.assign(code, expert(construct, code));
   const template = resource.stack.resolve(resource._toCloudFormation());
   const properties = Object.values(template.Resources)[0].Properties ?? {};
   return {

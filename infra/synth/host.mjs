@@ -48,7 +48,7 @@ async function synthesise() {
   const main = findMain(settings.main, framework);
   const bundled = await bundle({ project, main, npmRoot: process.env.SST_NPM_ROOT, ...framework.bundling });
   // Written before anything of the user's runs: a failing app is watched as well.
-  fs.writeFileSync(`${process.env.SST_SOURCES}.inputs.json`, JSON.stringify(bundled.inputs));
+  fs.writeFileSync(`${process.env.SST_SOURCES}.inputs.json`, JSON.stringify([...bundled.inputs, ...framework.inputs]));
 
   setContext();
   process.setSourceMapsEnabled(true);

@@ -25,6 +25,7 @@ export function loadPlainCdk(project) {
     directories: ["stacks", "lib"],
     extensions: ["js", "ts", "mjs", "mts", "cjs", "cts", "jsx", "tsx"],
     bundling: {},
+    inputs: [],
     createApp: (settings) => createApp(cdk, settings),
     complete: () => {},
   };

@@ -41,12 +41,13 @@ export async function loadServerlessStack(project, hook) {
     standIn({ options, bundle, project, hook, lambda, sources }),
   );
   withoutDebugVariables(resources.Function);
-  hook.experts.push((construct) => describe(construct, sources));
+  hook.experts.push((construct, code) => describe(construct, code, { sources, directory }));
   return {
     // Before `stacks` became the usual place it was `lib`, where TypeScript was looked for first.
     directories: ["lib", "stacks"],
     extensions: ["ts", "js", "mts", "mjs", "cts", "cjs", "tsx", "jsx"],
     bundling: { format, external: externals(project) },
+    inputs: environmentFiles().map((file) => path.join(project, file)).filter((file) => fs.existsSync(file)),
     createApp: (settings) => createApp({ resources, core, settings, project, isDeployed }),
     complete,
   };
@@ -152,11 +153,17 @@ function externals(project) {
 
 // ---- The app -----------------------------------------------------------------------------------------------------------
 
+/** The files that the package's loader reads, by precedence. It knows the last two by itself. */
+function environmentFiles() {
+  const stage = process.env.SST_STAGE;
+  return [`.env.${stage}.local`, `.env.${stage}`, ".env.local", ".env"];
+}
+
 async function createApp({ resources, core, settings, project, isDeployed }) {
   const stage = process.env.SST_STAGE;
   if (!isDeployed) process.env.IS_LOCAL = "true";
   // The package's own loader, so that the files' syntax and order of precedence are the ones they were written for.
-  await core.Util.Environment.load({ root: project, searchPaths: [`.env.${stage}.local`, `.env.${stage}`] });
+  await core.Util.Environment.load({ root: project, searchPaths: environmentFiles().slice(0, 2) });
   const app = new resources.App(
     {
       stage,
@@ -185,12 +192,12 @@ async function complete(app) {
  * stack that need not exist. If nothing else needs the resource's function, that goes as well.
  */
 function dropMetadata(stack) {
-  const isOther = (child) => !["StackMetadata", "CustomResourceHandler"].includes(child.node.id);
+  const handler = stack.customResourceHandler;
+  if (!stack.metadata || !handler || !stack.node.tryRemoveChild("StackMetadata")) return;
+  const others = stack.node.findAll().filter((one) => one.cfnResourceType && !one.node.scopes.includes(handler));
+  const isCalled = others.some((one) => one.cfnResourceType === "Custom::AuthKeys");
   // A stack without any resource could not be deployed.
-  if (!stack.metadata || !stack.customResourceHandler || !stack.node.children.some(isOther)) return;
-  if (!stack.node.tryRemoveChild("StackMetadata")) return;
-  const isServed = stack.node.findAll().some((construct) => construct.cfnResourceType === "Custom::AuthKeys");
-  if (!isServed) stack.node.tryRemoveChild("CustomResourceHandler");
+  if (!isCalled && others.length > 0) stack.node.tryRemoveChild(handler.node.id);
 }
 
 // ---- The functions -----------------------------------------------------------------------------------------------------
@@ -222,11 +229,15 @@ function withoutDebugVariables({ prototype }) {
   };
 }
 
-/** What is known about a construct's code; nothing if it is not a function of the package's. */
-function describe(construct, sources) {
+/** What is known about a construct's code, beyond what the hook has seen. */
+function describe(construct, code, { sources, directory }) {
   const source = construct.localId === undefined ? undefined : sources.get(construct.localId);
-  if (!source) return undefined;
-  const { handler, ...known } = source;
-  if (construct._isLiveDevEnabled !== false) return known;
-  return { kind: known.kind, live: false, entry: undefined, assetPath: undefined, root: undefined };
+  if (source && construct._isLiveDevEnabled !== false) {
+    const { handler, ...known } = source;
+    return known;
+  }
+  // The package's own helpers, which upload sites or call scripts, run while the app is being deployed.
+  const isHelper = code.assetPath?.startsWith(directory + path.sep);
+  if (!source && !isHelper) return undefined;
+  return { kind: source?.kind, live: false, entry: undefined, assetPath: undefined, root: undefined };
 }

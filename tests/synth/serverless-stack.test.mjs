@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { describe, it, test } from "node:test";
 
-import { copy, edit, fixture, functionsOf, synthesise } from "./support.mjs";
+import { copy, edit, fixture, functionsOf, synthesise, variablesOf } from "./support.mjs";
 
 const APPS = [
   {
@@ -157,6 +157,11 @@ for (const app of APPS) {
       }
     });
 
+    it("leaves the package's own functions alone", () => {
+      const { live, assetPath, placeholder } = records[`${functionsStack}/Script/ScriptHandler`];
+      assert.deepEqual({ live, assetPath, placeholder }, { live: false, assetPath: null, placeholder: false });
+    });
+
     it("keeps what the app says about its functions in the template", () => {
       const template = functionsOf(templates[functionsStack]);
       const { Properties: properties } = template[`${functionsStack}/Api/Lambda_GET_--notes--{id}`];
@@ -183,7 +188,7 @@ for (const app of APPS) {
     });
 
     it("reads the stage's .env files, the more special first", () => {
-      const { Variables: variables } = functionsOf(templates[functionsStack])[`${functionsStack}/Environment`].Properties.Environment;
+      const variables = variablesOf(templates[functionsStack], `${functionsStack}/Environment`);
       assert.equal(variables.GREETING, "from .env.dev.local");
       assert.equal(variables.LOCAL, "from .env.dev");
       assert.equal(variables.STAGE, "from .env.dev");
@@ -191,14 +196,16 @@ for (const app of APPS) {
     });
 
     it("tells the app that it runs locally", () => {
-      const { Variables: variables } = functionsOf(templates[functionsStack])[`${functionsStack}/Environment`].Properties.Environment;
+      const variables = variablesOf(templates[functionsStack], `${functionsStack}/Environment`);
       assert.equal(variables.IS_LOCAL, "true");
       assert.equal(variables.APP_LOCAL, "true");
     });
 
     it("lists the files that a change of calls for another synthesis", () => {
       const inputs = JSON.parse(fs.readFileSync(path.join(project, ".sst/sources.jsonl.inputs.json"), "utf8"));
-      for (const file of [app.main, app.stackFile]) assert.ok(inputs.includes(path.join(project, file)), file);
+      for (const file of [app.main, app.stackFile, ".env", ".env.dev.local"]) {
+        assert.ok(inputs.includes(path.join(project, file)), file);
+      }
     });
   });
 

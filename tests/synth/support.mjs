@@ -107,3 +107,8 @@ export function functionsOf(template) {
   const functions = Object.values(template.Resources).filter(({ Type }) => Type === "AWS::Lambda::Function");
   return Object.fromEntries(functions.map((one) => [one.Metadata["aws:cdk:path"].replace(/\/Resource$/, ""), one]));
 }
+
+/** The environment variables of one function of a template. */
+export function variablesOf(template, id) {
+  return functionsOf(template)[id].Properties.Environment.Variables;
+}
