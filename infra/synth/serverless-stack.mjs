@@ -76,7 +76,7 @@ async function load(directory, stand) {
     handlers.bundle = (options) => stand(options, bundle);
     return { resources: require(PACKAGE), core: require("@serverless-stack/core"), lambda, format: "cjs" };
   }
-  globalThis[REPLACEMENT] = deferred(stand);
+  globalThis[REPLACEMENT] = (options, bundle, isAsync) => (isAsync ? deferred(stand) : stand)(options, bundle);
   patchModules();
   const entry = (root) => import(pathToFileURL(path.join(root, readManifest(root).main)).href);
   const [resources, core] = await Promise.all([entry(directory), entry(coreDirectory)]);
@@ -87,7 +87,7 @@ async function load(directory, stand) {
   return { resources, core, lambda, format: "esm" };
 }
 
-/** Functions are bundled after the user's code has returned, so that no line of it is in the stack of an error. */
+/** Later releases bundle after the user's code has returned, so that no line of it is in the stack of an error. */
 function deferred(stand) {
   return (...args) => {
     try {
