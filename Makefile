@@ -41,6 +41,7 @@ test-rust: build tests/fixtures/node_modules/.package-lock.json
 
 test-node: npm/node_modules/.package-lock.json
 	node --test tests/node-runner/*.test.mjs
+	node --test tests/synth/*.test.mjs
 	cd npm && node --test test/*.test.mjs
 
 test-infra: $(CARGO_TARGET_DIR)/python/bin/cfn-lint
@@ -67,4 +68,4 @@ $(PYTHON):
 
 clean:
 	cargo clean
-	rm -rf npm/node_modules npm/native tests/fixtures/node_modules examples/*/node_modules examples/*/.sst
+	rm -rf npm/node_modules npm/native tests/fixtures/node_modules tests/fixtures/apps/*/node_modules examples/*/node_modules examples/*/.sst

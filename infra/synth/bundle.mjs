@@ -9,12 +9,12 @@ import { pathToFileURL } from "node:url";
 import { ExpectedError } from "./report.mjs";
 
 /**
- * Bundles `main`; packages stay outside. Returns the file that was written, and the files it was made of (absolute paths).
- * The bundle lies inside of the project, so that Node finds the project's packages from there.
+ * Bundles `main`; packages stay outside, or only those of `external` if it is given. Returns the file that was written, and
+ * the files it was made of (absolute paths). The bundle lies inside of the project, so that Node finds the project's packages
+ * from there. Its format is the one that Node would take `main` for, unless another is given.
  */
-export async function bundle({ project, main, npmRoot }) {
+export async function bundle({ project, main, npmRoot, format = isModule(main) ? "esm" : "cjs", external }) {
   const esbuild = loadEsbuild(npmRoot, project);
-  const format = isModule(main) ? "esm" : "cjs";
   const file = path.join(project, ".sst", "synth", format === "esm" ? "main.mjs" : "main.cjs");
   prepareDirectory(path.dirname(file), project);
   let result;
@@ -27,7 +27,7 @@ export async function bundle({ project, main, npmRoot }) {
       format,
       platform: "node",
       target: `node${process.versions.node}`,
-      packages: "external",
+      ...(external ? { external } : { packages: "external" }),
       sourcemap: "linked",
       keepNames: true,
       metafile: true,

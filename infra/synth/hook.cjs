@@ -36,6 +36,8 @@ const replaced = new WeakMap();
 const recorded = new WeakSet();
 /** The app's own files that this process has loaded. */
 const ownFiles = new Set();
+/** Functions of a construct and what is known about its code, to what a framework knows better; see serverless-stack.mjs. */
+const experts = [];
 
 if (process.env.SST_SOURCES && !globalThis[INSTALLED]) {
   globalThis[INSTALLED] = true;
@@ -93,16 +95,18 @@ function recordAfterSynthesis(Stage) {
 function describe(resource) {
   // The construct that people know is the parent of the template's resource, unless they made the resource themselves.
   const construct = resource.node.id === "Resource" ? resource.node.scope : resource;
-  const code = codeOf.get(construct) ?? {};
+  const code = { ...codeOf.get(construct) };
+  for (const expert of experts) Object.assign(code, expert(construct, code));
   const template = resource.stack.resolve(resource._toCloudFormation());
   const properties = Object.values(template.Resources)[0].Properties ?? {};
   return {
     path: construct.node.path,
-    kind: code.entry ? "NodejsFunction" : "Function",
+    kind: code.kind ?? (code.entry ? "NodejsFunction" : "Function"),
+    live: code.live ?? true,
     runtime: text(properties.Runtime),
     handler: text(properties.Handler),
     entry: code.entry ?? null,
-    export: code.entry ? lastPart(text(properties.Handler) ?? "index.handler") : null,
+    export: code.entry && code.isScript !== false ? lastPart(text(properties.Handler) ?? "index.handler") : null,
     root: code.root ?? null,
     assetPath: code.assetPath ?? null,
     inline: properties.Code?.ZipFile !== undefined,
@@ -146,7 +150,7 @@ function rememberAssets(AssetCode, module) {
     }
     const assetPath = path.resolve(this.path);
     codeOf.set(scope, { assetPath });
-    if (this.asset || isInstalled(assetPath)) return bind.call(this, scope, ...rest);
+    if (this.asset || isInstalled(assetPath) || isBuilt(assetPath)) return bind.call(this, scope, ...rest);
     if (this.options.bundling && !isDeployedItself(scope)) {
       this.path = placeholderDirectory();
       this.options = { deployTime: this.options.deployTime };
@@ -197,8 +201,20 @@ function withContext(construct, key, value, action) {
 
 /** Whether a function is deployed with its own code, so that the code has to be built. */
 function isDeployedItself(construct) {
-  const named = (process.env.SST_BUNDLE ?? "").split("\n");
+  const named = deployedThemselves();
   return named.includes("*") || named.includes(construct.node.path);
+}
+
+/** The construct paths of $SST_BUNDLE. */
+function deployedThemselves() {
+  return (process.env.SST_BUNDLE ?? "").split("\n").filter(Boolean);
+}
+
+/** Code for the library that stands for other code, which `build` makes if the function is deployed itself after all. */
+function standIn(lambda, known, build) {
+  const code = lambda.Code.fromAsset(placeholderDirectory());
+  replaced.set(code, { known, build });
+  return code;
 }
 
 /** A directory with as little code as the library accepts. It is the same for all functions, hence one asset. */
@@ -223,10 +239,7 @@ function skipBundling(Bundling, module) {
       root: path.resolve(options.projectRoot),
       bundling: bundlingOf(options, isLegacySdk(options.runtime)),
     };
-    const { Code } = module.require("../../aws-lambda");
-    const code = Code.fromAsset(placeholderDirectory());
-    replaced.set(code, { known, build: () => bundle.apply(this, args) });
-    return code;
+    return standIn(module.require("../../aws-lambda"), known, () => bundle.apply(this, args));
   };
 }
 
@@ -355,3 +368,10 @@ function isOwnFile(file) {
 function isInstalled(file) {
   return file.split(path.sep).includes("node_modules");
 }
+
+/** What was built is no source. The library copies it, so that the template does not name its directory as one either. */
+function isBuilt(file) {
+  return file.startsWith(path.dirname(path.resolve(install.sources)) + path.sep);
+}
+
+module.exports = { deployedThemselves, experts, standIn };

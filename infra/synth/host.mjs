@@ -1,5 +1,6 @@
-// Synthesises an app that is described by `sst.json`: bundles its main file, calls the exported function with a CDK app made of
-// the project's own `aws-cdk-lib`, and writes the cloud assembly to $CDK_OUTDIR.
+// Synthesises an app that is described by `sst.json`: bundles its main file, calls the exported function with an app made of
+// the project's own `aws-cdk-lib` (see plain-cdk.mjs) or `@serverless-stack/resources` (see serverless-stack.mjs), and writes
+// the cloud assembly to $CDK_OUTDIR.
 //
 // Environment: SST_PROJECT, SST_STAGE, SST_REGION, SST_ACCOUNT, SST_NPM_ROOT (where esbuild is resolved), SST_SOURCES (see
 // hook.cjs), CDK_OUTDIR, CDK_CONTEXT_JSON. Exit code 1 and a message on stderr if the app does not synthesise.
@@ -11,10 +12,14 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 
 import { bundle } from "./bundle.mjs";
+import { loadPlainCdk } from "./plain-cdk.mjs";
 import { ExpectedError, report } from "./report.mjs";
+import { loadServerlessStack, usesServerlessStack } from "./serverless-stack.mjs";
 
 process.env.SST_HOST = "1";
-createRequire(import.meta.url)("./hook.cjs");
+// Between the user's line and the error there may be many frames of libraries, which are not shown.
+Error.stackTraceLimit = 100;
+const hook = createRequire(import.meta.url)("./hook.cjs");
 
 let finished = false;
 const project = path.resolve(process.env.SST_PROJECT ?? process.cwd());
@@ -39,16 +44,19 @@ try {
 async function synthesise() {
   process.chdir(project);
   const settings = readSettings();
-  const main = findMain(settings.main);
-  const cdk = loadLibrary();
-  const bundled = await bundle({ project, main, npmRoot: process.env.SST_NPM_ROOT });
+  const framework = usesServerlessStack(project) ? await loadServerlessStack(project, hook) : loadPlainCdk(project);
+  const main = findMain(settings.main, framework);
+  const bundled = await bundle({ project, main, npmRoot: process.env.SST_NPM_ROOT, ...framework.bundling });
   // Written before anything of the user's runs: a failing app is watched as well.
-  fs.writeFileSync(`${process.env.SST_SOURCES}.inputs.json`, JSON.stringify(bundled.inputs));
+  fs.writeFileSync(`${process.env.SST_SOURCES}.inputs.json`, JSON.stringify([...bundled.inputs, ...framework.inputs]));
 
+  setContext();
   process.setSourceMapsEnabled(true);
+  // The app comes first, because it brings the environment variables that the user's modules may read when they are loaded.
+  const app = await framework.createApp(settings);
   const define = exportedFunction(await import(pathToFileURL(bundled.file).href), main);
-  const app = createApp(cdk, settings);
   await define(app);
+  await framework.complete(app);
   app.synth();
 }
 
@@ -61,12 +69,11 @@ function readSettings() {
   }
 }
 
-function findMain(declared) {
-  const extensions = ["js", "ts", "mjs", "mts", "cjs", "cts", "jsx", "tsx"];
+function findMain(declared, { directories, extensions }) {
   const isFile = (file) => fs.statSync(path.join(project, file), { throwIfNoEntry: false })?.isFile();
   const candidates = declared
     ? [declared, ...extensions.flatMap((extension) => [`${declared}.${extension}`, `${declared}/index.${extension}`])]
-    : ["stacks", "lib"].flatMap((directory) => extensions.map((extension) => `${directory}/index.${extension}`));
+    : directories.flatMap((directory) => extensions.map((extension) => `${directory}/index.${extension}`));
   const found = candidates.find(isFile);
   if (found) return path.join(project, found);
   if (declared) throw new ExpectedError(`\`main\` of \`sst.json\` names \`${declared}\`, which does not exist`);
@@ -74,20 +81,6 @@ function findMain(declared) {
     `no main file in \`${project}\`: looked for \`stacks/index.js\`, \`stacks/index.ts\`, \`lib/index.js\` and the like`,
     "create one, or name it as `main` in `sst.json`",
   );
-}
-
-/** The project's own library: constructs of another copy would not fit into our app. */
-function loadLibrary() {
-  const require = createRequire(path.join(project, "package.json"));
-  try {
-    require.resolve("aws-cdk-lib");
-  } catch {
-    throw new ExpectedError(
-      `\`aws-cdk-lib\` is not installed in \`${project}\``,
-      "run `npm install aws-cdk-lib constructs`, or `npm install` if your `package.json` names them already",
-    );
-  }
-  return require("aws-cdk-lib");
 }
 
 function exportedFunction(namespace, main) {
@@ -101,24 +94,12 @@ function exportedFunction(namespace, main) {
   );
 }
 
-function createApp(cdk, settings) {
-  // Without paths in the templates nobody can tell which resource belongs to which construct.
-  const context = {
+/** Without paths in the templates nobody can tell which resource belongs to which construct. */
+function setContext() {
+  process.env.CDK_CONTEXT_JSON = JSON.stringify({
     "aws:cdk:enable-path-metadata": true,
     "aws:cdk:enable-asset-metadata": true,
     ...JSON.parse(process.env.CDK_CONTEXT_JSON ?? "{}"),
-  };
-  process.env.CDK_CONTEXT_JSON = JSON.stringify(context);
-  const stage = process.env.SST_STAGE;
-  const app = new cdk.App();
-  return Object.assign(app, {
-    stage,
-    name: settings.name,
-    local: true,
-    // The library takes both as the default environment of all stacks.
-    region: process.env.SST_REGION || process.env.CDK_DEFAULT_REGION || settings.region,
-    account: process.env.SST_ACCOUNT || process.env.CDK_DEFAULT_ACCOUNT,
-    logicalPrefixedName: (logicalName) => `${stage}-${settings.name}-${logicalName}`,
   });
 }
 

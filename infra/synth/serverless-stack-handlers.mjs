@@ -1,0 +1,82 @@
+// Where the code of a function of SST v1 is, and how it wants to be bundled.
+//
+// A function names its source by `srcPath`, a directory below the project, and `handler`: for Node `<file>.<export>` without
+// the file's extension, for Python `<file>.<function>`, for Go the package's directory or one file of it.
+
+import fs from "node:fs";
+import path from "node:path";
+
+/** In the order in which the package tries them. */
+const EXTENSIONS = [".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs"];
+
+/** Files from which the package installs a Python function's dependencies, by the beginnings of their names. */
+const PYTHON_DEPENDENCIES = ["Pipfile", "pyproject", "poetry", "requirements.txt"];
+
+/**
+ * Describes the source of a function, given what the package would bundle: `id`, `runtime`, `srcPath`, `handler`, `bundle`.
+ * Most fields are those of a record (see hook.cjs); `handler` is the one of the deployed function.
+ */
+export function sourceOf(options, project) {
+  const srcPath = path.resolve(project, options.srcPath);
+  // Without a word about it, the directory that was built for a function that is deployed itself would count as its source.
+  const known = { kind: "sst.Function", root: srcPath, assetPath: undefined, handler: options.handler };
+  if (options.runtime.startsWith("nodejs")) return { ...known, ...node(options, project, srcPath) };
+  if (options.runtime.startsWith("python")) return { ...known, assetPath: srcPath };
+  if (options.runtime.startsWith("go")) {
+    return { ...known, entry: path.resolve(srcPath, options.handler), isScript: false, handler: "handler" };
+  }
+  return { ...known, assetPath: srcPath };
+}
+
+function node(options, project, srcPath) {
+  const directory = path.dirname(options.handler);
+  const [base] = path.basename(options.handler).split(".");
+  const stem = path.join(srcPath, directory, base);
+  const entry = EXTENSIONS.map((extension) => stem + extension).find((file) => fs.existsSync(file));
+  if (!entry) {
+    const looked = path.relative(project, stem) || stem;
+    throw new Error(`Cannot find a handler file for "${options.handler}" of ${options.id}: looked for ${looked}.ts, .js …`);
+  }
+  return { entry, handler: deployedHandler(options, project, srcPath), bundling: bundlingOf(options, project) };
+}
+
+/** The bundle of a function has the directories of the project, without `node_modules`, where the package's own ones are. */
+function deployedHandler({ handler }, project, srcPath) {
+  const below = path.relative(project, srcPath).split(path.sep);
+  const kept = below.filter((part) => part !== "node_modules" && part !== "..");
+  return path.posix.join(...kept, handler);
+}
+
+/** The function's `bundle` options as a record's, which are esbuild's own. */
+function bundlingOf(options, project) {
+  const bundle = options.bundle || {};
+  const { define, plugins } = bundle.esbuildConfig ?? {};
+  const isModule = bundle.format === "esm";
+  return {
+    format: isModule ? "esm" : "cjs",
+    target: null,
+    external: [...(isModule ? [] : ["aws-sdk"]), ...(bundle.externalModules ?? []), ...(bundle.nodeModules ?? [])],
+    loader: bundle.loader ?? {},
+    define: define ?? {},
+    banner: bundle.banner ?? null,
+    footer: null,
+    tsconfig: null,
+    mainFields: isModule ? ["module", "main"] : ["main", "module"],
+    conditions: [],
+    inject: [],
+    plugins: plugins ? path.join(project, plugins) : null,
+    bundlePackages: false,
+  };
+}
+
+/**
+ * The code of a Python function that is deployed itself, if there is nothing to install for it: the package would start Docker
+ * only to copy a directory. Nothing for all other functions.
+ */
+export function builtWithoutDocker({ runtime, srcPath, handler, bundle }, project, lambda) {
+  if (!runtime.startsWith("python") || bundle?.installCommands?.length > 0) return undefined;
+  const directory = path.resolve(project, srcPath);
+  const files = fs.readdirSync(directory);
+  if (files.some((file) => PYTHON_DEPENDENCIES.some((beginning) => file.startsWith(beginning)))) return undefined;
+  return { asset: lambda.Code.fromAsset(directory, { exclude: ["*.pyc"] }), handler };
+}

@@ -1,0 +1,115 @@
+// Apps of SST v1, with the stacks that they always had.
+
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { edit, fixture } from "../synth/support.mjs";
+import { Sst, clientOptions, copyApp, extraArguments, repository } from "./support/sst.mjs";
+
+const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
+const { PublishCommand, SNSClient } = require("@aws-sdk/client-sns");
+const { SQSClient, SendMessageCommand } = require("@aws-sdk/client-sqs");
+const { DynamoDBClient, PutItemCommand } = require("@aws-sdk/client-dynamodb");
+const { InvokeCommand, LambdaClient, paginateListFunctions } = require("@aws-sdk/client-lambda");
+
+const APPS = [
+  {
+    app: "sst-0.69",
+    name: "classic",
+    handlers: "src",
+    notifications: [
+      "lib/EventsStack.js",
+      "notifications: [{ function: consumer, notificationProps: { events: [EventType.OBJECT_CREATED] } }]",
+    ],
+    script: [
+      "lib/FunctionsStack.js",
+      'new Script(this, "Script", { onCreate: "src/api.main", params: { table: this.table.tableName } });',
+    ],
+    consumers: ["Topic/Subscriber_Topic_0", "Queue/Consumer_Queue"],
+    changes: "Table/changes",
+  },
+  {
+    app: "sst-1.18",
+    name: "modern",
+    handlers: "packages/functions",
+    notifications: ["stacks/events.ts", 'notifications: { log: { function: consumer, events: ["object_created"] } }'],
+    script: [
+      "stacks/functions.ts",
+      'new Script(stack, "Script", { onCreate: "api.main", params: { table: table.tableName } });',
+    ],
+    consumers: ["Topic/Subscriber_Topic_log", "Queue/Consumer_Queue"],
+    changes: "Table/Consumer_Table_changes",
+  },
+];
+
+for (const { app, name, handlers, notifications, script, consumers, changes } of APPS) {
+  describe(app, () => {
+    let directory;
+    let sst;
+
+    before(async () => {
+      directory = copyApp(`tests/fixtures/apps/${app}`, path.join(fixture(app), "node_modules"));
+      // The CDK configures notifications by a Python function that needs `boto3`, which the local cloud does not have.
+      edit(directory, ...notifications, "");
+      // A script is called by a real function, whose credentials the local cloud does not know when it asks for them.
+      if (extraArguments().includes("--enforce-iam")) edit(directory, ...script, "");
+      sst = await Sst.start(directory);
+    });
+    after(async () => {
+      await sst?.stop();
+      if (directory) fs.rmSync(directory, { recursive: true, force: true });
+    });
+
+    test("requests run the handlers on this machine, as they are at the time", async () => {
+      const from = sst.output.length;
+      const api = sst.stackOutput("ApiEndpoint");
+      assert.match(await (await fetch(`${api}/`)).text(), /^Hello from dev-/);
+      assert.equal(await (await fetch(`${api}/notes/7`)).text(), "7");
+      assert.equal((await fetch(`${api}/other`)).status, 404);
+      await sst.waitFor(/REQUEST {2}\S+ \S+-functions\/Api\/Lambda_GET_--notes--{id} API GET \/notes\/7/, from);
+      edit(directory, `${handlers}/api.js`, "Hello from", "Greetings from");
+      await retry(async () => assert.match(await (await fetch(`${api}/`)).text(), /^Greetings from dev-/));
+    });
+
+    test("events reach their consumers", async () => {
+      const from = sst.output.length;
+      const options = clientOptions(sst);
+      await new SNSClient(options).send(new PublishCommand({ TopicArn: sst.stackOutput("TopicArn"), Message: "hello" }));
+      const message = { QueueUrl: sst.stackOutput("QueueUrl"), MessageBody: "hello" };
+      await new SQSClient(options).send(new SendMessageCommand(message));
+      const item = { TableName: sst.stackOutput("TableName"), Item: { id: { S: "1" } } };
+      await new DynamoDBClient(options).send(new PutItemCommand(item));
+      const expected = [...consumers.map((id) => `dev-${name}-events/${id}`), `dev-${name}-functions/${changes}`];
+      await Promise.all(expected.map((id) => sst.waitFor(new RegExp(`RESPONSE \\S+ ${id} `), from)));
+    });
+
+    test("functions that are not to be live keep their own code", async () => {
+      assert.match(sst.output, new RegExp(`\`dev-${name}-functions/Real\` is not live`));
+      const client = new LambdaClient(clientOptions(sst));
+      const names = [];
+      for await (const page of paginateListFunctions({ client }, {})) {
+        names.push(...page.Functions.map(({ FunctionName }) => FunctionName));
+      }
+      const FunctionName = names.find((one) => one.startsWith(`dev-${name}-functions-Real`));
+      const from = sst.output.length;
+      const { Payload } = await client.send(new InvokeCommand({ FunctionName, Payload: "{}" }));
+      assert.equal(JSON.parse(Buffer.from(Payload)).body, "nothing");
+      assert.doesNotMatch(sst.output.slice(from), /Real/);
+    });
+  });
+}
+
+/** Until `action` succeeds, which may take a moment. */
+async function retry(action) {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await action();
+    } catch (error) {
+      if (attempt === 20) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}

@@ -1,0 +1,276 @@
+// Apps of SST v1: one of the last release before 1.0, which is CommonJS, and one of the last release of 1.x, which is not.
+
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { describe, it, test } from "node:test";
+
+import { copy, edit, fixture, functionsOf, synthesise, variablesOf } from "./support.mjs";
+
+const APPS = [
+  {
+    app: "sst-0.69",
+    stacks: ["dev-classic-functions", "dev-classic-events"],
+    // The packages' own functions included: for scripts, and for the notifications of buckets.
+    counts: { "dev-classic-functions": 11, "dev-classic-events": 13 },
+    source: "src/",
+    runtime: "nodejs14.x",
+    plugins: "esbuild-plugins.js",
+    banner: null,
+    stackFile: "lib/FunctionsStack.js",
+    main: "lib/index.js",
+    functions: {
+      "Table/changes": "consumer.js main",
+      "Api/Lambda_GET_--": "api.js main",
+      "Api/Lambda_GET_--notes--{id}": "typed.ts main",
+      "Api/Lambda_default": "api.js fallback",
+      Environment: "api.js main",
+    },
+    events: {
+      "Topic/Subscriber_Topic_0": "consumer.js main",
+      "Topic/Subscriber_Topic_1": "typed.ts main",
+      "Queue/Consumer_Queue": "consumer.js main",
+      "Cron/Job": "consumer.js main",
+      "Bucket/Notification_Bucket_0": "consumer.js main",
+      "Bus/orders_target_0": "consumer.js main",
+      "Stream/records": "consumer.js main",
+      "WebSocket/$connect": "consumer.js main",
+      "WebSocket/$default": "consumer.js main",
+      "Rest/Lambda_GET_--": "api.js main",
+      "GraphQL/Lambda_GET_--": "api.js main",
+      "Auth/preSignUp": "consumer.js main",
+    },
+  },
+  {
+    app: "sst-1.18",
+    stacks: ["dev-modern-functions", "dev-modern-events"],
+    counts: { "dev-modern-functions": 12, "dev-modern-events": 13 },
+    source: "packages/functions/",
+    runtime: "nodejs16.x",
+    plugins: "esbuild-plugins.cjs",
+    banner: "/* banner */",
+    stackFile: "stacks/functions.ts",
+    main: "stacks/index.ts",
+    functions: {
+      "Table/Consumer_Table_changes": "consumer.js main",
+      "Api/Lambda_GET_--": "api.js main",
+      "Api/Lambda_GET_--notes--{id}": "typed.ts main",
+      "Api/Lambda_default": "api.js fallback",
+      Environment: "api.js main",
+      "GraphQL/Lambda_notes": "typed.ts main",
+    },
+    events: {
+      "Topic/Subscriber_Topic_log": "consumer.js main",
+      "Topic/Subscriber_Topic_typed": "typed.ts main",
+      "Queue/Consumer_Queue": "consumer.js main",
+      "Cron/Job": "consumer.js main",
+      "Bucket/Notification_Bucket_log": "consumer.js main",
+      "Bus/Target_Bus_orders_log": "consumer.js main",
+      "Stream/Consumer_Stream_records": "consumer.js main",
+      "WebSocket/$connect": "consumer.js main",
+      "WebSocket/$default": "consumer.js main",
+      "Rest/Lambda_GET_--": "api.js main",
+      "GraphQL/Lambda_GET_--": "api.js main",
+      "Auth/preSignUp": "consumer.js main",
+    },
+  },
+];
+
+for (const app of APPS) {
+  const [functionsStack, eventsStack] = app.stacks;
+
+  describe(app.app, () => {
+    const project = fixture(app.app);
+    const { status, stderr, records, templates } = synthesise(project);
+
+    it("synthesises, and has nothing to say", () => {
+      assert.equal(stderr, "");
+      assert.equal(status, 0);
+    });
+
+    it("names its stacks after stage, app and stack", () => {
+      assert.deepEqual(Object.keys(templates).sort(), [...app.stacks].sort());
+    });
+
+    it("knows the source of each Node function", () => {
+      const expected = {};
+      for (const [stack, functions] of [[functionsStack, app.functions], [eventsStack, app.events]]) {
+        for (const [id, source] of Object.entries(functions)) expected[`${stack}/${id}`] = app.source + source;
+      }
+      expected[`${functionsStack}/Bundled`] = "services/billing/invoice.ts handler";
+      const found = Object.values(records).filter(({ entry, runtime }) => entry && runtime.startsWith("nodejs"));
+      const sources = found.map((record) => [record.path, `${path.relative(project, record.entry)} ${record.export}`]);
+      assert.deepEqual(Object.fromEntries(sources.sort()), Object.fromEntries(Object.entries(expected).sort()));
+      for (const record of found) {
+        assert.equal(record.kind, "sst.Function");
+        assert.equal(record.live, true);
+        assert.equal(record.placeholder, true);
+        assert.equal(record.runtime, app.runtime);
+        assert.equal(record.assetPath, null);
+      }
+    });
+
+    it("takes over how a function wants to be bundled", () => {
+      const { bundling, root, handler } = records[`${functionsStack}/Bundled`];
+      assert.equal(root, path.join(project, "services/billing"));
+      assert.equal(handler, "services/billing/invoice.handler");
+      assert.deepEqual(bundling, {
+        format: "esm",
+        target: null,
+        external: ["left-out", "installed"],
+        loader: { ".png": "file" },
+        define: { VERSION: '"1"' },
+        banner: app.banner,
+        footer: null,
+        tsconfig: null,
+        mainFields: ["module", "main"],
+        conditions: [],
+        inject: [],
+        plugins: path.join(project, app.plugins),
+        bundlePackages: false,
+      });
+      const usual = records[`${functionsStack}/Environment`].bundling;
+      assert.equal(usual.format, "cjs");
+      assert.deepEqual(usual.external, ["aws-sdk"]);
+    });
+
+    it("knows the sources of functions in Python and Go", () => {
+      const python = records[`${functionsStack}/Python`];
+      assert.equal(python.runtime, "python3.8");
+      assert.equal(python.handler, "hello.handler");
+      assert.equal(python.assetPath, path.join(project, "python"));
+      assert.equal(python.entry, null);
+      const go = records[`${functionsStack}/Go`];
+      assert.equal(go.runtime, "go1.x");
+      assert.equal(go.entry, path.join(project, "go/main.go"));
+      assert.equal(go.root, path.join(project, "go"));
+      assert.equal(go.export, null);
+    });
+
+    it("leaves functions real that are not to be live", () => {
+      for (const id of ["Real", "Script/onCreateFunction"]) {
+        const record = records[`${functionsStack}/${id}`];
+        assert.equal(record.live, false, id);
+        assert.equal(record.placeholder, true, id);
+        assert.equal(record.entry, null, id);
+        assert.equal(record.assetPath, null, id);
+      }
+    });
+
+    it("leaves the package's own functions alone", () => {
+      const { live, assetPath, placeholder } = records[`${functionsStack}/Script/ScriptHandler`];
+      assert.deepEqual({ live, assetPath, placeholder }, { live: false, assetPath: null, placeholder: false });
+    });
+
+    it("keeps what the app says about its functions in the template", () => {
+      const template = functionsOf(templates[functionsStack]);
+      const { Properties: properties } = template[`${functionsStack}/Api/Lambda_GET_--notes--{id}`];
+      assert.equal(properties.Handler, `${app.source}typed.main`);
+      assert.equal(properties.Runtime, app.runtime);
+      assert.equal(properties.Timeout, 5);
+      assert.equal(properties.MemorySize, 1024);
+      assert.deepEqual(properties.TracingConfig, { Mode: "Active" });
+      assert.equal(properties.Environment.Variables.DEFAULT, "for all");
+      assert.equal(template[`${functionsStack}/Environment`].Properties.Timeout, 20);
+      assert.equal(template[`${functionsStack}/Python`].Properties.Runtime, "python3.8");
+      assert.equal(template[`${functionsStack}/Go`].Properties.Runtime, "go1.x");
+    });
+
+    it("adds nothing of its own to the templates", () => {
+      const text = JSON.stringify(templates);
+      assert.doesNotMatch(text, /SST_DEBUG|SST_FUNCTION_ID|undefined/);
+      assert.doesNotMatch(text, /Custom::StackMetadata/);
+      for (const [stack, template] of Object.entries(templates)) {
+        const recorded = Object.keys(records).filter((id) => id.startsWith(`${stack}/`));
+        assert.deepEqual(recorded.sort(), Object.keys(functionsOf(template)).sort());
+        assert.equal(recorded.length, app.counts[stack]);
+      }
+    });
+
+    it("reads the stage's .env files, the more special first", () => {
+      const variables = variablesOf(templates[functionsStack], `${functionsStack}/Environment`);
+      assert.equal(variables.GREETING, "from .env.dev.local");
+      assert.equal(variables.LOCAL, "from .env.dev");
+      assert.equal(variables.STAGE, "from .env.dev");
+      assert.equal(variables.LEAST, "from .env");
+    });
+
+    it("tells the app that it runs locally", () => {
+      const variables = variablesOf(templates[functionsStack], `${functionsStack}/Environment`);
+      assert.equal(variables.IS_LOCAL, "true");
+      assert.equal(variables.APP_LOCAL, "true");
+    });
+
+    it("lists the files that a change of calls for another synthesis", () => {
+      const inputs = JSON.parse(fs.readFileSync(path.join(project, ".sst/sources.jsonl.inputs.json"), "utf8"));
+      for (const file of [app.main, app.stackFile, ".env", ".env.dev.local"]) {
+        assert.ok(inputs.includes(path.join(project, file)), file);
+      }
+    });
+  });
+
+  test(`${app.app}: builds the functions that are deployed with their own code`, (context) => {
+    const project = copy(context, app.app);
+    const named = ["Real", "Python", "Script/onCreateFunction"].map((id) => `${functionsStack}/${id}`);
+    const { status, stderr, records, templates, directory } = synthesise(project, { bundle: named });
+    assert.equal(stderr, "");
+    assert.equal(status, 0);
+    const functions = functionsOf(templates[functionsStack]);
+    const assetOf = (id) => path.join(directory, functions[id].Metadata["aws:asset:path"]);
+    for (const id of named) assert.equal(records[id].placeholder, false, id);
+    assert.ok(fs.existsSync(path.join(assetOf(named[0]), `${app.source}typed.js`)));
+    assert.deepEqual(fs.readdirSync(assetOf(named[1])), ["hello.py"]);
+    assert.ok(fs.existsSync(path.join(assetOf(named[2]), `${app.source}api.js`)));
+    // The built code must not be taken for a source.
+    assert.equal(records[named[0]].assetPath, null);
+    assert.ok(!path.isAbsolute(functions[named[0]].Metadata["aws:asset:path"]));
+    assert.equal(records[`${functionsStack}/Environment`].placeholder, true);
+  });
+
+  test(`${app.app}: names the user's line of an error`, (context) => {
+    const project = copy(context, app.app);
+    edit(project, app.stackFile, "APP_LOCAL: ", "WRONG: missing.name, APP_LOCAL: ");
+    const { status, stderr } = synthesise(project);
+    assert.equal(status, 1);
+    assert.match(stderr, /ReferenceError: missing is not defined/);
+    assert.match(stderr, new RegExp(`at .*\\(${app.stackFile}:\\d+:\\d+\\)`));
+    assert.doesNotMatch(stderr, /node_modules/);
+  });
+
+  test(`${app.app}: says which handler does not exist`, (context) => {
+    const project = copy(context, app.app);
+    edit(project, app.stackFile, "api.fallback", "nowhere.fallback");
+    const { status, stderr } = synthesise(project);
+    assert.equal(status, 1);
+    assert.match(stderr, /Cannot find a handler file for ".*nowhere\.fallback"/);
+    assert.match(stderr, /Api-Lambda_default/);
+    assert.doesNotMatch(stderr, /node_modules|infra/);
+  });
+
+  test(`${app.app}: says that its packages are not installed`, (context) => {
+    const project = copy(context, app.app);
+    fs.unlinkSync(path.join(project, "node_modules"));
+    const { status, stderr } = synthesise(project);
+    assert.equal(status, 1);
+    assert.match(stderr, /`@serverless-stack\/resources` is not installed/);
+    assert.match(stderr, /npm install/);
+  });
+}
+
+test("an app without a `main` in sst.json is looked for in lib, then in stacks", (context) => {
+  const project = copy(context, "sst-0.69");
+  fs.renameSync(path.join(project, "lib"), path.join(project, "stacks"));
+  fs.renameSync(path.join(project, "stacks/index.js"), path.join(project, "stacks/index.ts"));
+  const { status, stderr, templates } = synthesise(project);
+  assert.equal(stderr, "");
+  assert.equal(status, 0);
+  assert.deepEqual(Object.keys(templates).sort(), ["dev-classic-events", "dev-classic-functions"]);
+});
+
+test("what the app exports besides its main function is not called", (context) => {
+  const project = copy(context, "sst-1.18");
+  edit(project, "stacks/index.ts", "export default async function main", "export async function another");
+  const { status, stderr } = synthesise(project);
+  assert.equal(status, 1);
+  assert.match(stderr, /`stacks\/index\.ts` has no default export that is a function/);
+});
