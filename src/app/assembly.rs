@@ -95,6 +95,8 @@ pub struct SourceRecord {
     pub image: bool,
     /// The code was not built; an empty asset stands in its place. It must not be deployed.
     pub placeholder: bool,
+    /// Whether its framework would run it on this machine. It says so of some; none is as `true`.
+    pub live: Option<bool>,
     /// esbuild options.
     pub bundling: Option<Bundling>,
 }

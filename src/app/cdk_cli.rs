@@ -1,8 +1,11 @@
-//! The CDK CLI: the project's own, else the one that comes with the npm package.
+//! The CDK CLI: the newest one that is installed, of the project's own and the one that comes with the npm package.
+//!
+//! A CLI reads the cloud assemblies of all older versions of the CDK, and none of newer ones. Those before 2.115 or so do not know
+//! `AWS_ENDPOINT_URL` and would deploy past the local cloud.
 
 use std::process::Command;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Context;
 use crate::{
@@ -52,8 +55,36 @@ fn find(context: &Context<'_>) -> Result<Utf8PathBuf> {
         Some(context.tools.npm_root.join("node_modules/aws-cdk/bin/cdk")),
         beside,
     ];
-    candidates.into_iter().flatten().find(|path| path.is_file()).ok_or_else(|| {
+    let installed = candidates.into_iter().flatten().filter(|path| path.is_file());
+    installed.max_by_key(|path| version(path)).ok_or_else(|| {
         Error::new(Kind::Environment, "the CDK CLI was not found")
             .hint("run `npm install --save-dev aws-cdk`")
     })
+}
+
+/// The version of the package that `script` belongs to, for comparisons.
+fn version(script: &Utf8Path) -> Vec<u32> {
+    let manifest = script.ancestors().nth(2).map(|package| package.join("package.json"));
+    let text = manifest.and_then(|path| fs_err::read(path).ok()).unwrap_or_default();
+    let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let numbers = manifest["version"].as_str().unwrap_or_default().split(['.', '-', '+']);
+    numbers.map_while(|number| number.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(directory.path()).unwrap();
+        let versions = ["2.15.0", "2.1130.2", "2.50.0-rc.1", "not a version"].map(|text| {
+            let package = root.join(text);
+            fs_err::create_dir_all(package.join("bin")).unwrap();
+            fs_err::write(package.join("package.json"), format!(r#"{{"version":"{text}"}}"#)).unwrap();
+            version(&package.join("bin/cdk"))
+        });
+        assert_eq!(versions, [vec![2, 15, 0], vec![2, 1130, 2], vec![2, 50, 0], vec![]]);
+    }
 }

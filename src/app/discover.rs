@@ -105,6 +105,11 @@ impl Finder<'_> {
         let by_hand = self.project.functions.get(id);
         self.check_kind(&(template, logical_id.to_owned()), resource)?;
         self.check_stack(stack)?;
+        if by_hand.is_none() && record.is_some_and(|record| record.live == Some(false)) {
+            return Err(
+                "the app or its framework deploys it with its own code (`enableLiveDev: false`)".into()
+            );
+        }
 
         let runtime = self.runtime(template, resource, record)?;
         if !runtime.starts_with("nodejs") {
