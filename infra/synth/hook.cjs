@@ -1,7 +1,7 @@
 "use strict";
 
-// Preloaded into every Node process of a synthesis (NODE_OPTIONS=--require). It watches `aws-cdk-lib` being loaded and makes
-// two changes to it:
+// Preloaded into every Node process of a synthesis (NODE_OPTIONS=--require). It watches `aws-cdk-lib`, and the packages with
+// constructs for functions in Python, Go and Rust, being loaded and makes two changes to them:
 //
 // 1. After a stage has been synthesised, each Lambda function below it is described by one line of JSON in $SST_SOURCES:
 //    where its code is on this disk, and how the app wants it to be bundled.
@@ -9,7 +9,7 @@
 //    functions run from their sources. Everything else in the template stays as the library writes it.
 //
 // A function that is deployed with its own code after all has to be named in $SST_BUNDLE (construct paths, one a line, or `*`
-// for all); it is then built as usual.
+// for all); it is then built as usual, and so are its layers.
 
 const fs = require("node:fs");
 const Module = require("node:module");
@@ -17,21 +17,30 @@ const path = require("node:path");
 const { createHash } = require("node:crypto");
 const { fileURLToPath } = require("node:url");
 
-const LIBRARY_FILE = /[\\/]aws-cdk-lib[\\/]((?:core|aws-lambda|aws-lambda-nodejs)[\\/]lib[\\/][a-z]+)\.js$/;
+const languages = require("./languages.cjs");
+
+const LIBRARY_FILE = /[\\/]((?:aws-cdk-lib|@aws-cdk|cargo-lambda-cdk)[\\/](?:[a-z-]+[\\/])?lib[\\/][a-z]+)\.js$/;
+const LAMBDA = "aws-cdk-lib/aws-lambda";
 const INSTALLED = Symbol.for("sst.synth.hook");
 
-/** What is done to which file of the library, once that file has run. */
+/** What is done to which file of the libraries, once that file has run. */
 const PATCHES = {
-  "core/lib/stage": (module) => recordAfterSynthesis(module.exports.Stage),
-  "aws-lambda/lib/code": (module) => rememberAssets(module.exports.AssetCode, module),
-  "aws-lambda-nodejs/lib/bundling": (module) => skipBundling(module.exports.Bundling, module),
-  "aws-lambda-nodejs/lib/util": (module) => mapCallSites(module.exports),
+  "aws-cdk-lib/core/lib/stage": (module) => recordAfterSynthesis(module.exports.Stage),
+  "aws-cdk-lib/core/lib/bundling": (module) => postponeImages(module.exports.DockerImage),
+  "aws-cdk-lib/aws-lambda/lib/code": (module) => rememberAssets(module.exports.AssetCode, module),
+  "aws-cdk-lib/aws-lambda-nodejs/lib/bundling": (module) => skipBundling(module, "../../aws-lambda", nodejs),
+  "aws-cdk-lib/aws-lambda-nodejs/lib/util": (module) => mapCallSites(module.exports),
+  "@aws-cdk/aws-lambda-python-alpha/lib/bundling": (module) => skipBundling(module, LAMBDA, languages.python),
+  "@aws-cdk/aws-lambda-go-alpha/lib/bundling": (module) => skipBundling(module, LAMBDA, languages.go),
+  "cargo-lambda-cdk/lib/bundling": (module) => skipBundling(module, LAMBDA, languages.rust),
 };
 
 /** Construct → what is known about its code. Keyed by construct, because several copies of the library may be loaded. */
 const codeOf = new WeakMap();
 /** Placeholder code → what is known about the code that it stands for, and how to build that. */
 const replaced = new WeakMap();
+/** Layer whose content is a placeholder → its code, and what puts the real one in the place of that. */
+const unbuiltLayers = new Map();
 /** The functions that have been written to $SST_SOURCES. */
 const recorded = new WeakSet();
 /** The app's own files that this process has loaded. */
@@ -50,7 +59,8 @@ function install(sources) {
   Module.prototype._compile = function (content, filename, ...rest) {
     const result = compile.call(this, content, filename, ...rest);
     const match = LIBRARY_FILE.exec(filename);
-    if (match) PATCHES[match[1].replaceAll("\\", "/")]?.(this);
+    const patch = match && PATCHES[match[1].replaceAll("\\", "/")];
+    if (patch) patch(this);
     else if (isOwnFile(filename)) ownFiles.add(filename);
     return result;
   };
@@ -77,10 +87,11 @@ function offerEsbuild(npmRoot) {
 function recordAfterSynthesis(Stage) {
   const synth = Stage.prototype.synth;
   Stage.prototype.synth = function (...args) {
+    buildLayersFor(this.node.findAll().filter((one) => isFunction(one) && isDeployedItself(constructOf(one))));
     const assembly = synth.apply(this, args);
     const lines = [];
     for (const construct of this.node.findAll()) {
-      if (construct.cfnResourceType !== "AWS::Lambda::Function" || recorded.has(construct)) continue;
+      if (!isFunction(construct) || recorded.has(construct)) continue;
       recorded.add(construct);
       lines.push(`${JSON.stringify(describe(construct))}\n`);
     }
@@ -91,10 +102,18 @@ function recordAfterSynthesis(Stage) {
   };
 }
 
+function isFunction(construct) {
+  return construct.cfnResourceType === "AWS::Lambda::Function";
+}
+
+/** The construct that people know is the parent of the template's resource, unless they made the resource themselves. */
+function constructOf(resource) {
+  return resource.node.id === "Resource" ? resource.node.scope : resource;
+}
+
 /** Describes a function as it ended up in the template; escape hatches and aspects have had their say. */
 function describe(resource) {
-  // The construct that people know is the parent of the template's resource, unless they made the resource themselves.
-  const construct = resource.node.id === "Resource" ? resource.node.scope : resource;
+  const construct = constructOf(resource);
   const code = { ...codeOf.get(construct) };
   for (const expert of experts) Object.assign(code, expert(construct, code));
   const template = resource.stack.resolve(resource._toCloudFormation());
@@ -111,8 +130,10 @@ function describe(resource) {
     assetPath: code.assetPath ?? null,
     inline: properties.Code?.ZipFile !== undefined,
     image: properties.PackageType === "Image" || properties.Code?.ImageUri !== undefined,
-    placeholder: code.placeholder ?? false,
+    // With a layer that was not built a function must not be deployed either.
+    placeholder: (code.placeholder ?? false) || unbuiltLayersOf(resource, properties.Layers).length > 0,
     bundling: code.bundling ?? {},
+    build: code.build ?? null,
   };
 }
 
@@ -131,37 +152,69 @@ function rememberAssets(AssetCode, module) {
   const bind = AssetCode.prototype.bind;
   AssetCode.prototype.bind = function (scope, ...rest) {
     const { Function: LambdaFunction } = module.require("./function");
-    if (!(scope instanceof LambdaFunction)) return bind.call(this, scope, ...rest); // e.g. a layer
+    const { LayerVersion } = module.require("./layers");
+    const isLayer = scope instanceof LayerVersion;
+    if (!isLayer && !(scope instanceof LambdaFunction)) return bind.call(this, scope, ...rest);
 
-    const bindPlaceholder = (known) => {
-      codeOf.set(scope, { ...known, placeholder: true });
-      const bound = bind.call(this, scope, ...rest);
-      this.asset.isBundled = true; // as the code that it stands for
-      return bound;
-    };
+    const assetPath = path.resolve(this.path);
+    const isTakenAsItIs = this.asset || isInstalled(assetPath) || isBuilt(assetPath);
+    if (this.options.bundling && !isTakenAsItIs && !replaced.has(this)) {
+      const original = new AssetCode(this.path, this.options);
+      replaced.set(this, { known: { assetPath }, build: () => original });
+      this.path = placeholderDirectory();
+      this.options = { deployTime: this.options.deployTime };
+    }
     const standsFor = replaced.get(this);
-    if (standsFor) {
-      if (!isDeployedItself(scope)) return bindPlaceholder(standsFor.known);
-      codeOf.set(scope, standsFor.known);
+    const bindBuilt = () => {
       const code = standsFor.build();
       const bound = bind.call(code, scope, ...rest);
       this.asset = code.asset;
       return bound;
+    };
+    if (standsFor && isDeployedItself(scope)) {
+      if (!isLayer) codeOf.set(scope, standsFor.known);
+      return bindBuilt();
     }
-    const assetPath = path.resolve(this.path);
+    if (standsFor) {
+      if (isLayer) unbuiltLayers.set(scope, { code: this, bindBuilt });
+      else codeOf.set(scope, { ...standsFor.known, placeholder: true });
+      const bound = bind.call(this, scope, ...rest);
+      this.asset.isBundled = true; // as the code that it stands for
+      return bound;
+    }
+    if (isLayer) return bind.call(this, scope, ...rest);
+
     codeOf.set(scope, { assetPath });
-    if (this.asset || isInstalled(assetPath) || isBuilt(assetPath)) return bind.call(this, scope, ...rest);
-    if (this.options.bundling && !isDeployedItself(scope)) {
-      this.path = placeholderDirectory();
-      this.options = { deployTime: this.options.deployTime };
-      return bindPlaceholder({ assetPath });
-    }
-    const hash = quickHash(assetPath, this.options);
+    const hash = isTakenAsItIs ? null : quickHash(assetPath, this.options);
     if (!hash) return bind.call(this, scope, ...rest);
     // Big directories (think of `node_modules`) would be read and copied as a whole, at each synthesis.
     this.options = { ...this.options, assetHash: hash };
     return withContext(scope, "aws:cdk:disable-asset-staging", true, () => bind.call(this, scope, ...rest));
   };
+}
+
+/**
+ * Gives layers their content after all if one of `resources` has them. When a layer is defined nobody knows yet which functions
+ * it is for.
+ */
+function buildLayersFor(resources) {
+  for (const resource of resources) {
+    for (const layer of unbuiltLayersOf(resource, resource.stack.resolve(resource.layers))) {
+      const { code, bindBuilt } = unbuiltLayers.get(layer);
+      unbuiltLayers.delete(layer);
+      layer.node.tryRemoveChild("Code"); // the placeholder
+      const { bucketName, objectKey } = bindBuilt().s3Location;
+      layer.node.defaultChild.content = { s3Bucket: bucketName, s3Key: objectKey };
+      code.bindToResource(layer.node.defaultChild, { resourceProperty: "Content" });
+    }
+  }
+}
+
+/** The placeholders among the layers of a function, given the layers' ARNs as they are in the template. */
+function unbuiltLayersOf(resource, arns) {
+  if (!Array.isArray(arns)) return [];
+  const used = new Set(arns.map((arn) => JSON.stringify(arn)));
+  return [...unbuiltLayers.keys()].filter((layer) => used.has(JSON.stringify(resource.stack.resolve(layer.layerVersionArn))));
 }
 
 /** A hash over names, sizes and times of the files; `null` where the library has to look at the directory itself. */
@@ -228,18 +281,36 @@ function placeholderDirectory() {
   return directory;
 }
 
-// ---- Code from an entry file -------------------------------------------------------------------------------------------
+// ---- Code that a construct builds --------------------------------------------------------------------------------------
 
-function skipBundling(Bundling, module) {
+/** What is known about a function's code is what `describe` makes of the options for bundling it. */
+function skipBundling(module, lambda, describe) {
+  const { Bundling } = module.exports;
   const bundle = Bundling.bundle;
   Bundling.bundle = function (...args) {
-    const options = args.at(-1); // older versions are not given the scope
-    const known = {
-      entry: path.resolve(options.entry),
-      root: path.resolve(options.projectRoot),
-      bundling: bundlingOf(options, isLegacySdk(options.runtime)),
-    };
-    return standIn(module.require("../../aws-lambda"), known, () => bundle.apply(this, args));
+    const known = describe(args.at(-1)); // older versions are not given the scope
+    return standIn(module.require(lambda), known, () => bundle.apply(this, args));
+  };
+}
+
+/** Images to bundle in are built when something is asked of them, which is when they are about to be used. */
+function postponeImages(DockerImage) {
+  const { fromBuild } = DockerImage;
+  DockerImage.fromBuild = function (...args) {
+    let image;
+    const build = () => (image ??= fromBuild.apply(this, args));
+    // The library also compares images by what their properties are.
+    const operations = ["get", "has", "ownKeys", "getOwnPropertyDescriptor"];
+    const forwarded = operations.map((name) => [name, (_, ...rest) => Reflect[name](build(), ...rest)]);
+    return new Proxy(Object.create(DockerImage.prototype), Object.fromEntries(forwarded));
+  };
+}
+
+function nodejs(options) {
+  return {
+    entry: path.resolve(options.entry),
+    root: path.resolve(options.projectRoot),
+    bundling: bundlingOf(options, isLegacySdk(options.runtime)),
   };
 }
 

@@ -6,6 +6,8 @@
 import fs from "node:fs";
 import path from "node:path";
 
+import languages from "./languages.cjs";
+
 /** In the order in which the package tries them. */
 const EXTENSIONS = [".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs"];
 
@@ -23,7 +25,8 @@ export function sourceOf(options, project) {
   if (options.runtime.startsWith("nodejs")) return { ...known, ...node(options, project, srcPath) };
   if (options.runtime.startsWith("python")) return { ...known, assetPath: srcPath };
   if (options.runtime.startsWith("go")) {
-    return { ...known, entry: path.resolve(srcPath, options.handler), isScript: false, handler: "handler" };
+    const entry = path.resolve(srcPath, options.handler);
+    return { ...known, entry, root: languages.goModuleOf(srcPath), isScript: false, handler: "handler" };
   }
   return { ...known, assetPath: srcPath };
 }

@@ -140,11 +140,15 @@ for (const app of APPS) {
       assert.equal(python.handler, "hello.handler");
       assert.equal(python.assetPath, path.join(project, "python"));
       assert.equal(python.entry, null);
+      assert.equal(python.placeholder, true);
       const go = records[`${functionsStack}/Go`];
       assert.equal(go.runtime, "go1.x");
       assert.equal(go.entry, path.join(project, "go/main.go"));
       assert.equal(go.root, path.join(project, "go"));
       assert.equal(go.export, null);
+      assert.equal(go.placeholder, true);
+      // The package lets nobody choose how Go is built.
+      for (const { bundling, build } of [python, go]) assert.deepEqual({ bundling, build }, { bundling: {}, build: null });
     });
 
     it("leaves functions real that are not to be live", () => {
@@ -225,6 +229,15 @@ for (const app of APPS) {
     assert.equal(records[named[0]].assetPath, null);
     assert.ok(!path.isAbsolute(functions[named[0]].Metadata["aws:asset:path"]));
     assert.equal(records[`${functionsStack}/Environment`].placeholder, true);
+  });
+
+  test(`${app.app}: finds the Go module that a function's directory is in`, (context) => {
+    const project = copy(context, app.app);
+    fs.renameSync(path.join(project, "go/go.mod"), path.join(project, "go.mod"));
+    const { status, stderr, records } = synthesise(project);
+    assert.equal(status, 0, stderr);
+    const { entry, root } = records[`${functionsStack}/Go`];
+    assert.deepEqual({ entry, root }, { entry: path.join(project, "go/main.go"), root: project });
   });
 
   test(`${app.app}: names the user's line of an error`, (context) => {

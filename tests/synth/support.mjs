@@ -1,4 +1,4 @@
-// Runs infra/synth/host.mjs on an app, as src/app/synthesize.rs does.
+// Runs infra/synth/host.mjs on an app, or the app of a cdk.json with infra/synth/hook.cjs, as src/app/synthesize.rs does.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -44,9 +44,10 @@ export function edit(directory, file, from, to) {
 /**
  * Synthesises the app in `project`; functions of `bundle` with their own code. Returns the exit code, what was written to
  * stderr, and if there are any the records by construct path, the templates by stack name, and the assembly's directory.
- * Neither Docker nor anything else but Node is in the path.
+ * Neither Docker nor anything else but Node is in the path, besides the shell scripts of `programs` (name → script): each call
+ * of one is among the `calls` that are returned, with its arguments. Without `hook` the app runs as if there were no `sst`.
  */
-export function synthesise(project, { bundle = [] } = {}) {
+export function synthesise(project, { bundle = [], programs = {}, hook = true } = {}) {
   const state = path.join(project, ".sst");
   const directory = path.join(state, "cdk.out");
   const sources = path.join(state, "sources.jsonl");
@@ -57,6 +58,12 @@ export function synthesise(project, { bundle = [] } = {}) {
   fs.rmSync(commands, { recursive: true, force: true });
   fs.mkdirSync(commands);
   fs.symlinkSync(process.execPath, path.join(commands, "node"));
+  const log = path.join(state, "calls");
+  fs.writeFileSync(log, "");
+  for (const [name, script] of Object.entries(programs)) {
+    const content = `#!/bin/sh\necho "${name} $*" >> "${log}"\n${script}\n`;
+    fs.writeFileSync(path.join(commands, name), content, { mode: 0o755 });
+  }
   const env = {
     HOME: state,
     PATH: commands,
@@ -65,7 +72,7 @@ export function synthesise(project, { bundle = [] } = {}) {
     SST_REGION: REGION,
     SST_ACCOUNT: ACCOUNT,
     SST_NPM_ROOT: process.env.SST_NPM_ROOT ?? path.join(REPOSITORY, "npm"),
-    SST_SOURCES: sources,
+    ...(hook ? { SST_SOURCES: sources } : {}),
     CDK_OUTDIR: directory,
     CDK_DEFAULT_ACCOUNT: ACCOUNT,
     CDK_DEFAULT_REGION: REGION,
@@ -78,9 +85,17 @@ export function synthesise(project, { bundle = [] } = {}) {
     }),
     ...(bundle.length > 0 ? { SST_BUNDLE: bundle.join("\n") } : {}),
   };
-  const host = path.join(REPOSITORY, "infra", "synth", "host.mjs");
-  const { status, stderr } = spawnSync(process.execPath, [host], { cwd: project, env, encoding: "utf8", timeout: 120_000 });
-  return { status, stderr, directory, records: readRecords(sources), templates: readTemplates(directory) };
+  const scripts = path.join(REPOSITORY, "infra", "synth");
+  const manifest = path.join(project, "cdk.json");
+  let command = [process.execPath, path.join(scripts, "host.mjs")];
+  if (fs.existsSync(manifest)) {
+    command = ["/bin/sh", "-c", JSON.parse(fs.readFileSync(manifest, "utf8")).app];
+    if (hook) env.NODE_OPTIONS = `--require "${path.join(scripts, "hook.cjs")}"`;
+  }
+  const [program, ...args] = command;
+  const { status, stderr } = spawnSync(program, args, { cwd: project, env, encoding: "utf8", timeout: 120_000 });
+  const calls = fs.readFileSync(log, "utf8").split("\n").filter(Boolean);
+  return { status, stderr, directory, calls, records: readRecords(sources), templates: readTemplates(directory) };
 }
 
 function readRecords(sources) {
