@@ -15,7 +15,7 @@ use crate::{
     core::{
         State,
         effect::{Effect, RelayCommand, Start},
-        event::{Event, Exit},
+        event::{Event, Exit, Target},
     },
     ids::WorkerId,
     local_calls::LocalCalls,
@@ -118,7 +118,7 @@ impl Live {
             Some(Interrupt::Now) = interrupts.recv() => relay.abort(),
         }
         drop(listeners);
-        tokio::join!(self.workers.end(), self.builder.end());
+        tokio::join!(self.workers.end(), self.builder.end(), self.bridge.end());
     }
 
     /// Hands what a worker wrote to the core. Whether there was anything.
@@ -131,7 +131,8 @@ impl Live {
         let lines = self.workers.drain_output(worker);
         let any = !lines.is_empty();
         if let Some(url) = self.workers.take_inspector(worker) {
-            self.handle(Event::Inspector { worker, url }, relay, listeners);
+            let target = Target::Inspector { url };
+            self.handle(Event::Debuggable { worker, target }, relay, listeners);
         }
         for line in lines {
             self.handle(Event::Output { worker, line }, relay, listeners);
@@ -153,6 +154,7 @@ impl Live {
             match effect {
                 Effect::Start(start) => self.start(*start, listeners),
                 Effect::Load { worker } => self.workers.load(worker),
+                Effect::Debug { worker, port } => self.workers.debug(worker, port),
                 Effect::Deliver { worker, delivery } => {
                     self.bridge.used(worker);
                     if let Some(listener) = listeners.get(&worker) {

@@ -15,9 +15,10 @@ use crate::{
 const OLDEST_NODE: u32 = 20;
 
 /// The scripts that run in Node, and the template, by the name of the directory that they are written to.
-const SCRIPTS: [(&str, Dir<'static>); 3] = [
+const SCRIPTS: [(&str, Dir<'static>); 4] = [
     ("synth", include_dir!("$CARGO_MANIFEST_DIR/infra/synth")),
     ("node", include_dir!("$CARGO_MANIFEST_DIR/runners/node")),
+    ("python", include_dir!("$CARGO_MANIFEST_DIR/runners/python")),
     ("builder", include_dir!("$CARGO_MANIFEST_DIR/src/builder/sidecar")),
 ];
 

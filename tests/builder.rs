@@ -45,7 +45,14 @@ impl Project {
         let root = base.join("project");
         let (sender, events) = mpsc::unbounded_channel();
         let spawner = Spawner::start().expect("a spawner");
-        let builder = Builder::new(tools, spawner, root.clone(), root.join(".sst/artifacts"), sender);
+        let builder = Builder::new(
+            tools,
+            spawner,
+            root.clone(),
+            root.join(".sst/artifacts"),
+            sender,
+            sst::ui::Ui::channel().0,
+        );
         let project = Self { root, builder, events, generation: Generation(0), _directory: directory };
         project.write("package.json", "{}");
         for (path, text) in files {

@@ -9,7 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::{
     error::{Error, Kind, Result},
-    project::{manifest::Bundling, read_json},
+    project::{
+        manifest::{BuildOptions, Bundling},
+        read_json,
+    },
 };
 
 /// A synthesised app, in memory.
@@ -99,6 +102,9 @@ pub struct SourceRecord {
     pub live: Option<bool>,
     /// esbuild options.
     pub bundling: Option<Bundling>,
+    /// How a compiled program is compiled.
+    #[serde(default)]
+    pub build: Option<BuildOptions>,
 }
 
 impl Template {

@@ -11,7 +11,7 @@ use crate::{
     ids::FunctionId,
     project::{
         HandMapping, HandSource, Project,
-        manifest::{FunctionSpec, LeftAlone, Manifest, Source},
+        manifest::{BuildOptions, FunctionSpec, LeftAlone, Manifest, Source},
     },
 };
 
@@ -83,6 +83,44 @@ pub(super) fn number(value: Option<&Value>) -> Option<u64> {
     }
 }
 
+/// How a function is made to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Language {
+    Node,
+    Python,
+    /// A program of its own, on a runtime that Lambda provides only the system for.
+    Native,
+}
+
+impl Language {
+    fn of(runtime: &str) -> Result<Self, String> {
+        let prefixes = [
+            ("nodejs", Self::Node),
+            ("python", Self::Python),
+            ("provided", Self::Native),
+            ("go1.x", Self::Native),
+        ];
+        if let Some((_, language)) = prefixes.iter().find(|(prefix, _)| runtime.starts_with(prefix)) {
+            return Ok(*language);
+        }
+        let others = [("java", "Java"), ("dotnet", ".NET"), ("ruby", "Ruby")];
+        Err(match others.iter().find(|(prefix, _)| runtime.starts_with(prefix)) {
+            Some((_, name)) => format!("functions in {name} (`{runtime}`) do not run on this machine yet"),
+            None => format!("the runtime `{runtime}` does not run on this machine yet"),
+        })
+    }
+}
+
+/// What is known of where a function's code is.
+struct CodePlace<'a> {
+    id: &'a str,
+    language: Language,
+    resource: &'a Value,
+    record: Option<&'a SourceRecord>,
+    by_hand: Option<&'a HandMapping>,
+    declared: Option<&'a str>,
+}
+
 struct Finder<'a> {
     assembly: &'a Assembly,
     project: &'a Project,
@@ -112,11 +150,10 @@ impl Finder<'_> {
         }
 
         let runtime = self.runtime(template, resource, record)?;
-        if !runtime.starts_with("nodejs") {
-            return Err(format!("the runtime `{runtime}` does not run on this machine yet"));
-        }
+        let language = Language::of(&runtime)?;
         let declared = property(resource, "Handler").and_then(Value::as_str);
-        let (source, handler) = self.source(id, resource, record, by_hand, declared)?;
+        let place = CodePlace { id, language, resource, record, by_hand, declared };
+        let (source, handler) = self.source(&place)?;
         if owned_role(assembly, template, resource).is_none()
             && !by_hand.is_some_and(|hand| hand.policy_attached)
         {
@@ -215,24 +252,19 @@ impl Finder<'_> {
     }
 
     /// Where the code is, and the handler that goes with it.
-    fn source(
-        &self,
-        id: &str,
-        resource: &Value,
-        record: Option<&SourceRecord>,
-        by_hand: Option<&HandMapping>,
-        declared: Option<&str>,
-    ) -> Result<(Source, String), String> {
+    fn source(&self, place: &CodePlace<'_>) -> Result<(Source, String), String> {
+        let &CodePlace { id, language, resource, record, by_hand, declared } = place;
         let handler = |given: Option<&str>| {
             given
                 .or(declared)
                 .map(str::to_owned)
                 .ok_or_else(|| "its handler is not known before the deployment".to_owned())
         };
+        let build = || Box::new(record.and_then(|record| record.build.clone()).unwrap_or_default());
         if let Some(hand) = by_hand {
             let given = hand.handler.as_deref();
             match &hand.source {
-                HandSource::Entry(path) => {
+                HandSource::Entry(path) if language == Language::Node => {
                     let declared = handler(None)?;
                     let export = given.unwrap_or_else(|| last_part(&declared)).to_owned();
                     let source = Source::Entry {
@@ -246,16 +278,37 @@ impl Finder<'_> {
                     };
                     return Ok((source, declared));
                 }
+                HandSource::Entry(path) if language == Language::Python => {
+                    let declared = handler(None)?;
+                    let export = given.unwrap_or_else(|| last_part(&declared));
+                    let handler = format!("{}.{export}", path.file_stem().unwrap_or_default());
+                    return Ok((Source::Directory { path: parent(path) }, handler));
+                }
+                HandSource::Entry(path) | HandSource::Directory(path) if language == Language::Native => {
+                    let source = compiled(path, build()).ok_or_else(|| {
+                        format!("`{path}` is neither a Go program nor has it a `Cargo.toml`; name a `command` that serves it")
+                    })?;
+                    return Ok((source, handler(given)?));
+                }
                 HandSource::Directory(path) => {
                     return Ok((Source::Directory { path: path.clone() }, handler(given)?));
                 }
-                HandSource::Found => {}
+                HandSource::Command(command, directory) => {
+                    let source = Source::Command { command: command.clone(), directory: directory.clone() };
+                    return Ok((source, handler(given)?));
+                }
+                HandSource::Entry(_) | HandSource::Found => {}
             }
         }
         if let Some(record) = record
             && let Some(entry) = &record.entry
         {
             let declared = handler(None)?;
+            if language == Language::Native {
+                let source = compiled(entry, build())
+                    .ok_or_else(|| format!("`{entry}` is neither a Go program nor a `Cargo.toml`"))?;
+                return Ok((source, declared));
+            }
             let source = Source::Entry {
                 path: entry.clone(),
                 export: record.export.clone().unwrap_or_else(|| last_part(&declared).to_owned()),
@@ -283,7 +336,16 @@ impl Finder<'_> {
             return Err(format!("its code is `{path}`, which is not a directory"));
         }
         let handler = handler(None)?;
-        if record.is_some_and(|record| record.placeholder) && !has_handler(path, &handler) {
+        if language == Language::Native {
+            let source = compiled(path, build()).ok_or_else(|| {
+                format!(
+                    "`{path}` holds a built program and not its source; name that in `sst.json`, or a command to run: \
+                     \"functions\": {{ \"{id}\": {{ \"entry\": \"…\" }} }}"
+                )
+            })?;
+            return Ok((source, handler));
+        }
+        if record.is_some_and(|record| record.placeholder) && !has_handler(language, path, &handler) {
             return Err(format!(
                 "its code is made from `{path}` by bundling commands of the app; name its source in `sst.json`"
             ));
@@ -329,10 +391,35 @@ pub(super) fn no_room(own: usize, stub: usize) -> String {
     )
 }
 
-/// Whether Node would find the handler's file in a directory.
-fn has_handler(directory: &Utf8Path, handler: &str) -> bool {
+/// Whether the runtime would find the handler's file in a directory.
+fn has_handler(language: Language, directory: &Utf8Path, handler: &str) -> bool {
     let stem = handler.rsplit_once('.').map_or(handler, |(stem, _)| stem);
-    ["js", "mjs", "cjs"].iter().any(|extension| directory.join(format!("{stem}.{extension}")).is_file())
+    match language {
+        Language::Python => {
+            let module = directory.join(stem.replace('.', "/"));
+            module.with_extension("py").is_file() || module.join("__init__.py").is_file()
+        }
+        Language::Node | Language::Native => ["js", "mjs", "cjs"]
+            .iter()
+            .any(|extension| directory.join(format!("{stem}.{extension}")).is_file()),
+    }
+}
+
+/// The program whose source `path` is: a Go file, a `Cargo.toml`, or a directory with one of them.
+fn compiled(path: &Utf8Path, build: Box<BuildOptions>) -> Option<Source> {
+    let manifest = match path.file_name() {
+        Some("Cargo.toml") => path.to_owned(),
+        _ => path.join("Cargo.toml"),
+    };
+    if manifest.is_file() {
+        return Some(Source::Rust { manifest, build });
+    }
+    let is_go = |path: &Utf8Path| path.extension() == Some("go");
+    let has_go = || {
+        path.read_dir_utf8()
+            .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| is_go(entry.path()))))
+    };
+    (is_go(path) || has_go()).then(|| Source::Go { path: path.to_owned(), build })
 }
 
 fn last_part(handler: &str) -> &str {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{
     place::Scripts,
-    registry::{Change, Offer, Registry},
+    registry::{Change, Offer, Registry, Wants},
     upstream::{self, FromWorker},
 };
 use crate::ids::WorkerId;
@@ -167,7 +167,7 @@ impl Client {
 
     fn subscribe(&mut self) {
         if self.subscription.is_none() {
-            self.subscription = Some(self.registry.subscribe());
+            self.subscription = Some(self.registry.subscribe(Wants::Inspectors));
             return;
         }
         // The second dialect of a client that has its children already.

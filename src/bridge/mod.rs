@@ -3,10 +3,17 @@
 //! Children are announced in the two dialects that Node itself uses for its threads: `NodeWorker` (vscode-js-debug) and `Target`
 //! (Chrome DevTools). Each client has a connection of its own to each worker, because Node allows many and forgets, for each that
 //! ends, its breakpoints and nothing else. Nothing of what they say passes the core, but that a worker is paused.
+//!
+//! Workers in other languages have debug adapters, and one more endpoint shows all workers of all languages as sessions.
 
+mod adapter;
 mod client;
+mod dap;
+mod debuggee;
+mod fixed;
 mod flat;
 mod http;
+mod hub;
 mod observer;
 mod place;
 mod registry;
@@ -15,17 +22,29 @@ mod upstream;
 use std::{io, net::SocketAddr, sync::Arc};
 
 use camino::Utf8PathBuf;
-use tokio::{net::TcpListener, sync::mpsc};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use self::registry::Registry;
+use self::{
+    adapter::Starter,
+    debuggee::Debuggee,
+    registry::{Offer, Registry},
+};
 use crate::{
-    core::{effect::BridgeCommand, event::Event},
-    ids::WorkerId,
+    core::{
+        effect::BridgeCommand,
+        event::{Event, Target},
+    },
+    ids::{FunctionId, WorkerId},
+    process::Spawner,
+    ui::Ui,
 };
 
 /// Where debuggers look by default.
 pub const DEFAULT_PORT: u16 = 9229;
+
+/// Where the ports of single functions begin.
+pub const FIRST_FUNCTION_PORT: u16 = 9240;
 
 /// How many ports are tried after the wanted one.
 const TRIED: u16 = 50;
@@ -41,35 +60,72 @@ pub struct Names {
     pub root: Utf8PathBuf,
 }
 
-/// Both endpoints. Dropping it closes them.
+/// The ports that are wanted. The next free one is taken for each.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// Of the inspector endpoint with all workers as children.
+    pub inspector: u16,
+    /// Of the flat one.
+    pub flat: u16,
+    /// Of the debug adapter for all languages.
+    pub adapter: u16,
+}
+
+/// What the endpoints work with.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// Starts debuggers.
+    pub spawner: Spawner,
+    /// Where the core listens.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// The terminal.
+    pub ui: Ui,
+}
+
+/// All endpoints. Dropping it closes them.
 #[derive(Debug)]
 pub struct Bridge {
     address: SocketAddr,
     flat_address: SocketAddr,
+    adapter_address: SocketAddr,
     registry: Arc<Registry>,
-    _servers: [AbortOnDropHandle<()>; 2],
+    means: Means,
+    debuggees: JoinSet<()>,
+    servers: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Bridge {
-    /// Listens on 127.0.0.1: with the endpoint for all workers at `port` or the next one that is free, and with the flat one at
-    /// `flat_port` or the next one.
+    /// Listens on 127.0.0.1 at the wanted ports, or the next ones that are free. `has_node` says whether there will be Node workers.
     ///
     /// # Errors
     /// When no port is free.
-    pub async fn open(
-        port: u16,
-        flat_port: u16,
-        names: Names,
-        events: mpsc::UnboundedSender<Event>,
-    ) -> io::Result<Self> {
-        let listener = listen(port).await?;
-        let flat_listener = listen(flat_port).await?;
+    pub async fn open(ports: Ports, names: Names, has_node: bool, means: Means) -> io::Result<Self> {
+        let listener = listen(ports.inspector).await?;
+        let flat_listener = listen(ports.flat).await?;
+        let adapter_listener = listen(ports.adapter).await?;
         let (address, flat_address) = (listener.local_addr()?, flat_listener.local_addr()?);
-        let registry = Arc::new(Registry::new(names.root, events));
-        let server = tokio::spawn(http::serve(listener, registry.clone(), names.id, names.title));
-        let flat = tokio::spawn(flat::serve(flat_listener, registry.clone()));
-        let servers = [server, flat].map(AbortOnDropHandle::new);
-        Ok(Self { address, flat_address, registry, _servers: servers })
+        let adapter_address = adapter_listener.local_addr()?;
+        let registry = Arc::new(Registry::new(names.root, means.events.clone()));
+        let servers = [
+            tokio::spawn(http::serve(listener, registry.clone(), names.id, names.title)),
+            tokio::spawn(flat::serve(flat_listener, registry.clone())),
+            tokio::spawn(hub::serve(adapter_listener, registry.clone(), has_node.then_some(address))),
+        ];
+        let servers = servers.map(AbortOnDropHandle::new).into();
+        let debuggees = JoinSet::new();
+        Ok(Self { address, flat_address, adapter_address, registry, means, debuggees, servers })
+    }
+
+    /// Lets debuggers attach to one function that does not run on Node, at `port` or the next one that is free.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn open_function(&mut self, function: &FunctionId, port: u16) -> io::Result<u16> {
+        let listener = listen(port).await?;
+        let port = listener.local_addr()?.port();
+        let server = tokio::spawn(fixed::serve(listener, self.registry.clone(), function.to_string()));
+        self.servers.push(AbortOnDropHandle::new(server));
+        Ok(port)
     }
 
     /// Where debuggers attach that show workers as children.
@@ -84,17 +140,62 @@ impl Bridge {
         self.flat_address
     }
 
+    /// Where debuggers attach that show workers of all languages.
+    #[must_use]
+    pub fn adapter_address(&self) -> SocketAddr {
+        self.adapter_address
+    }
+
     /// A worker has got a call.
     pub fn used(&self, worker: WorkerId) {
         self.registry.used(worker);
     }
 
     /// Does what the core wants.
-    pub fn command(&self, command: BridgeCommand) {
+    pub fn command(&mut self, command: BridgeCommand) {
         match command {
-            BridgeCommand::Offer { worker, title, url } => self.registry.offer(worker, title, url),
+            BridgeCommand::Offer { worker, function, target } => self.offer(worker, &function, target),
             BridgeCommand::Withdraw { worker } => self.registry.withdraw(worker),
         }
+    }
+
+    fn offer(&mut self, worker: WorkerId, function: &FunctionId, target: Target) {
+        let (title, gone) = (function.to_string(), CancellationToken::new());
+        let pid = match &target {
+            Target::Inspector { url } => {
+                let url = url.clone();
+                return self.registry.offer(Offer { worker, title, url, adapter: None, gone });
+            }
+            Target::Python { pid } | Target::Native { pid, .. } => *pid,
+        };
+        while self.debuggees.try_join_next().is_some() {}
+        // Each has a port of its own, which nobody but the clients of the other endpoints needs to know.
+        let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            let port = listener.local_addr()?.port();
+            Ok((TcpListener::from_std(listener)?, port))
+        });
+        let (listener, port) = match listener {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "no port for a debug adapter");
+                let _ = self.means.events.send(Event::DebuggerReady { worker });
+                return;
+            }
+        };
+        let offer = Offer { worker, title, url: String::new(), adapter: Some((port, pid)), gone };
+        let Means { spawner, events, ui } = self.means.clone();
+        let starter = Starter { spawner, events };
+        let registry = self.registry.clone();
+        let debuggee = Debuggee { offer: offer.clone(), target, registry, starter, ui };
+        self.debuggees.spawn(debuggee.serve(listener));
+        self.registry.offer(offer);
+    }
+
+    /// Ends the debuggers that are attached to workers.
+    pub async fn end(mut self) {
+        self.registry.withdraw_all();
+        while self.debuggees.join_next().await.is_some() {}
     }
 }
 

@@ -117,7 +117,8 @@ mod tests {
         let url = line.strip_prefix("Debugger listening on ").unwrap().to_owned();
         let (sender, mut events) = mpsc::unbounded_channel();
         let registry = Arc::new(Registry::new("/".into(), sender));
-        let offer = Offer { worker: WorkerId(1), title: "a".to_owned(), url, gone: CancellationToken::new() };
+        let gone = CancellationToken::new();
+        let offer = Offer { worker: WorkerId(1), title: "a".to_owned(), url, adapter: None, gone };
         let observer = tokio::spawn(observe(offer, registry));
         let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
         assert_eq!(String::from_utf8_lossy(&output.unwrap().unwrap().stdout), "gone on\n");

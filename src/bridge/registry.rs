@@ -9,15 +9,22 @@ use std::{
     time::Duration,
 };
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{observer, place::Scripts};
-use crate::{core::event::Event, ids::WorkerId, process::following_variables};
+use crate::{
+    core::event::{Event, Gate},
+    ids::WorkerId,
+    process::following_variables,
+};
 
 /// How long a worker waits for the debuggers to set their breakpoints before it is given a call all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same for debug adapters, which have to begin first.
+const ADAPTERS_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long vscode-js-debug is given for the breakpoints in files with source maps. It lets a worker go on a few milliseconds before
 /// it sets them, if their maps are large, and says nothing when it has.
@@ -31,9 +38,33 @@ pub(super) const OBSERVER: u64 = 0;
 pub(super) struct Offer {
     pub worker: WorkerId,
     pub title: String,
+    /// Where a Node process's inspector listens; empty for others.
     pub url: String,
+    /// Where the debug adapter of a worker listens that is no Node process, and the worker's process id.
+    pub adapter: Option<(u16, u32)>,
     /// Cancelled when the worker goes.
     pub gone: CancellationToken,
+}
+
+/// Which workers a client wants to hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// Those with an inspector.
+    Inspectors,
+    /// Those with a debug adapter.
+    Adapters,
+    /// Those with a debug adapter that run this function.
+    AdaptersOf(String),
+}
+
+impl Wants {
+    fn includes(&self, offer: &Offer) -> bool {
+        match self {
+            Self::Inspectors => offer.adapter.is_none(),
+            Self::Adapters => offer.adapter.is_some(),
+            Self::AdaptersOf(function) => offer.adapter.is_some() && offer.title == *function,
+        }
+    }
 }
 
 /// What a client is told.
@@ -56,6 +87,9 @@ pub(super) struct Registry {
 /// A client that wants to hear of workers.
 #[derive(Debug)]
 struct Client {
+    wants: Wants,
+    /// Cancelled when it leaves.
+    left: CancellationToken,
     changes: mpsc::UnboundedSender<Change>,
     /// It has workers pause before each script that has a source map, so it can set breakpoints in time whenever that is loaded.
     stops_at_scripts: bool,
@@ -85,15 +119,18 @@ impl Registry {
         format!("{worker}-{}", self.sessions.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    pub fn offer(self: &std::sync::Arc<Self>, worker: WorkerId, title: String, url: String) {
-        let offer = Offer { worker, title, url, gone: CancellationToken::new() };
-        if self.followed {
+    /// Shows a worker to those who want to hear of it, and waits for them.
+    pub fn offer(self: &std::sync::Arc<Self>, offer: Offer) {
+        let worker = offer.worker;
+        if self.followed && offer.adapter.is_none() {
             tokio::spawn(observer::observe(offer.clone(), self.clone()));
         }
         let mut state = self.lock();
         state.workers.insert(worker, offer.clone());
-        let clients: BTreeSet<u64> = state.clients.keys().copied().collect();
-        for client in state.clients.values() {
+        let wanted = |client: &&Client| client.wants.includes(&offer);
+        let clients = state.clients.iter().filter(|(_, client)| wanted(client)).map(|(id, _)| *id);
+        let clients: BTreeSet<u64> = clients.collect();
+        for client in state.clients.values().filter(wanted) {
             let _ = client.changes.send(Change::Came(offer.clone()));
         }
         if clients.is_empty() {
@@ -103,13 +140,19 @@ impl Registry {
         state.awaited.insert(worker, clients);
         drop(state);
         let registry = self.clone();
+        let patience = if offer.adapter.is_some() { ADAPTERS_PATIENCE } else { PATIENCE };
         tokio::spawn(async move {
-            tokio::time::sleep(PATIENCE).await;
+            tokio::time::sleep(patience).await;
             if registry.lock().awaited.remove(&worker).is_some() {
                 tracing::debug!(%worker, "a debugger has not answered in time");
                 registry.tell(Event::DebuggerReady { worker });
             }
         });
+    }
+
+    /// The project's directory.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
     }
 
     pub fn withdraw(&self, worker: WorkerId) {
@@ -125,16 +168,25 @@ impl Registry {
         }
     }
 
+    /// All workers are about to end.
+    pub fn withdraw_all(&self) {
+        let workers: Vec<WorkerId> = self.lock().workers.keys().copied().collect();
+        workers.into_iter().for_each(|worker| self.withdraw(worker));
+    }
+
     /// Lets a client hear of workers from now on. The present ones come first.
-    pub fn subscribe(&self) -> (u64, mpsc::UnboundedReceiver<Change>) {
+    pub fn subscribe(&self, wants: Wants) -> (u64, mpsc::UnboundedReceiver<Change>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut state = self.lock();
-        for offer in state.workers.values() {
+        for offer in state.workers.values().filter(|offer| wants.includes(offer)) {
             let _ = sender.send(Change::Came(offer.clone()));
         }
         state.last_client += 1;
         let id = state.last_client;
-        state.clients.insert(id, Client { changes: sender, stops_at_scripts: false });
+        state.clients.insert(
+            id,
+            Client { wants, left: CancellationToken::new(), changes: sender, stops_at_scripts: false },
+        );
         self.tell_gate(&state);
         (id, receiver)
     }
@@ -142,13 +194,20 @@ impl Registry {
     /// A client has left: nothing waits for it, and nothing is paused because of it.
     pub fn unsubscribe(&self, client: u64) {
         let mut state = self.lock();
-        state.clients.remove(&client);
+        if let Some(client) = state.clients.remove(&client) {
+            client.left.cancel();
+        }
         self.tell_gate(&state);
         let workers: Vec<WorkerId> = state.awaited.keys().chain(state.paused.keys()).copied().collect();
         for worker in workers {
             self.settle(&mut state, client, worker);
             self.unpause(&mut state, client, worker);
         }
+    }
+
+    /// What is cancelled when a client leaves. None when it has left.
+    pub fn leaving(&self, client: u64) -> Option<CancellationToken> {
+        self.lock().clients.get(&client).map(|client| client.left.clone())
     }
 
     /// A client has asked a worker to pause before each script with a source map. Only such clients are worth a gate.
@@ -162,8 +221,15 @@ impl Registry {
     }
 
     fn tell_gate(&self, state: &State) {
-        let gate = !state.clients.is_empty() && state.clients.values().all(|client| client.stops_at_scripts);
-        self.tell(Event::Debuggers { attached: state.clients.len(), gate });
+        let (inspectors, adapters): (Vec<&Client>, Vec<&Client>) =
+            state.clients.values().partition(|client| client.wants == Wants::Inspectors);
+        let gate = Gate {
+            node: !inspectors.is_empty() && inspectors.iter().all(|client| client.stops_at_scripts),
+            python: !adapters.is_empty(),
+        };
+        // One that attaches to all languages is here twice: for the others, and as an inspector's client for Node.
+        let attached = inspectors.len().max(adapters.len());
+        self.tell(Event::Debuggers { attached, gate });
     }
 
     /// A worker has got a call.
@@ -178,7 +244,8 @@ impl Registry {
         let state = self.lock();
         let used = state.used.iter().rev().filter_map(|worker| state.workers.get(worker));
         let unused = state.workers.iter().rev().filter(|(worker, _)| !state.used.contains(worker));
-        used.chain(unused.map(|(_, offer)| offer)).cloned().collect()
+        let all = used.chain(unused.map(|(_, offer)| offer));
+        all.filter(|offer| offer.adapter.is_none()).cloned().collect()
     }
 
     /// A number for a client that does not subscribe.
@@ -202,7 +269,8 @@ impl Registry {
     /// A client says that a worker may go on.
     pub fn ready(self: &std::sync::Arc<Self>, client: u64, worker: WorkerId) {
         let mut state = self.lock();
-        if state.clients.get(&client).is_none_or(|client| client.stops_at_scripts) {
+        let is_at_once = |client: &Client| client.stops_at_scripts || client.wants != Wants::Inspectors;
+        if state.clients.get(&client).is_none_or(is_at_once) {
             return self.settle(&mut state, client, worker);
         }
         let registry = self.clone();
@@ -212,7 +280,7 @@ impl Registry {
         });
     }
 
-    fn paused(&self, client: u64, worker: WorkerId, place: Option<String>) {
+    pub fn paused(&self, client: u64, worker: WorkerId, place: Option<String>) {
         let mut state = self.lock();
         let clients = state.paused.entry(worker).or_default();
         let first = clients.is_empty();
@@ -223,7 +291,7 @@ impl Registry {
     }
 
     /// The worker runs on; whoever let it, it runs on for all.
-    fn resumed(&self, worker: WorkerId) {
+    pub fn resumed(&self, worker: WorkerId) {
         if self.lock().paused.remove(&worker).is_some_and(|clients| !clients.is_empty()) {
             self.tell(Event::Resumed { worker });
         }

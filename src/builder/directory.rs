@@ -7,12 +7,16 @@ use sst_wire::sha256_hex;
 
 use super::unbuildable;
 use crate::{
-    core::event::{Artifact, BuildError},
+    core::event::{Artifact, BuildError, Program},
     project::manifest::FunctionSpec,
 };
 
 /// The extensions that Lambda's Node runtime tries.
 const EXTENSIONS: [&str; 3] = ["js", "mjs", "cjs"];
+
+/// Installed packages, and what programs write by themselves.
+const NOBODY_EDITS: [&str; 8] =
+    ["node_modules", ".git", ".venv", "venv", "__pycache__", ".sst", "cdk.out", "target"];
 
 /// Takes the directory as it is.
 pub(super) async fn artifact(path: Utf8PathBuf, spec: Arc<FunctionSpec>) -> Result<Artifact, BuildError> {
@@ -42,6 +46,7 @@ fn take(path: &Utf8Path, spec: &FunctionSpec) -> Result<Artifact, BuildError> {
     list(path, &mut listing)
         .map_err(|error| unbuildable(format!("cannot read `{path}`: {error}"), inputs.clone()))?;
     Ok(Artifact {
+        program: Program::Node,
         task_root: path.to_owned(),
         handler: handler.to_owned(),
         fingerprint: sha256_hex(listing.as_bytes()),
@@ -50,12 +55,12 @@ fn take(path: &Utf8Path, spec: &FunctionSpec) -> Result<Artifact, BuildError> {
     })
 }
 
-/// Names, sizes, and times of all files but installed packages, which nobody edits.
+/// Names, sizes, and times of all files that somebody may edit.
 fn list(directory: &Utf8Path, listing: &mut String) -> io::Result<()> {
     let mut entries: Vec<_> = directory.read_dir_utf8()?.collect::<io::Result<_>>()?;
     entries.sort_by(|a, b| a.file_name().cmp(b.file_name()));
     for entry in entries {
-        if matches!(entry.file_name(), "node_modules" | ".git") {
+        if NOBODY_EDITS.contains(&entry.file_name()) {
             continue;
         }
         // A file may go while it is looked at; its event comes as well.

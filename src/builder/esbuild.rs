@@ -16,7 +16,7 @@ use tokio::{
 
 use super::unbuildable;
 use crate::{
-    core::event::{Artifact, BuildError},
+    core::event::{Artifact, BuildError, Program},
     ids::FunctionId,
     process::Spawner,
     project::manifest::Bundling,
@@ -107,6 +107,7 @@ impl Sidecar {
             Ok(Ok(built)) => {
                 let stem = built.file.rsplit_once('.').map_or(built.file.as_str(), |(stem, _)| stem);
                 Ok(Artifact {
+                    program: Program::Node,
                     handler: format!("{stem}.{export}"),
                     task_root,
                     fingerprint: built.fingerprint,

@@ -25,6 +25,12 @@ pub(super) struct Session<'a> {
     /// Where debuggers attach that know one process at a time.
     #[serde(rename = "flatInspector")]
     pub flat_inspector: String,
+    /// Where debuggers attach that show workers of all languages.
+    #[serde(rename = "debugAdapter")]
+    pub debug_adapter: String,
+    /// Where debuggers attach that know one process at a time, by function: for those that do not run on Node.
+    #[serde(rename = "debugPorts")]
+    pub debug_ports: &'a BTreeMap<String, u16>,
     /// Where `sst invoke` asks, and the token that it has to show.
     pub control: String,
     /// The token.
@@ -42,6 +48,8 @@ pub(super) struct Session<'a> {
 pub(super) struct Running {
     pub inspector: String,
     pub flat_inspector: String,
+    pub debug_adapter: String,
+    pub debug_ports: BTreeMap<String, u16>,
     pub control: String,
     pub token: String,
     pid: i32,

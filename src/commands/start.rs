@@ -1,6 +1,6 @@
 //! `sst start`: deploys the app with stubs in place of its functions, and runs the functions here.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -10,10 +10,10 @@ use crate::{
     app::{self, Outputs},
     aws::Aws,
     bridge::{self, Bridge},
-    builder::Builder,
+    builder::{self, Builder},
     cloud::{self, Cloud},
     control::Control,
-    core::{Config, State, event::Event},
+    core::{Config, State},
     debug_stack, editors,
     error::{Error, Kind, Result},
     live::{Interrupt, Live},
@@ -143,8 +143,13 @@ async fn prepare(
     let owner = owner();
     let config = relay::Config { aws: aws.clone(), debug_stack, owner };
     let ids = functions.iter().map(|function| function.id.clone()).collect();
-    let (outputs, mut relay) =
-        tokio::try_join!(app::deploy(&context, &aws, &live), Relay::connect(config, ui.clone()))?;
+    let artifacts = state_dir.create_directory("artifacts")?;
+    let compile = async {
+        builder::compile_ahead(spawner, &functions, &artifacts, ui).await;
+        Ok(())
+    };
+    let (outputs, mut relay, ()) =
+        tokio::try_join!(app::deploy(&context, &aws, &live), Relay::connect(config, ui.clone()), compile)?;
     // Not before the deployment: calls are answered by whoever answered them until the stubs are there.
     relay.register(ids).await?;
     Ok(Prepared { tools, stage, aws, functions, outputs, relay })
@@ -167,8 +172,11 @@ async fn serve(
     let outside = outside_roots(&root, &functions);
     let _watch = watch::start(root.clone(), outside, sender.clone(), ui.clone())?;
     let artifacts = state_dir.create_directory("artifacts")?;
-    let bridge = open_bridge(settings, &state_dir, &stage, sender.clone()).await?;
+    let means = bridge::Means { spawner: spawner.clone(), events: sender.clone(), ui: ui.clone() };
+    let mut bridge = open_bridge(settings, &state_dir, &stage, &functions, means).await?;
     let inspector = bridge.address().to_string();
+    let debug_adapter = bridge.adapter_address().to_string();
+    let debug_ports = open_function_ports(&mut bridge, &state_dir, &stage, &functions).await?;
     let flat_inspector = bridge.flat_address().to_string();
     let (control, calls) = Control::open().await.map_err(|error| {
         Error::new(Kind::Environment, "no socket for other commands to connect to").detail(error)
@@ -179,7 +187,7 @@ async fn serve(
         state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
         events,
         workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
-        builder: Builder::new(tools, spawner.clone(), root, artifacts, sender.clone()),
+        builder: Builder::new(tools, spawner.clone(), root, artifacts, sender.clone(), ui.clone()),
         bridge,
         sender,
         ready,
@@ -198,6 +206,8 @@ async fn serve(
         region: &aws.region,
         inspector: inspector.clone(),
         flat_inspector: flat_inspector.clone(),
+        debug_adapter: debug_adapter.clone(),
+        debug_ports: &debug_ports,
         endpoint: aws.endpoint.as_deref(),
         outputs: &outputs,
     };
@@ -207,6 +217,9 @@ async fn serve(
     ui.info(format!(
         "Listening for requests (stage {stage}, {count} function{plural}, inspector {inspector}, flat {flat_inspector})"
     ));
+    if functions.iter().any(|function| !function.is_node()) {
+        ui.info(format!("Debuggers for all languages attach at {debug_adapter}"));
+    }
     mention_editors(&settings.project.root, &state_dir, ui)?;
     live.run(functions.into_iter().map(Arc::new).collect(), relay, interrupts).await;
     ui.info("Stopped");
@@ -248,14 +261,20 @@ async fn open_bridge(
     settings: &settings::Start,
     state_dir: &StateDir,
     stage: &str,
-    events: mpsc::UnboundedSender<Event>,
+    functions: &[FunctionSpec],
+    means: bridge::Means,
 ) -> Result<Bridge> {
     let file = format!("inspector-{stage}");
-    // Two ports: of the endpoint for all workers, and of the flat one.
+    // In the order of `bridge::Ports`.
     let remembered = state_dir.read(&file)?.unwrap_or_default();
     let mut remembered = remembered.split_whitespace().map_while(|port| port.parse::<u16>().ok());
-    let (first, second) = (remembered.next(), remembered.next());
+    let (first, second, third) = (remembered.next(), remembered.next(), remembered.next());
     let port = settings.inspect_port.or(first).unwrap_or(bridge::DEFAULT_PORT);
+    let ports = bridge::Ports {
+        inspector: port,
+        flat: second.unwrap_or(port.saturating_add(1)),
+        adapter: third.unwrap_or(port.saturating_add(2)),
+    };
     // Clients know a target by its id, which has to be the same after a restart.
     let id = sst_wire::sha256_hex(format!("{}\n{stage}", settings.project.root).as_bytes());
     let names = bridge::Names {
@@ -263,8 +282,8 @@ async fn open_bridge(
         title: format!("{} ({stage})", settings.project.name),
         root: settings.project.root.clone(),
     };
-    let flat_port = second.unwrap_or(port.saturating_add(1));
-    let bridge = Bridge::open(port, flat_port, names, events).await.map_err(|error| {
+    let has_node = functions.iter().any(FunctionSpec::is_node);
+    let bridge = Bridge::open(ports, names, has_node, means).await.map_err(|error| {
         Error::new(Kind::Environment, format!("no port for the inspector endpoint from {port} on"))
             .detail(error)
             .hint("name a free one with `--inspect-port`")
@@ -273,9 +292,36 @@ async fn open_bridge(
         return Err(Error::new(Kind::Environment, format!("port {port} is taken"))
             .hint("name another one with `--inspect-port`"));
     }
-    let ports = format!("{} {}", bridge.address().port(), bridge.flat_address().port());
+    let addresses = [bridge.address(), bridge.flat_address(), bridge.adapter_address()];
+    let ports = addresses.map(|address| address.port().to_string()).join(" ");
     state_dir.write(&file, ports.as_bytes())?;
     Ok(bridge)
+}
+
+/// Opens a port for each function that does not run on Node, where it was the last time if possible.
+async fn open_function_ports(
+    bridge: &mut Bridge,
+    state_dir: &StateDir,
+    stage: &str,
+    functions: &[FunctionSpec],
+) -> Result<BTreeMap<String, u16>> {
+    let file = format!("debug-ports-{stage}.json");
+    let remembered = state_dir.read(&file)?.unwrap_or_default();
+    let mut ports: BTreeMap<String, u16> = serde_json::from_str(&remembered).unwrap_or_default();
+    let mut open = BTreeMap::new();
+    for function in functions.iter().filter(|function| !function.is_node()) {
+        let known = ports.get(function.id.as_str()).copied();
+        let free = ports.values().max().map_or(bridge::FIRST_FUNCTION_PORT, |last| last.saturating_add(1));
+        let port = bridge
+            .open_function(&function.id, known.unwrap_or(free))
+            .await
+            .map_err(|error| Error::new(Kind::Environment, "no port for a debugger is free").detail(error))?;
+        ports.insert(function.id.to_string(), port);
+        open.insert(function.id.to_string(), port);
+    }
+    let text = serde_json::to_vec_pretty(&ports).unwrap_or_default();
+    state_dir.write(&file, &text)?;
+    Ok(open)
 }
 
 /// The stage. A question for it waits on a thread of its own, so that Ctrl-C is heard.
@@ -325,13 +371,11 @@ async fn confirm_bootstrap(settings: &settings::Start, aws: &Aws) -> Result<()> 
 
 /// The directories outside of the project that functions have code in.
 fn outside_roots(root: &camino::Utf8Path, functions: &[FunctionSpec]) -> Vec<camino::Utf8PathBuf> {
-    use crate::project::manifest::Source;
-
-    let directories = functions.iter().filter_map(|function| match &function.source {
-        Source::Directory { path } => Some(path.clone()),
-        Source::Entry { path, .. } => path.parent().map(camino::Utf8Path::to_owned),
-    });
-    let mut outside: Vec<_> = directories.filter(|directory| !directory.starts_with(root)).collect();
+    let directories = functions.iter().map(|function| function.source.directory());
+    let mut outside: Vec<_> = directories
+        .filter(|directory| !directory.starts_with(root))
+        .map(camino::Utf8Path::to_owned)
+        .collect();
     outside.sort();
     outside.dedup();
     outside

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::event::{Artifact, Outcome, StreamPart};
+use super::event::{Artifact, Outcome, StreamPart, Target};
 use crate::{
     ids::{FunctionId, Generation, RequestId, WorkerId},
     project::manifest::FunctionSpec,
@@ -22,6 +22,8 @@ pub enum Effect {
     Start(Box<Start>),
     /// Let a worker that was started with `gated` load its function.
     Load { worker: WorkerId },
+    /// Have a Python worker connect to the debugger at `port` of this machine.
+    Debug { worker: WorkerId, port: u16 },
     /// Hand an invocation to a worker that waits for one.
     Deliver { worker: WorkerId, delivery: Box<Delivery> },
     /// End a worker process.
@@ -42,7 +44,7 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BridgeCommand {
     /// Present a worker to debuggers. `Event::DebuggerReady` follows in any case.
-    Offer { worker: WorkerId, title: String, url: String },
+    Offer { worker: WorkerId, function: FunctionId, target: Target },
     /// The worker is about to end, or has ended: close what is connected to it.
     Withdraw { worker: WorkerId },
 }

@@ -23,11 +23,13 @@ pub enum Event {
     Streamed { worker: WorkerId, request: RequestId, part: StreamPart },
     /// A worker reported that it could not initialise (`POST /init/error`).
     InitFailed { worker: WorkerId, error: FunctionError },
-    /// A worker's inspector listens at `url` (`ws://…`).
-    Inspector { worker: WorkerId, url: String },
+    /// A worker can be debugged.
+    Debuggable { worker: WorkerId, target: Target },
+    /// A debugger waits at `port` of this machine for a Python worker to connect.
+    DebuggerWaits { worker: WorkerId, port: u16 },
     /// How many debuggers want to hear of workers, and whether workers should load their functions only after these have set their
     /// breakpoints.
-    Debuggers { attached: usize, gate: bool },
+    Debuggers { attached: usize, gate: Gate },
     /// The debuggers have set their breakpoints in a worker, if there are debuggers.
     DebuggerReady { worker: WorkerId },
     /// A worker wrote to its standard output or standard error.
@@ -125,9 +127,76 @@ pub struct FileChange {
     pub structural: bool,
 }
 
+/// Which workers load their functions only after the debuggers have set their breakpoints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gate {
+    /// Those of Node.
+    pub node: bool,
+    /// Those of Python.
+    pub python: bool,
+}
+
+/// How a debugger gets at a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Its inspector listens at this address (`ws://…`).
+    Inspector { url: String },
+    /// It connects to a debugger with debugpy when it is told to.
+    Python { pid: u32 },
+    /// A debugger attaches to the process.
+    Native { pid: u32, executable: Utf8PathBuf, language: Native },
+}
+
+/// What a native program was written in, for those who choose its debugger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Native {
+    /// Go.
+    Go,
+    /// Rust.
+    Rust,
+    /// Something else, about which nothing is known.
+    Other,
+}
+
+/// What runs an artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// The runner for Node.
+    Node,
+    /// The runner for Python.
+    Python {
+        /// The interpreter of the function's virtual environment, or the system's.
+        interpreter: Utf8PathBuf,
+        /// Whether it can be debugged.
+        debugpy: Debugpy,
+    },
+    /// A program that serves the Runtime API by itself.
+    Native {
+        /// The executable.
+        path: Utf8PathBuf,
+        /// Its arguments.
+        arguments: Vec<String>,
+        /// What it was written in.
+        language: Native,
+    },
+}
+
+/// Where Python's debugger is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Debugpy {
+    /// Among the interpreter's packages.
+    Installed,
+    /// In this directory.
+    At(Utf8PathBuf),
+    /// Nowhere.
+    Missing,
+}
+
 /// Something a worker can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
+    /// What runs it.
+    pub program: Program,
     /// The directory that becomes `LAMBDA_TASK_ROOT`.
     pub task_root: Utf8PathBuf,
     /// The handler relative to it, as the runner needs it, e.g. `src/list.handler`. `_HANDLER` stays the declared one

@@ -25,7 +25,7 @@ pub(super) struct Open {
     pub report_at: Instant,
     /// The worker that has it; none while it waits for one.
     pub worker: Option<WorkerId>,
-    /// Since when a debugger holds the worker.
+    /// Since when its clock stands still: a debugger holds the worker, or the function is being built.
     pub paused: Option<Instant>,
     /// Until when the caller of an API waits for the response. None for other events, and when it has been said.
     pub caller_waits_until: Option<Instant>,

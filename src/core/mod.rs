@@ -23,7 +23,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use self::{
     effect::{BridgeCommand, Delivery, Effect, RelayCommand, Start, Stop},
-    event::{Event, Exit, FunctionError, Invocation, Outcome, StreamPart},
+    event::{Event, Exit, FunctionError, Gate, Invocation, Outcome, Program, StreamPart, Target},
     function::{Code, Finished, Function},
     invocation::Open,
     pool::{Pool, WorkerState},
@@ -72,8 +72,8 @@ pub struct State {
     stopping: bool,
     /// How many debuggers are attached.
     debuggers: usize,
-    /// Whether workers load their functions only after the debuggers have set their breakpoints.
-    gate: bool,
+    /// Which workers load their functions only after the debuggers have set their breakpoints.
+    gate: Gate,
 }
 
 impl State {
@@ -88,7 +88,7 @@ impl State {
             pool: Pool::default(),
             stopping: false,
             debuggers: 0,
-            gate: false,
+            gate: Gate::default(),
         }
     }
 
@@ -107,7 +107,8 @@ impl State {
                 self.streamed(worker, &request, part, now, &mut effects)
             }
             Event::InitFailed { worker, error } => self.init_failed(worker, error, now, &mut effects),
-            Event::Inspector { worker, url } => self.inspector(worker, url, &mut effects),
+            Event::Debuggable { worker, target } => self.debuggable(worker, target, &mut effects),
+            Event::DebuggerWaits { worker, port } => effects.push(Effect::Debug { worker, port }),
             Event::DebuggerReady { worker } => {
                 if let Some(found) = self.pool.get_mut(worker) {
                     found.held = false;
@@ -120,9 +121,10 @@ impl State {
             Event::FilesChanged(changes) => {
                 let keep_warm = self.config.keep_warm;
                 for (id, function) in &mut self.functions {
-                    let warm = function
-                        .warm_since
-                        .is_some_and(|since| now.saturating_duration_since(since) < keep_warm);
+                    let warm = function.spec.source.is_compiled()
+                        || function
+                            .warm_since
+                            .is_some_and(|since| now.saturating_duration_since(since) < keep_warm);
                     if function.code.concerned_by(&changes) && function.code.changed(warm) {
                         tracing::debug!(function = %id, "changed");
                         build(function, now, &mut effects);
@@ -145,6 +147,7 @@ impl State {
             Event::Tick => {}
             Event::Shutdown => self.shutdown(now, &mut effects),
         }
+        self.stop_clocks_for_builds(now);
         self.tick(now, &mut effects);
         self.schedule(&mut effects);
         effects
@@ -316,11 +319,11 @@ impl State {
     }
 
     /// Debuggers get to know a worker before it is given its first invocation, so that they can stop it there.
-    fn inspector(&mut self, id: WorkerId, url: String, effects: &mut Vec<Effect>) {
+    fn debuggable(&mut self, id: WorkerId, target: Target, effects: &mut Vec<Effect>) {
         let Some(worker) = self.pool.get_mut(id) else {
             return;
         };
-        worker.inspector = Some(url);
+        worker.target = Some(target);
         if worker.gated || worker.state != WorkerState::Starting {
             self.offer(id, effects);
         }
@@ -335,14 +338,14 @@ impl State {
         if worker.offered || worker.state == WorkerState::Stopping {
             return;
         }
-        let Some(url) = worker.inspector.clone() else { return };
+        let Some(target) = worker.target.clone() else { return };
         worker.offered = true;
         worker.held = true;
-        let title = worker.function.to_string();
-        effects.push(Effect::Bridge(BridgeCommand::Offer { worker: id, title, url }));
+        let function = worker.function.clone();
+        effects.push(Effect::Bridge(BridgeCommand::Offer { worker: id, function, target }));
     }
 
-    fn debuggers(&mut self, attached: usize, gate: bool, effects: &mut Vec<Effect>) {
+    fn debuggers(&mut self, attached: usize, gate: Gate, effects: &mut Vec<Effect>) {
         self.gate = gate;
         let before = std::mem::replace(&mut self.debuggers, attached);
         let text = match attached.cmp(&before) {
@@ -450,6 +453,23 @@ impl State {
         }
     }
 
+    /// A function in the cloud is compiled before it is called, so the time that calls wait for that is not theirs.
+    fn stop_clocks_for_builds(&mut self, now: Instant) {
+        for request in &self.waiting {
+            let Some(open) = self.open.get_mut(request) else { continue };
+            let function = self.functions.get(&open.invocation.function);
+            let building = function.is_some_and(|function| function.code.building());
+            match open.paused {
+                None if building => open.paused = Some(now),
+                Some(since) if !building => {
+                    open.deadline += now.saturating_duration_since(since);
+                    open.paused = None;
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn functions_changed(&mut self, specs: Vec<Arc<FunctionSpec>>, now: Instant, effects: &mut Vec<Effect>) {
         let ids = specs.iter().map(|spec| spec.id.clone()).collect();
         let mut former = std::mem::take(&mut self.functions);
@@ -485,7 +505,8 @@ impl State {
                 .waiting
                 .iter()
                 .any(|request| self.open.get(request).is_some_and(|open| open.invocation.function == *id));
-            if waits && function.code.wants_build() {
+            // What takes seconds to compile is compiled before somebody waits for it.
+            if (waits || function.spec.source.is_compiled()) && function.code.wants_build() {
                 build(function, now, effects);
             }
         }
@@ -642,13 +663,19 @@ impl State {
             return;
         };
         let own = own_variables(&function.spec, &environment);
-        let worker = self.pool.add(id.clone(), own, self.gate);
+        let gated = match artifact.program {
+            Program::Node => self.gate.node,
+            Program::Python { .. } => self.gate.python,
+            // Its debugger needs the process, and its own initialisation cannot be held up from outside.
+            Program::Native { .. } => false,
+        };
+        let worker = self.pool.add(id.clone(), own, gated);
         effects.push(Effect::Start(Box::new(Start {
             worker,
             spec: function.spec.clone(),
             artifact,
             environment,
-            gated: self.gate,
+            gated,
         })));
     }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
+use super::event::Target;
 use crate::ids::{FunctionId, RequestId, WorkerId};
 
 /// One worker process.
@@ -15,8 +16,8 @@ pub(super) struct Worker {
     pub draining: bool,
     /// Debuggers are setting their breakpoints; it takes no invocation before they have.
     pub held: bool,
-    /// Where its inspector listens.
-    pub inspector: Option<String>,
+    /// How a debugger gets at it, once that is known.
+    pub target: Option<Target>,
     /// Debuggers know of it.
     pub offered: bool,
     /// It does not load its function before the debuggers have set their breakpoints.
@@ -63,7 +64,7 @@ impl Pool {
             state: WorkerState::Starting,
             draining: false,
             held: false,
-            inspector: None,
+            target: None,
             offered: false,
             gated,
             last: None,

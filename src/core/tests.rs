@@ -27,12 +27,17 @@ fn spec(name: &str) -> Arc<FunctionSpec> {
 
 fn artifact(name: &str, fingerprint: &str) -> Arc<Artifact> {
     Arc::new(Artifact {
+        program: Program::Node,
         task_root: format!("/app/{name}").into(),
         handler: "index.handler".into(),
         fingerprint: fingerprint.into(),
         inputs: vec![format!("/app/{name}").into()],
         packages: Vec::new(),
     })
+}
+
+fn inspector_target() -> Target {
+    Target::Inspector { url: "ws://127.0.0.1:1/x".into() }
 }
 
 fn invocation(function: &str, request: &str) -> Event {
@@ -111,6 +116,7 @@ fn describe(effect: &Effect) -> Option<String> {
             format!("start {} {} {}", start.worker, start.spec.id, start.artifact.fingerprint)
         }
         Effect::Load { worker } => format!("load {worker}"),
+        Effect::Debug { worker, .. } => format!("debug {worker}"),
         Effect::Deliver { worker, delivery } => format!("deliver {} {worker}", delivery.request),
         Effect::Stop { worker, how } => format!("stop {worker} {how:?}"),
         Effect::Relay(RelayCommand::Reply { request, outcome }) => match outcome {
@@ -273,7 +279,7 @@ fn a_worker_gets_no_call_before_the_debuggers_have_set_their_breakpoints() {
     let mut world = World::new(10);
     world.send(invocation("a", "r1"));
     world.built("a", 1, Ok("x"));
-    let inspector = Event::Inspector { worker: WorkerId(1), url: "ws://127.0.0.1:1/x".into() };
+    let inspector = Event::Debuggable { worker: WorkerId(1), target: inspector_target() };
     assert_eq!(world.send(inspector).did(), [""; 0], "its function is loaded first");
     assert_eq!(world.poll(1).did(), ["offer w1"], "nothing is delivered, and no second worker is started");
     assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["load w1", "deliver r1 w1"]);
@@ -284,10 +290,10 @@ fn a_worker_gets_no_call_before_the_debuggers_have_set_their_breakpoints() {
 #[test]
 fn debuggers_that_stop_at_every_script_are_there_before_the_function_is_loaded() {
     let mut world = World::new(10);
-    world.send(Event::Debuggers { attached: 1, gate: true });
+    world.send(Event::Debuggers { attached: 1, gate: Gate { node: true, python: false } });
     world.send(invocation("a", "r1"));
     world.built("a", 1, Ok("x"));
-    let inspector = Event::Inspector { worker: WorkerId(1), url: "ws://127.0.0.1:1/x".into() };
+    let inspector = Event::Debuggable { worker: WorkerId(1), target: inspector_target() };
     assert_eq!(world.send(inspector).did(), ["offer w1"]);
     assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["load w1"]);
     assert_eq!(world.poll(1).did(), ["deliver r1 w1"]);
@@ -443,6 +449,7 @@ impl Outside {
                 | Effect::Bridge(_)
                 | Effect::Relay(_)
                 | Effect::Cool { .. }
+                | Effect::Debug { .. }
                 | Effect::Ui(_) => {}
             }
         }
@@ -515,7 +522,7 @@ proptest! {
                     continue;
                 }
                 Step::Inspect(index) => match worker(&outside, index) {
-                    Some(worker) => Event::Inspector { worker, url: "ws://127.0.0.1:1/x".into() },
+                    Some(worker) => Event::Debuggable { worker, target: inspector_target() },
                     None => continue,
                 },
                 Step::DebuggerReady(index) => match worker(&outside, index) {

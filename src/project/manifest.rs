@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
-use serde::{Deserialize, Serialize};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::FunctionId;
 
@@ -42,6 +42,12 @@ impl FunctionSpec {
     pub fn is_node(&self) -> bool {
         self.runtime.starts_with("nodejs")
     }
+
+    /// Whether the function runs on Python.
+    #[must_use]
+    pub fn is_python(&self) -> bool {
+        self.runtime.starts_with("python")
+    }
 }
 
 /// Where a function's code is, and how it becomes something that a worker can run.
@@ -64,6 +70,76 @@ pub enum Source {
         #[serde(default)]
         bundling: Box<Bundling>,
     },
+    /// A Go program that is compiled.
+    #[serde(rename_all = "camelCase")]
+    Go {
+        /// The directory of the `main` package, or a file of it.
+        path: Utf8PathBuf,
+        /// Its options.
+        #[serde(default)]
+        build: Box<BuildOptions>,
+    },
+    /// A Rust program that is compiled.
+    #[serde(rename_all = "camelCase")]
+    Rust {
+        /// The `Cargo.toml` of the package or workspace.
+        manifest: Utf8PathBuf,
+        /// Its options.
+        #[serde(default)]
+        build: Box<BuildOptions>,
+    },
+    /// A command that serves the Lambda Runtime API, as the executable `bootstrap` of a deployed function does.
+    #[serde(rename_all = "camelCase")]
+    Command {
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// Where it runs. A change of a file in it starts the program anew.
+        directory: Utf8PathBuf,
+    },
+}
+
+impl Source {
+    /// The directory that the code is in.
+    #[must_use]
+    pub fn directory(&self) -> &Utf8Path {
+        match self {
+            Self::Directory { path } | Self::Command { directory: path, .. } => path,
+            Self::Go { path, .. } if path.extension() != Some("go") => path,
+            Self::Entry { path, .. } | Self::Go { path, .. } | Self::Rust { manifest: path, .. } => {
+                path.parent().unwrap_or(path)
+            }
+        }
+    }
+
+    /// Whether it has to be compiled, which takes seconds.
+    #[must_use]
+    pub fn is_compiled(&self) -> bool {
+        matches!(self, Self::Go { .. } | Self::Rust { .. })
+    }
+}
+
+/// How a program is compiled, as a construct declared it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BuildOptions {
+    /// Further arguments for `go build`, or for `cargo build`.
+    #[serde(deserialize_with = "or_default")]
+    pub flags: Vec<String>,
+    /// Variables for the compiler.
+    #[serde(deserialize_with = "or_default")]
+    pub environment: BTreeMap<String, String>,
+    /// Cargo's `--bin`.
+    pub binary: Option<String>,
+    /// Cargo's `--profile`. What is declared is usually meant for the deployed program, which has no use for a debugger.
+    pub profile: Option<String>,
+    /// Cargo's `--features`.
+    #[serde(deserialize_with = "or_default")]
+    pub features: Vec<String>,
+}
+
+/// `null` as if the field were not there.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(value: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or_default())
 }
 
 /// esbuild options that a construct declared. Names are esbuild's own.

@@ -73,6 +73,8 @@ pub enum HandSource {
     Entry(Utf8PathBuf),
     /// A directory to run as it is, absolute.
     Directory(Utf8PathBuf),
+    /// A command that is run as the `bootstrap`, in this directory.
+    Command(Vec<String>, Utf8PathBuf),
     /// Whatever synthesis finds out; the mapping says only something else.
     Found,
 }
@@ -263,11 +265,36 @@ impl Fields {
             Some(Value::Bool(attached)) => *attached,
             Some(other) => return Err(self.wrong_type(&name("policyAttached"), "true or false", other)),
         };
-        let source = match (text("entry")?, text("directory")?) {
-            (Some(entry), None) => HandSource::Entry(root.join(entry)),
-            (None, Some(directory)) => HandSource::Directory(root.join(directory)),
-            (None, None) if policy_attached => HandSource::Found,
-            (both, _) => {
+        let command = match fields.get("command") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(program)) => Some(vec![program.clone()]),
+            Some(Value::Array(words)) if words.iter().all(Value::is_string) && !words.is_empty() => {
+                Some(words.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+            }
+            Some(other) => {
+                return Err(self.wrong_type(
+                    &name("command"),
+                    "a program or a list of a program and its arguments",
+                    other,
+                ));
+            }
+        };
+        let source = match (text("entry")?, text("directory")?, command) {
+            (None, directory, Some(command)) => HandSource::Command(
+                command,
+                directory.map_or(root.to_owned(), |directory| root.join(directory)),
+            ),
+            (Some(entry), None, None) => HandSource::Entry(root.join(entry)),
+            (None, Some(directory), None) => HandSource::Directory(root.join(directory)),
+            (None, None, None) if policy_attached => HandSource::Found,
+            (Some(_), _, Some(_)) => {
+                return Err(Error::new(
+                    ErrorKind::Usage,
+                    format!("the function `{function}` in `{}` has both `entry` and `command`", self.path),
+                )
+                .hint("name the file to build as `entry`, or the program to run as `command`"));
+            }
+            (both, _, None) => {
                 let what = if both.is_some() { "both" } else { "neither" };
                 return Err(Error::new(
                     ErrorKind::Usage,

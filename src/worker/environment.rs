@@ -160,6 +160,7 @@ mod tests {
             environment: vec!["TABLE".into(), "NODE_OPTIONS".into(), "LD_PRELOAD".into()],
         };
         let artifact = Artifact {
+            program: crate::core::event::Program::Node,
             task_root: "/app".into(),
             handler: "index.handler".into(),
             fingerprint: String::new(),

@@ -17,12 +17,12 @@ use self::{
     environment::Surroundings,
     output::Output,
     process::Process,
-    standby::{Recipe, Standbys},
+    standby::{Launch, Recipe, Standbys},
 };
 use crate::{
     core::{
         effect::{Start, Stop},
-        event::{Event, Exit},
+        event::{Debugpy, Event, Exit, Program, Target},
     },
     ids::WorkerId,
     process::{Spawner, split_bootloader},
@@ -50,6 +50,10 @@ struct Running {
     output: watch::Receiver<Option<Output>>,
     /// Lets a gated worker load its function.
     load: watch::Sender<bool>,
+    /// What else the runner is told.
+    messages: mpsc::UnboundedSender<serde_json::Value>,
+    /// Where Python's debugger is.
+    debugpy: Option<Debugpy>,
 }
 
 impl Workers {
@@ -64,8 +68,8 @@ impl Workers {
     ) -> Self {
         let recipe = Recipe {
             spawner,
-            node: tools.node.clone(),
-            arguments: node_arguments(&tools),
+            node: Launch { program: tools.node.clone(), arguments: node_arguments(&tools) },
+            python_runner: tools.scripts.join("python/runner.py"),
             environment: surroundings.bare(),
             directory: tools.scripts.clone(),
         };
@@ -90,21 +94,31 @@ impl Workers {
         let (publish, output) = watch::channel(None);
         let worker = start.worker;
         let (load, may_load) = watch::channel(!start.gated);
-        self.running.insert(worker, Running { stop, output, load });
+        let (messages, to_tell) = mpsc::unbounded_channel();
+        let debugpy = match &start.artifact.program {
+            Program::Python { debugpy, .. } => Some(debugpy.clone()),
+            Program::Node | Program::Native { .. } => None,
+        };
+        self.running.insert(worker, Running { stop, output, load, messages, debugpy });
+        let (launch, has_runner) = self.recipe.launch(&start.artifact.program);
         let mut environment = self.surroundings.worker(
             &start.spec,
             &start.artifact,
             &start.environment,
-            &self.tools.scripts.join("node"),
+            &self.tools.scripts.join(if start.spec.is_python() { "python" } else { "node" }),
         );
         // The debugger comes when the function is loaded; until then the runner keeps the bootloader's name.
         let bootloader = environment.get("NODE_OPTIONS").and_then(|options| split_bootloader(options));
         if let Some((bootloader, _)) = &bootloader {
             environment.insert("SST_BOOTLOADER".to_owned(), bootloader.clone());
         }
-        // Node reads its options when it starts, so a function that brings its own cannot use a process that runs already.
-        let own_options = start.spec.environment.iter().any(|name| name.starts_with("NODE_"));
-        let standby = if own_options { None } else { self.standbys.take(&start.spec.id) };
+        // Interpreters read their options when they start, so a function that brings its own cannot use a process that runs already.
+        let read_at_start = |name: &String| name.starts_with("NODE_") || name.starts_with("PYTHON");
+        let own_options = start.spec.environment.iter().any(read_at_start);
+        let standby = match own_options || !has_runner {
+            true => None,
+            false => self.standbys.take(&start.spec.id, &launch, &self.recipe.node),
+        };
         environment.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), runtime_api.to_string());
         let recipe = self.recipe.clone();
         let ready = self.ready.clone();
@@ -123,7 +137,9 @@ impl Workers {
             let process = match assigned {
                 Some(process) => Ok(process),
                 None => {
-                    if start.gated {
+                    if !has_runner {
+                        // It is its own client of the Runtime API.
+                    } else if start.gated {
                         environment.insert("SST_STANDBY".to_owned(), process::LIFELINE.to_string());
                     } else {
                         environment.insert("SST_HANDLER".to_owned(), artifact.handler.clone());
@@ -132,18 +148,20 @@ impl Workers {
                     if let Some((_, others)) = bootloader {
                         environment.insert("NODE_OPTIONS".to_owned(), others);
                     }
-                    let Recipe { spawner, node, arguments, .. } = &recipe;
-                    Process::spawn(spawner, node, arguments, &environment, &artifact.task_root).await
+                    Process::spawn(&recipe.spawner, &launch, &environment, &artifact.task_root).await
                 }
             };
             match process {
                 Ok(process) => {
                     let _ = publish.send(Some(process.output.clone()));
+                    if let Some(target) = target(&artifact.program, process.pid()) {
+                        let _ = events.send(Event::Debuggable { worker, target });
+                    }
                     let gated = start.gated.then_some((assignment, may_load));
-                    process.run(worker, gated, stopped, ready, events).await;
+                    process.run(worker, gated, to_tell, stopped, ready, events).await;
                 }
                 Err(error) => {
-                    let reason = format!("cannot start `{}`: {error}", recipe.node);
+                    let reason = format!("cannot start `{}`: {error}", launch.program);
                     let _ = events.send(Event::Exited { worker, exit: Exit::NotStarted(reason) });
                 }
             }
@@ -163,6 +181,17 @@ impl Workers {
         if let Some(running) = self.running.get(&worker) {
             let _ = running.load.send(true);
         }
+    }
+
+    /// Has a Python worker connect to the debugger at `port` of this machine.
+    pub fn debug(&self, worker: WorkerId, port: u16) {
+        let Some(running) = self.running.get(&worker) else { return };
+        let path = match &running.debugpy {
+            Some(Debugpy::At(path)) => Some(path),
+            Some(Debugpy::Installed | Debugpy::Missing) | None => None,
+        };
+        let message = serde_json::json!({ "debug": { "host": "127.0.0.1", "port": port, "path": path } });
+        let _ = running.messages.send(message);
     }
 
     /// The lines that a worker has written since the last time.
@@ -194,6 +223,18 @@ impl Workers {
             let _ = running.stop.send(Some(Stop::Now));
         }
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// How a debugger gets at a process. Node says so itself, when its inspector listens.
+fn target(program: &Program, pid: Option<u32>) -> Option<Target> {
+    let pid = pid?;
+    match program {
+        Program::Node | Program::Python { debugpy: Debugpy::Missing, .. } => None,
+        Program::Python { .. } => Some(Target::Python { pid }),
+        Program::Native { path, language, .. } => {
+            Some(Target::Native { pid, executable: path.clone(), language: *language })
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::{
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::output::Output;
+use super::{output::Output, standby::Launch};
 use crate::{
     core::{
         effect::Stop,
@@ -39,7 +39,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How long a gated worker waits for its debuggers. The inspector endpoint gives up earlier; this is for a worker that never said
 /// where its inspector listens.
-const LONGEST_GATE: Duration = Duration::from_secs(8);
+const LONGEST_GATE: Duration = Duration::from_secs(25);
 
 /// The descriptor under which a runner finds the pipe that ties its life to ours.
 pub(super) const LIFELINE: i32 = 3;
@@ -54,20 +54,19 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `program` with `arguments` and exactly the given environment.
+    /// Starts a program with exactly the given environment.
     pub async fn spawn(
         spawner: &Spawner,
-        program: &Utf8Path,
-        arguments: &[String],
+        launch: &Launch,
         environment: &BTreeMap<String, String>,
         directory: &Utf8Path,
     ) -> io::Result<Self> {
         let (output, ends) = Output::new()?;
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(&launch.program);
         command
-            .args(arguments)
+            .args(&launch.arguments)
             .env_clear()
             .envs(environment)
             .current_dir(directory)
@@ -76,6 +75,11 @@ impl Process {
             .stderr(ends.stderr);
         let child = spawner.spawn(command, vec![(OwnedFd::from(theirs), LIFELINE)]).await?;
         Ok(Self { child, output, lifeline: Arc::new(tokio::net::UnixStream::from_std(ours)?) })
+    }
+
+    /// The process's id, until it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Whether it has not ended yet.
@@ -89,12 +93,13 @@ impl Process {
         send(&self.lifeline, message).await
     }
 
-    /// Lets the process run under a worker's id until it ends. A gated one is sent its assignment as soon as it may load. Reports what it writes and how it ended, after everything that it
-    /// started is gone as well.
+    /// Lets the process run under a worker's id until it ends. A gated one is sent its assignment as soon as it may load; `messages`
+    /// are sent whenever they come. Reports what it writes and how it ended, after everything that it started is gone as well.
     pub async fn run(
         mut self,
         worker: WorkerId,
         gated: Option<(serde_json::Value, watch::Receiver<bool>)>,
+        mut messages: mpsc::UnboundedReceiver<serde_json::Value>,
         mut stop: watch::Receiver<Option<Stop>>,
         ready: mpsc::UnboundedSender<WorkerId>,
         events: mpsc::UnboundedSender<Event>,
@@ -102,18 +107,37 @@ impl Process {
         let output = self.output.clone();
         let reader = AbortOnDropHandle::new(tokio::spawn(async move { output.watch(worker, ready).await }));
         let lifeline = self.lifeline.clone();
-        let assign = async move {
-            if let Some((assignment, mut may_load)) = gated {
-                let _ = tokio::time::timeout(LONGEST_GATE, may_load.wait_for(|may| *may)).await;
-                if let Err(error) = send(&lifeline, &assignment).await {
-                    tracing::debug!(%error, %worker, "ended before it had a function");
+        let tell = async move {
+            let opened = async {
+                match gated {
+                    Some((assignment, mut may_load)) => {
+                        let _ = tokio::time::timeout(LONGEST_GATE, may_load.wait_for(|may| *may)).await;
+                        assignment
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::pin!(opened);
+            let mut assigned = false;
+            loop {
+                let message = tokio::select! {
+                    // What was sent before the gate opened goes first.
+                    biased;
+                    Some(message) = messages.recv() => message,
+                    assignment = &mut opened, if !assigned => {
+                        assigned = true;
+                        assignment
+                    }
+                    else => std::future::pending().await,
+                };
+                if let Err(error) = send(&lifeline, &message).await {
+                    tracing::debug!(%error, %worker, "ended before it was told everything");
                 }
             }
-            std::future::pending::<()>().await;
         };
         let status = tokio::select! {
             status = self.wait(&mut stop) => status,
-            () = assign => return,
+            () = tell => return,
         };
         drop(self.lifeline);
         let _ = tokio::time::timeout(LAST_WORDS, reader).await;

@@ -1,9 +1,9 @@
-//! Node processes that are started before anybody needs them, because starting Node takes longer than everything else between a
-//! saved file and a running one.
+//! Processes that are started before anybody needs them, because starting Node or Python takes longer than everything else between
+//! a saved file and a running one.
 //!
-//! A standby has the runner loaded and waits on its pipe for the one function that it will become. One is kept for whatever comes
-//! next. For functions that load packages, one more is kept per function with those packages loaded, for the few functions used
-//! last.
+//! A standby has the runner loaded and waits on its pipe for the one function that it will become. One with Node is kept for whatever
+//! comes next. For functions that load packages, one more is kept per function with those packages loaded, and for functions in
+//! Python one with their interpreter, for the few functions used last.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,7 +11,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use tokio::task::JoinSet;
 
 use super::process::{LIFELINE, Process};
-use crate::{core::event::Artifact, ids::FunctionId, process::Spawner};
+use crate::{
+    core::event::{Artifact, Program},
+    ids::FunctionId,
+    process::Spawner,
+};
 
 /// For how many functions a standby with their packages is kept.
 const MAX_PRELOADED: usize = 4;
@@ -22,7 +26,7 @@ pub(super) struct Standbys {
     starting: JoinSet<Option<(Purpose, Process)>>,
     any: Vec<Process>,
     /// The function used last is the last one.
-    preloaded: VecDeque<(FunctionId, Process)>,
+    preloaded: VecDeque<(FunctionId, Launch, Process)>,
     /// The purposes of those that are being started.
     pending: Vec<Purpose>,
 }
@@ -30,17 +34,44 @@ pub(super) struct Standbys {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Purpose {
     Any,
-    Function(FunctionId, Vec<(String, Utf8PathBuf)>),
+    Function(FunctionId, Launch, Vec<(String, Utf8PathBuf)>),
+}
+
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Launch {
+    pub program: Utf8PathBuf,
+    pub arguments: Vec<String>,
 }
 
 /// How a standby is started.
 #[derive(Debug, Clone)]
 pub(super) struct Recipe {
     pub spawner: Spawner,
-    pub node: Utf8PathBuf,
-    pub arguments: Vec<String>,
+    /// The runner for Node.
+    pub node: Launch,
+    /// The script that is the runner for Python.
+    pub python_runner: Utf8PathBuf,
     pub environment: BTreeMap<String, String>,
     pub directory: Utf8PathBuf,
+}
+
+impl Recipe {
+    /// What runs an artifact, and whether that is a runner, which can stand by.
+    pub fn launch(&self, program: &Program) -> (Launch, bool) {
+        match program {
+            Program::Node => (self.node.clone(), true),
+            Program::Python { interpreter, .. } => {
+                // A debugger finds no lines in modules that are frozen into the interpreter, and says so at every start.
+                let arguments = ["-u", "-Xfrozen_modules=off", self.python_runner.as_str()];
+                let arguments = arguments.map(str::to_owned).to_vec();
+                (Launch { program: interpreter.clone(), arguments }, true)
+            }
+            Program::Native { path, arguments, .. } => {
+                (Launch { program: path.clone(), arguments: arguments.clone() }, false)
+            }
+        }
+    }
 }
 
 impl Standbys {
@@ -55,26 +86,30 @@ impl Standbys {
             self.start(recipe, Purpose::Any);
         }
         let Some((id, artifact)) = function else { return };
-        if artifact.packages.is_empty() {
+        let (launch, can_stand_by) = recipe.launch(&artifact.program);
+        if !can_stand_by || (launch == recipe.node && artifact.packages.is_empty()) {
             return;
         }
-        let has = self.preloaded.iter().any(|(other, _)| other == id)
+        // One with another interpreter is of no use any more.
+        self.preloaded.retain(|(other, with, _)| other != id || *with == launch);
+        let has = self.preloaded.iter().any(|(other, ..)| other == id)
             || self
                 .pending
                 .iter()
-                .any(|purpose| matches!(purpose, Purpose::Function(other, _) if other == id));
+                .any(|purpose| matches!(purpose, Purpose::Function(other, ..) if other == id));
         if !has {
-            self.start(recipe, Purpose::Function(id.clone(), artifact.packages.clone()));
+            self.start(recipe, Purpose::Function(id.clone(), launch, artifact.packages.clone()));
         }
     }
 
     /// The best standby for a function.
-    pub fn take(&mut self, function: &FunctionId) -> Option<Process> {
+    pub fn take(&mut self, function: &FunctionId, launch: &Launch, node: &Launch) -> Option<Process> {
         self.collect();
-        if let Some(index) = self.preloaded.iter().position(|(id, _)| id == function) {
-            return self.preloaded.remove(index).map(|(_, process)| process);
+        let fits = |(id, with, _): &(FunctionId, Launch, Process)| id == function && with == launch;
+        if let Some(index) = self.preloaded.iter().position(fits) {
+            return self.preloaded.remove(index).map(|(.., process)| process);
         }
-        self.any.pop()
+        if launch == node { self.any.pop() } else { None }
     }
 
     fn start(&mut self, recipe: &Recipe, purpose: Purpose) {
@@ -83,14 +118,11 @@ impl Standbys {
         self.starting.spawn(async move {
             let mut environment = recipe.environment;
             environment.insert("SST_STANDBY".to_owned(), LIFELINE.to_string());
-            let started = Process::spawn(
-                &recipe.spawner,
-                &recipe.node,
-                &recipe.arguments,
-                &environment,
-                &recipe.directory,
-            )
-            .await;
+            let launch = match &purpose {
+                Purpose::Any => &recipe.node,
+                Purpose::Function(_, launch, _) => launch,
+            };
+            let started = Process::spawn(&recipe.spawner, launch, &environment, &recipe.directory).await;
             let process = match started {
                 Ok(process) => process,
                 Err(error) => {
@@ -98,7 +130,7 @@ impl Standbys {
                     return None;
                 }
             };
-            if let Purpose::Function(_, packages) = &purpose {
+            if let Purpose::Function(_, _, packages) = &purpose {
                 let line = serde_json::json!({ "preload": packages });
                 if let Err(error) = process.send(&line).await {
                     tracing::debug!(%error, "a standby ended before its packages were named");
@@ -116,11 +148,11 @@ impl Standbys {
                 self.pending.retain(|pending| *pending != purpose);
                 match purpose {
                     Purpose::Any => self.any.push(process),
-                    Purpose::Function(id, _) => {
+                    Purpose::Function(id, launch, _) => {
                         if self.preloaded.len() >= MAX_PRELOADED {
                             self.preloaded.pop_front();
                         }
-                        self.preloaded.push_back((id, process));
+                        self.preloaded.push_back((id, launch, process));
                     }
                 }
             } else {

@@ -160,7 +160,8 @@ impl App {
 /// Where the handler is, whatever is done with it.
 pub fn code_of(source: &Source) -> Utf8PathBuf {
     match source {
-        Source::Entry { path, .. } | Source::Directory { path } => path.clone(),
+        Source::Entry { path, .. } => path.clone(),
+        other => other.directory().to_owned(),
     }
 }
 

@@ -1,0 +1,149 @@
+//! Functions in Rust: `cargo build` in the project's own target directory, so that what the developer has compiled is compiled.
+
+use std::{collections::BTreeMap, process::Command, time::SystemTime};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use super::{child::run, not_compiled, unbuildable};
+use crate::{
+    core::event::{Artifact, BuildError, Native, Program},
+    process::Spawner,
+    project::manifest::BuildOptions,
+};
+
+/// A line of `--message-format=json` (<https://doc.rust-lang.org/cargo/reference/external-tools.html>).
+#[derive(Debug, Deserialize)]
+struct Message {
+    reason: String,
+    target: Option<Target>,
+    executable: Option<Utf8PathBuf>,
+    message: Option<Diagnostic>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Diagnostic {
+    level: String,
+    message: String,
+    rendered: Option<String>,
+    #[serde(default)]
+    spans: Vec<Span>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Span {
+    file_name: Utf8PathBuf,
+    line_start: u32,
+    column_start: u32,
+    is_primary: bool,
+}
+
+/// Compiles a binary of the package or workspace.
+pub(super) async fn artifact(
+    spawner: &Spawner,
+    manifest: &Utf8Path,
+    options: &BuildOptions,
+) -> Result<Artifact, BuildError> {
+    let directory = manifest.parent().unwrap_or(manifest);
+    let inputs = vec![directory.to_owned()];
+    let cannot = |summary: String| unbuildable(summary, inputs.clone());
+    if !manifest.is_file() {
+        return Err(cannot(format!("`{manifest}` does not exist")));
+    }
+    let cargo = which::which("cargo").map_err(|_| {
+        cannot("`cargo` is not in the PATH, which is needed to compile it: see https://rustup.rs".into())
+    })?;
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--message-format=json", "--color=never", "--manifest-path", manifest.as_str()])
+        .current_dir(directory)
+        .envs(&options.environment);
+    if let Some(binary) = &options.binary {
+        command.args(["--bin", binary]);
+    }
+    if !options.features.is_empty() {
+        command.args(["--features", &options.features.join(",")]);
+    }
+    command.args(&options.flags);
+    let said =
+        run(spawner, command).await.map_err(|error| cannot(format!("`cargo` cannot be run: {error}")))?;
+    let messages: Vec<Message> =
+        said.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    if !said.status.success() {
+        return Err(error(directory, &messages, &said.stderr, inputs));
+    }
+    let executable = pick(&messages, options.binary.as_deref()).map_err(cannot)?;
+    let metadata = fs_err::metadata(&executable).map_err(|error| cannot(error.to_string()))?;
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    Ok(Artifact {
+        inputs: inputs_of(manifest, &executable),
+        fingerprint: format!("{executable} {} {modified:?}", metadata.len()),
+        program: Program::Native { path: executable, arguments: Vec::new(), language: Native::Rust },
+        task_root: directory.to_owned(),
+        handler: String::new(),
+        packages: Vec::new(),
+    })
+}
+
+/// The executable that was meant.
+fn pick(messages: &[Message], wanted: Option<&str>) -> Result<Utf8PathBuf, String> {
+    let found: BTreeMap<&str, &Utf8PathBuf> = messages
+        .iter()
+        .filter(|message| message.reason == "compiler-artifact")
+        .filter_map(|message| Some((message.target.as_ref()?, message.executable.as_ref()?)))
+        .filter(|(target, _)| target.kind.iter().any(|kind| kind == "bin"))
+        .map(|(target, executable)| (target.name.as_str(), executable))
+        .collect();
+    let names = || found.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match (wanted.map(|name| found.get(name)), found.values().next(), found.len()) {
+        (Some(Some(executable)), ..) | (None, Some(executable), 1) => Ok((*executable).clone()),
+        (_, _, 0) => Err("the package has no binary".into()),
+        (Some(None), ..) => Err(format!("the package has no binary of that name, but {}", names())),
+        (None, ..) => Err(format!("the package has several binaries, so one has to be named: {}", names())),
+    }
+}
+
+/// The files that Cargo says the executable was made of (`<executable>.d`, in the format of Makefiles).
+fn inputs_of(manifest: &Utf8Path, executable: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let directory = manifest.parent().unwrap_or(manifest);
+    let mut inputs = vec![manifest.to_owned(), directory.join("Cargo.lock"), directory.join("build.rs")];
+    match fs_err::read_to_string(executable.with_extension("d")) {
+        Ok(text) => {
+            let text = text.replace("\\ ", "\0");
+            let files =
+                text.lines().filter_map(|line| line.split_once(": ")).flat_map(|(_, list)| list.split(' '));
+            inputs.extend(files.filter(|file| !file.is_empty()).map(|file| file.replace('\0', " ").into()));
+        }
+        Err(_) => inputs.push(directory.to_owned()),
+    }
+    inputs.sort();
+    inputs.dedup();
+    inputs
+}
+
+/// What the compiler says, or Cargo itself.
+fn error(directory: &Utf8Path, messages: &[Message], stderr: &str, inputs: Vec<Utf8PathBuf>) -> BuildError {
+    let diagnostics = messages.iter().filter_map(|message| message.message.as_ref());
+    let errors: Vec<&Diagnostic> = diagnostics.filter(|diagnostic| diagnostic.level == "error").collect();
+    let place = |diagnostic: &Diagnostic| {
+        let span = diagnostic.spans.iter().find(|span| span.is_primary)?;
+        // Paths are relative to the workspace, which is the package's directory or one above it.
+        let file = directory.ancestors().map(|above| above.join(&span.file_name)).find(|file| file.is_file());
+        let file = file.unwrap_or_else(|| span.file_name.clone());
+        Some(format!("{file}:{}:{}: {}", span.line_start, span.column_start, diagnostic.message))
+    };
+    let summary = errors.iter().find_map(|diagnostic| place(diagnostic));
+    let rendered: Vec<&str> = errors.iter().filter_map(|diagnostic| diagnostic.rendered.as_deref()).collect();
+    let detail = match rendered.is_empty() {
+        true => stderr.trim_end().to_owned(),
+        false => rendered.concat().trim_end().to_owned(),
+    };
+    let first = || detail.lines().find(|line| line.starts_with("error")).unwrap_or("`cargo build` failed");
+    not_compiled(summary.unwrap_or_else(|| first().to_owned()), detail.clone(), inputs)
+}

@@ -1,0 +1,148 @@
+//! Functions in Go: `go build` into the artifact's directory, with the kept build cache of the developer's own toolchain.
+
+use std::process::Command;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{
+    child::{Said, run},
+    not_compiled, unbuildable,
+};
+use crate::{
+    core::event::{Artifact, BuildError, Native, Program},
+    process::Spawner,
+    project::manifest::BuildOptions,
+};
+
+/// Without optimisation, so that debuggers find lines and variables. Always the same, or the cache would be of no use.
+const DEBUGGABLE: &str = "-gcflags=all=-N -l";
+
+/// These say where the deployed program runs, which is not here.
+const OF_THE_TARGET: [&str; 3] = ["GOOS", "GOARCH", "GOARM"];
+
+/// Compiles the `main` package in `path`, a directory or a file of it.
+pub(super) async fn artifact(
+    spawner: &Spawner,
+    path: &Utf8Path,
+    options: &BuildOptions,
+    output: &Utf8Path,
+) -> Result<Artifact, BuildError> {
+    let (directory, package) = match (path.extension(), path.parent(), path.file_name()) {
+        (Some("go"), Some(parent), Some(name)) => (parent, name),
+        _ => (path, "."),
+    };
+    let inputs = vec![directory.to_owned()];
+    let cannot = |summary: String| unbuildable(summary, inputs.clone());
+    if !path.exists() {
+        return Err(cannot(format!("`{path}` does not exist")));
+    }
+    let go = which::which("go").map_err(|_| {
+        cannot(
+            "`go` is not in the PATH, which is needed to compile it: see https://go.dev/doc/install".into(),
+        )
+    })?;
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(&go);
+        command.args(arguments).current_dir(directory);
+        let variables = options.environment.iter();
+        command.envs(variables.filter(|(name, _)| !OF_THE_TARGET.contains(&name.as_str())));
+        command
+    };
+    fs_err::create_dir_all(output).map_err(|error| cannot(error.to_string()))?;
+    let executable = output.join("bootstrap");
+    let mut build = command(&["build", DEBUGGABLE, "-o", executable.as_str()]);
+    build.args(options.flags.iter().map(|flag| with_symbols(flag))).arg(package);
+    let list = command(&["list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}{{end}}", package]);
+    let modules = command(&["env", "GOMODCACHE", "GOMOD", "GOWORK"]);
+    let failed = |error: std::io::Error| cannot(format!("`go` cannot be run: {error}"));
+    let (built, listed, modules) =
+        tokio::try_join!(run(spawner, build), run(spawner, list), run(spawner, modules)).map_err(failed)?;
+    let inputs = inputs_of(directory, &listed, &modules);
+    if !built.status.success() {
+        return Err(error(directory, &built.stderr, inputs));
+    }
+    let identified =
+        run(spawner, command(&["tool", "buildid", executable.as_str()])).await.map_err(failed)?;
+    Ok(Artifact {
+        program: Program::Native { path: executable, arguments: Vec::new(), language: Native::Go },
+        task_root: directory.to_owned(),
+        handler: String::new(),
+        fingerprint: identified.stdout.trim().to_owned(),
+        inputs,
+        packages: Vec::new(),
+    })
+}
+
+/// The directories of the packages that are the developer's own, and the files that name the others.
+fn inputs_of(directory: &Utf8Path, listed: &Said, modules: &Said) -> Vec<Utf8PathBuf> {
+    let mut modules = modules.stdout.lines();
+    let cache = modules.next().unwrap_or_default();
+    let mut inputs = vec![directory.to_owned()];
+    let own = |line: &&str| !line.is_empty() && (cache.is_empty() || !line.starts_with(cache));
+    inputs.extend(listed.stdout.lines().filter(own).map(Utf8PathBuf::from));
+    for file in modules.map(Utf8Path::new).filter(|file| file.is_absolute()) {
+        inputs.push(file.to_owned());
+        inputs.push(file.with_extension("sum"));
+        if !listed.status.success() {
+            // Whatever keeps the packages from being listed may be anywhere in the module.
+            inputs.extend(file.parent().map(Utf8Path::to_owned));
+        }
+    }
+    inputs.sort();
+    inputs.dedup();
+    inputs
+}
+
+/// An option without what takes the symbols out of the program.
+fn with_symbols(flag: &str) -> String {
+    match flag.split_once('=') {
+        Some((name @ ("-ldflags" | "--ldflags"), value)) => {
+            let value: Vec<&str> =
+                value.split_whitespace().filter(|word| !matches!(*word, "-s" | "-w")).collect();
+            format!("{name}={}", value.join(" "))
+        }
+        _ => flag.to_owned(),
+    }
+}
+
+/// What the compiler says. It names files relative to where it runs.
+fn error(directory: &Utf8Path, stderr: &str, inputs: Vec<Utf8PathBuf>) -> BuildError {
+    let mut lines = Vec::new();
+    let mut first = None;
+    for line in stderr.trim_end().lines() {
+        // `# package` goes before the messages about it.
+        if line.starts_with("# ") || line.starts_with("go: downloading") {
+            continue;
+        }
+        let line = match line.split_once(':') {
+            Some((file, rest)) if file.ends_with(".go") && !Utf8Path::new(file).is_absolute() => {
+                let file = directory.join(file.strip_prefix("./").unwrap_or(file));
+                first.get_or_insert_with(|| format!("{file}:{rest}"));
+                format!("{file}:{rest}")
+            }
+            _ => line.to_owned(),
+        };
+        lines.push(line);
+    }
+    let summary = first.or_else(|| lines.first().cloned()).unwrap_or_else(|| "`go build` failed".into());
+    not_compiled(summary, lines.join("\n"), inputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_files_in_full_and_come_without_headings() {
+        let stderr = "# example.com/a\n./main.go:3:5: undefined: x\nsub/b.go:1:1: expected 'package'\n";
+        let error = error("/app/a".into(), stderr, vec!["/app/a".into()]);
+        assert_eq!(error.summary, "/app/a/main.go:3:5: undefined: x");
+        assert_eq!(error.detail, "/app/a/main.go:3:5: undefined: x\n/app/a/sub/b.go:1:1: expected 'package'");
+    }
+
+    #[test]
+    fn symbols_stay() {
+        assert_eq!(with_symbols("-ldflags=-s -w -X main.version=1"), "-ldflags=-X main.version=1");
+        assert_eq!(with_symbols("-tags=lambda"), "-tags=lambda");
+    }
+}
