@@ -1,0 +1,41 @@
+"""The two ways in which a worker is started.
+
+direct    The environment is that of the function. SST_HANDLER names the handler to load, relative to LAMBDA_TASK_ROOT
+          (without it, _HANDLER). SST_LIFELINE, when set, is the descriptor of the pipe to the parent.
+standby   SST_STANDBY is the descriptor of that pipe, on which the function arrives later; see `standby`.
+
+`channel` says what goes over the pipe.
+"""
+
+import os
+import sys
+
+from . import logs, serve
+from .channel import Channel, start_thread
+
+OWN_VARIABLES = ("SST_HANDLER", "SST_STANDBY", "SST_LIFELINE")
+
+
+def main():
+    """Serves a function; returns never, other than by an exit."""
+    settings = {name: os.environ.pop(name, None) for name in OWN_VARIABLES}
+    logs.write_at_once()
+
+    if settings["SST_STANDBY"] is not None:
+        needed = set(sys.modules)
+        from . import standby
+
+        assignment = standby.wait(Channel(int(settings["SST_STANDBY"])), needed)
+    else:
+        if settings["SST_LIFELINE"] is not None:
+            channel = Channel(int(settings["SST_LIFELINE"]))
+            # A debugger that is waiting already is there before the function is loaded.
+            channel.take_what_is_there()
+            start_thread(channel.watch)
+        assignment = {
+            "runtimeApi": os.environ.get("AWS_LAMBDA_RUNTIME_API"),
+            "taskRoot": os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd(),
+            "handler": settings["SST_HANDLER"] or os.environ.get("_HANDLER"),
+        }
+
+    serve.serve(assignment["runtimeApi"], assignment["taskRoot"], assignment["handler"])
