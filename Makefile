@@ -10,14 +10,14 @@ export SST_NPM_ROOT ?= $(CURDIR)/npm
 STUB_TARGET := x86_64-unknown-linux-musl
 PYTHON := $(CARGO_TARGET_DIR)/python/bin/python
 
-.PHONY: demo test bench build stub package test-rust test-node test-infra test-e2e test-vscode clean
+.PHONY: demo test bench build stub package test-rust test-node test-python test-infra test-e2e test-vscode clean
 
 # Builds everything and runs an example in a local cloud.
 demo: build examples/rest-api/node_modules/.package-lock.json
 	cd examples/rest-api && exec node_modules/.bin/sst start --local
 
 # Everything that is tested, the fast things first.
-test: test-rust test-node test-infra test-e2e test-vscode
+test: test-rust test-node test-python test-infra test-e2e test-vscode
 
 bench: build tests/fixtures/node_modules/.package-lock.json
 	node benches/loop.mjs
@@ -44,6 +44,9 @@ test-node: npm/node_modules/.package-lock.json
 	node --test tests/synth/*.test.mjs
 	cd npm && node --test test/*.test.mjs
 
+test-python: $(CARGO_TARGET_DIR)/python/bin/debugpy
+	$(PYTHON) -m unittest discover --start-directory tests/python-runner
+
 test-infra: $(CARGO_TARGET_DIR)/python/bin/cfn-lint
 	$< infra/debug-stack.yaml
 
@@ -62,6 +65,9 @@ test-vscode: build tests/fixtures/node_modules/.package-lock.json
 
 $(CARGO_TARGET_DIR)/python/bin/cfn-lint: | $(PYTHON)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check cfn-lint==1.58.0
+
+$(CARGO_TARGET_DIR)/python/bin/debugpy: | $(PYTHON)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 debugpy==1.8.22
 
 $(PYTHON):
 	python3 -m venv $(CARGO_TARGET_DIR)/python

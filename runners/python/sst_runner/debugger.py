@@ -48,7 +48,6 @@ def _load(path):
 
         return debugpy
     finally:
-        if path is not None:
+        if path in sys.path:
             # The last occurrence is ours.
-            last = len(sys.path) - 1 - sys.path[::-1].index(path)
-            del sys.path[last]
+            del sys.path[len(sys.path) - 1 - sys.path[::-1].index(path)]

@@ -56,12 +56,12 @@ def set_up():
     as_json = _is_json()
     # Times in logs are in UTC, whatever the time zone of the function.
     logging.Formatter.converter = time.gmtime
-    handler = LambdaLoggerHandler()
+    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "")
+    handler = LambdaLoggerHandlerWithFrameType() if as_json or level else LambdaLoggerHandler()
     text = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
     handler.setFormatter(_JsonFormatter() if as_json else logging.Formatter(text, "%Y-%m-%dT%H:%M:%S"))
     handler.addFilter(_InvocationFilter())
     root = logging.getLogger()
-    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "")
     level = "DEBUG" if level == "TRACE" else level.upper()
     if level in logging._nameToLevel:
         root.setLevel(level)
@@ -109,6 +109,10 @@ class LambdaLoggerHandler(logging.Handler):
         self.log_sink.log(self.format(record))
 
 
+class LambdaLoggerHandlerWithFrameType(LambdaLoggerHandler):
+    """The name of the handler on Lambda when the function has settings for its log."""
+
+
 class _InvocationFilter(logging.Filter):
     """Not a filter at all: it is the place where `logging` lets a record be completed."""
 
@@ -133,15 +137,16 @@ class _JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "message": record.msg if plain else record.getMessage(),
             "logger": record.name,
-            "requestId": getattr(record, "aws_request_id", None),
-            "tenantId": getattr(record, "tenant_id", None),
         }
         if record.exc_info:
             kind, value, trace = record.exc_info
             fields["stackTrace"] = traceback.format_tb(trace)
             fields["errorType"] = kind.__name__ if kind else None
             fields["errorMessage"] = str(value)
+        fields["requestId"] = getattr(record, "aws_request_id", None)
+        if record.exc_info:
             fields["location"] = "{}:{}:{}".format(record.pathname, record.funcName, record.lineno)
+        fields["tenantId"] = getattr(record, "tenant_id", None)
         for name, value in vars(record).items():
             if name not in _RECORD_FIELDS:
                 fields.setdefault(name, value)

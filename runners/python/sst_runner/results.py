@@ -19,13 +19,14 @@ _write_float = float.__repr__
 
 def parse_event(body, content_type):
     """
-    :param body: the text of the event
+    :param body: the bytes of the event
+    :returns: the value of what is JSON, and anything else as it is
     :raises RuntimeFault: when it says that it is JSON, and is not
     """
     if content_type != "application/json":
         return body
     try:
-        return json.loads(body)
+        return json.loads(str(body, "utf-8"))
     except ValueError as error:
         raise RuntimeFault("UnmarshalError", "Unable to unmarshal input: {}".format(error))
 
@@ -35,7 +36,7 @@ class Encoder:
 
     def __init__(self):
         unicode = os.environ.get("AWS_EXECUTION_ENV") in _UNICODE_RUNTIMES
-        self._text = _unicode_text if unicode else _ascii_text
+        self._text = json.encoder.encode_basestring if unicode else _ascii_text
 
     def result(self, value):
         """
@@ -131,8 +132,3 @@ def _float(value):
 
 def _ascii_text(text):
     return json.encoder.encode_basestring_ascii(text).replace("\x7f", "\\u007f")
-
-
-def _unicode_text(text):
-    # Two line breaks are left to JSON by Unicode, but not by JavaScript.
-    return json.encoder.encode_basestring(text).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

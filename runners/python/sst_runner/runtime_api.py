@@ -30,12 +30,11 @@ class RuntimeApi:
     def next(self):
         """Waits for the next invocation, without a time limit.
 
-        :returns: the headers, names in lower case, and the event's text
+        :returns: the headers, names in lower case, and the event
         """
         status, headers, body = self._request("GET", "/invocation/next", ["Sst-Runner: 1"])
-        body = body.decode("utf-8", "replace")
         if status != 200:
-            raise ValueError("asking for the next invocation was answered with status {}: {}".format(status, body))
+            raise ValueError("asking for the next invocation was answered with status {}: {!r}".format(status, body))
         return headers, body
 
     def respond(self, request_id, body, content_type):

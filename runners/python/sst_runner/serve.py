@@ -31,7 +31,8 @@ def serve(address, task_root, name):
         raise
     except BaseException as error:
         # What not even a handler's errors are, such as KeyboardInterrupt. Python would show it with our own frames.
-        sys.excepthook(type(error), error, errors.without_own_frames(error.__traceback__))
+        error = error.with_traceback(errors.without_own_frames(error.__traceback__))
+        sys.excepthook(type(error), error, error.__traceback__)
         sys.exit(1)
 
 

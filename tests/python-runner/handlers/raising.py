@@ -1,0 +1,5 @@
+def load():
+    raise ValueError("at load")
+
+
+load()
