@@ -20,6 +20,16 @@ PREFIX = "/2018-06-01/runtime/"
 LONGEST = 30
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request, client_address):
+        # Workers are killed while they wait.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class RuntimeApi:
     """Gives events to one worker and collects what it posts."""
 
@@ -52,9 +62,7 @@ class RuntimeApi:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.address = "127.0.0.1:{}".format(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
@@ -312,3 +320,51 @@ class DebugClient:
         if length is None:
             raise AssertionError("the debugger has gone")
         return json.loads(self._stream.read(length))
+
+
+class RawApi:
+    """A Runtime API of which every byte is written by the test."""
+
+    def __init__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(LONGEST)
+        self.address = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self._connections = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for connection in [self._listener, *self._connections]:
+            connection.close()
+
+    def accept(self):
+        """Waits for a connection."""
+        connection, _ = self._listener.accept()
+        connection.settimeout(LONGEST)
+        self._connections.append(connection)
+        return connection
+
+    def read(self, connection):
+        """Waits for one request."""
+        text = b""
+        while b"\r\n\r\n" not in text:
+            text += self._more(connection)
+        head, _, body = text.partition(b"\r\n\r\n")
+        lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.startswith(b"Content-Length:")]
+        while lengths and len(body) < int(lengths[0]):
+            body += self._more(connection)
+        return (head + b"\r\n\r\n" + body).decode()
+
+    @staticmethod
+    def event(body):
+        """An answer with an event."""
+        head = "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: request-1\r\nContent-Type: application/json\r\n"
+        return head.encode() + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    @staticmethod
+    def _more(connection):
+        data = connection.recv(65536)
+        if not data:
+            raise AssertionError("the worker has closed the connection")
+        return data

@@ -27,6 +27,7 @@ def wait(channel, needed):
     :param needed: names of the modules that every worker has loaded
     :returns: the assignment, whose environment is in force already
     """
+    path = list(sys.path)
     messages = SimpleQueue()
     start_thread(lambda: _read(channel, messages))
     for group in USUAL_MODULES:
@@ -34,16 +35,17 @@ def wait(channel, needed):
 
     while True:
         message = messages.get()
-        if message.get("environment") is not None:
-            replace_environment(message["environment"])
+        environment = message.get("assign", message).get("environment")
+        if environment is not None:
+            replace_environment(environment)
+            # Python does this when it starts, which was before the variable was known.
+            sys.path[:] = python_path() + path
         if "preload" in message:
             preload(message["preload"])
         if "debug" in message:
             debugger.connect(**message["debug"])
         if "assign" in message:
             assignment = message["assign"]
-            replace_environment(assignment["environment"])
-            add_python_path()
             forget_shadowed(set(sys.modules) - needed, [assignment["taskRoot"], *python_path()])
             return assignment
 
@@ -72,12 +74,6 @@ def replace_environment(environment):
 def python_path():
     """The entries of PYTHONPATH."""
     return [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-
-
-def add_python_path():
-    """Does what Python does with PYTHONPATH when it starts, which was before the variable was known."""
-    entries = python_path()
-    sys.path[:] = entries + [entry for entry in sys.path if entry not in entries]
 
 
 def forget_shadowed(names, path):

@@ -1,0 +1,9 @@
+import atexit
+
+atexit.register(print, "exit handler")
+
+
+def handler(event, context):
+    print("busy")
+    while True:
+        pass

@@ -1,0 +1,7 @@
+import sys
+
+LOADED = sorted(sys.modules)
+
+
+def handler(event, context):
+    return LOADED

@@ -1,0 +1,246 @@
+"""What the runner does that AWS's own client does not: it stands by, and lives no longer than its parent."""
+
+import ast
+import json
+import os
+import tempfile
+import unittest
+
+import support
+
+
+class Pipe(unittest.TestCase):
+    def test_ends_with_its_pipe_while_it_waits_for_an_event(self):
+        with support.RuntimeApi() as api, support.direct(api, "results.echo") as worker:
+            api.poll()
+            worker.pipe.close()
+            self.assertEqual(worker.exit_code(), -9)
+
+    def test_ends_with_its_pipe_whatever_the_function_does(self):
+        with support.RuntimeApi() as api, support.direct(api, "busy.handler") as worker:
+            api.deliver({})
+            worker.wait_for_output("stdout", "busy")
+            worker.pipe.close()
+            self.assertEqual(worker.exit_code(), -9)
+            self.assertNotIn("exit handler", worker.output()["stdout"])
+
+    def test_children_do_not_keep_the_pipe(self):
+        with support.RuntimeApi() as api, support.direct(api, "children.handler") as worker:
+            api.deliver({})
+            self.assertEqual(json.loads(api.post()["body"]), {"open": [0, 1, 2], "forked": 6})
+
+    def test_lives_without_a_pipe(self):
+        with support.RuntimeApi() as api:
+            environment = support.function_environment(api, "results.echo")
+            with support.Worker([support.RUNNER], environment) as worker:
+                api.deliver({"a": 1})
+                self.assertEqual(json.loads(api.post()["body"])["event"], {"a": 1})
+                self.assertIsNone(worker.process.poll())
+
+
+class Environment(unittest.TestCase):
+    def expected(self, **more):
+        expected = {
+            "first": support.HANDLERS,
+            "runner": "the function",
+            "own": [],
+            "directory": support.HANDLERS,
+            "variables": [],
+            "zone": "JST",
+            "key": None,
+            "token": None,
+            "path": ["/no/such/b", "/no/such/a"],
+        }
+        return dict(expected, **more)
+
+    more = {"TZ": "Asia/Tokyo", "PYTHONPATH": "/no/such/b:/no/such/a"}
+
+    def test_direct(self):
+        with support.RuntimeApi() as api, support.direct(api, "sys_path.handler", self.more):
+            api.deliver({})
+            self.assertEqual(json.loads(api.post()["body"]), self.expected())
+
+    def test_standby(self):
+        with support.RuntimeApi() as api, support.standby() as worker:
+            worker.send(support.assignment(api, "sys_path.handler", self.more))
+            api.deliver({})
+            self.assertEqual(json.loads(api.post()["body"]), self.expected())
+
+    def test_credentials(self):
+        with support.RuntimeApi() as api, support.direct(
+            api, "sys_path.handler", dict(self.more, AWS_SESSION_TOKEN="old")
+        ):
+            api.deliver({}, {"Sst-Credentials": '{"AWS_ACCESS_KEY_ID":"fresh"}'})
+            self.assertEqual(json.loads(api.post()["body"]), self.expected(key="fresh"))
+            # They stay until there are others.
+            api.deliver({})
+            self.assertEqual(json.loads(api.post()["body"]), self.expected(key="fresh"))
+            headers = api.poll()
+            self.assertEqual(headers.get("Sst-Runner"), "1", "it asks for the credentials")
+
+    def test_the_handler_may_be_elsewhere(self):
+        with support.RuntimeApi() as api, support.direct(api, "nowhere.handler", {"_HANDLER": "src/app.handler"}):
+            body = json.loads(api.post()["body"])
+            self.assertEqual(body["errorMessage"], "Unable to import module 'src/app': No module named 'nowhere'")
+
+    def test_a_task_root_that_is_a_link(self):
+        with tempfile.TemporaryDirectory() as directory, support.RuntimeApi() as api:
+            link = os.path.join(directory, "link")
+            os.symlink(support.HANDLERS, link)
+            with support.direct(api, "failing.raises", {"LAMBDA_TASK_ROOT": link}):
+                api.deliver({})
+                trace = json.loads(api.post()["body"])["stackTrace"]
+                self.assertIn('"{}/failing.py"'.format(link), trace[0])
+
+    def test_no_task_root(self):
+        with support.RuntimeApi() as api, support.direct(api, "results.echo", {"LAMBDA_TASK_ROOT": "/no/such"}) as worker:
+            self.assertEqual(json.loads(api.post()["body"])["errorType"], "FileNotFoundError")
+            self.assertEqual(worker.exit_code(), 1)
+
+    def test_no_runtime_api(self):
+        with support.RuntimeApi() as api, support.direct(api, "results.echo", {"AWS_LAMBDA_RUNTIME_API": ""}) as worker:
+            self.assertEqual(worker.exit_code(), 1)
+            self.assertIn("AWS_LAMBDA_RUNTIME_API is not set", worker.output()["stderr"])
+
+    def test_nobody_at_the_runtime_api(self):
+        with support.RuntimeApi() as api:
+            pass
+        with support.direct(api, "results.echo") as worker:
+            self.assertEqual(worker.exit_code(), 1)
+            self.assertIn("sst: the Runtime API at {} failed".format(api.address), worker.output()["stderr"])
+            self.assertNotIn("Traceback", worker.output()["stderr"])
+
+
+class Standby(unittest.TestCase):
+    def test_becomes_the_function_it_is_told_to_be(self):
+        with support.RuntimeApi() as api, support.standby() as worker:
+            worker.send({"preload": ["xml.dom.minidom", "no_such_module", "no_such.package"]})
+            worker.send(support.assignment(api, "results.echo"))
+            api.deliver({"b": 1})
+            self.assertEqual(json.loads(api.post()["body"]), {"event": {"b": 1}, "type": "dict"})
+            worker.pipe.close()
+            self.assertEqual(worker.exit_code(), -9)
+
+    def test_has_no_more_threads_than_other_workers(self):
+        with support.RuntimeApi() as api, support.standby() as worker:
+            worker.send(support.assignment(api, "logging_.threads"))
+            api.deliver({})
+            self.assertEqual(json.loads(api.post()["body"]), [["MainThread"], 1])
+
+    def test_imports_ahead_with_the_environment_of_the_function(self):
+        with support.RuntimeApi() as api, support.standby() as worker:
+            more = {"PYTHONPATH": support.HANDLERS, "WHO": "the function"}
+            worker.send({"preload": ["at_load"], "environment": dict(os.environ, **more)})
+            worker.send(support.assignment(api, "at_load.handler", {"WHO": "somebody else"}))
+            api.deliver({})
+            self.assertEqual(json.loads(api.post()["body"]), {"at load": "the function", "now": "somebody else"})
+
+    def test_modules_of_the_function_win(self):
+        with support.RuntimeApi() as api, support.standby() as worker:
+            root = os.path.join(support.HANDLERS, "shadowing")
+            worker.send({"preload": ["calendar"]})
+            worker.send(support.assignment(api, "calendar.handler", task_root=root))
+            api.deliver({})
+            self.assertEqual(json.loads(api.post()["body"]), "own calendar")
+
+    def test_preloaded_modules_are_those_of_the_function(self):
+        with support.RuntimeApi() as api, support.standby() as worker:
+            worker.send({"preload": ["sqlite3"]})
+            worker.send(support.assignment(api, "loaded.handler"))
+            api.deliver({"names": ["sqlite3", "http.client", "asyncio"]})
+            self.assertEqual(json.loads(api.post()["body"]), [True, True, False])
+
+    def test_ends_with_its_pipe(self):
+        with support.standby() as worker:
+            worker.pipe.close()
+            self.assertEqual(worker.exit_code(), 0)
+            self.assertEqual(worker.output(), {"stdout": "", "stderr": ""})
+
+    def test_ends_with_its_pipe_during_an_import(self):
+        with tempfile.TemporaryDirectory() as directory, support.standby() as worker:
+            with open(os.path.join(directory, "endless.py"), "w") as file:
+                file.write("print('endless')\nwhile True:\n    pass\n")
+            worker.send({"environment": {"PYTHONPATH": directory}})
+            worker.send({"preload": ["endless"]})
+            worker.wait_for_output("stdout", "endless")
+            worker.pipe.close()
+            self.assertEqual(worker.exit_code(), 0)
+
+    def test_a_function_that_cannot_be_loaded(self):
+        with support.RuntimeApi() as api, support.standby() as worker:
+            worker.send(support.assignment(api, "bad_syntax.handler"))
+            post = api.post()
+            self.assertEqual(post["where"], "init/error")
+            self.assertEqual(post["headers"]["lambda-runtime-function-error-type"], "Runtime.UserCodeSyntaxError")
+            self.assertEqual(worker.exit_code(), 1)
+
+
+class Connection(unittest.TestCase):
+    def test_one_connection_for_everything(self):
+        with support.RawApi() as api, support.direct(api, "results.echo"):
+            first = api.accept()
+            for _ in range(3):
+                self.assertIn("/next ", api.read(first))
+                first.sendall(api.event(b'{"a":1}'))
+                self.assertIn('/request-1/response HTTP/1.1\r\nHost: ', api.read(first))
+                first.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}")
+            self.assertIn("/next ", api.read(first))
+
+    def test_an_answer_in_pieces(self):
+        with support.RawApi() as api, support.direct(api, "results.echo"):
+            first = api.accept()
+            api.read(first)
+            body = json.dumps("x" * 300_000).encode()
+            half = len(body) // 2
+            head = api.event(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+            chunks = b"%x;extension\r\n%s\r\n%x\r\n%s\r\n0\r\nTrailer: 1\r\n\r\n"
+            first.sendall(head + chunks % (half, body[:half], len(body) - half, body[half:]))
+            self.assertIn("x" * 300_000, api.read(first))
+
+    def test_a_connection_that_is_closed_between_two_requests(self):
+        with support.RawApi() as api, support.direct(api, "results.echo"):
+            first = api.accept()
+            api.read(first)
+            first.sendall(api.event(b"1"))
+            self.assertIn("/response", api.read(first))
+            first.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+            first.close()
+            self.assertIn("/next ", api.read(api.accept()))
+
+    def test_an_answer_that_ends_with_the_connection(self):
+        with support.RawApi() as api, support.direct(api, "results.echo"):
+            first = api.accept()
+            api.read(first)
+            first.sendall(api.event(b"").replace(b"Content-Length: 0\r\n", b"") + b"[1]")
+            first.close()
+            self.assertIn('{"event": [1]', api.read(api.accept()))
+
+    def test_no_next_event(self):
+        with support.RawApi() as api, support.direct(api, "results.echo") as worker:
+            first = api.accept()
+            api.read(first)
+            first.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}")
+            self.assertEqual(worker.exit_code(), 1)
+            self.assertIn("was answered with status 403", worker.output()["stderr"])
+
+
+class Sources(unittest.TestCase):
+    def test_oldest_python(self):
+        for directory, _, names in os.walk(support.RUNNERS):
+            for name in names:
+                if name.endswith(".py"):
+                    with open(os.path.join(directory, name)) as file:
+                        ast.parse(file.read(), name, feature_version=(3, 8))
+
+    def test_loads_nothing_that_the_official_client_does_not(self):
+        def loaded(start):
+            with support.RuntimeApi() as api, start(api, "modules.handler"):
+                api.deliver({})
+                return set(json.loads(api.post()["body"]))
+
+        more = {name for name in loaded(support.direct) - loaded(support.official) if not name.startswith("_")}
+        self.assertEqual({name for name in more if not name.startswith("sst_runner")}, set())
+
+
+if __name__ == "__main__":
+    unittest.main()
