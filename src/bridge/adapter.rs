@@ -127,6 +127,7 @@ impl Adapter {
         let write = tokio::spawn(async move {
             let mut writer = FramedWrite::new(writer, Codec);
             while let Some(message) = outbox.recv().await {
+                tracing::trace!(%message, "to a debugger");
                 if writer.send(message).await.is_err() {
                     return;
                 }
@@ -135,6 +136,7 @@ impl Adapter {
         let read = tokio::spawn(async move {
             let mut reader = FramedRead::new(reader, Codec);
             while let Some(Ok(message)) = reader.next().await {
+                tracing::trace!(%message, "from a debugger");
                 if inbox.send(message).is_err() {
                     return;
                 }
@@ -210,7 +212,8 @@ async fn delve(starter: &Starter, pid: u32) -> Result<Adapter, String> {
     let mut command = Command::new(program);
     command
         .args(["attach", &pid.to_string(), "--headless", "--listen=127.0.0.1:0", "--api-version=2"])
-        .args(["--accept-multiclient", "--continue"])
+        // Without `--continue`: the program would go on at any time, also after a client was told that it stands.
+        .arg("--accept-multiclient")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -64,6 +64,9 @@ const RESUMING: [&str; 8] =
 /// How long a debugger may take to take breakpoints back.
 const TIDYING: Duration = Duration::from_secs(2);
 
+/// How long a client waits for the one before it, whose end may not be known yet.
+const OVERLAP: Duration = Duration::from_secs(1);
+
 type Client = Framed<TcpStream, Codec>;
 
 /// A worker's debug adapter.
@@ -80,8 +83,11 @@ impl Debuggee {
     /// Serves clients, one at a time, until the worker ends.
     pub async fn serve(self, listener: TcpListener) {
         let mut debugger = None;
+        // The next client, while another may be about to leave.
+        let mut next = None;
         loop {
             let client = tokio::select! {
+                Some(stream) = std::future::ready(next.take()) => Framed::new(stream, Codec),
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => Framed::new(stream, Codec),
                     Err(_) => break,
@@ -103,7 +109,11 @@ impl Debuggee {
             };
             let refusing = async {
                 while let Ok((stream, _)) = listener.accept().await {
-                    refuse(Framed::new(stream, Codec), "another debugger is attached to it").await;
+                    next = Some(stream);
+                    tokio::time::sleep(OVERLAP).await;
+                    if let Some(stream) = next.take() {
+                        refuse(Framed::new(stream, Codec), "another debugger is attached to it").await;
+                    }
                 }
             };
             let mut session = Session::new(&self, debugger, client);

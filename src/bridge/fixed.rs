@@ -1,35 +1,54 @@
 //! One function on a port that stays, for editors that know neither child sessions nor processes that come and go.
 //!
-//! The client's session lives on while worker processes follow one another. Its breakpoints are kept here and set in each new
-//! worker before that gets a call.
+//! The client's session lives on while worker processes follow one another, and shows the threads of all that there are. Its
+//! breakpoints are kept here and set in each new worker before that gets a call.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
-use tokio_util::codec::Framed;
+use tokio_util::{codec::Framed, task::AbortOnDropHandle};
 
 use super::{
     dap::{Codec, Numbers, event, failure, success},
+    handles::{Handles, Link as LinkNumber},
     registry::{Change, Offer, Registry, Wants},
 };
-use crate::ids::WorkerId;
 
 type Connection = Framed<TcpStream, Codec>;
+
+/// How long a client waits for the one before it, whose end may not be known yet.
+const OVERLAP: Duration = Duration::from_secs(1);
 
 /// Why nothing can be said of a process.
 const NO_WORKER: &str = "no process of the function runs; call it";
 
+/// What holds for all workers beside breakpoints in files.
+const STANDING: [&str; 3] = ["setFunctionBreakpoints", "setExceptionBreakpoints", "setDataBreakpoints"];
+
 /// Serves the debuggers of `function`, one at a time, until dropped.
 pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, function: String) {
-    while let Ok((stream, _)) = listener.accept().await {
+    // The next client, while another may be about to leave.
+    let mut next = None;
+    loop {
+        let stream = match next.take() {
+            Some(stream) => stream,
+            None => match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => return tracing::warn!(%error, %function, "no debugger can attach any more"),
+            },
+        };
         let refusing = async {
             while let Ok((stream, _)) = listener.accept().await {
-                refuse(Framed::new(stream, Codec)).await;
+                next = Some(stream);
+                tokio::time::sleep(OVERLAP).await;
+                if let Some(stream) = next.take() {
+                    refuse(Framed::new(stream, Codec)).await;
+                }
             }
         };
         let mut session = Session::new(Framed::new(stream, Codec), registry.clone(), function.clone());
@@ -56,13 +75,18 @@ struct Session {
     function: String,
     /// There once the client has told its breakpoints.
     subscription: Option<(u64, mpsc::UnboundedReceiver<Change>)>,
-    /// The workers that there are, the oldest first.
-    workers: Vec<Offer>,
-    link: Option<Link>,
+    links: HashMap<LinkNumber, Link>,
+    last_link: LinkNumber,
+    /// What the links' adapters say; none at an end.
+    from_links: mpsc::UnboundedReceiver<(LinkNumber, Option<Value>)>,
+    to_session: mpsc::UnboundedSender<(LinkNumber, Option<Value>)>,
+    handles: Handles,
     sources: Vec<Source>,
     /// The arguments of the last request of each kind that is to hold for all workers.
     standing: HashMap<&'static str, Value>,
     last_breakpoint: u64,
+    /// Requests for the threads of all links: what is there, and how many have not answered.
+    gathering: HashMap<u64, (Value, Vec<Value>, usize)>,
     ended: bool,
 }
 
@@ -74,40 +98,47 @@ struct Source {
     ids: Vec<u64>,
 }
 
-/// The connection to the debug adapter of the present worker.
+/// The connection to the debug adapter of one worker.
 struct Link {
-    worker: WorkerId,
-    adapter: Connection,
+    pid: u32,
+    adapter: SplitSink<Connection, Value>,
     numbers: Numbers,
     asked: HashMap<u64, Asked>,
     /// The adapter's numbers of breakpoints, and the client's.
-    ids: HashMap<u64, u64>,
+    breakpoints: HashMap<u64, u64>,
+    /// The thread that is stopped, as the client knows it.
     stopped: Option<Value>,
+    _reader: AbortOnDropHandle<()>,
 }
 
 enum Asked {
+    /// By the client.
     Client(Value),
-    /// Breakpoints that the client had set before: which file, by its path.
+    /// A part of what the client wants to know.
+    Threads(u64),
+    /// Breakpoints that the client has set elsewhere: in which file.
     Breakpoints(Value),
     Own,
 }
 
-/// What holds for all workers beside breakpoints in files.
-const STANDING: [&str; 3] = ["setFunctionBreakpoints", "setExceptionBreakpoints", "setDataBreakpoints"];
-
 impl Session {
     fn new(client: Connection, registry: Arc<Registry>, function: String) -> Self {
+        let (to_session, from_links) = mpsc::unbounded_channel();
         Self {
             client,
             numbers: Numbers::default(),
             registry,
             function,
             subscription: None,
-            workers: Vec::new(),
-            link: None,
+            links: HashMap::new(),
+            last_link: 0,
+            from_links,
+            to_session,
+            handles: Handles::default(),
             sources: Vec::new(),
             standing: HashMap::new(),
             last_breakpoint: 0,
+            gathering: HashMap::new(),
             ended: false,
         }
     }
@@ -121,23 +152,21 @@ impl Session {
                     Some(Err(_)) | None => return,
                 },
                 change = next_change(&mut self.subscription) => match change {
-                    Change::Came(offer) => {
-                        self.workers.push(offer);
-                        self.follow().await;
-                    }
-                    Change::Went(worker) => self.workers.retain(|offer| offer.worker != worker),
+                    Change::Came(offer) => self.came(&offer).await,
+                    // Its adapter ends the connection.
+                    Change::Went(_) => {}
                 },
-                message = next_message(&mut self.link) => match message {
-                    Some(message) => self.heard(message).await,
-                    None => self.lost().await,
+                Some((link, message)) = self.from_links.recv() => match message {
+                    Some(message) => self.heard(link, message).await,
+                    None => self.lost(link).await,
                 },
             }
         }
     }
 
     async fn request(&mut self, request: Value) {
-        let command = request["command"].as_str().unwrap_or_default();
-        match command {
+        let command = request["command"].as_str().unwrap_or_default().to_owned();
+        match command.as_str() {
             "initialize" => {
                 let capabilities = json!({
                     "supportsConfigurationDoneRequest": true, "supportsConditionalBreakpoints": true,
@@ -149,36 +178,29 @@ impl Session {
             }
             "attach" | "launch" => self.send(success(&request, json!({}))).await,
             "configurationDone" => {
-                self.send(success(&request, json!({}))).await;
+                // Before the answer, after which a call may come at once.
                 if self.subscription.is_none() {
                     self.subscription =
                         Some(self.registry.subscribe(Wants::AdaptersOf(self.function.clone())));
                 }
+                self.send(success(&request, json!({}))).await;
             }
             "disconnect" | "terminate" => {
                 self.send(success(&request, json!({}))).await;
                 self.ended = true;
             }
             "setBreakpoints" => self.set_breakpoints(request).await,
+            "threads" => self.threads(request).await,
+            _ if STANDING.contains(&command.as_str()) => self.stand(request).await,
             _ => {
-                if let Some(name) = STANDING.iter().find(|name| **name == command) {
-                    self.standing.insert(name, request["arguments"].clone());
-                }
-                match &mut self.link {
-                    Some(link) => {
-                        link.ask(
-                            request["command"].clone(),
-                            request["arguments"].clone(),
-                            Asked::Client(request),
-                        )
-                        .await
-                    }
-                    None if command == "threads" => {
-                        self.send(success(&request, json!({ "threads": [] }))).await
-                    }
-                    None if self.standing.contains_key(command) => {
-                        self.send(success(&request, json!({ "breakpoints": [] }))).await;
-                    }
+                let mut arguments = request["arguments"].clone();
+                // What concerns no thread concerns any process.
+                let link = match self.handles.theirs(&mut arguments) {
+                    Ok(link) => link.or_else(|| self.links.keys().min().copied()),
+                    Err(why) => return self.send(failure(&request, why)).await,
+                };
+                match link.and_then(|link| self.links.get_mut(&link)) {
+                    Some(link) => link.ask(&command, arguments, Asked::Client(request)).await,
                     None => self.send(failure(&request, NO_WORKER)).await,
                 }
             }
@@ -187,87 +209,135 @@ impl Session {
 
     async fn set_breakpoints(&mut self, request: Value) {
         let arguments = request["arguments"].clone();
-        let count = arguments["breakpoints"].as_array().map_or(0, Vec::len) as u64;
-        let ids: Vec<u64> = (1..=count).map(|index| self.last_breakpoint + index).collect();
-        self.last_breakpoint += count;
+        let wanted = arguments["breakpoints"].as_array().cloned().unwrap_or_default();
+        let ids: Vec<u64> = (1..=wanted.len() as u64).map(|index| self.last_breakpoint + index).collect();
+        self.last_breakpoint += wanted.len() as u64;
         let source = arguments["source"].clone();
-        self.sources.retain(|known| known.source["path"] != source["path"]);
+        let path = source["path"].clone();
+        self.sources.retain(|known| known.source["path"] != path);
         self.sources.push(Source { source, arguments: arguments.clone(), ids: ids.clone() });
-        match &mut self.link {
-            Some(link) => link.ask("setBreakpoints".into(), arguments, Asked::Client(request)).await,
-            None => {
-                let answer = |(id, wanted): (&u64, &Value)| json!({ "id": id, "verified": false, "line": wanted["line"], "message": NO_WORKER });
-                let wanted = arguments["breakpoints"].as_array().cloned().unwrap_or_default();
-                let answers: Vec<Value> = ids.iter().zip(&wanted).map(answer).collect();
-                self.send(success(&request, json!({ "breakpoints": answers }))).await;
-            }
+        if self.links.is_empty() {
+            let answer = |(id, wanted): (&u64, &Value)| json!({ "id": id, "verified": false, "line": wanted["line"], "message": NO_WORKER });
+            let answers: Vec<Value> = ids.iter().zip(&wanted).map(answer).collect();
+            return self.send(success(&request, json!({ "breakpoints": answers }))).await;
+        }
+        // The first one answers the client.
+        let mut request = Some(request);
+        for link in self.links.values_mut() {
+            let asked = request.take().map_or_else(|| Asked::Breakpoints(path.clone()), Asked::Client);
+            link.ask("setBreakpoints", arguments.clone(), asked).await;
         }
     }
 
-    /// Attaches to the oldest worker, if there is none yet. The others are not waited for.
-    async fn follow(&mut self) {
-        let Some((client, _)) = &self.subscription else { return };
-        let client = *client;
-        while self.link.is_none() {
-            let Some(offer) = self.workers.first().cloned() else { return };
-            self.link = self.attach(client, &offer).await;
-            if self.link.is_none() {
-                self.workers.remove(0);
-                self.registry.disconnected(client, offer.worker);
-            }
+    async fn stand(&mut self, request: Value) {
+        let command = request["command"].as_str().unwrap_or_default();
+        let Some(command) = STANDING.into_iter().find(|name| *name == command) else { return };
+        let arguments = request["arguments"].clone();
+        self.standing.insert(command, arguments.clone());
+        if self.links.is_empty() {
+            return self.send(success(&request, json!({ "breakpoints": [] }))).await;
         }
-        let present = self.link.as_ref().map(|link| link.worker);
-        for offer in self.workers.iter().filter(|offer| Some(offer.worker) != present) {
-            self.registry.disconnected(client, offer.worker);
+        let mut request = Some(request);
+        for link in self.links.values_mut() {
+            let asked = request.take().map_or(Asked::Own, Asked::Client);
+            link.ask(command, arguments.clone(), asked).await;
+        }
+    }
+
+    async fn threads(&mut self, request: Value) {
+        if self.links.is_empty() {
+            return self.send(success(&request, json!({ "threads": [] }))).await;
+        }
+        let number = request["seq"].as_u64().unwrap_or_default();
+        for link in self.links.values_mut() {
+            link.ask("threads", json!({}), Asked::Threads(number)).await;
+        }
+        self.gathering.insert(number, (request, Vec::new(), self.links.len()));
+    }
+
+    /// One process has told its threads, or has ended.
+    async fn gather(&mut self, number: u64, more: Vec<Value>) {
+        let Some((_, threads, missing)) = self.gathering.get_mut(&number) else { return };
+        threads.extend(more);
+        *missing -= 1;
+        if *missing == 0
+            && let Some((request, threads, _)) = self.gathering.remove(&number)
+        {
+            self.send(success(&request, json!({ "threads": threads }))).await;
         }
     }
 
     /// Does with a worker's adapter what the client has done with us.
-    async fn attach(&mut self, client: u64, offer: &Offer) -> Option<Link> {
-        let (port, _) = offer.adapter?;
+    async fn came(&mut self, offer: &Offer) {
+        let Some((client, _)) = &self.subscription else { return };
+        let client = *client;
+        if self.attach(client, offer).await.is_none() {
+            self.registry.disconnected(client, offer.worker);
+        }
+    }
+
+    async fn attach(&mut self, client: u64, offer: &Offer) -> Option<()> {
+        let (port, pid) = offer.adapter?;
         let stream = TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).await.ok()?;
+        let (adapter, mut messages) = Framed::new(stream, Codec).split();
+        self.last_link += 1;
+        let number = self.last_link;
         let mut link = Link {
-            worker: offer.worker,
-            adapter: Framed::new(stream, Codec),
+            pid,
+            adapter,
             numbers: Numbers::default(),
             asked: HashMap::new(),
-            ids: HashMap::new(),
+            breakpoints: HashMap::new(),
             stopped: None,
+            _reader: AbortOnDropHandle::new(tokio::spawn(std::future::ready(()))),
         };
-        link.ask("initialize".into(), json!({ "adapterID": "sst", "clientID": "sst" }), Asked::Own).await;
-        link.ask("attach".into(), json!({ "sst": client }), Asked::Own).await;
+        link.ask("initialize", json!({ "adapterID": "sst", "clientID": "sst" }), Asked::Own).await;
+        link.ask("attach", json!({ "sst": client }), Asked::Own).await;
         loop {
-            let message = link.adapter.next().await?.ok()?;
+            let message = messages.next().await?.ok()?;
             match (message["type"].as_str(), message["event"].as_str()) {
                 (Some("event"), Some("initialized")) => break,
                 (Some("response"), _) if message["success"] != true => return None,
                 (Some("response"), _) if message["command"] == "initialize" => {
-                    let capabilities = json!({ "capabilities": message["body"] });
-                    self.send(event("capabilities", capabilities)).await;
+                    self.send(event("capabilities", json!({ "capabilities": message["body"] }))).await;
                 }
                 _ => {}
             }
         }
         for Source { source, arguments, .. } in &self.sources {
             let asked = Asked::Breakpoints(source["path"].clone());
-            link.ask("setBreakpoints".into(), arguments.clone(), asked).await;
+            link.ask("setBreakpoints", arguments.clone(), asked).await;
         }
         for (command, arguments) in &self.standing {
-            link.ask((*command).into(), arguments.clone(), Asked::Own).await;
+            link.ask(command, arguments.clone(), Asked::Own).await;
         }
-        link.ask("configurationDone".into(), json!({}), Asked::Own).await;
-        Some(link)
+        link.ask("configurationDone", json!({}), Asked::Own).await;
+        let to_session = self.to_session.clone();
+        link._reader = AbortOnDropHandle::new(tokio::spawn(async move {
+            while let Some(Ok(message)) = messages.next().await {
+                let _ = to_session.send((number, Some(message)));
+            }
+            let _ = to_session.send((number, None));
+        }));
+        self.links.insert(number, link);
+        Some(())
     }
 
-    async fn heard(&mut self, mut message: Value) {
-        let Some(link) = &mut self.link else { return };
+    async fn heard(&mut self, number: LinkNumber, mut message: Value) {
+        let several = self.links.len() > 1;
+        let Some(link) = self.links.get_mut(&number) else { return };
         match message["type"].as_str() {
             Some("event") => {
+                self.handles.ours(number, &mut message["body"]);
                 match message["event"].as_str() {
                     // The end of a process is not the end of the session.
                     Some("terminated" | "exited" | "initialized") => return,
                     Some("stopped") => {
                         link.stopped = Some(message["body"]["threadId"].clone());
+                        if several {
+                            // Not those of the other processes.
+                            message["body"]["allThreadsStopped"] = false.into();
+                        }
                         if let Some(ids) = message["body"]["hitBreakpointIds"].as_array_mut() {
                             ids.iter_mut().for_each(|id| link.translate(id));
                         }
@@ -279,16 +349,32 @@ impl Session {
                 self.send(message).await;
             }
             Some("response") => {
-                let number = message["request_seq"].as_u64().unwrap_or_default();
-                match link.asked.remove(&number) {
+                let asked = message["request_seq"].as_u64().and_then(|number| link.asked.remove(&number));
+                match asked {
                     Some(Asked::Client(request)) => {
                         if request["command"] == "setBreakpoints" {
                             let path = &request["arguments"]["source"]["path"];
                             let known = self.sources.iter().find(|known| known.source["path"] == *path);
                             link.number(known, &mut message);
                         }
+                        if request["command"] == "continue" {
+                            link.stopped = None;
+                            if several {
+                                message["body"]["allThreadsContinued"] = false.into();
+                            }
+                        }
+                        self.handles.ours(number, &mut message["body"]);
                         message["request_seq"] = request["seq"].clone();
                         self.send(message).await;
+                    }
+                    Some(Asked::Threads(group)) => {
+                        self.handles.ours(number, &mut message["body"]);
+                        let mut threads = message["body"]["threads"].as_array().cloned().unwrap_or_default();
+                        for thread in threads.iter_mut().filter(|_| several) {
+                            let name = thread["name"].as_str().unwrap_or("thread");
+                            thread["name"] = format!("{name} [{}]", link.pid).into();
+                        }
+                        self.gather(group, threads).await;
                     }
                     Some(Asked::Breakpoints(path)) => {
                         let known = self.sources.iter().find(|known| known.source["path"] == path);
@@ -306,21 +392,21 @@ impl Session {
         }
     }
 
-    /// The worker has gone. What the client believes to be stopped is not there any more.
-    async fn lost(&mut self) {
-        let Some(link) = self.link.take() else { return };
-        self.workers.retain(|offer| offer.worker != link.worker);
+    /// A worker has gone. What the client believes to be stopped in it is not there any more.
+    async fn lost(&mut self, number: LinkNumber) {
+        let Some(link) = self.links.remove(&number) else { return };
         for (_, asked) in link.asked {
-            if let Asked::Client(request) = asked {
-                self.send(failure(&request, "the process has ended")).await;
+            match asked {
+                Asked::Client(request) => self.send(failure(&request, "the process has ended")).await,
+                Asked::Threads(group) => self.gather(group, Vec::new()).await,
+                Asked::Breakpoints(_) | Asked::Own => {}
             }
         }
         if let Some(thread) = link.stopped {
-            let body = json!({ "threadId": thread, "allThreadsContinued": true });
+            let body = json!({ "threadId": thread, "allThreadsContinued": self.links.is_empty() });
             self.send(event("continued", body)).await;
             self.send(event("thread", json!({ "reason": "exited", "threadId": thread }))).await;
         }
-        self.follow().await;
     }
 
     async fn send(&mut self, message: Value) {
@@ -337,10 +423,11 @@ impl Session {
 }
 
 impl Link {
-    async fn ask(&mut self, command: Value, arguments: Value, asked: Asked) {
+    async fn ask(&mut self, command: &str, arguments: Value, asked: Asked) {
         let request = json!({ "type": "request", "command": command, "arguments": arguments });
         let (request, number) = self.numbers.number(request);
         self.asked.insert(number, asked);
+        // One that is gone is noticed when it is read from.
         let _ = self.adapter.send(request).await;
     }
 
@@ -350,14 +437,14 @@ impl Link {
         let set = response["body"]["breakpoints"].as_array_mut();
         for (breakpoint, id) in set.into_iter().flatten().zip(ids) {
             if let Some(theirs) = breakpoint["id"].as_u64() {
-                self.ids.insert(theirs, *id);
+                self.breakpoints.insert(theirs, *id);
             }
             breakpoint["id"] = (*id).into();
         }
     }
 
     fn translate(&self, id: &mut Value) {
-        if let Some(ours) = id.as_u64().and_then(|theirs| self.ids.get(&theirs)) {
+        if let Some(ours) = id.as_u64().and_then(|theirs| self.breakpoints.get(&theirs)) {
             *id = (*ours).into();
         }
     }
@@ -370,11 +457,4 @@ async fn next_change(subscription: &mut Option<(u64, mpsc::UnboundedReceiver<Cha
         return change;
     }
     std::future::pending().await
-}
-
-async fn next_message(link: &mut Option<Link>) -> Option<Value> {
-    match link {
-        Some(link) => link.adapter.next().await.and_then(Result::ok),
-        None => std::future::pending().await,
-    }
 }

@@ -94,11 +94,12 @@ impl Session {
             }
             "attach" | "launch" => self.send(success(request, json!({}))).await,
             "configurationDone" => {
+                // Before the answer, after which a call may come at once.
+                self.subscription = Some(self.registry.subscribe(Wants::Adapters));
                 self.send(success(request, json!({}))).await;
                 let text = "Every worker process of the app appears as a session of its own.\n";
                 self.send(event("output", json!({ "category": "console", "output": text }))).await;
                 self.attach_node().await;
-                self.subscription = Some(self.registry.subscribe(Wants::Adapters));
             }
             "setBreakpoints" => {
                 // Not verified, or they would look set where nothing is attached.

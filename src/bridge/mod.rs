@@ -12,6 +12,7 @@ mod dap;
 mod debuggee;
 mod fixed;
 mod flat;
+mod handles;
 mod http;
 mod hub;
 mod observer;

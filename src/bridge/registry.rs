@@ -139,7 +139,12 @@ impl Registry {
         }
         state.awaited.insert(worker, clients);
         drop(state);
-        let registry = self.clone();
+        self.give_up_later(&offer);
+    }
+
+    /// Lets a worker have calls when its debuggers take too long.
+    fn give_up_later(self: &std::sync::Arc<Self>, offer: &Offer) {
+        let (registry, worker) = (self.clone(), offer.worker);
         let patience = if offer.adapter.is_some() { ADAPTERS_PATIENCE } else { PATIENCE };
         tokio::spawn(async move {
             tokio::time::sleep(patience).await;
@@ -175,14 +180,23 @@ impl Registry {
     }
 
     /// Lets a client hear of workers from now on. The present ones come first.
-    pub fn subscribe(&self, wants: Wants) -> (u64, mpsc::UnboundedReceiver<Change>) {
+    pub fn subscribe(self: &std::sync::Arc<Self>, wants: Wants) -> (u64, mpsc::UnboundedReceiver<Change>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut state = self.lock();
-        for offer in state.workers.values().filter(|offer| wants.includes(offer)) {
-            let _ = sender.send(Change::Came(offer.clone()));
-        }
         state.last_client += 1;
         let id = state.last_client;
+        let present: Vec<Offer> =
+            state.workers.values().filter(|offer| wants.includes(offer)).cloned().collect();
+        for offer in present {
+            let _ = sender.send(Change::Came(offer.clone()));
+            // An adapter says when it is ready, so it is waited for. js-debug says so for a process that it finds running as
+            // well, but before it has set its breakpoints.
+            if wants != Wants::Inspectors {
+                self.tell(Event::DebuggerComes { worker: offer.worker });
+                state.awaited.entry(offer.worker).or_default().insert(id);
+                self.give_up_later(&offer);
+            }
+        }
         state.clients.insert(
             id,
             Client { wants, left: CancellationToken::new(), changes: sender, stops_at_scripts: false },

@@ -127,22 +127,38 @@ fn inputs_of(manifest: &Utf8Path, executable: &Utf8Path) -> Vec<Utf8PathBuf> {
     inputs
 }
 
+/// Paths are relative to the workspace, which is the package's directory or one above it.
+fn whole_path(directory: &Utf8Path, file: &Utf8Path) -> Utf8PathBuf {
+    let candidates = directory.ancestors().map(|above| above.join(file));
+    candidates.into_iter().find(|file| file.is_file()).unwrap_or_else(|| file.to_owned())
+}
+
+/// A rendered error in which places can be opened from anywhere.
+fn with_whole_paths(directory: &Utf8Path, rendered: &str) -> String {
+    let lines = rendered.lines().map(|line| match line.split_once("--> ") {
+        Some((before, place)) if before.trim().is_empty() => {
+            let (file, rest) = place.split_once(':').unwrap_or((place, ""));
+            format!("{before}--> {}:{rest}", whole_path(directory, file.into()))
+        }
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// What the compiler says, or Cargo itself.
 fn error(directory: &Utf8Path, messages: &[Message], stderr: &str, inputs: Vec<Utf8PathBuf>) -> BuildError {
     let diagnostics = messages.iter().filter_map(|message| message.message.as_ref());
     let errors: Vec<&Diagnostic> = diagnostics.filter(|diagnostic| diagnostic.level == "error").collect();
     let place = |diagnostic: &Diagnostic| {
         let span = diagnostic.spans.iter().find(|span| span.is_primary)?;
-        // Paths are relative to the workspace, which is the package's directory or one above it.
-        let file = directory.ancestors().map(|above| above.join(&span.file_name)).find(|file| file.is_file());
-        let file = file.unwrap_or_else(|| span.file_name.clone());
+        let file = whole_path(directory, &span.file_name);
         Some(format!("{file}:{}:{}: {}", span.line_start, span.column_start, diagnostic.message))
     };
     let summary = errors.iter().find_map(|diagnostic| place(diagnostic));
     let rendered: Vec<&str> = errors.iter().filter_map(|diagnostic| diagnostic.rendered.as_deref()).collect();
     let detail = match rendered.is_empty() {
         true => stderr.trim_end().to_owned(),
-        false => rendered.concat().trim_end().to_owned(),
+        false => with_whole_paths(directory, rendered.concat().trim_end()),
     };
     let first = || detail.lines().find(|line| line.starts_with("error")).unwrap_or("`cargo build` failed");
     not_compiled(summary.unwrap_or_else(|| first().to_owned()), detail.clone(), inputs)

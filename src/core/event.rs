@@ -30,6 +30,8 @@ pub enum Event {
     /// How many debuggers want to hear of workers, and whether workers should load their functions only after these have set their
     /// breakpoints.
     Debuggers { attached: usize, gate: Gate },
+    /// A debugger comes to a worker that serves already. It gets no further call before `DebuggerReady`.
+    DebuggerComes { worker: WorkerId },
     /// The debuggers have set their breakpoints in a worker, if there are debuggers.
     DebuggerReady { worker: WorkerId },
     /// A worker wrote to its standard output or standard error.

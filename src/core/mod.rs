@@ -109,6 +109,11 @@ impl State {
             Event::InitFailed { worker, error } => self.init_failed(worker, error, now, &mut effects),
             Event::Debuggable { worker, target } => self.debuggable(worker, target, &mut effects),
             Event::DebuggerWaits { worker, port } => effects.push(Effect::Debug { worker, port }),
+            Event::DebuggerComes { worker } => {
+                if let Some(found) = self.pool.get_mut(worker) {
+                    found.held = true;
+                }
+            }
             Event::DebuggerReady { worker } => {
                 if let Some(found) = self.pool.get_mut(worker) {
                     found.held = false;

@@ -288,6 +288,32 @@ fn a_worker_gets_no_call_before_the_debuggers_have_set_their_breakpoints() {
 }
 
 #[test]
+fn a_worker_that_a_debugger_comes_to_finishes_its_call_and_waits_before_the_next() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    world.built("a", 1, Ok("x"));
+    assert_eq!(world.poll(1).did(), ["deliver r1 w1"]);
+    world.send(Event::DebuggerComes { worker: WorkerId(1) });
+    assert_eq!(world.answer(1, "r1").did(), ["reply r1"]);
+    world.poll(1);
+    assert_eq!(world.send(invocation("a", "r2")).did(), [""; 0], "no second worker is started for it");
+    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["load w1", "deliver r2 w1"]);
+}
+
+#[test]
+fn the_clock_stands_still_while_the_function_is_being_built() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    world.now += Duration::from_secs(60);
+    assert_eq!(world.send(Event::Tick).did(), ["working r1 true"]);
+    world.built("a", 1, Ok("x"));
+    world.now += Duration::from_secs(5);
+    assert_eq!(world.poll(1).did().last().unwrap(), "deliver r1 w1");
+    world.now += Duration::from_secs(6);
+    assert_eq!(world.send(Event::Tick).did(), ["fail r1 Sandbox.Timedout", "stop w1 Now"]);
+}
+
+#[test]
 fn debuggers_that_stop_at_every_script_are_there_before_the_function_is_loaded() {
     let mut world = World::new(10);
     world.send(Event::Debuggers { attached: 1, gate: Gate { node: true, python: false } });
@@ -370,6 +396,7 @@ enum Step {
     Build(usize, bool, u8),
     Inspect(usize),
     DebuggerReady(usize),
+    DebuggerComes(usize),
     Pause(usize),
     Resume(usize),
     Wait(u64),
@@ -390,6 +417,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => ((0..4usize), prop::bool::weighted(0.8), 0..4u8).prop_map(|(build, good, code)| Step::Build(build, good, code)),
         2 => (0..6usize).prop_map(Step::Inspect),
         2 => (0..6usize).prop_map(Step::DebuggerReady),
+        1 => (0..6usize).prop_map(Step::DebuggerComes),
         1 => (0..6usize).prop_map(Step::Pause),
         1 => (0..6usize).prop_map(Step::Resume),
         2 => (0..30u64).prop_map(Step::Wait),
@@ -529,6 +557,13 @@ proptest! {
                     Some(worker) => {
                         outside.held.remove(&worker);
                         Event::DebuggerReady { worker }
+                    }
+                    None => continue,
+                },
+                Step::DebuggerComes(index) => match worker(&outside, index) {
+                    Some(worker) => {
+                        outside.held.insert(worker);
+                        Event::DebuggerComes { worker }
                     }
                     None => continue,
                 },

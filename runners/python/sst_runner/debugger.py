@@ -14,6 +14,8 @@ def connect(host, port, path=None):
     """
     try:
         debugpy = _load(path)
+        # Makes the copy of pydevd importable that debugpy brings along.
+        import debugpy.server
         import pydevd
         from _pydevd_bundle.pydevd_api import PyDevdAPI
 

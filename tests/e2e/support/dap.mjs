@@ -188,24 +188,24 @@ export class Hub extends EventEmitter {
     try {
       const child = await Session.attach(configuration.debugServer, configuration, this.breakpoints, configuration.name);
       this.children.push(child);
-      child.dap.on("event", (event) => event.event === "stopped" && this.emit("stopped"));
+      child.dap.on("event", () => this.emit("change"));
       this.dap.respond(request, true);
-      this.emit("child");
     } catch (error) {
       this.failure = error;
       this.dap.respond(request, false);
-      this.emit("child");
     }
+    this.emit("change");
   }
 
-  /** The next session of a function that was not asked for yet. */
-  async child(name) {
-    for (;;) {
-      const index = this.children.findIndex((child) => child.name.startsWith(name));
-      if (index >= 0) return this.children.splice(index, 1)[0];
+  /** The next stop in any process of a function, and the session that it is in. */
+  async stopped(name) {
+    for (const end = Date.now() + PATIENCE; ; ) {
+      const session = this.children.find((child) => child.name.startsWith(name) && child.dap.events.some((event) => event.event === "stopped"));
+      if (session) return { session, stop: await session.stopped() };
       await new Promise((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error(`no session of ${name}; ${this.failure ?? ""}`)), PATIENCE);
-        this.once("child", () => {
+        const sessions = this.children.map((child) => child.name);
+        const timer = setTimeout(() => reject(new Error(`no stop in ${name}, but sessions ${sessions}; ${this.failure ?? ""}`)), end - Date.now());
+        this.once("change", () => {
           clearTimeout(timer);
           resolve();
         });

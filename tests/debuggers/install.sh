@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs the debuggers that the tests drive: Delve, LLDB with lldb-dap, and debugpy in a virtual environment.
+# usage: install.sh DIRECTORY, in which `bin/` and the virtual environment `python/` are made.
+set -euo pipefail
+
+DELVE=v1.27.1
+DEBUGPY=1.8.22
+
+directory=$1
+mkdir -p "$directory/bin"
+
+if [ "$("$directory/bin/dlv" version 2>/dev/null | sed -n 's/^Version: /v/p')" != "$DELVE" ]; then
+  GOBIN="$directory/bin" go install "github.com/go-delve/delve/cmd/dlv@$DELVE"
+fi
+
+lldb_dap() {
+  for name in lldb-dap lldb-dap-{16..30}; do
+    command -v "$name" && return
+  done
+  return 1
+}
+if ! lldb_dap >/dev/null; then
+  as_root=""
+  [ "$(id -u)" = 0 ] || as_root=sudo
+  $as_root apt-get update -qq
+  # Debian 12 has several; where there is one, it is new enough.
+  $as_root apt-get install -y -qq lldb-19 || $as_root apt-get install -y -qq lldb
+  lldb_dap >/dev/null
+fi
+
+[ -x "$directory/python/bin/python" ] || python3 -m venv "$directory/python"
+"$directory/python/bin/python" -c "import debugpy; assert debugpy.__version__ == '$DEBUGPY'" 2>/dev/null ||
+  "$directory/python/bin/python" -m pip install --quiet --disable-pip-version-check "debugpy==$DEBUGPY"

@@ -1,0 +1,173 @@
+// Functions in Python, Go and Rust under their own debuggers: debugpy, Delve, LLDB. All through the adapter for all languages, with a
+// client that does what VS Code does, and through the port of one function.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { after, afterEach, before, describe, test } from "node:test";
+
+import { Hub, Session } from "./support/dap.mjs";
+import { Sst, clientOptions, copyApp, processesOf, repository } from "./support/sst.mjs";
+
+const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
+const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
+
+const debuggers = path.join(process.env.CARGO_TARGET_DIR ?? path.join(repository, "target"), "debuggers");
+execFileSync(path.join(repository, "tests/debuggers/install.sh"), [debuggers], { stdio: ["ignore", "inherit", "inherit"] });
+const environment = { PATH: `${debuggers}/bin:${process.env.PATH}`, VIRTUAL_ENV: `${debuggers}/python` };
+
+/** Where each language's answer is made, and what is in a variable there. */
+const LANGUAGES = {
+  Python: { file: "python/pkg/behaviour.py", text: 'return {"value": answer', variable: "answer", shows: "'x'" },
+  Go: { file: "go/main.go", text: "return answer, nil", variable: "e.Value", shows: /"x"/ },
+  Rust: { file: "rust/src/main.rs", text: 'json!({ "value": value', variable: "value", shows: /x/ },
+};
+
+describe("debuggers of other languages", () => {
+  let directory;
+  let sst;
+  let lambda;
+  let clients = [];
+
+  before(async () => {
+    directory = copyApp("tests/fixtures/apps/languages");
+    sst = await Sst.start(directory, ["--increase-timeout"], environment);
+    lambda = new LambdaClient({ ...clientOptions(sst), maxAttempts: 1 });
+  });
+  after(async () => {
+    await sst?.stop();
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+  afterEach(() => {
+    for (const client of clients.splice(0)) client.dap.vanish();
+  });
+
+  const invoke = async (id, event = { value: "x" }) => {
+    const FunctionName = sst.stackOutput(`Function${id}`);
+    const answer = await lambda.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(event) }));
+    return JSON.parse(Buffer.from(answer.Payload));
+  };
+  const lineOf = (id) => {
+    const { file, text } = LANGUAGES[id];
+    return fs.readFileSync(path.join(directory, file), "utf8").split("\n").findIndex((line) => line.includes(text)) + 1;
+  };
+  const breakpoints = (...ids) => new Map(ids.map((id) => [path.join(directory, LANGUAGES[id].file), [lineOf(id)]]));
+  const attach = async (...ids) => {
+    const { debugAdapter } = sst.session();
+    const hub = await Hub.attach(Number(debugAdapter.split(":")[1]), breakpoints(...ids));
+    clients.push(hub);
+    return hub;
+  };
+  /** Puts a line in at the top of the function's file, and waits for the new code. */
+  const insertLine = async (id) => {
+    const file = path.join(directory, LANGUAGES[id].file);
+    const from = sst.output.length;
+    fs.writeFileSync(file, `\n${fs.readFileSync(file, "utf8")}`);
+    await sst.waitFor(new RegExp(`built.*languages/${id}`, "i"), from);
+  };
+  /** LLDB stops at a line as often as it finds code for it there. */
+  const resumeAll = async (session, stop, answer) => {
+    let done = false;
+    answer.finally(() => (done = true));
+    for (; ; stop = await Promise.race([session.stopped(), answer.then(() => undefined)])) {
+      if (stop === undefined || done) return;
+      await stop.resume();
+    }
+  };
+
+  for (const [id, { file, variable, shows }] of Object.entries(LANGUAGES)) {
+    const answer = { value: "x", language: id.toLowerCase() };
+    const place = () => `${path.basename(file)}:${lineOf(id)}`;
+
+    test(`${id}: the first call stops, and after a save the next one does`, async () => {
+      // The worker of an earlier call has no debugger; a saved file brings another one.
+      const hub = await attach(id);
+      for (let round = 0; round < 3; round += 1) {
+        if (round > 0) {
+          hub.breakpoints = new Map([[path.join(directory, file), [lineOf(id) + 1]]]);
+          await insertLine(id);
+        }
+        const call = invoke(id);
+        const { session, stop } = await hub.stopped(`languages/${id} [`);
+        assert.ok(session.verified[path.join(directory, file)].every(Boolean), "the breakpoint is verified");
+        assert.equal(stop.place, place());
+        assert.match(await stop.evaluate(variable), shows instanceof RegExp ? shows : new RegExp(shows));
+        await resumeAll(session, stop, call);
+        assert.deepEqual(await call, answer);
+      }
+    });
+
+    test(`${id}: two processes of one function stop at the same time`, async () => {
+      const hub = await attach(id);
+      const calls = [invoke(id), invoke(id)];
+      const stops = [await hub.stopped(`languages/${id} [`), await hub.stopped(`languages/${id} [`)];
+      assert.deepEqual(stops.map(({ stop }) => stop.place), [place(), place()]);
+      assert.notEqual(stops[0].session, stops[1].session);
+      const all = Promise.all(calls);
+      await Promise.all(stops.map(({ session, stop }) => resumeAll(session, stop, all)));
+      assert.deepEqual(await all, [answer, answer]);
+    });
+
+    test(`${id}: while it is paused the clock stands still`, async () => {
+      const hub = await attach(id);
+      const from = sst.output.length;
+      const call = invoke(id);
+      const { session, stop } = await hub.stopped(`languages/${id} [`);
+      await sst.waitFor(new RegExp(`PAUSED .* languages/${id} at ${file}:${lineOf(id)}, with `), from);
+      // Longer than the function's own time, which the other calls of this suite show to be kept.
+      await new Promise((resolve) => setTimeout(resolve, 5_500));
+      await resumeAll(session, stop, call);
+      assert.deepEqual(await call, answer);
+    });
+
+    test(`${id}: a debugger that vanishes leaves nothing paused, and can come again`, async () => {
+      for (const leave of ["vanish", "disconnect"]) {
+        const hub = await attach(id);
+        const call = invoke(id);
+        const { session, stop } = await hub.stopped(`languages/${id} [`);
+        assert.equal(stop.place, place());
+        if (leave === "vanish") session.dap.vanish();
+        else await hub.dap.request("disconnect");
+        assert.deepEqual(await call, answer);
+        if (leave === "disconnect") await session.dap.event("terminated");
+        hub.dap.vanish();
+      }
+    });
+
+    test(`${id}: the port of one function keeps its session and its breakpoints over processes`, async () => {
+      const port = sst.session().debugPorts[`languages/${id}`];
+      const set = breakpoints(id);
+      const session = await Session.attach(port, {}, set, id);
+      clients.push(session);
+      for (let round = 0; round < 2; round += 1) {
+        const call = invoke(id);
+        const stop = await session.stopped();
+        assert.equal(stop.place, place());
+        assert.match(await stop.evaluate(variable), shows instanceof RegExp ? shows : new RegExp(shows));
+        await resumeAll(session, stop, call);
+        assert.deepEqual(await call, answer);
+        if (round > 0) break;
+        await session.setBreakpoints(path.join(directory, file), [lineOf(id) + 1]);
+        await insertLine(id);
+      }
+      await session.dap.request("disconnect");
+      assert.deepEqual(await invoke(id), answer);
+    });
+  }
+
+  test("nothing stays when it ends while a function of each language is paused", async () => {
+    const hub = await attach(...Object.keys(LANGUAGES));
+    for (const id of Object.keys(LANGUAGES)) {
+      invoke(id).catch(() => {});
+      await hub.stopped(`languages/${id} [`);
+    }
+    assert.ok(processesOf(directory).length > 3);
+    await sst.stop();
+    for (const end = Date.now() + 20_000; processesOf(directory).length > 0; ) {
+      assert.ok(Date.now() < end, `${processesOf(directory)} stay`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  });
+});
