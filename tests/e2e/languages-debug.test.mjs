@@ -69,12 +69,13 @@ describe("debuggers of other languages", () => {
   };
   /** LLDB stops at a line as often as it finds code for it there. */
   const resumeAll = async (session, stop, answer) => {
-    let done = false;
-    answer.finally(() => (done = true));
-    for (; ; stop = await Promise.race([session.stopped(), answer.then(() => undefined)])) {
-      if (stop === undefined || done) return;
-      await stop.resume();
-    }
+    const again = async (event) => {
+      if (event.event === "stopped") await (await session.stopped()).resume();
+    };
+    session.dap.on("event", again);
+    await stop.resume();
+    await answer;
+    session.dap.off("event", again);
   };
 
   for (const [id, { file, variable, shows }] of Object.entries(LANGUAGES)) {
