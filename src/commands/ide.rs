@@ -4,7 +4,7 @@ use crate::{
     cli,
     editors::{self, Editor, Ports},
     error::Result,
-    project::{Project, StateDir},
+    project::{Project, StateDir, manifest::Manifest},
     ui::Ui,
 };
 
@@ -15,6 +15,9 @@ use crate::{
 pub fn run(arguments: &cli::Ide, project: &Project, ui: &Ui) -> Result<()> {
     let state_dir = project.state_dir()?;
     let ports = ports(&state_dir);
+    let manifest = state_dir.read("functions.json")?.unwrap_or_default();
+    let manifest: Manifest = serde_json::from_str(&manifest).unwrap_or_default();
+    let other_languages = manifest.functions.iter().any(|function| !function.is_node());
     let chosen: &[Editor] = match arguments.editor {
         cli::Editor::Vscode => &[Editor::Vscode],
         cli::Editor::Webstorm => &[Editor::Webstorm],
@@ -23,7 +26,7 @@ pub fn run(arguments: &cli::Ide, project: &Project, ui: &Ui) -> Result<()> {
         cli::Editor::All => &[Editor::Vscode, Editor::Webstorm],
     };
     for editor in chosen {
-        for written in editors::write(&project.root, *editor, ports)? {
+        for written in editors::write(&project.root, *editor, ports, other_languages)? {
             let what = if written.changed { "wrote" } else { "nothing to change in" };
             ui.info(format!("{what} `{}`", written.path));
         }
@@ -39,6 +42,7 @@ fn ports(state_dir: &StateDir) -> Ports {
         return Ports {
             inspector: port(&session.inspector).unwrap_or(default),
             flat: port(&session.flat_inspector).unwrap_or(default + 1),
+            adapter: port(&session.debug_adapter).unwrap_or(default + 2),
         };
     }
     let stage = state_dir.read("stage").ok().flatten().unwrap_or_default();
@@ -46,5 +50,6 @@ fn ports(state_dir: &StateDir) -> Ports {
     let remembered = state_dir.read(&format!("inspector-{stage}")).ok().flatten().unwrap_or_default();
     let mut numbers = remembered.split_whitespace().filter_map(|port| port.parse().ok());
     let inspector = numbers.next().unwrap_or(default);
-    Ports { inspector, flat: numbers.next().unwrap_or(inspector.saturating_add(1)) }
+    let flat = numbers.next().unwrap_or(inspector.saturating_add(1));
+    Ports { inspector, flat, adapter: numbers.next().unwrap_or(inspector.saturating_add(2)) }
 }

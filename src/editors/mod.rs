@@ -25,6 +25,8 @@ pub struct Ports {
     pub inspector: u16,
     /// The one that lists the workers as Node does itself.
     pub flat: u16,
+    /// The debug adapter for all languages.
+    pub adapter: u16,
 }
 
 /// What became of a file.
@@ -36,14 +38,15 @@ pub struct Written {
     pub changed: bool,
 }
 
-/// Writes an editor's files into the project at `root`. A second time nothing changes.
+/// Writes an editor's files into the project at `root`. A second time nothing changes. `other_languages` says whether the app has
+/// functions that do not run on Node.
 ///
 /// # Errors
 /// [`Kind::Usage`] for a file that is there and cannot be understood, which is left as it is; [`Kind::Environment`] for one that
 /// cannot be read or written.
-pub fn write(root: &Utf8Path, editor: Editor, ports: Ports) -> Result<Vec<Written>> {
+pub fn write(root: &Utf8Path, editor: Editor, ports: Ports, other_languages: bool) -> Result<Vec<Written>> {
     match editor {
-        Editor::Vscode => vscode::write(root, ports.inspector).map(|written| vec![written]),
+        Editor::Vscode => vscode::write(root, ports, other_languages),
         Editor::Webstorm => jetbrains::write(root, jetbrains::WEBSTORM, ports.flat),
         Editor::Intellij => jetbrains::write(root, jetbrains::INTELLIJ, ports.flat),
     }

@@ -7,21 +7,62 @@ use jsonc_parser::{
 };
 use serde_json::Value;
 
-use super::{Written, update};
+use super::{Ports, Written, update};
 use crate::error::{Error, Kind, Result};
 
 const TEMPLATE: &str = include_str!("../../launch-configs/vscode/launch.json");
 const PATH: &str = ".vscode/launch.json";
 
-/// The configuration whose port follows the endpoint.
-const ATTACH: &str = "Attach to SST";
+/// Without it, VS Code takes no breakpoints in files of languages for which it has no extension.
+const SETTINGS_PATH: &str = ".vscode/settings.json";
+const SETTING: &str = "debug.allowBreakpointsEverywhere";
 
-pub(super) fn write(root: &Utf8Path, port: u16) -> Result<Written> {
-    update(root, PATH.into(), |text| merge(text.unwrap_or("{}"), port))
+/// The configurations whose ports follow the endpoints, and the fields that these are in.
+const ATTACH: &str = "Attach to SST";
+const ATTACH_ALL: &str = "Attach to SST (all languages)";
+
+/// Writes the launch configurations, and with `other_languages` the setting that these need.
+pub(super) fn write(root: &Utf8Path, ports: Ports, other_languages: bool) -> Result<Vec<Written>> {
+    let mut written = vec![update(root, PATH.into(), |text| merge(text.unwrap_or("{}"), ports))?];
+    if other_languages {
+        written.push(update(root, SETTINGS_PATH.into(), |text| settings(text.unwrap_or("{}")))?);
+    }
+    Ok(written)
 }
 
-/// Adds the entries that are missing, and sets the port of the one that attaches.
-fn merge(text: &str, port: u16) -> Result<String> {
+/// The field with the port of a configuration, and its value.
+fn port_of(name: &str, ports: Ports) -> Option<(&'static str, u16)> {
+    match name {
+        ATTACH => Some(("port", ports.inspector)),
+        ATTACH_ALL => Some(("debugServer", ports.adapter)),
+        _ => None,
+    }
+}
+
+/// Adds the setting, unless the developer has decided about it.
+fn settings(text: &str) -> Result<String> {
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    let root = CstRootNode::parse(text, &ParseOptions::default());
+    let object = root.as_ref().ok().and_then(|root| root.object_value());
+    let (Ok(root), Some(object)) = (&root, object) else {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("`{SETTINGS_PATH}` cannot be understood; it was left as it is"),
+        )
+        .hint(format!("correct it, or add \"{SETTING}\": true")));
+    };
+    if object.get(SETTING).is_none() {
+        object.append(SETTING, CstInputValue::Bool(true));
+    }
+    let mut text = root.to_string();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Adds the entries that are missing, and sets the ports of those that attach.
+fn merge(text: &str, ports: Ports) -> Result<String> {
     let unreadable = |detail: String| {
         Error::new(Kind::Usage, format!("`{PATH}` cannot be understood; it was left as it is"))
             .detail(detail)
@@ -42,16 +83,15 @@ fn merge(text: &str, port: u16) -> Result<String> {
             .ok_or_else(|| unreadable(format!("`{list}` is not an array")))?;
         for entry in template[list].as_array().into_iter().flatten() {
             let name = entry["name"].as_str().unwrap_or_default();
-            match find(&entries, name) {
-                Some(present) if name == ATTACH => set_port(&present, port),
-                Some(_) => {}
+            let found = match find(&entries, name) {
+                Some(present) => Some(present),
                 None => {
                     entries.ensure_multiline();
-                    let added = entries.append(input(entry));
-                    if let Some(added) = added.as_object().filter(|_| name == ATTACH) {
-                        set_port(&added, port);
-                    }
+                    entries.append(input(entry)).as_object()
                 }
+            };
+            if let Some((found, (field, port))) = found.zip(port_of(name, ports)) {
+                set_port(&found, field, port);
             }
         }
     }
@@ -69,8 +109,8 @@ fn find(entries: &CstArray, name: &str) -> Option<CstObject> {
     })
 }
 
-fn set_port(entry: &CstObject, port: u16) {
-    let property = entry.get("port");
+fn set_port(entry: &CstObject, field: &str, port: u16) {
+    let property = entry.get(field);
     let present = property.as_ref().and_then(|property| property.value()?.to_serde_value());
     match property {
         // What is no number, such as a variable, was put there on purpose.
@@ -98,6 +138,22 @@ fn input(value: &Value) -> CstInputValue {
 mod tests {
     use super::*;
 
+    fn ports(inspector: u16) -> Ports {
+        Ports { inspector, flat: inspector + 1, adapter: inspector + 2 }
+    }
+
+    #[test]
+    fn the_setting_is_added_once_and_stays_what_it_is() {
+        assert_eq!(parsed(&settings("").unwrap()), serde_json::json!({ SETTING: true }));
+        for text in ["{ \"a\": 1, // mine\n}", "{ \"debug.allowBreakpointsEverywhere\": false }\n"] {
+            let once = settings(text).unwrap();
+            assert_eq!(settings(&once).unwrap(), once);
+        }
+        assert!(settings("{ \"a\": 1, // mine\n}").unwrap().contains("// mine"));
+        assert!(settings("{ \"debug.allowBreakpointsEverywhere\": false }").unwrap().contains("false"));
+        assert_eq!(settings("[").unwrap_err().kind, Kind::Usage);
+    }
+
     fn parsed(text: &str) -> Value {
         CstRootNode::parse(text, &ParseOptions::default()).unwrap().to_serde_value().unwrap()
     }
@@ -107,7 +163,8 @@ mod tests {
         for nothing in ["", "{}", "  \n"] {
             let mut expected: Value = serde_json::from_str(TEMPLATE).unwrap();
             expected["configurations"][2]["port"] = 9300.into();
-            assert_eq!(parsed(&merge(nothing, 9300).unwrap()), expected);
+            expected["configurations"][3]["debugServer"] = 9302.into();
+            assert_eq!(parsed(&merge(nothing, ports(9300)).unwrap()), expected);
         }
     }
 
@@ -132,7 +189,7 @@ mod tests {
   ],
 }
 "#;
-        let once = merge(text, 9231).unwrap();
+        let once = merge(text, ports(9231)).unwrap();
         assert!(once.contains("// Mine.") && once.contains("/* why */"), "{once}");
         let value = parsed(&once);
         let names: Vec<&str> = value["configurations"]
@@ -141,22 +198,22 @@ mod tests {
             .iter()
             .map(|entry| entry["name"].as_str().unwrap())
             .collect();
-        assert_eq!(names, ["Other", ATTACH, "Debug SST Start", "Debug SST Tests"]);
+        assert_eq!(names, ["Other", ATTACH, "Debug SST Start", "Debug SST Tests", ATTACH_ALL]);
         assert_eq!(value["configurations"][1]["port"], 9231);
         assert_eq!(value["configurations"][1]["restart"], false, "the developer's own change");
-        assert_eq!(merge(&once, 9231).unwrap(), once);
+        assert_eq!(merge(&once, ports(9231)).unwrap(), once);
     }
 
     #[test]
     fn what_cannot_be_understood_is_refused() {
         for text in ["{", "[]", r#"{ "configurations": 1 }"#, "nonsense {"] {
-            assert_eq!(merge(text, 9229).unwrap_err().kind, Kind::Usage, "{text}");
+            assert_eq!(merge(text, ports(9229)).unwrap_err().kind, Kind::Usage, "{text}");
         }
     }
 
     #[test]
     fn a_port_that_is_a_variable_stays() {
         let text = r#"{ "configurations": [{ "name": "Attach to SST", "port": "${config:port}" }] }"#;
-        assert!(merge(text, 9300).unwrap().contains("${config:port}"));
+        assert!(merge(text, ports(9300)).unwrap().contains("${config:port}"));
     }
 }

@@ -68,7 +68,7 @@ impl Workers {
     ) -> Self {
         let recipe = Recipe {
             spawner,
-            node: Launch { program: tools.node.clone(), arguments: node_arguments(&tools) },
+            node: Launch { program: tools.node.clone(), arguments: node_arguments(&tools), native: false },
             python_runner: tools.scripts.join("python/runner.py"),
             environment: surroundings.bare(),
             directory: tools.scripts.clone(),

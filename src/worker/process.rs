@@ -73,6 +73,9 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(ends.stdout)
             .stderr(ends.stderr);
+        if launch.native {
+            Spawner::allow_debuggers(&mut command);
+        }
         let child = spawner.spawn(command, vec![(OwnedFd::from(theirs), LIFELINE)]).await?;
         Ok(Self { child, output, lifeline: Arc::new(tokio::net::UnixStream::from_std(ours)?) })
     }

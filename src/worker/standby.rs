@@ -42,6 +42,8 @@ pub(super) enum Purpose {
 pub(super) struct Launch {
     pub program: Utf8PathBuf,
     pub arguments: Vec<String>,
+    /// A program of its own, to which a debugger attaches from outside.
+    pub native: bool,
 }
 
 /// How a standby is started.
@@ -65,10 +67,10 @@ impl Recipe {
                 // A debugger finds no lines in modules that are frozen into the interpreter, and says so at every start.
                 let arguments = ["-u", "-Xfrozen_modules=off", self.python_runner.as_str()];
                 let arguments = arguments.map(str::to_owned).to_vec();
-                (Launch { program: interpreter.clone(), arguments }, true)
+                (Launch { program: interpreter.clone(), arguments, native: false }, true)
             }
             Program::Native { path, arguments, .. } => {
-                (Launch { program: path.clone(), arguments: arguments.clone() }, false)
+                (Launch { program: path.clone(), arguments: arguments.clone(), native: true }, false)
             }
         }
     }
