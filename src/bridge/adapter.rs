@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How long a debugger may take to begin, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a debugger may take to let go of a process.
 const GRACE: Duration = Duration::from_secs(1);

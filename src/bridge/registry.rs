@@ -24,7 +24,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same for debug adapters, which have to begin first.
-const ADAPTERS_PATIENCE: Duration = Duration::from_secs(20);
+const ADAPTERS_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long vscode-js-debug is given for the breakpoints in files with source maps. It lets a worker go on a few milliseconds before
 /// it sets them, if their maps are large, and says nothing when it has.

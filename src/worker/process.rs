@@ -39,7 +39,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How long a gated worker waits for its debuggers. The inspector endpoint gives up earlier; this is for a worker that never said
 /// where its inspector listens.
-const LONGEST_GATE: Duration = Duration::from_secs(25);
+const LONGEST_GATE: Duration = Duration::from_secs(65);
 
 /// The descriptor under which a runner finds the pipe that ties its life to ours.
 pub(super) const LIFELINE: i32 = 3;
