@@ -137,21 +137,19 @@ impl Registry {
             self.tell(Event::DebuggerReady { worker });
             return;
         }
-        state.awaited.insert(worker, clients);
+        state.awaited.insert(worker, clients.clone());
         drop(state);
-        self.give_up_later(&offer);
+        self.give_up_later(&offer, clients);
     }
 
-    /// Lets a worker have calls when its debuggers take too long.
-    fn give_up_later(self: &std::sync::Arc<Self>, offer: &Offer) {
+    /// Lets a worker have calls when these clients take too long. One that comes later has its own time.
+    fn give_up_later(self: &std::sync::Arc<Self>, offer: &Offer, clients: BTreeSet<u64>) {
         let (registry, worker) = (self.clone(), offer.worker);
         let patience = if offer.adapter.is_some() { ADAPTERS_PATIENCE } else { PATIENCE };
         tokio::spawn(async move {
             tokio::time::sleep(patience).await;
-            if registry.lock().awaited.remove(&worker).is_some() {
-                tracing::debug!(%worker, "a debugger has not answered in time");
-                registry.tell(Event::DebuggerReady { worker });
-            }
+            let mut state = registry.lock();
+            clients.iter().for_each(|client| registry.settle(&mut state, *client, worker));
         });
     }
 
@@ -194,7 +192,7 @@ impl Registry {
             if wants != Wants::Inspectors {
                 self.tell(Event::DebuggerComes { worker: offer.worker });
                 state.awaited.entry(offer.worker).or_default().insert(id);
-                self.give_up_later(&offer);
+                self.give_up_later(&offer, BTreeSet::from([id]));
             }
         }
         state.clients.insert(

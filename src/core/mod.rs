@@ -674,7 +674,9 @@ impl State {
             // Its debugger needs the process, and its own initialisation cannot be held up from outside.
             Program::Native { .. } => false,
         };
-        let worker = self.pool.add(id.clone(), own, gated);
+        // A program that asks for its first invocation before its process id is known is not to be debugged too late.
+        let held = matches!(artifact.program, Program::Native { .. });
+        let worker = self.pool.add(id.clone(), own, gated, held);
         effects.push(Effect::Start(Box::new(Start {
             worker,
             spec: function.spec.clone(),

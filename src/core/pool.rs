@@ -49,12 +49,13 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Adds a worker that is about to start.
+    /// Adds a worker that is about to start. A `held` one is given nothing before it is known to debuggers.
     pub fn add(
         &mut self,
         function: FunctionId,
         environment: BTreeMap<String, String>,
         gated: bool,
+        held: bool,
     ) -> WorkerId {
         self.last += 1;
         let id = WorkerId(self.last);
@@ -63,7 +64,7 @@ impl Pool {
             environment,
             state: WorkerState::Starting,
             draining: false,
-            held: false,
+            held,
             target: None,
             offered: false,
             gated,

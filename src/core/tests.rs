@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{
-    event::{Artifact, BuildError, FileChange},
+    event::{Artifact, BuildError, FileChange, Native},
     *,
 };
 use crate::project::manifest::Source;
@@ -285,6 +285,20 @@ fn a_worker_gets_no_call_before_the_debuggers_have_set_their_breakpoints() {
     assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["load w1", "deliver r1 w1"]);
     let exited = Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) };
     assert_eq!(world.send(exited).did(), ["withdraw w1", "fail r1 Runtime.ExitError"]);
+}
+
+#[test]
+fn a_program_that_asks_for_a_call_before_its_process_is_known_waits_for_the_debuggers_too() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    let program = Program::Native { path: "/app/a".into(), arguments: Vec::new(), language: Native::Rust };
+    let artifact = Artifact { program, ..(*artifact("a", "x")).clone() };
+    let built = Event::Built { function: "a".into(), generation: Generation(1), result: Ok(artifact.into()) };
+    world.send(built);
+    assert_eq!(world.poll(1).did(), [""; 0]);
+    let target = Target::Native { pid: 7, executable: "/app/a".into(), language: Native::Rust };
+    assert_eq!(world.send(Event::Debuggable { worker: WorkerId(1), target }).did(), ["offer w1"]);
+    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["load w1", "deliver r1 w1"]);
 }
 
 #[test]
