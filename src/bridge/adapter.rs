@@ -46,6 +46,8 @@ pub(super) struct Adapter {
     pub capabilities: Value,
     /// What it says from now on. None when it has ended.
     pub messages: mpsc::UnboundedReceiver<Value>,
+    /// Where Delve listens for others.
+    pub address: Option<String>,
     numbers: Numbers,
     requests: mpsc::UnboundedSender<Value>,
     child: Option<Child>,
@@ -115,6 +117,23 @@ impl Adapter {
         members.iter().for_each(|member| member.kill());
     }
 
+    /// Has the debugger leave the worker, which runs on without one.
+    pub async fn detach(mut self) {
+        let number = self.send("disconnect", json!({ "terminateDebuggee": false }));
+        let left = async {
+            while let Some(message) = self.messages.recv().await {
+                if message["type"] == "response" && message["request_seq"] == number {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(GRACE, left).await;
+        if let Some(child) = &mut self.child {
+            let _ = tokio::time::timeout(GRACE, child.wait()).await;
+        }
+        self.end().await;
+    }
+
     /// Introduces us to a debugger and has it attach.
     async fn greet(
         reader: impl AsyncRead + Send + Unpin + 'static,
@@ -145,6 +164,7 @@ impl Adapter {
         let mut adapter = Self {
             capabilities: json!({}),
             messages,
+            address: None,
             numbers: Numbers::default(),
             requests,
             child,
@@ -252,7 +272,8 @@ async fn delve(starter: &Starter, pid: u32) -> Result<Adapter, String> {
         TcpStream::connect(&address).await.map_err(|error| format!("`dlv` is not at {address}: {error}"))?;
     let (reader, writer) = stream.into_split();
     let attach = json!({ "request": "attach", "mode": "remote", "stopOnEntry": false });
-    Adapter::greet(reader, writer, Some(child), attach).await
+    let adapter = Adapter::greet(reader, writer, Some(child), attach).await?;
+    Ok(Adapter { address: Some(address), ..adapter })
 }
 
 /// `lldb-dap`, attached to a running program.

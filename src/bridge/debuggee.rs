@@ -13,9 +13,14 @@ use tokio_util::{codec::Framed, sync::CancellationToken};
 use super::{
     adapter::{Adapter, Starter, extensions},
     dap::{Codec, Numbers, event, failure, success, unverified},
+    dialect::Dialect,
     registry::{Offer, Registry},
+    remote,
 };
-use crate::{core::event::Target, ui::Ui};
+use crate::{
+    core::event::{Native, Target},
+    ui::Ui,
+};
 
 /// Requests that are passed on. Others are a client's own, and some debuggers die of what they do not know.
 const PASSED_ON: [&str; 36] = [
@@ -86,10 +91,10 @@ impl Debuggee {
         // The next client, while another may be about to leave.
         let mut next = None;
         loop {
-            let client = tokio::select! {
-                Some(stream) = std::future::ready(next.take()) => Framed::new(stream, Codec),
+            let stream = tokio::select! {
+                Some(stream) = std::future::ready(next.take()) => stream,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => Framed::new(stream, Codec),
+                    Ok((stream, _)) => stream,
                     Err(_) => break,
                 },
                 more = idle(&mut debugger) => {
@@ -100,13 +105,6 @@ impl Debuggee {
                 }
                 () = self.offer.gone.cancelled() => break,
             };
-            if debugger.is_none() {
-                debugger = self.begin().await;
-            }
-            let Some(debugger) = &mut debugger else {
-                refuse(client, "it has no debugger; `sst start` says why").await;
-                continue;
-            };
             let refusing = async {
                 while let Ok((stream, _)) = listener.accept().await {
                     next = Some(stream);
@@ -115,19 +113,80 @@ impl Debuggee {
                         refuse(Framed::new(stream, Codec), "another debugger is attached to it").await;
                     }
                 }
+                // The client that is here can stay.
+                std::future::pending().await
             };
-            let mut session = Session::new(&self, debugger, client);
+            let serving = async {
+                match Dialect::of(&stream).await {
+                    Dialect::Adapter => self.serve_adapter(Framed::new(stream, Codec), &mut debugger).await,
+                    dialect => {
+                        if let Err(error) = self.serve_raw(stream, dialect, &mut debugger).await {
+                            self.ui.warning(format!("`{}` cannot be debugged: {error}", self.offer.title));
+                        }
+                    }
+                }
+            };
             tokio::select! {
-                () = session.run() => {}
+                () = serving => {}
                 () = refusing => {}
             }
-            session.leave().await;
             if self.offer.gone.is_cancelled() {
                 break;
             }
         }
         if let Some(Debugger { adapter, .. }) = debugger {
             adapter.end().await;
+        }
+    }
+
+    async fn serve_adapter(&self, client: Client, debugger: &mut Option<Debugger>) {
+        if debugger.is_none() {
+            *debugger = self.begin().await;
+        }
+        let Some(debugger) = debugger else {
+            return refuse(client, "it has no debugger; `sst start` says why").await;
+        };
+        let mut session = Session::new(self, debugger, client);
+        session.run().await;
+        session.leave().await;
+    }
+
+    /// Serves a debugger with a protocol of its own.
+    async fn serve_raw(
+        &self,
+        client: TcpStream,
+        dialect: Dialect,
+        debugger: &mut Option<Debugger>,
+    ) -> Result<(), String> {
+        match (&self.target, dialect) {
+            (Target::Native { language: Native::Go, .. }, Dialect::Delve) => {
+                if debugger.is_none() {
+                    *debugger = self.begin().await;
+                }
+                let Some(begun) = debugger else { return Ok(()) };
+                let address = begun.adapter.address.clone().ok_or("its debugger is not Delve")?;
+                let served = tokio::select! {
+                    served = remote::delve(client, &address) => served,
+                    () = self.offer.gone.cancelled() => Ok(()),
+                };
+                if let Some(Debugger { adapter, .. }) = debugger.take() {
+                    adapter.end().await;
+                }
+                served
+            }
+            (Target::Native { pid, language, .. }, Dialect::Gdb | Dialect::Lldb)
+                if *language != Native::Go =>
+            {
+                // A process has one debugger at a time.
+                if let Some(Debugger { adapter, .. }) = debugger.take() {
+                    adapter.detach().await;
+                }
+                tokio::select! {
+                    served = remote::gdb(client, &self.starter, *pid, dialect) => served,
+                    () = self.offer.gone.cancelled() => Ok(()),
+                }
+            }
+            _ => Err(format!("no {} is spoken to it", dialect.name())),
         }
     }
 

@@ -1,7 +1,8 @@
 //! One function on a port that stays, for editors that know neither child sessions nor processes that come and go.
 //!
 //! The client's session lives on while worker processes follow one another, and shows the threads of all that there are. Its
-//! breakpoints are kept here and set in each new worker before that gets a call.
+//! breakpoints are kept here and set in each new worker before that gets a call. Debuggers with a protocol of their own are served
+//! on the same port.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,7 +16,9 @@ use tokio_util::{codec::Framed, task::AbortOnDropHandle};
 
 use super::{
     dap::{Codec, Numbers, event, failure, success},
+    dialect::Dialect,
     handles::{Handles, Link as LinkNumber},
+    raw,
     registry::{Change, Offer, Registry, Wants},
 };
 
@@ -50,13 +53,24 @@ pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, functi
                     refuse(Framed::new(stream, Codec)).await;
                 }
             }
+            // The client that is here can stay.
+            std::future::pending().await
         };
-        let mut session = Session::new(Framed::new(stream, Codec), registry.clone(), function.clone());
+        let serving = async {
+            match Dialect::of(&stream).await {
+                Dialect::Adapter => {
+                    let client = Framed::new(stream, Codec);
+                    let mut session = Session::new(client, registry.clone(), function.clone());
+                    session.run().await;
+                    session.leave();
+                }
+                dialect => raw::serve(stream, dialect, &registry, &function).await,
+            }
+        };
         tokio::select! {
-            () = session.run() => {}
+            () = serving => {}
             () = refusing => {}
         }
-        session.leave();
     }
 }
 

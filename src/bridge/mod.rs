@@ -10,14 +10,18 @@ mod adapter;
 mod client;
 mod dap;
 mod debuggee;
+mod dialect;
 mod fixed;
 mod flat;
 mod handles;
 mod http;
 mod hub;
 mod observer;
+mod packets;
 mod place;
+mod raw;
 mod registry;
+mod remote;
 mod upstream;
 
 use std::{io, net::SocketAddr, sync::Arc};

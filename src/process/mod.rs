@@ -19,7 +19,7 @@ use tokio::{process::Child, sync::oneshot};
 
 pub use self::connections::connections;
 pub use self::following::{claim, split_bootloader, variables as following_variables};
-pub use self::tree::{ProcessIdentity, family};
+pub use self::tree::{ProcessIdentity, family, is_held_by_debugger};
 
 /// The thread that spawns all children.
 #[derive(Debug, Clone)]

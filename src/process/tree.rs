@@ -62,6 +62,12 @@ pub fn family(leader: i32) -> Vec<ProcessIdentity> {
     }
 }
 
+/// Whether a debugger keeps the process from running: it is in a tracing stop (proc_pid_stat(5)), or stopped where there is no `/proc`.
+#[must_use]
+pub fn is_held_by_debugger(pid: u32) -> bool {
+    i32::try_from(pid).ok().and_then(stat).is_some_and(|stat| matches!(stat.state, 't' | 'T'))
+}
+
 struct Stat {
     state: char,
     parent: i32,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the debuggers that the tests drive: Delve, LLDB with lldb-dap, and debugpy in a virtual environment.
+# Installs the debuggers that the tests drive: Delve, LLDB with lldb-dap, gdb, and debugpy in a virtual environment.
 # usage: install.sh DIRECTORY, in which `bin/` and the virtual environment `python/` are made.
 set -euo pipefail
 
@@ -19,13 +19,17 @@ lldb_dap() {
   done
   return 1
 }
+as_root=""
+[ "$(id -u)" = 0 ] || as_root=sudo
 if ! lldb_dap >/dev/null; then
-  as_root=""
-  [ "$(id -u)" = 0 ] || as_root=sudo
   $as_root apt-get update -qq
   # Debian 12 has several; where there is one, it is new enough.
   $as_root apt-get install -y -qq lldb-19 || $as_root apt-get install -y -qq lldb
   lldb_dap >/dev/null
+fi
+if ! command -v gdb >/dev/null || ! command -v gdbserver >/dev/null; then
+  $as_root apt-get update -qq
+  $as_root apt-get install -y -qq gdb gdbserver
 fi
 
 [ -x "$directory/python/bin/python" ] || python3 -m venv "$directory/python"

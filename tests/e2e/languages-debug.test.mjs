@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 
+import { Conversation, Rpc } from "./support/debuggers.mjs";
 import { Hub, Session } from "./support/dap.mjs";
 import { Sst, clientOptions, copyApp, processesOf, repository } from "./support/sst.mjs";
 
@@ -24,6 +25,37 @@ const LANGUAGES = {
   Go: { file: "go/main.go", text: "return answer, nil", variable: "e.Value", shows: /"x"/ },
   Rust: { file: "rust/src/main.rs", text: 'json!({ "value": value', variable: "value", shows: /x/ },
 };
+
+const executable = path.join(process.env.CARGO_TARGET_DIR ?? path.join(repository, "target"), "debug/behaviour");
+
+/** Real debuggers for native programs, and what one types into them. */
+const NATIVE_CLIENTS = {
+  gdb: {
+    command: (program) => ["gdb", "-q", "-nx", "--interpreter=mi2", program],
+    attach: async (gdb, port, file, line) => {
+      await gdb.say(`-target-select remote 127.0.0.1:${port}`, /\^connected|\*stopped/);
+      await gdb.say(`-break-insert ${file}:${line}`, /\^done,bkpt=/);
+      await gdb.say("-exec-continue", /\*running/);
+    },
+    stopped: (gdb, line) => gdb.hear(new RegExp(`\\*stopped,reason="breakpoint-hit".*line="${line}"`)),
+  },
+  LLDB: {
+    command: (program) => [lldb(), "--no-lldbinit", "--no-use-colors", program],
+    attach: async (session, port, file, line) => {
+      await session.say(`gdb-remote 127.0.0.1:${port}`, /Process \d+ stopped/);
+      await session.say(`breakpoint set --file ${file} --line ${line}`, /Breakpoint 1: /);
+      await session.say("continue", /Process \d+ resuming/);
+    },
+    stopped: (session, line) => session.hear(new RegExp(`main\\.rs:${line}`)),
+  },
+};
+
+/** LLDB's command, which has a version in its name where it comes from a distribution. */
+function lldb() {
+  const names = ["lldb", ...Array.from({ length: 15 }, (_, index) => `lldb-${30 - index}`)];
+  const directories = process.env.PATH.split(":");
+  return names.find((name) => directories.some((directory) => fs.existsSync(path.join(directory, name))));
+}
 
 describe("debuggers of other languages", () => {
   let directory;
@@ -157,6 +189,51 @@ describe("debuggers of other languages", () => {
       }
       await session.dap.request("disconnect");
       assert.deepEqual(await invoke(id), answer);
+    });
+  }
+
+  test("Go: a debugger that speaks Delve's JSON-RPC stops calls, and may vanish", async () => {
+    const port = sst.session().debugPorts["languages/Go"];
+    for (const from of ["nothing", "a breakpoint of the client before, which is gone"]) {
+      const heard = sst.output.length;
+      const delve = await Rpc.connect(port);
+      clients.push({ dap: delve });
+      // Without a worker it waits for one, which a call brings.
+      const call = from === "nothing" ? invoke("Go") : undefined;
+      await delve.call("SetApiVersion", { APIVersion: 2 });
+      assert.deepEqual((await delve.call("ListBreakpoints", {})).Breakpoints.filter(({ id }) => id > 0), [], from);
+      const place = { file: path.join(directory, LANGUAGES.Go.file), line: lineOf("Go") };
+      await delve.call("CreateBreakpoint", { Breakpoint: place });
+      const stopped = delve.call("Command", { name: "continue" });
+      const answered = call ?? invoke("Go");
+      const { State } = await stopped;
+      assert.equal(State.currentThread.line, place.line);
+      const scope = { GoroutineID: State.currentGoroutine.id, Frame: 0 };
+      const { Variable } = await delve.call("Eval", { Scope: scope, Expr: "e.Value", Cfg: { MaxStringLen: 64 } });
+      assert.equal(Variable.value || Variable.children[0].value, "x");
+      await sst.waitFor(/PAUSED .* languages\/Go/, heard);
+      delve.vanish();
+      assert.deepEqual(await answered, { value: "x", language: "go" });
+      assert.deepEqual(await invoke("Go"), { value: "x", language: "go" });
+    }
+  });
+
+  for (const [name, client] of Object.entries(NATIVE_CLIENTS)) {
+    test(`Rust: ${name} stops calls through gdb's remote protocol, and may vanish`, async () => {
+      const port = sst.session().debugPorts["languages/Rust"];
+      await invoke("Rust");
+      for (let round = 0; round < 2; round += 1) {
+        const conversation = Conversation.start(...client.command(executable));
+        clients.push({ dap: conversation });
+        const from = sst.output.length;
+        await client.attach(conversation, port, `${path.join(directory, LANGUAGES.Rust.file)}`, lineOf("Rust"));
+        const call = invoke("Rust");
+        await client.stopped(conversation, lineOf("Rust"));
+        await sst.waitFor(/PAUSED .* languages\/Rust/, from);
+        conversation.vanish();
+        assert.deepEqual(await call, { value: "x", language: "rust" });
+        assert.deepEqual(await invoke("Rust"), { value: "x", language: "rust" });
+      }
     });
   }
 
