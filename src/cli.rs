@@ -73,7 +73,15 @@ pub enum Editor {
     Webstorm,
     /// `.run/*.run.xml`
     Intellij,
-    /// All of them
+    /// Says what to enter for functions in Python
+    Pycharm,
+    /// `.run/*.run.xml` for functions in Go
+    Goland,
+    /// `.run/*.run.xml` for functions in Rust
+    Rustrover,
+    /// `.run/*.run.xml` for functions in Rust
+    Clion,
+    /// VS Code, WebStorm, and IntelliJ IDEA
     All,
 }
 

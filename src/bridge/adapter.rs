@@ -80,6 +80,9 @@ impl Adapter {
         let starting = async {
             match target {
                 Target::Inspector { .. } => Err("its debugger is that of Node".to_owned()),
+                Target::Python { lacking: Some(interpreter), .. } => Err(format!(
+                    "its Python has no debugpy: `{interpreter} -m pip install debugpy`, and save a file of the function"
+                )),
                 Target::Python { .. } => debugpy(starter, worker).await,
                 Target::Native { pid, language: Native::Go, .. } => delve(starter, *pid).await,
                 Target::Native { pid, executable, .. } => lldb(starter, *pid, executable.as_str()).await,

@@ -160,9 +160,11 @@ impl Debuggee {
     ) -> Result<(), String> {
         match (&self.target, dialect) {
             (Target::Native { language: Native::Go, .. }, Dialect::Delve) => {
-                if debugger.is_none() {
-                    *debugger = self.begin().await;
+                // What one protocol has let run, Delve does not stop for the other.
+                if let Some(Debugger { adapter, .. }) = debugger.take() {
+                    adapter.end().await;
                 }
+                *debugger = self.begin().await;
                 let Some(begun) = debugger else { return Ok(()) };
                 let address = begun.adapter.address.clone().ok_or("its debugger is not Delve")?;
                 let served = tokio::select! {

@@ -171,7 +171,7 @@ impl Bridge {
                 let url = url.clone();
                 return self.registry.offer(Offer { worker, title, url, adapter: None, gone });
             }
-            Target::Python { pid } | Target::Native { pid, .. } => *pid,
+            Target::Python { pid, .. } | Target::Native { pid, .. } => *pid,
         };
         while self.debuggees.try_join_next().is_some() {}
         // Each has a port of its own, which nobody but the clients of the other endpoints needs to know.

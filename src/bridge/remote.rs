@@ -28,8 +28,6 @@ const SPEAKING: i32 = 3;
 /// cannot be followed through the other.
 pub(super) async fn delve(mut client: TcpStream, address: &str) -> Result<(), String> {
     let failed = |error: io::Error| format!("`dlv` is not at {address}: {error}");
-    // A client that comes finds the process standing, as after attaching: while it runs Delve answers nearly nothing.
-    halt(address).await.map_err(failed)?;
     let mut server = TcpStream::connect(address).await.map_err(failed)?;
     let _ = copy_bidirectional(&mut client, &mut server).await;
     drop(server);

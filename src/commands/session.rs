@@ -49,6 +49,8 @@ pub(super) struct Running {
     pub inspector: String,
     pub flat_inspector: String,
     pub debug_adapter: String,
+    #[serde(default)]
+    pub debug_ports: BTreeMap<String, u16>,
     pub control: String,
     pub token: String,
     pid: i32,

@@ -144,7 +144,12 @@ pub enum Target {
     /// Its inspector listens at this address (`ws://…`).
     Inspector { url: String },
     /// It connects to a debugger with debugpy when it is told to.
-    Python { pid: u32 },
+    Python {
+        /// The process.
+        pid: u32,
+        /// The interpreter that has no debugpy, so that it cannot.
+        lacking: Option<Utf8PathBuf>,
+    },
     /// A debugger attaches to the process.
     Native { pid: u32, executable: Utf8PathBuf, language: Native },
 }

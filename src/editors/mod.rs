@@ -1,11 +1,15 @@
 //! Puts the files of `launch-configs/` into a project. What is there stays: comments, other entries, and what the developer changed.
 
+mod functions;
 mod jetbrains;
 mod vscode;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    ids::FunctionId,
+};
 
 /// An editor for which there are files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +18,40 @@ pub enum Editor {
     Vscode,
     /// WebStorm.
     Webstorm,
-    /// IntelliJ IDEA with its plugin for Node.js.
+    /// IntelliJ IDEA with its plugins for Node.js and Go.
     Intellij,
+    /// PyCharm.
+    Pycharm,
+    /// GoLand.
+    Goland,
+    /// RustRover.
+    Rustrover,
+    /// CLion.
+    Clion,
+}
+
+/// A function that does not run on Node, as a debugger sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachable {
+    /// The function's id.
+    pub id: FunctionId,
+    /// What it is written in.
+    pub language: Language,
+    /// The port that its debuggers attach to.
+    pub port: u16,
+    /// The compiled program, for debuggers that read symbols from it; a path of this machine.
+    pub program: Option<Utf8PathBuf>,
+}
+
+/// The languages beside JavaScript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Python.
+    Python,
+    /// Go.
+    Go,
+    /// Rust, or whatever a command of the developer's runs.
+    Native,
 }
 
 /// Where debuggers attach.
@@ -38,17 +74,26 @@ pub struct Written {
     pub changed: bool,
 }
 
-/// Writes an editor's files into the project at `root`. A second time nothing changes. `other_languages` says whether the app has
-/// functions that do not run on Node.
+/// Writes an editor's files into the project at `root`. A second time nothing changes. `functions` are those of the app that do not run
+/// on Node.
 ///
 /// # Errors
 /// [`Kind::Usage`] for a file that is there and cannot be understood, which is left as it is; [`Kind::Environment`] for one that
 /// cannot be read or written.
-pub fn write(root: &Utf8Path, editor: Editor, ports: Ports, other_languages: bool) -> Result<Vec<Written>> {
+pub fn write(root: &Utf8Path, editor: Editor, ports: Ports, functions: &[Attachable]) -> Result<Vec<Written>> {
     match editor {
-        Editor::Vscode => vscode::write(root, ports, other_languages),
+        Editor::Vscode => vscode::write(root, ports, !functions.is_empty()),
         Editor::Webstorm => jetbrains::write(root, jetbrains::WEBSTORM, ports.flat),
-        Editor::Intellij => jetbrains::write(root, jetbrains::INTELLIJ, ports.flat),
+        Editor::Intellij => {
+            let mut written = jetbrains::write(root, jetbrains::INTELLIJ, ports.flat)?;
+            written.extend(functions::write(root, &functions::GOLAND, functions)?);
+            Ok(written)
+        }
+        // Its format is not published.
+        Editor::Pycharm => Ok(Vec::new()),
+        Editor::Goland => functions::write(root, &functions::GOLAND, functions),
+        Editor::Rustrover => functions::write(root, &functions::RUSTROVER, functions),
+        Editor::Clion => functions::write(root, &functions::CLION, functions),
     }
 }
 

@@ -230,8 +230,11 @@ impl Workers {
 fn target(program: &Program, pid: Option<u32>) -> Option<Target> {
     let pid = pid?;
     match program {
-        Program::Node | Program::Python { debugpy: Debugpy::Missing, .. } => None,
-        Program::Python { .. } => Some(Target::Python { pid }),
+        Program::Node => None,
+        Program::Python { interpreter, debugpy } => {
+            let lacking = (*debugpy == Debugpy::Missing).then(|| interpreter.clone());
+            Some(Target::Python { pid, lacking })
+        }
         Program::Native { path, language, .. } => {
             Some(Target::Native { pid, executable: path.clone(), language: *language })
         }
