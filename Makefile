@@ -10,14 +10,14 @@ export SST_NPM_ROOT ?= $(CURDIR)/npm
 STUB_TARGET := x86_64-unknown-linux-musl
 PYTHON := $(CARGO_TARGET_DIR)/python/bin/python
 
-.PHONY: demo test bench build stub package test-rust test-node test-python test-infra test-e2e test-vscode clean
+.PHONY: demo test bench build stub package test-rust test-docs test-node test-python test-infra test-e2e test-vscode clean
 
 # Builds everything and runs an example in a local cloud.
 demo: build examples/rest-api/node_modules/.package-lock.json
 	cd examples/rest-api && exec node_modules/.bin/sst start --local
 
 # Everything that is tested, the fast things first.
-test: test-rust test-node test-python test-infra test-e2e test-vscode
+test: test-rust test-docs test-node test-python test-infra test-e2e test-vscode
 
 bench: build tests/fixtures/node_modules/.package-lock.json
 	node benches/loop.mjs
@@ -38,6 +38,9 @@ package: stub npm/node_modules/.package-lock.json
 
 test-rust: build tests/fixtures/node_modules/.package-lock.json
 	cargo test --locked --workspace
+
+test-docs: build
+	node --test tests/docs/*.test.mjs
 
 test-node: npm/node_modules/.package-lock.json
 	node --test tests/node-runner/*.test.mjs

@@ -141,7 +141,8 @@ fn ports(state_dir: &StateDir) -> Ports {
             adapter: port(&session.debug_adapter).unwrap_or(default + 2),
         };
     }
-    let remembered = state_dir.read(&format!("inspector-{}", stage(state_dir))).ok().flatten().unwrap_or_default();
+    let remembered =
+        state_dir.read(&format!("inspector-{}", stage(state_dir))).ok().flatten().unwrap_or_default();
     let mut numbers = remembered.split_whitespace().filter_map(|port| port.parse().ok());
     let inspector = numbers.next().unwrap_or(default);
     let flat = numbers.next().unwrap_or(inspector.saturating_add(1));

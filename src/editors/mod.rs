@@ -80,7 +80,12 @@ pub struct Written {
 /// # Errors
 /// [`Kind::Usage`] for a file that is there and cannot be understood, which is left as it is; [`Kind::Environment`] for one that
 /// cannot be read or written.
-pub fn write(root: &Utf8Path, editor: Editor, ports: Ports, functions: &[Attachable]) -> Result<Vec<Written>> {
+pub fn write(
+    root: &Utf8Path,
+    editor: Editor,
+    ports: Ports,
+    functions: &[Attachable],
+) -> Result<Vec<Written>> {
     match editor {
         Editor::Vscode => vscode::write(root, ports, !functions.is_empty()),
         Editor::Webstorm => jetbrains::write(root, jetbrains::WEBSTORM, ports.flat),

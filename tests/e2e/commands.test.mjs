@@ -49,10 +49,18 @@ describe("sst ide", () => {
     assert.equal(fs.readFileSync(launch(), "utf8"), "{ nonsense");
   });
 
+  test("says that it knows of no function in the editor's language", async () => {
+    for (const [editor, language] of [["pycharm", "Python"], ["goland", "Go"], ["rustrover", "Rust"], ["clion", "Rust"]]) {
+      const { code, stderr } = await run(directory, ["ide", editor]);
+      assert.equal(code, 2);
+      assert.match(stderr, new RegExp(`error: no function in ${language} is known\\s+hint: .sst start`));
+    }
+  });
+
   test("refuses an editor that there is not", async () => {
     const { code, stderr } = await run(directory, ["ide", "emacs"]);
     assert.equal(code, 2);
-    assert.match(stderr, /vscode, webstorm, intellij, all/);
+    assert.match(stderr, /vscode, webstorm, intellij, pycharm, goland, rustrover, clion, all/);
   });
 
   test("`sst invoke` without a running `sst start` says so", async () => {

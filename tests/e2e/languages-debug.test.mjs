@@ -10,7 +10,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 
 import { Conversation, Rpc } from "./support/debuggers.mjs";
 import { Hub, Session } from "./support/dap.mjs";
-import { Sst, clientOptions, copyApp, processesOf, repository } from "./support/sst.mjs";
+import { Sst, binary, clientOptions, copyApp, processesOf, repository } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
@@ -191,6 +191,18 @@ describe("debuggers of other languages", () => {
       assert.deepEqual(await invoke(id), answer);
     });
   }
+
+  test("sst ide fills in the port of each function", () => {
+    const ide = (editor) => execFileSync(binary(), ["ide", editor], { cwd: directory, encoding: "utf8" });
+    const ports = sst.session().debugPorts;
+    const file = (id) => fs.readFileSync(path.join(directory, `.run/Attach to languages ${id}.run.xml`), "utf8");
+    assert.equal(ide("goland"), "wrote `.run/Attach to languages Go.run.xml`\n");
+    assert.match(file("Go"), new RegExp(` host="127.0.0.1" port="${ports["languages/Go"]}"`));
+    assert.match(ide("clion"), /wrote `.run\/Attach to languages Rust.run.xml`/);
+    assert.match(file("Rust"), new RegExp(`remoteCommand="127.0.0.1:${ports["languages/Rust"]}"`));
+    assert.equal(/ symbolFile="(.*?)"/.exec(file("Rust"))[1], executable);
+    assert.match(ide("pycharm"), new RegExp(`\`languages/Python\`: remote address 127.0.0.1:${ports["languages/Python"]}\n`));
+  });
 
   test("Go: a debugger that speaks Delve's JSON-RPC stops calls, and may vanish", async () => {
     const port = sst.session().debugPorts["languages/Go"];
