@@ -53,7 +53,7 @@ test-python: $(CARGO_TARGET_DIR)/python/bin/debugpy
 test-infra: $(CARGO_TARGET_DIR)/python/bin/cfn-lint
 	$< infra/debug-stack.yaml
 
-test-e2e: build tests/fixtures/node_modules/.package-lock.json examples/polyglot/node_modules/.package-lock.json
+test-e2e: build tests/fixtures/node_modules/.package-lock.json $(patsubst %,examples/%/node_modules/.package-lock.json,polyglot rest-api)
 	node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
 	SST_E2E_ARGUMENTS=--enforce-iam node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
 

@@ -35,6 +35,113 @@ pub enum Command {
     Test(Test),
     /// Write the launch configurations of an editor into the project.
     Ide(Ide),
+    /// Deploy the app with its functions' own code.
+    Deploy(Deploy),
+    /// Remove the app of a stage, and its debug stack.
+    Remove(Remove),
+    /// Show what `sst deploy` would change.
+    Diff(Diff),
+    /// Synthesise the app and build its functions, and deploy nothing.
+    Build(Build),
+    /// Run a command of the CDK CLI on the app.
+    Cdk(Cdk),
+    /// Print completions for a shell.
+    Completions(Completions),
+}
+
+/// What the commands work on that leave functions their own code.
+#[derive(Debug, Default, Args)]
+pub struct Target {
+    /// The stage: which copy of the app to work on.
+    #[arg(long)]
+    pub stage: Option<String>,
+
+    /// The AWS region.
+    #[arg(long)]
+    pub region: Option<String>,
+
+    /// The profile of the AWS configuration to use.
+    #[arg(long)]
+    pub profile: Option<String>,
+
+    /// Use the cloud at this endpoint, e.g. a local cloud that is running already.
+    #[arg(long, value_name = "URL")]
+    pub endpoint_url: Option<String>,
+}
+
+/// Arguments of `sst deploy`.
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// The stacks, by their names [default: all].
+    #[arg(value_name = "STACK")]
+    pub stacks: Vec<String>,
+
+    #[command(flatten)]
+    pub target: Target,
+
+    /// Write the outputs of the stacks to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub outputs_file: Option<Utf8PathBuf>,
+
+    /// Leave a stack whose deployment fails as it is then, instead of taking the changes back.
+    #[arg(long)]
+    pub no_rollback: bool,
+
+    /// Bootstrap the account for the CDK without asking, if that is needed.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Arguments of `sst remove`.
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// The stacks, by their names [default: all, and the debug stack].
+    #[arg(value_name = "STACK")]
+    pub stacks: Vec<String>,
+
+    #[command(flatten)]
+    pub target: Target,
+
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Arguments of `sst diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The stacks, as the CDK CLI selects them [default: all].
+    #[arg(value_name = "STACK")]
+    pub stacks: Vec<String>,
+
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Arguments of `sst build`.
+#[derive(Debug, Args)]
+pub struct Build {
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Arguments of `sst cdk`.
+#[derive(Debug, Args)]
+pub struct Cdk {
+    #[command(flatten)]
+    pub target: Target,
+
+    /// What the CDK CLI is given, e.g. `list`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
+}
+
+/// Arguments of `sst completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 /// Arguments of `sst invoke`.

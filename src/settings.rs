@@ -89,6 +89,46 @@ impl Start {
     }
 }
 
+/// What the commands work with that leave functions their own code.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The project.
+    pub project: Project,
+    /// `--stage`.
+    pub stage: Option<String>,
+    region: Option<String>,
+    profile: Option<String>,
+    endpoint: Option<String>,
+}
+
+impl Target {
+    /// Resolves the arguments of a command.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for a missing or malformed project and for an endpoint that is no URL.
+    pub fn resolve(arguments: cli::Target, directory: Option<Utf8PathBuf>) -> Result<Self> {
+        let project = Project::find(&directory.unwrap_or_else(|| Utf8PathBuf::from(".")))?;
+        Ok(Self {
+            stage: arguments.stage,
+            region: arguments.region.or_else(|| project.region.clone()),
+            profile: arguments.profile,
+            endpoint: arguments.endpoint_url.as_deref().map(endpoint).transpose()?,
+            project,
+        })
+    }
+
+    /// How AWS is reached.
+    #[must_use]
+    pub fn aws(&self) -> aws::Options {
+        aws::Options {
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            local: false,
+            endpoint: self.endpoint.clone(),
+        }
+    }
+}
+
 fn endpoint(text: &str) -> Result<String> {
     let uri = text.parse::<http::Uri>().ok();
     let usable = uri.is_some_and(|uri| {

@@ -337,7 +337,7 @@ async fn stacks_of_stages_are_deployed() {
     bootstrap(&context, &aws).await.unwrap();
     assert!(!needs_bootstrap(&aws).await.unwrap());
 
-    let outputs = deploy(&context, &aws, &live).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let outputs = deploy(&context, &aws, &(&live).into()).await.unwrap_or_else(|error| panic!("{error:?}"));
     let outputs = &outputs["Prod-app"];
     assert!(outputs["Name"].starts_with("Prod-app-Function"), "{outputs:?}");
     assert_eq!(outputs["Url"], format!("{}/_aws/execute-api/abc/prod", cloud.endpoint()));

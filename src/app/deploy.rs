@@ -1,6 +1,11 @@
-//! Deploys the rewritten assembly with the CDK CLI.
+//! Deploys an assembly with the CDK CLI, and removes what was deployed.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use camino::Utf8Path;
 
 use super::{Context, Rewritten, cdk_cli, tool};
 use crate::{
@@ -10,15 +15,44 @@ use crate::{
 };
 
 const PROGRESS: &str = "deploy";
+const REMOVAL: &str = "remove";
 
 /// The outputs of the stacks: stack → name → value.
 pub type Outputs = BTreeMap<String, BTreeMap<String, String>>;
 
-/// Deploys all stacks.
+/// What is deployed.
+#[derive(Debug, Clone)]
+pub struct Deployment<'a> {
+    /// The assembly's directory.
+    pub directory: &'a Utf8Path,
+    /// By which the CDK CLI selects the stacks.
+    pub stacks: Vec<String>,
+    /// Whether a stack whose deployment fails goes back to what it was.
+    pub rollback: bool,
+    /// The bootstrap buckets that its assets are published to: `(account, region, bucket)`.
+    pub asset_buckets: &'a BTreeSet<(String, String, String)>,
+}
+
+impl<'a> From<&'a Rewritten> for Deployment<'a> {
+    /// All of it.
+    fn from(assembly: &'a Rewritten) -> Self {
+        Self {
+            directory: &assembly.directory,
+            stacks: vec![EVERY_STACK.to_owned()],
+            rollback: true,
+            asset_buckets: &assembly.asset_buckets,
+        }
+    }
+}
+
+/// Every stack; `--all` would leave out those of stages.
+pub const EVERY_STACK: &str = "**";
+
+/// Deploys stacks.
 ///
 /// # Errors
 /// [`Kind::Deployment`], with the event of the resource that failed first in front.
-pub async fn deploy(context: &Context<'_>, aws: &Aws, assembly: &Rewritten) -> Result<Outputs> {
+pub async fn deploy(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>) -> Result<Outputs> {
     let message = "Deploying the app".to_owned();
     context.ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
     let result = run(context, aws, assembly).await;
@@ -29,19 +63,23 @@ pub async fn deploy(context: &Context<'_>, aws: &Aws, assembly: &Rewritten) -> R
     result
 }
 
-async fn run(context: &Context<'_>, aws: &Aws, assembly: &Rewritten) -> Result<Outputs> {
+async fn run(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>) -> Result<Outputs> {
     open_asset_buckets(aws, assembly).await;
     let state = context.project.state_dir()?;
     let outputs = state.path("outputs.json");
     let _ = fs_err::remove_file(&outputs);
     let mut command = cdk_cli::command(context, aws).await?;
     command
-        // Every stack; `--all` would leave out those of stages.
-        .args(["deploy", "**", "--app", assembly.directory.as_str(), "--outputs-file", outputs.as_str()])
+        .arg("deploy")
+        .args(&assembly.stacks)
+        .args(["--app", assembly.directory.as_str(), "--outputs-file", outputs.as_str()])
         .args(["--require-approval", "never", "--progress", "events", "--no-notices", "--ci"])
         .args(["--asset-parallelism", "true", "--concurrency", "4"])
         // Of the project's own `cdk.json` nothing is needed any more.
         .current_dir(state.path(""));
+    if !assembly.rollback {
+        command.arg("--no-rollback");
+    }
     let finished = tool::run(context, command, |line| {
         tracing::debug!(line, "deploy");
         if let Some(moved) = progress(line) {
@@ -72,13 +110,65 @@ async fn run(context: &Context<'_>, aws: &Aws, assembly: &Rewritten) -> Result<O
     Ok(found)
 }
 
+/// Removes stacks, and those that need them.
+///
+/// # Errors
+/// [`Kind::Deployment`], with the event of the resource that failed first in front.
+pub async fn remove(context: &Context<'_>, aws: &Aws, directory: &Utf8Path, stacks: &[String]) -> Result<()> {
+    let message = "Removing the app".to_owned();
+    context.ui.send(UiEvent::ProgressBegan { key: REMOVAL, message });
+    let removing = async {
+        let mut command = cdk_cli::command(context, aws).await?;
+        command
+            .arg("destroy")
+            .args(stacks)
+            .args(["--app", directory.as_str(), "--force", "--progress", "events", "--no-notices", "--ci"])
+            .current_dir(context.project.state_dir()?.path(""));
+        let finished = tool::run(context, command, |line| {
+            tracing::debug!(line, "remove");
+            if let Some(moved) = progress(line) {
+                let message = format!("Removing the app: {moved}");
+                context.ui.send(UiEvent::ProgressMoved { key: REMOVAL, message });
+            }
+        })
+        .await;
+        let finished = finished.map_err(|problem| problem.into_error(Kind::Deployment, "`cdk destroy`"))?;
+        if finished.status.success() {
+            return Ok(());
+        }
+        let first = first_failure(&finished.output).map(|first| format!("{first}\n\n")).unwrap_or_default();
+        Err(Error::new(Kind::Deployment, "the app could not be removed")
+            .detail(format!("{first}{}", finished.output.trim())))
+    };
+    let result = removing.await;
+    context.ui.send(match &result {
+        Ok(()) => UiEvent::ProgressEnded { key: REMOVAL, message: "The app is removed".to_owned() },
+        Err(_) => UiEvent::ProgressFailed { key: REMOVAL },
+    });
+    result
+}
+
+/// The CDK CLI for the assembly in `directory`; what it shall do is for the caller to add.
+///
+/// # Errors
+/// [`Kind::Environment`] when there is no CLI, [`Kind::Cloud`] when there are no credentials.
+pub async fn cdk_command(context: &Context<'_>, aws: &Aws, directory: &Utf8Path) -> Result<Command> {
+    let mut command = cdk_cli::command(context, aws).await?;
+    command.args(["--app", directory.as_str(), "--no-notices"]);
+    // It is for the user's eyes, unlike the others.
+    if std::env::var_os("NO_COLOR").is_none() {
+        command.env_remove("NO_COLOR");
+    }
+    Ok(command)
+}
+
 /// The bootstrap bucket refuses requests without TLS, which are all that a local cloud with plain HTTP gets. One that does not
 /// check policies takes them anyway; for one that does, the policy goes.
-async fn open_asset_buckets(aws: &Aws, assembly: &Rewritten) {
+async fn open_asset_buckets(aws: &Aws, assembly: &Deployment<'_>) {
     if !aws.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
         return;
     }
-    for (_, _, bucket) in &assembly.asset_buckets {
+    for (_, _, bucket) in assembly.asset_buckets {
         if let Err(error) = aws.s3().delete_bucket_policy().bucket(bucket).send().await {
             tracing::debug!(%bucket, error = %explain(&error), "bucket policy");
         }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! An app that looks something up in its account is synthesised twice, with [`look_up()`] in between.
-//! Nothing here deploys anything but [`bootstrap()`] and [`deploy()`].
+//! Nothing here changes the account but [`bootstrap()`], [`deploy()`] and [`remove()`].
 
 mod assembly;
 mod bootstrap;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     assembly::{Assembly, SourceRecord, Stack, Template},
     bootstrap::{bootstrap, needs_bootstrap},
-    deploy::{Outputs, deploy, local_url},
+    deploy::{Deployment, EVERY_STACK, Outputs, cdk_command, deploy, local_url, remove},
     discover::discover,
     look_up::look_up,
     rewrite::{DeployedStack, Options, Rewritten, rewrite, stub_policy},

@@ -2,17 +2,23 @@
 
 mod ide;
 mod invoke;
+mod own_code;
 mod session;
+mod stage;
 mod start;
 mod test;
 
-use std::process::ExitCode;
+use std::{
+    os::unix::process::CommandExt,
+    process::{Command as Program, ExitCode},
+};
 
+use clap::CommandFactory;
 use tokio::sync::mpsc;
 
 use crate::{
     cli::{Cli, Command},
-    error::{Kind, Result},
+    error::{Error, Kind, Result},
     live::Interrupt,
     process::{Spawner, family},
     project::Project,
@@ -31,6 +37,16 @@ pub async fn run(cli: Cli) -> ExitCode {
     ui.send(UiEvent::End);
     // What was said before the end is shown before the end.
     let _ = printing.await;
+    let result = match result {
+        // Only now, so that nothing of this process is in the way.
+        Ok(Some(mut program)) => {
+            let error = program.exec();
+            let message = format!("cannot run `{}`", program.get_program().display());
+            Err(Error::new(Kind::Environment, message).detail(error))
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -42,26 +58,62 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-async fn dispatch(cli: Cli, ui: &Ui) -> Result<()> {
-    let spawner = Spawner::start().map_err(|error| {
-        crate::error::Error::new(Kind::Environment, "cannot start a thread").detail(error)
-    })?;
+/// Runs a command. Returns the program as which this process goes on, if there is one.
+async fn dispatch(cli: Cli, ui: &Ui) -> Result<Option<Program>> {
+    let spawner = Spawner::start()
+        .map_err(|error| Error::new(Kind::Environment, "cannot start a thread").detail(error))?;
     let interrupts = interrupts();
+    let directory = cli.project;
+    let target = |arguments, directory| settings::Target::resolve(arguments, directory);
     match cli.command {
         Command::Start(arguments) => {
-            let settings = settings::Start::resolve(arguments, cli.project)?;
-            start::run(settings, &spawner, ui, interrupts).await
+            let settings = settings::Start::resolve(arguments, directory)?;
+            start::run(settings, &spawner, ui, interrupts).await?;
         }
         Command::Invoke(arguments) => {
-            let project = find_project(cli.project)?;
-            let mut interrupts = interrupts;
-            tokio::select! {
-                result = invoke::run(arguments, &project, ui) => result,
-                _ = interrupts.recv() => Err(crate::error::Error::new(Kind::Interrupted, "interrupted")),
-            }
+            let project = find_project(directory)?;
+            until_interrupted(interrupts, invoke::run(arguments, &project, ui)).await?;
         }
-        Command::Test(arguments) => test::run(&arguments, &find_project(cli.project)?),
-        Command::Ide(arguments) => ide::run(&arguments, &find_project(cli.project)?, ui),
+        Command::Test(arguments) => test::run(&arguments, &find_project(directory)?)?,
+        Command::Ide(arguments) => ide::run(&arguments, &find_project(directory)?, ui)?,
+        Command::Deploy(mut arguments) => {
+            let target = target(std::mem::take(&mut arguments.target), directory)?;
+            until_interrupted(interrupts, own_code::deploy(&arguments, &target, &spawner, ui)).await?;
+        }
+        Command::Remove(mut arguments) => {
+            let target = target(std::mem::take(&mut arguments.target), directory)?;
+            until_interrupted(interrupts, own_code::remove(&arguments, &target, &spawner, ui)).await?;
+        }
+        Command::Build(arguments) => {
+            let target = target(arguments.target, directory)?;
+            until_interrupted(interrupts, own_code::build(&target, &spawner, ui)).await?;
+        }
+        Command::Diff(mut arguments) => {
+            let target = target(std::mem::take(&mut arguments.target), directory)?;
+            let arguments = own_code::diff(arguments);
+            let cdk = own_code::cdk(&arguments, &target, &spawner, ui);
+            return until_interrupted(interrupts, cdk).await.map(Some);
+        }
+        Command::Cdk(arguments) => {
+            let target = target(arguments.target, directory)?;
+            let cdk = own_code::cdk(&arguments.arguments, &target, &spawner, ui);
+            return until_interrupted(interrupts, cdk).await.map(Some);
+        }
+        Command::Completions(arguments) => {
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "sst", &mut std::io::stdout());
+        }
+    }
+    Ok(None)
+}
+
+/// Gives a command up when the user does. What it has started ends when it is dropped.
+async fn until_interrupted<T>(
+    mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
+    command: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        result = command => result,
+        _ = interrupts.recv() => Err(Error::new(Kind::Interrupted, "interrupted")),
     }
 }
 

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::session::{Session, SessionFile};
+use super::{
+    session::{Session, SessionFile},
+    stage::{confirm_bootstrap, stage},
+};
 use crate::{
     app::{self, Outputs},
     aws::Aws,
@@ -20,14 +23,13 @@ use crate::{
     local_calls::LocalCalls,
     process::{self, Spawner},
     project::{
-        StageRequest, StateDir,
+        StateDir,
         manifest::{FunctionSpec, ORIGINAL_PREFIX},
-        resolve_stage,
     },
     relay::{self, Relay},
     settings, stub_package,
     tools::Tools,
-    ui::{Ui, UiEvent, prompt},
+    ui::{Ui, UiEvent},
     watch,
     worker::{Workers, environment::Surroundings},
 };
@@ -105,13 +107,14 @@ async fn prepare(
         *cloud = Some(Cloud::start(options, spawner, ui).await?);
     }
     let aws = Aws::connect(settings.aws(cloud.as_ref().map(|cloud| cloud.endpoint().to_owned()))).await?;
-    let stage = stage(settings, &aws, ui).await?;
+    let fallback = aws.endpoint.is_some().then_some("dev");
+    let stage = stage(&settings.project, settings.stage.as_deref(), fallback, &aws, ui).await?;
     let target =
         app::Target { stage: stage.clone(), region: aws.region.clone(), account: aws.account.clone() };
     let context = app::Context { project: &settings.project, tools: &tools, spawner, ui, cancel };
 
     // Neither needs the other, and both take seconds.
-    let name = format!("{stage}-{}-debug-stack", settings.project.name);
+    let name = debug_stack::name(&stage, &settings.project.name);
     let (debug_stack, mut assembly) =
         tokio::try_join!(debug_stack::deploy(&aws, &name, ui), app::synthesize(&context, &target, &[]))?;
     if app::look_up(&context, &aws, &target, &assembly).await? {
@@ -137,7 +140,7 @@ async fn prepare(
     state_dir.write("functions.json", &text)?;
 
     if live.stacks.iter().any(|stack| stack.needs_bootstrap) && app::needs_bootstrap(&aws).await? {
-        confirm_bootstrap(settings, &aws).await?;
+        confirm_bootstrap(settings.yes, &aws).await?;
         app::bootstrap(&context, &aws).await?;
     }
     let owner = owner();
@@ -148,8 +151,12 @@ async fn prepare(
         builder::compile_ahead(spawner, &functions, &artifacts, ui).await;
         Ok(())
     };
-    let (outputs, mut relay, ()) =
-        tokio::try_join!(app::deploy(&context, &aws, &live), Relay::connect(config, ui.clone()), compile)?;
+    let deployment = app::Deployment::from(&live);
+    let (outputs, mut relay, ()) = tokio::try_join!(
+        app::deploy(&context, &aws, &deployment),
+        Relay::connect(config, ui.clone()),
+        compile
+    )?;
     // Not before the deployment: calls are answered by whoever answered them until the stubs are there.
     relay.register(ids).await?;
     Ok(Prepared { tools, stage, aws, functions, outputs, relay })
@@ -222,6 +229,11 @@ async fn serve(
     }
     mention_editors(&settings.project.root, &state_dir, ui)?;
     live.run(functions.into_iter().map(Arc::new).collect(), relay, interrupts).await;
+    if !matches!(settings.cloud, settings::Cloud::Local { .. }) {
+        ui.info(format!(
+            "The functions of stage {stage} are stubs still: `sst deploy` gives them their own code"
+        ));
+    }
     ui.info("Stopped");
     Ok(())
 }
@@ -322,51 +334,6 @@ async fn open_function_ports(
     let text = serde_json::to_vec_pretty(&ports).unwrap_or_default();
     state_dir.write(&file, &text)?;
     Ok(open)
-}
-
-/// The stage. A question for it waits on a thread of its own, so that Ctrl-C is heard.
-async fn stage(settings: &settings::Start, aws: &Aws, ui: &Ui) -> Result<String> {
-    let project = settings.project.clone();
-    let flag = settings.stage.clone();
-    let local = aws.endpoint.is_some();
-    let suggestion = aws.caller_arn.rsplit('/').next().map(str::to_owned);
-    let ui = ui.clone();
-    let resolved = tokio::task::spawn_blocking(move || {
-        let request = StageRequest {
-            flag: flag.as_deref(),
-            interactive: prompt::is_interactive(),
-            fallback: local.then_some("dev"),
-            suggestion: suggestion.as_deref(),
-        };
-        resolve_stage(&project, request, &ui, |suggestion| {
-            let suggestion = suggestion.map(|name| format!(" [{name}]")).unwrap_or_default();
-            prompt::ask(&format!("Name of your stage{suggestion}:"))
-                .map_err(|error| Error::new(Kind::Usage, "no stage was given").detail(error))
-        })
-    });
-    resolved.await.map_err(|error| Error::new(Kind::Other, "the question failed").detail(error))?
-}
-
-/// On AWS the CDK's own stack is not made without a yes: it stays, and may cost something.
-async fn confirm_bootstrap(settings: &settings::Start, aws: &Aws) -> Result<()> {
-    if aws.endpoint.is_some() || settings.yes {
-        return Ok(());
-    }
-    let place = format!("aws://{}/{}", aws.account, aws.region);
-    let declined = || {
-        Error::new(Kind::Deployment, format!("{place} is not bootstrapped for the CDK"))
-            .hint(format!("run `npx cdk bootstrap {place}`, or `sst start --yes`"))
-    };
-    if !prompt::is_interactive() {
-        return Err(declined());
-    }
-    let question =
-        format!("{place} is not bootstrapped for the CDK yet. Bootstrap it now (bucket, roles)? [y/N]");
-    let answer = tokio::task::spawn_blocking(move || prompt::ask(&question)).await;
-    match answer {
-        Ok(Ok(answer)) if matches!(answer.to_lowercase().as_str(), "y" | "yes") => Ok(()),
-        _ => Err(declined()),
-    }
 }
 
 /// The directories outside of the project that functions have code in.

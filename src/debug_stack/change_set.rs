@@ -191,6 +191,6 @@ fn failed(name: &str, doing: &str, detail: impl std::fmt::Display) -> Error {
         .detail(detail)
 }
 
-fn look_every(aws: &Aws) -> Duration {
+pub(super) fn look_every(aws: &Aws) -> Duration {
     if aws.endpoint.is_some() { LOOK_EVERY_LOCALLY } else { LOOK_EVERY }
 }

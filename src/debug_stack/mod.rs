@@ -1,10 +1,13 @@
 //! The debug stack: deploying it, and finding out where it is.
 
 mod change_set;
+mod remove;
 
 use std::collections::HashMap;
 
 use aws_sdk_cloudformation::types::{Stack, StackStatus, Tag};
+
+pub use self::remove::remove;
 
 use crate::{
     aws::Aws,
@@ -17,6 +20,12 @@ pub const TEMPLATE: &str = include_str!("../../infra/debug-stack.yaml");
 
 /// The tag that says which template the stack was deployed from, so that an unchanged one costs a single call.
 const FINGERPRINT_TAG: &str = "sst:template";
+
+/// The name of the debug stack of an app and a stage.
+#[must_use]
+pub fn name(stage: &str, app: &str) -> String {
+    format!("{stage}-{app}-debug-stack")
+}
 
 /// The key of the progress that is shown.
 const PROGRESS: &str = "debug-stack";

@@ -1,0 +1,215 @@
+//! `sst deploy`, `remove`, `diff`, `build`, and `cdk`: the app with its own code, without stubs.
+
+use std::{collections::BTreeSet, process::Command};
+
+use camino::Utf8PathBuf;
+use tokio_util::sync::CancellationToken;
+
+use super::stage::{confirm_bootstrap, confirmed, stage};
+use crate::{
+    app::{self, Assembly},
+    aws::Aws,
+    cli, debug_stack,
+    error::{Error, Kind, Result},
+    process::Spawner,
+    settings,
+    tools::Tools,
+    ui::{Ui, UiEvent, prompt},
+};
+
+/// All functions are built. None is, where nothing is deployed.
+const EVERYTHING: &str = "*";
+
+/// `sst deploy`.
+///
+/// # Errors
+/// [`Kind::Usage`] for a stack that the app has not; [`Kind::Synthesis`], [`Kind::Deployment`].
+pub async fn deploy(
+    arguments: &cli::Deploy,
+    settings: &settings::Target,
+    spawner: &Spawner,
+    ui: &Ui,
+) -> Result<()> {
+    let app = Synthesized::new(settings, &[EVERYTHING.to_owned()], spawner, ui).await?;
+    let stacks = app.selectors(&arguments.stacks)?;
+    if app.assembly.stacks.iter().any(|stack| stack.needs_bootstrap) && app::needs_bootstrap(&app.aws).await?
+    {
+        confirm_bootstrap(arguments.yes, &app.aws).await?;
+        app::bootstrap(&app.context(), &app.aws).await?;
+    }
+    let source = app::Deployment {
+        directory: &app.assembly.directory,
+        stacks,
+        rollback: !arguments.no_rollback,
+        asset_buckets: &BTreeSet::new(),
+    };
+    let outputs = app::deploy(&app.context(), &app.aws, &source).await?;
+    for (stack, outputs) in &outputs {
+        for (name, value) in outputs {
+            ui.send(UiEvent::Output { stack: stack.clone(), name: name.clone(), value: value.clone() });
+        }
+    }
+    if let Some(file) = &arguments.outputs_file {
+        write_outputs(file, &outputs)?;
+    }
+    Ok(())
+}
+
+/// `sst remove`.
+///
+/// # Errors
+/// As [`deploy`]; [`Kind::Usage`] when it is not confirmed.
+pub async fn remove(
+    arguments: &cli::Remove,
+    settings: &settings::Target,
+    spawner: &Spawner,
+    ui: &Ui,
+) -> Result<()> {
+    let app = Synthesized::new(settings, &[], spawner, ui).await?;
+    let stacks = app.selectors(&arguments.stacks)?;
+    let debug_stack = debug_stack::name(&app.stage, &settings.project.name);
+    let named: Vec<&str> = match arguments.stacks.as_slice() {
+        [] => app
+            .assembly
+            .stacks
+            .iter()
+            .map(|stack| stack.name.as_str())
+            .chain([debug_stack.as_str()])
+            .collect(),
+        named => named.iter().map(String::as_str).collect(),
+    };
+    let what = format!("Remove {} from aws://{}/{}", named.join(", "), app.aws.account, app.aws.region);
+    if !arguments.yes {
+        if !prompt::is_interactive() {
+            return Err(Error::new(
+                Kind::Usage,
+                "what is removed cannot be had back, and there is no terminal to ask",
+            )
+            .detail(what)
+            .hint("give `--yes`"));
+        }
+        if !confirmed(format!("{what}? [y/N]")).await {
+            return Err(Error::new(Kind::Usage, "nothing was removed"));
+        }
+    }
+    app::remove(&app.context(), &app.aws, &app.assembly.directory, &stacks).await?;
+    if arguments.stacks.is_empty() {
+        debug_stack::remove(&app.aws, &debug_stack, ui).await?;
+    }
+    Ok(())
+}
+
+/// `sst build`.
+///
+/// # Errors
+/// [`Kind::Synthesis`].
+pub async fn build(settings: &settings::Target, spawner: &Spawner, ui: &Ui) -> Result<()> {
+    let app = Synthesized::new(settings, &[EVERYTHING.to_owned()], spawner, ui).await?;
+    ui.info(format!("The cloud assembly is in `{}`", app.assembly.directory));
+    Ok(())
+}
+
+/// `sst diff` and `sst cdk`: the CDK CLI, as which this process goes on, so that terminal, signals and exit code are its own business.
+///
+/// # Errors
+/// [`Kind::Synthesis`]; [`Kind::Environment`] when there is no CLI.
+pub async fn cdk(
+    arguments: &[String],
+    settings: &settings::Target,
+    spawner: &Spawner,
+    ui: &Ui,
+) -> Result<Command> {
+    let app = Synthesized::new(settings, &[EVERYTHING.to_owned()], spawner, ui).await?;
+    let mut command = app::cdk_command(&app.context(), &app.aws, &app.assembly.directory).await?;
+    command.args(arguments);
+    Ok(command)
+}
+
+/// What `sst diff` asks the CDK CLI for. Stacks that the app has not are the CLI's to refuse.
+#[must_use]
+pub fn diff(arguments: cli::Diff) -> Vec<String> {
+    let stacks =
+        if arguments.stacks.is_empty() { vec![app::EVERY_STACK.to_owned()] } else { arguments.stacks };
+    ["diff".to_owned()].into_iter().chain(stacks).collect()
+}
+
+/// The app as it is.
+struct Synthesized<'a> {
+    settings: &'a settings::Target,
+    spawner: &'a Spawner,
+    ui: &'a Ui,
+    tools: Tools,
+    cancel: CancellationToken,
+    aws: Aws,
+    stage: String,
+    assembly: Assembly,
+}
+
+impl<'a> Synthesized<'a> {
+    async fn new(
+        settings: &'a settings::Target,
+        bundle: &[String],
+        spawner: &'a Spawner,
+        ui: &'a Ui,
+    ) -> Result<Self> {
+        let state_dir = settings.project.state_dir()?;
+        let tools = Tools::find(state_dir.create_directory("tool")?, spawner).await?;
+        crate::process::claim(&tools.node_version);
+        let aws = Aws::connect(settings.aws()).await?;
+        let fallback = aws.endpoint.is_some().then_some("dev");
+        let stage = stage(&settings.project, settings.stage.as_deref(), fallback, &aws, ui).await?;
+        let target =
+            app::Target { stage: stage.clone(), region: aws.region.clone(), account: aws.account.clone() };
+        let cancel = CancellationToken::new();
+        let context =
+            app::Context { project: &settings.project, tools: &tools, spawner, ui, cancel: &cancel };
+        let mut assembly = app::synthesize(&context, &target, bundle).await?;
+        if app::look_up(&context, &aws, &target, &assembly).await? {
+            assembly = app::synthesize(&context, &target, bundle).await?;
+        }
+        Ok(Self { settings, spawner, ui, tools, cancel, aws, stage, assembly })
+    }
+
+    fn context(&self) -> app::Context<'_> {
+        app::Context {
+            project: &self.settings.project,
+            tools: &self.tools,
+            spawner: self.spawner,
+            ui: self.ui,
+            cancel: &self.cancel,
+        }
+    }
+
+    /// By which the CDK CLI selects what was named; everything if nothing was.
+    fn selectors(&self, named: &[String]) -> Result<Vec<String>> {
+        if named.is_empty() {
+            return Ok(vec![app::EVERY_STACK.to_owned()]);
+        }
+        let prefix = format!("{}-{}-", self.stage, self.settings.project.name);
+        let select = |name: &String| {
+            let fits = |stack: &&app::Stack| {
+                stack.selector == *name
+                    || stack.name == *name
+                    || stack.name.strip_prefix(&prefix) == Some(name)
+            };
+            let found = self.assembly.stacks.iter().find(fits).map(|stack| stack.selector.clone());
+            found.ok_or_else(|| {
+                let all: Vec<_> =
+                    self.assembly.stacks.iter().map(|stack| format!("`{}`", stack.name)).collect();
+                Error::new(Kind::Usage, format!("no stack `{name}`; there are {}", all.join(", ")))
+            })
+        };
+        named.iter().map(select).collect()
+    }
+}
+
+/// Writes the outputs of the stacks as JSON: stack → name → value.
+///
+/// # Errors
+/// [`Kind::Environment`] when the file cannot be written.
+pub(super) fn write_outputs(file: &Utf8PathBuf, outputs: &app::Outputs) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(outputs).unwrap_or_default();
+    text.push('\n');
+    fs_err::write(file, text)
+        .map_err(|error| Error::new(Kind::Environment, "the outputs cannot be written").detail(error))
+}

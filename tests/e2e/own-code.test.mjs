@@ -1,0 +1,103 @@
+// The commands that leave functions their own code: deploy, diff, build, cdk, remove; and completions.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { Sst, binary, copyApp, repository } from "./support/sst.mjs";
+
+describe("commands that leave functions their own code", () => {
+  let directory;
+  let sst;
+
+  before(async () => {
+    directory = copyApp("examples/rest-api", path.join(repository, "examples/rest-api/node_modules"));
+    sst = await Sst.start(directory);
+  });
+  after(async () => {
+    await sst?.stop();
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+
+  /** Runs a command to its end, against the local cloud of `sst start`. */
+  const run = (...args) =>
+    new Promise((resolve, reject) => {
+      const { endpoint, region } = sst.session();
+      const keys = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_REGION: region };
+      const env = { ...process.env, ...keys, NO_COLOR: "1", AWS_ENDPOINT_URL: endpoint };
+      const child = spawn(binary(), args, { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"] });
+      let output = "";
+      for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
+      child.once("error", reject);
+      child.once("close", (code) => resolve({ code, output }));
+    });
+  const call = async () => {
+    const from = sst.output.length;
+    const answer = await fetch(`${sst.stackOutput("ApiEndpoint")}/notes`);
+    return { status: answer.status, text: await answer.text(), isLive: () => sst.output.slice(from).includes("REQUEST") };
+  };
+
+  test("sst build builds the functions and writes the assembly", async () => {
+    const { code, output } = await run("build");
+    assert.equal(code, 0, output);
+    const assembly = /The cloud assembly is in `(.*)`/.exec(output)[1];
+    assert.equal(assembly, path.join(directory, ".sst/cdk.out"));
+    const assets = fs.readdirSync(assembly).filter((name) => name.startsWith("asset."));
+    const bundles = assets.map((name) => path.join(assembly, name, "index.js")).filter((file) => fs.existsSync(file));
+    assert.ok(bundles.some((file) => fs.readFileSync(file, "utf8").includes("TABLE_NAME")), assets.join());
+    assert.ok(!bundles.some((file) => fs.readFileSync(file, "utf8").includes("this is a placeholder")));
+  });
+
+  test("sst cdk hands everything to the CDK CLI, its exit code too", async () => {
+    const list = await run("cdk", "list");
+    assert.equal(list.code, 0, list.output);
+    assert.match(list.output, /^rest-api \(dev-rest-api-stack\)$/m);
+    assert.notEqual((await run("cdk", "no-such-command")).code, 0);
+  });
+
+  test("sst deploy knows the stacks", async () => {
+    const { code, output } = await run("deploy", "nothing");
+    assert.equal(code, 2);
+    assert.match(output, /error: no stack `nothing`; there are `dev-rest-api-stack`/);
+  });
+
+  test("sst deploy gives functions their own code back", async () => {
+    const live = await call();
+    assert.equal(live.status, 200, live.text);
+    assert.ok(live.isLive());
+    const { code, output } = await run("deploy", "stack", "--outputs-file", "outputs.json");
+    assert.equal(code, 0, output);
+    const outputs = JSON.parse(fs.readFileSync(path.join(directory, "outputs.json"), "utf8"));
+    assert.deepEqual(outputs, sst.session().outputs);
+    const own = await call();
+    assert.deepEqual([own.status, own.text], [200, live.text]);
+    assert.equal(own.isLive(), false);
+  });
+
+  test("sst diff sees no difference after that", async () => {
+    const { code, output } = await run("diff");
+    assert.equal(code, 0, output);
+    assert.match(output, /There were no differences|Number of stacks with differences: 0/);
+  });
+
+  test("sst remove asks, and removes the app and its debug stack", async () => {
+    const refused = await run("remove");
+    assert.equal(refused.code, 2);
+    assert.match(refused.output, /Remove dev-rest-api-stack, dev-rest-api-debug-stack from aws:\/\/000000000000\/[^]*give `--yes`/);
+    const { code, output } = await run("remove", "--yes");
+    assert.equal(code, 0, output);
+    assert.match(output, /The app is removed/);
+    assert.match(output, /The debug stack `dev-rest-api-debug-stack` is removed/);
+    assert.equal((await call()).status, 404);
+  });
+
+  test("completions are those of the commands there are", async () => {
+    for (const shell of ["bash", "zsh", "fish"]) {
+      const { code, output } = await run("completions", shell);
+      assert.equal(code, 0);
+      assert.match(output, /outputs-file/);
+    }
+  });
+});
