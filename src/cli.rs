@@ -219,6 +219,18 @@ pub struct Start {
     #[arg(long, value_name = "URL", conflicts_with = "local")]
     pub endpoint_url: Option<String>,
 
+    /// Run only these functions here: ids or their ends, with `*` as in shells. Repeatable.
+    #[arg(long = "function", value_name = "PATTERN")]
+    pub functions: Vec<String>,
+
+    /// Do not run these functions here: they keep their own code. Repeatable.
+    #[arg(long, value_name = "PATTERN")]
+    pub except: Vec<String>,
+
+    /// Write the outputs of the stacks to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub outputs_file: Option<Utf8PathBuf>,
+
     /// Give each function 900 seconds, to have time at a breakpoint.
     #[arg(long)]
     pub increase_timeout: bool,

@@ -5,7 +5,7 @@ use camino::Utf8PathBuf;
 use crate::{
     aws, cli,
     error::{Error, Kind, Result},
-    project::Project,
+    project::{Choice, Project},
 };
 
 /// What `sst start` works with.
@@ -21,6 +21,10 @@ pub struct Start {
     pub region: Option<String>,
     /// The profile, if one was asked for.
     pub profile: Option<String>,
+    /// The functions that run on this machine.
+    pub choice: Choice,
+    /// Where the outputs of the stacks are written, if that was asked for.
+    pub outputs_file: Option<Utf8PathBuf>,
     /// Whether the stubs get all the time there is.
     pub increase_timeout: bool,
     /// The most worker processes at a time.
@@ -65,6 +69,8 @@ impl Start {
             stage: arguments.stage,
             cloud,
             profile: arguments.profile,
+            choice: Choice::new(&arguments.functions, &arguments.except)?,
+            outputs_file: arguments.outputs_file,
             increase_timeout: arguments.increase_timeout,
             max_workers: arguments.max_workers.into(),
             inspect_port: arguments.inspect_port,

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    own_code::write_outputs,
     session::{Session, SessionFile},
     stage::{confirm_bootstrap, stage},
 };
@@ -23,7 +24,7 @@ use crate::{
     local_calls::LocalCalls,
     process::{self, Spawner},
     project::{
-        StateDir,
+        NOT_CHOSEN, StateDir,
         manifest::{FunctionSpec, ORIGINAL_PREFIX},
     },
     relay::{self, Relay},
@@ -128,11 +129,11 @@ async fn prepare(
         stub_zip: &package.path,
         stub_sha256: &package.sha256,
     };
-    let mut live = rewrite(&context, &assembly, &options, state_dir)?;
+    let mut live = rewrite(&context, &assembly, settings, &options, state_dir)?;
     if !live.unbuilt.is_empty() {
         // They keep their own code, which has to be built for that.
         let assembly = app::synthesize(&context, &target, &live.unbuilt).await?;
-        live = rewrite(&context, &assembly, &options, state_dir)?;
+        live = rewrite(&context, &assembly, settings, &options, state_dir)?;
     }
     report(&live, ui);
     let functions = live.manifest.functions.clone();
@@ -218,11 +219,13 @@ async fn serve(
         endpoint: aws.endpoint.as_deref(),
         outputs: &outputs,
     };
+    if let Some(file) = &settings.outputs_file {
+        write_outputs(file, &outputs)?;
+    }
     let _session = SessionFile::write(state_dir.clone(), &session)?;
-    let count = functions.len();
-    let plural = if count == 1 { "" } else { "s" };
+    let count = counted(functions.len(), "function");
     ui.info(format!(
-        "Listening for requests (stage {stage}, {count} function{plural}, inspector {inspector}, flat {flat_inspector})"
+        "Listening for requests (stage {stage}, {count}, inspector {inspector}, flat {flat_inspector})"
     ));
     if functions.iter().any(|function| !function.is_node()) {
         ui.info(format!("Debuggers for all languages attach at {debug_adapter}"));
@@ -242,20 +245,33 @@ async fn serve(
 fn rewrite(
     context: &app::Context<'_>,
     assembly: &app::Assembly,
+    settings: &settings::Start,
     options: &app::Options<'_>,
     state_dir: &StateDir,
 ) -> Result<app::Rewritten> {
-    let manifest = app::discover(assembly, context.project)?;
+    let mut manifest = app::discover(assembly, context.project)?;
+    settings.choice.apply(&mut manifest)?;
     app::rewrite(assembly, &manifest, options, &state_dir.fresh_directory("cdk.out.live")?)
 }
 
 fn report(live: &app::Rewritten, ui: &Ui) {
-    for function in &live.manifest.left_alone {
+    let (others, unable): (Vec<_>, Vec<_>) =
+        live.manifest.left_alone.iter().partition(|function| function.reason == NOT_CHOSEN);
+    if !others.is_empty() {
+        ui.info(format!("Not live, as was asked for: {}", counted(others.len(), "function")));
+    }
+    for function in unable {
         ui.warning(format!("`{}` is not live: {}", function.id, function.reason));
     }
     for notice in &live.notices {
         ui.warning(notice.clone());
     }
+}
+
+/// `1 function`, `2 functions`.
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// Says once that there are files for editors, unless the project has some.

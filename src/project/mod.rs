@@ -7,11 +7,13 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind as ErrorKind, Result};
 
+mod choice;
 mod json_file;
 pub mod manifest;
 mod stage;
 mod state_dir;
 
+pub use choice::{Choice, NOT_CHOSEN};
 pub use json_file::read_json;
 pub use stage::{StageRequest, check_stage, resolve_stage};
 pub use state_dir::StateDir;

@@ -1,12 +1,16 @@
-// The commands that leave functions their own code: deploy, diff, build, cdk, remove; and completions.
+// Functions that run their own code: deploy, diff, build, cdk, remove, and `sst start` with a choice of functions; and completions.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import fs from "node:fs";
+import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, binary, copyApp, repository } from "./support/sst.mjs";
+import { Sst, binary, clientOptions, copyApp, repository } from "./support/sst.mjs";
+
+const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
+const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
 
 describe("commands that leave functions their own code", () => {
   let directory;
@@ -98,6 +102,54 @@ describe("commands that leave functions their own code", () => {
       const { code, output } = await run("completions", shell);
       assert.equal(code, 0);
       assert.match(output, /outputs-file/);
+    }
+  });
+});
+
+describe("a choice of functions", () => {
+  let directory;
+  let sst;
+  let lambda;
+
+  before(async () => {
+    directory = copyApp("tests/fixtures/apps/cdk-plain");
+    sst = await Sst.start(directory, ["--function", "Expl*", "--outputs-file", "outputs.json"]);
+    lambda = new LambdaClient({ ...clientOptions(sst), maxAttempts: 1 });
+  });
+  after(async () => {
+    await sst?.stop();
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+
+  const call = async (name) => {
+    const from = sst.output.length;
+    const answer = await lambda.send(new InvokeCommand({ FunctionName: sst.stackOutput(`Function${name}`), Payload: "{}" }));
+    return { answer: JSON.parse(Buffer.from(answer.Payload)), isLive: sst.output.slice(from).includes("REQUEST") };
+  };
+
+  test("only those run here, the others run their own code", async () => {
+    assert.match(sst.output, /Not live, as was asked for: 3 functions\n[^]*Listening for requests \(stage dev, 1 function,/);
+    assert.deepEqual(await call("Explicit"), { answer: { text: "explicit 42" }, isLive: true });
+    for (const name of ["Asset", "Discovered", "Nested"]) {
+      const { answer, isLive } = await call(name);
+      assert.equal(isLive, false, name);
+      assert.equal(answer.errorType, undefined, JSON.stringify(answer));
+    }
+  });
+
+  test("the outputs are in the file that was named", () => {
+    assert.deepEqual(JSON.parse(fs.readFileSync(path.join(directory, "outputs.json"), "utf8")), sst.session().outputs);
+  });
+
+  test("a pattern that no function matches is a mistake", async () => {
+    const other = copyApp("tests/fixtures/apps/cdk-plain");
+    try {
+      const failing = new Sst(other, ["start", "--local", "--function", "Nothing"]);
+      assert.equal((await failing.exited).code, 2);
+      await failing.closed;
+      assert.match(failing.output, /error: no function matches `Nothing`\s+hint: the functions are `plain\/Asset`, /);
+    } finally {
+      fs.rmSync(other, { recursive: true, force: true });
     }
   });
 });
