@@ -21,6 +21,7 @@ test: test-rust test-docs test-node test-python test-infra test-e2e test-vscode
 
 bench: build tests/fixtures/node_modules/.package-lock.json
 	node benches/loop.mjs
+	node benches/languages.mjs
 
 build: stub npm/node_modules/.package-lock.json
 	cargo build --locked
