@@ -67,10 +67,11 @@ const RESUMING: [&str; 8] =
     ["continue", "next", "stepIn", "stepOut", "stepBack", "reverseContinue", "restartFrame", "goto"];
 
 /// How long a debugger may take to take breakpoints back.
-const TIDYING: Duration = Duration::from_secs(2);
+const TIDYING: Duration = Duration::from_secs(5);
 
-/// How long a client waits for the one before it, whose end may not be known yet.
-const OVERLAP: Duration = Duration::from_secs(1);
+/// How long a client waits for the one before it, which may be about to leave: longer than that takes. One that is refused would miss
+/// calls.
+const OVERLAP: Duration = Duration::from_secs(6);
 
 type Client = Framed<TcpStream, Codec>;
 

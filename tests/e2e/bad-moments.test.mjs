@@ -7,7 +7,7 @@ import path from "node:path";
 import { describe, test } from "node:test";
 import { createRequire } from "node:module";
 
-import { Sst, clientOptions, copyApp, processesOf, repository } from "./support/sst.mjs";
+import { Sst, clientOptions, copyApp, gone, processesOf, repository } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
@@ -19,7 +19,7 @@ async function fail(directory, { args = [], env = {} } = {}) {
   const sst = new Sst(directory, ["start", "--local", ...args], env);
   const { code } = await sst.exited;
   await sst.closed;
-  assert.deepEqual(processesOf(directory), [], "nothing is left running");
+  await gone(directory);
   fs.rmSync(directory, { recursive: true, force: true });
   return { code, output: sst.output };
 }
@@ -122,7 +122,7 @@ describe("interruptions", () => {
     await sst.waitFor(/deploy/i);
     const { code } = await sst.stop("SIGINT");
     assert.equal(code, 130, sst.output);
-    assert.deepEqual(processesOf(directory), []);
+    await gone(directory);
     assert.ok(!fs.existsSync(path.join(directory, ".sst/session.json")));
     fs.rmSync(directory, { recursive: true, force: true });
   });
@@ -140,7 +140,7 @@ describe("interruptions", () => {
     assert.equal(answer.FunctionError, "Unhandled");
     assert.match(Buffer.from(answer.Payload).toString(), /stopped before the function answered/);
     assert.equal((await stopped).code, 0, sst.output);
-    assert.deepEqual(processesOf(directory), []);
+    await gone(directory);
     assert.ok(!fs.existsSync(path.join(directory, ".sst/session.json")));
     fs.rmSync(directory, { recursive: true, force: true });
   });
@@ -153,8 +153,7 @@ describe("interruptions", () => {
     assert.ok(processesOf(directory).length > 1, "a worker runs");
     sst.child.kill("SIGKILL");
     await sst.exited;
-    // The kernel tells the children; each ends in its own time.
-    while (processesOf(directory).length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    await gone(directory);
     fs.rmSync(directory, { recursive: true, force: true });
   });
 });

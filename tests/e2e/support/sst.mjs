@@ -121,6 +121,16 @@ export function clientOptions(sst) {
   return { endpoint, region, credentials: { accessKeyId: "test", secretAccessKey: "test" } };
 }
 
+/** Waits until no process of an app is left: one that was killed ends in its own time. */
+export async function gone(directory) {
+  for (const end = Date.now() + 20_000; ; ) {
+    const left = processesOf(directory);
+    if (left.length === 0) return;
+    if (Date.now() > end) throw new Error(`processes stay: ${left}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 /** The processes whose environment or command line shows that they belong to an app's directory. Linux only. */
 export function processesOf(directory) {
   const found = [];
