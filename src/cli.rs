@@ -45,6 +45,8 @@ pub enum Command {
     Build(Build),
     /// Run a command of the CDK CLI on the app.
     Cdk(Cdk),
+    /// Look at everything that the other commands need.
+    Doctor(Doctor),
     /// Print completions for a shell.
     Completions(Completions),
 }
@@ -134,6 +136,13 @@ pub struct Cdk {
     /// What the CDK CLI is given, e.g. `list`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
+}
+
+/// Arguments of `sst doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// Arguments of `sst completions`.

@@ -11,11 +11,13 @@ use super::Context;
 use crate::{
     aws::Aws,
     error::{Error, Kind, Result},
+    project::Project,
+    tools::Tools,
 };
 
 /// A command of the CLI, with the credentials and the region that this program uses.
 pub(super) async fn command(context: &Context<'_>, aws: &Aws) -> Result<Command> {
-    let script = find(context)?;
+    let script = find(context.project, context.tools)?;
     let credentials = aws.credentials().await?;
     let mut command = Command::new(&context.tools.node);
     command
@@ -47,12 +49,21 @@ pub(super) async fn command(context: &Context<'_>, aws: &Aws) -> Result<Command>
     Ok(command)
 }
 
-fn find(context: &Context<'_>) -> Result<Utf8PathBuf> {
+/// The version of the CLI that is used for a project.
+///
+/// # Errors
+/// [`Kind::Environment`] when there is none.
+pub fn cdk_version(project: &Project, tools: &Tools) -> Result<String> {
+    let numbers: Vec<_> = version(&find(project, tools)?).iter().map(u32::to_string).collect();
+    Ok(numbers.join("."))
+}
+
+fn find(project: &Project, tools: &Tools) -> Result<Utf8PathBuf> {
     // The package may have been installed next to others, or hold its own copy.
-    let beside = context.tools.npm_root.parent().map(|parent| parent.join("aws-cdk/bin/cdk"));
+    let beside = tools.npm_root.parent().map(|parent| parent.join("aws-cdk/bin/cdk"));
     let candidates = [
-        Some(context.project.root.join("node_modules/aws-cdk/bin/cdk")),
-        Some(context.tools.npm_root.join("node_modules/aws-cdk/bin/cdk")),
+        Some(project.root.join("node_modules/aws-cdk/bin/cdk")),
+        Some(tools.npm_root.join("node_modules/aws-cdk/bin/cdk")),
         beside,
     ];
     let installed = candidates.into_iter().flatten().filter(|path| path.is_file());

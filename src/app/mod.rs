@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     assembly::{Assembly, SourceRecord, Stack, Template},
     bootstrap::{bootstrap, needs_bootstrap},
+    cdk_cli::cdk_version,
     deploy::{Deployment, EVERY_STACK, Outputs, cdk_command, deploy, local_url, remove},
     discover::discover,
     look_up::look_up,

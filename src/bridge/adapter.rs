@@ -33,6 +33,12 @@ use crate::{
     process::{Spawner, family},
 };
 
+/// What to do when Delve is missing.
+pub const INSTALL_DELVE: &str = "`go install github.com/go-delve/delve/cmd/dlv@latest`";
+
+/// What to do when LLDB is missing.
+pub const INSTALL_LLDB: &str = "it comes with LLDB 16 or newer (`apt install lldb`, on macOS with Xcode)";
+
 /// How long a debugger may take to begin, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -229,9 +235,7 @@ async fn debugpy(starter: &Starter, worker: WorkerId) -> Result<Adapter, String>
 
 /// Delve, attached to a running program (<https://github.com/go-delve/delve/tree/master/Documentation>).
 async fn delve(starter: &Starter, pid: u32) -> Result<Adapter, String> {
-    let program = which::which("dlv").map_err(|_| {
-        "`dlv` is not in the PATH: `go install github.com/go-delve/delve/cmd/dlv@latest`".to_owned()
-    })?;
+    let program = which::which("dlv").map_err(|_| format!("`dlv` is not in the PATH: {INSTALL_DELVE}"))?;
     let mut command = Command::new(program);
     command
         .args(["attach", &pid.to_string(), "--headless", "--listen=127.0.0.1:0", "--api-version=2"])
@@ -281,10 +285,7 @@ async fn delve(starter: &Starter, pid: u32) -> Result<Adapter, String> {
 
 /// `lldb-dap`, attached to a running program.
 async fn lldb(starter: &Starter, pid: u32, executable: &str) -> Result<Adapter, String> {
-    let program = lldb_dap().ok_or_else(|| {
-        "`lldb-dap` is not in the PATH: it comes with LLDB 16 or newer (`apt install lldb`, on macOS with Xcode)"
-            .to_owned()
-    })?;
+    let program = lldb_dap().ok_or_else(|| format!("`lldb-dap` is not in the PATH: {INSTALL_LLDB}"))?;
     let mut command = Command::new(&program);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let cannot = |error: std::io::Error| format!("`{}` cannot be run: {error}", program.display());
@@ -300,7 +301,8 @@ async fn lldb(starter: &Starter, pid: u32, executable: &str) -> Result<Adapter, 
 }
 
 /// The newest one; distributions put the version into the name.
-fn lldb_dap() -> Option<std::path::PathBuf> {
+/// Finds the newest one; distributions put the version into the name.
+pub fn lldb_dap() -> Option<std::path::PathBuf> {
     let names = ["lldb-dap".to_owned()].into_iter().chain((16..=30).rev().flat_map(|version| {
         // It had another name before version 18.
         [format!("lldb-dap-{version}"), format!("lldb-vscode-{version}")]

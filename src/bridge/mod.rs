@@ -24,6 +24,7 @@ mod registry;
 mod remote;
 mod upstream;
 
+pub use self::adapter::{INSTALL_DELVE, INSTALL_LLDB, lldb_dap};
 use std::{io, net::SocketAddr, sync::Arc};
 
 use camino::Utf8PathBuf;

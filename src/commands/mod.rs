@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod doctor;
 mod ide;
 mod invoke;
 mod own_code;
@@ -98,6 +99,10 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Option<Program>> {
             let target = target(arguments.target, directory)?;
             let cdk = own_code::cdk(&arguments.arguments, &target, &spawner, ui);
             return until_interrupted(interrupts, cdk).await.map(Some);
+        }
+        Command::Doctor(arguments) => {
+            let target = target(arguments.target, directory)?;
+            until_interrupted(interrupts, doctor::run(&target, &spawner, ui)).await?;
         }
         Command::Completions(arguments) => {
             clap_complete::generate(arguments.shell, &mut Cli::command(), "sst", &mut std::io::stdout());

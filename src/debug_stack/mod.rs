@@ -27,6 +27,15 @@ pub fn name(stage: &str, app: &str) -> String {
     format!("{stage}-{app}-debug-stack")
 }
 
+/// What CloudFormation says of the stack `name`, e.g. `UPDATE_COMPLETE`; none when there is none.
+///
+/// # Errors
+/// [`Kind::Deployment`] when it does not say.
+pub async fn status(aws: &Aws, name: &str) -> Result<Option<String>> {
+    let stack = change_set::describe(aws, name).await?;
+    Ok(stack.map(|stack| stack.stack_status().map_or("unknown", StackStatus::as_str).to_owned()))
+}
+
 /// The key of the progress that is shown.
 const PROGRESS: &str = "debug-stack";
 

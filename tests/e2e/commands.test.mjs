@@ -13,9 +13,9 @@ const require = createRequire(path.join(repository, "tests/fixtures/package.json
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
 
 /** Runs a command to its end. */
-function run(directory, args, input = "") {
+function run(directory, args, input = "", env = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(binary(), args, { cwd: directory, env: { ...process.env, NO_COLOR: "1" } });
+    const child = spawn(binary(), args, { cwd: directory, env: { ...process.env, NO_COLOR: "1", ...env } });
     const result = { stdout: "", stderr: "" };
     for (const name of ["stdout", "stderr"]) child[name].setEncoding("utf8").on("data", (text) => (result[name] += text));
     child.once("error", reject);
@@ -63,6 +63,15 @@ describe("sst ide", () => {
     assert.match(stderr, /vscode, webstorm, intellij, pycharm, goland, rustrover, clion, all/);
   });
 
+  test("sst doctor says what is missing", async () => {
+    const { code, stdout, stderr } = await run(directory, ["doctor"], "", { PATH: "/nowhere", AWS_ACCESS_KEY_ID: undefined });
+    assert.equal(code, 3, stdout);
+    assert.match(stdout, /^✓ project `cdk-plain` in /m);
+    assert.match(stdout, /^✗ `node` is not in the PATH: install Node.js 20 or newer/m);
+    assert.match(stdout, /^✗ `python3` is not in the PATH: /m);
+    assert.match(stderr, /error: 2 things have to be put right/);
+  });
+
   test("`sst invoke` without a running `sst start` says so", async () => {
     const { code, stderr } = await run(directory, ["invoke", "Explicit"]);
     assert.equal(code, 2);
@@ -94,6 +103,18 @@ describe("beside a running sst start", () => {
     assert.equal(`127.0.0.1:${configurations.find(({ name }) => name === "Attach to SST").port}`, inspector);
     const xml = fs.readFileSync(path.join(directory, ".run/Attach to SST.run.xml"), "utf8");
     assert.equal(`127.0.0.1:${/ port="(\d+)"/.exec(xml)[1]}`, flatInspector);
+  });
+
+  test("sst doctor finds everything well", async () => {
+    const { endpoint, region } = sst.session();
+    const keys = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_REGION: region };
+    const { code, stdout } = await run(directory, ["doctor", "--endpoint-url", endpoint, "--stage", "dev"], "", keys);
+    assert.equal(code, 0, stdout);
+    for (const line of [/Node.js v\d+/, /CDK CLI 2\.\d+/, /Python 3/, /arn:aws:\S+ in account 000000000000, us-east-1/, /bootstrapped for the CDK/]) {
+      assert.match(stdout, new RegExp(`^✓ .*${line.source}`, "m"));
+    }
+    assert.match(stdout, /^✓ the debug stack `dev-\S+-debug-stack` is \w+_COMPLETE$/m);
+    assert.match(stdout, /^✓ `sst start` runs in this project$/m);
   });
 
   test("sst invoke needs a function's environment, and says how it comes by it", async () => {

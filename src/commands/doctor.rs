@@ -1,0 +1,181 @@
+//! `sst doctor`: looks at everything that the other commands need, one line each, with what to do.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    process::{Command, Stdio},
+};
+
+use crate::{
+    app,
+    aws::Aws,
+    bridge, debug_stack, editors,
+    error::{Error, Kind, Result},
+    process::Spawner,
+    project::{StateDir, manifest::Manifest},
+    settings,
+    tools::Tools,
+    ui::Ui,
+};
+
+/// Looks at everything, and says what it finds.
+///
+/// # Errors
+/// [`Kind::Environment`] when something is missing that the app needs.
+pub async fn run(settings: &settings::Target, spawner: &Spawner, ui: &Ui) -> Result<()> {
+    let state_dir = settings.project.state_dir()?;
+    let mut findings = Findings { ui, bad: 0 };
+    findings.good(format!("project `{}` in {}", settings.project.name, settings.project.root));
+    match Tools::find(state_dir.create_directory("tool")?, spawner).await {
+        Ok(tools) => {
+            findings.good(format!("Node.js {} at {}", tools.node_version, tools.node));
+            match app::cdk_version(&settings.project, &tools) {
+                Ok(version) => findings.good(format!("CDK CLI {version}")),
+                Err(error) => findings.error(&error),
+            }
+        }
+        Err(error) => findings.error(&error),
+    }
+    languages(&mut findings, &manifest(&state_dir)?, spawner).await;
+    cloud(&mut findings, settings).await;
+    ports(&mut findings, &state_dir);
+    if editors::has_any(&settings.project.root) {
+        findings.good("the project has launch configurations".to_owned());
+    } else {
+        findings.note("no launch configurations", "`sst ide vscode`, or another editor's");
+    }
+    match findings.bad {
+        0 => Ok(()),
+        1 => Err(Error::new(Kind::Environment, "one thing has to be put right")),
+        bad => Err(Error::new(Kind::Environment, format!("{bad} things have to be put right"))),
+    }
+}
+
+struct Findings<'a> {
+    ui: &'a Ui,
+    bad: usize,
+}
+
+impl Findings<'_> {
+    fn good(&mut self, what: String) {
+        self.ui.info(format!("✓ {what}"));
+    }
+
+    /// Something that only some need.
+    fn note(&mut self, what: &str, fix: &str) {
+        self.ui.info(format!("- {what}: {fix}"));
+    }
+
+    fn bad(&mut self, what: &str, fix: &str) {
+        self.bad += 1;
+        self.ui.info(format!("✗ {what}: {fix}"));
+    }
+
+    fn error(&mut self, error: &Error) {
+        let hint = error.hint.as_deref().or(error.detail.as_deref()).unwrap_or("see `--verbose`");
+        self.bad(&error.message, hint);
+    }
+}
+
+/// The functions of the app, if `sst start` has ever found them.
+fn manifest(state_dir: &StateDir) -> Result<Manifest> {
+    let text = state_dir.read("functions.json")?.unwrap_or_default();
+    Ok(serde_json::from_str(&text).unwrap_or_default())
+}
+
+/// Compilers, interpreters and debuggers of the languages that the app uses. A missing debugger costs only debugging.
+async fn languages(findings: &mut Findings<'_>, manifest: &Manifest, spawner: &Spawner) {
+    use crate::project::manifest::Source;
+
+    match version(spawner, "python3", &["--version"]).await {
+        Some(version) => findings.good(version),
+        None => findings.bad("`python3` is not in the PATH", "`--local` needs Python 3.10 or newer"),
+    }
+    let uses =
+        |wanted: fn(&Source) -> bool| manifest.functions.iter().any(|function| wanted(&function.source));
+    if manifest.functions.iter().any(|function| function.is_python()) {
+        match version(spawner, "python3", &["-c", "import debugpy; print('debugpy', debugpy.__version__)"])
+            .await
+        {
+            Some(version) => findings.good(version),
+            None => findings.note(
+                "no debugpy in `python3`",
+                "`pip install debugpy` where your functions run, to debug them",
+            ),
+        }
+    }
+    if uses(|source| matches!(source, Source::Go { .. })) {
+        match version(spawner, "go", &["version"]).await {
+            Some(version) => findings.good(version),
+            None => findings.bad("`go` is not in the PATH", "see https://go.dev/doc/install"),
+        }
+        match version(spawner, "dlv", &["version"]).await {
+            Some(version) => findings.good(version),
+            None => findings.note("`dlv` is not in the PATH", bridge::INSTALL_DELVE),
+        }
+    }
+    if uses(|source| matches!(source, Source::Rust { .. })) {
+        match version(spawner, "cargo", &["--version"]).await {
+            Some(version) => findings.good(version),
+            None => findings.bad("`cargo` is not in the PATH", "see https://rustup.rs"),
+        }
+        match bridge::lldb_dap() {
+            Some(path) => findings.good(format!("lldb-dap at {}", path.display())),
+            None => findings.note("`lldb-dap` is not in the PATH", bridge::INSTALL_LLDB),
+        }
+    }
+}
+
+/// The first line that a program says of its version.
+async fn version(spawner: &Spawner, program: &str, arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new(which::which(program).ok()?);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let output = spawner.spawn(command, Vec::new()).await.ok()?.wait_with_output().await.ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<&str> = text.lines().take(2).map(str::trim).collect();
+    output.status.success().then(|| lines.join(", ")).filter(|text| !text.is_empty())
+}
+
+/// Who is asking, and what is there already.
+async fn cloud(findings: &mut Findings<'_>, settings: &settings::Target) {
+    let aws = match Aws::connect(settings.aws()).await {
+        Ok(aws) => aws,
+        // `--local` needs no account.
+        Err(error) => {
+            let hint = error.hint.as_deref().unwrap_or("see `--verbose`");
+            return findings
+                .note(&format!("AWS: {}", error.message), &format!("{hint}; `--local` needs none"));
+        }
+    };
+    findings.good(format!("{} in account {}, {}", aws.caller_arn, aws.account, aws.region));
+    match app::needs_bootstrap(&aws).await {
+        Ok(false) => findings.good("the account is bootstrapped for the CDK".to_owned()),
+        Ok(true) => findings
+            .note("the account is not bootstrapped for the CDK", "`sst start` and `sst deploy` offer it"),
+        Err(error) => findings.error(&error),
+    }
+    let stage = settings.stage.clone().or_else(|| {
+        let stored = settings.project.state_dir().ok()?.read("stage").ok()??;
+        Some(stored.trim().to_owned()).filter(|stage| !stage.is_empty())
+    });
+    let Some(stage) = stage else {
+        return findings.note("no stage is known", "`sst start` asks for it, or give `--stage`");
+    };
+    let name = debug_stack::name(&stage, &settings.project.name);
+    match debug_stack::status(&aws, &name).await {
+        Ok(Some(status)) => findings.good(format!("the debug stack `{name}` is {status}")),
+        Ok(None) => findings.note(&format!("there is no debug stack `{name}`"), "`sst start` deploys it"),
+        Err(error) => findings.error(&error),
+    }
+}
+
+fn ports(findings: &mut Findings<'_>, state_dir: &StateDir) {
+    if super::session::running(state_dir).is_ok() {
+        return findings.good("`sst start` runs in this project".to_owned());
+    }
+    let port = bridge::DEFAULT_PORT;
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => findings.good(format!("port {port} is free for debuggers")),
+        Err(_) => findings
+            .note(&format!("port {port} is taken"), "the next free one is used; `sst ide` fills it in"),
+    }
+}
