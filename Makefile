@@ -54,7 +54,7 @@ test-python: $(CARGO_TARGET_DIR)/python/bin/debugpy
 test-infra: $(CARGO_TARGET_DIR)/python/bin/cfn-lint
 	$< infra/debug-stack.yaml
 
-test-e2e: build tests/fixtures/node_modules/.package-lock.json $(patsubst %,examples/%/node_modules/.package-lock.json,polyglot rest-api)
+test-e2e: build tests/fixtures/node_modules/.package-lock.json $(patsubst %,examples/%/node_modules/.package-lock.json,polyglot rest-api) $(CARGO_TARGET_DIR)/cdk-python/.installed
 	node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
 	SST_E2E_ARGUMENTS=--enforce-iam node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
 
@@ -72,6 +72,12 @@ $(CARGO_TARGET_DIR)/python/bin/cfn-lint: | $(PYTHON)
 
 $(CARGO_TARGET_DIR)/python/bin/debugpy: | $(PYTHON)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 debugpy==1.8.22
+
+# An app of the CDK for Python needs it.
+$(CARGO_TARGET_DIR)/cdk-python/.installed:
+	python3 -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check aws-cdk-lib==2.275.0 constructs==10.8.1
+	@touch $@
 
 $(PYTHON):
 	python3 -m venv $(CARGO_TARGET_DIR)/python
