@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Events in the cloud run the code on your disk.
 #[derive(Debug, Parser)]
-#[command(name = "sst", version, about, max_term_width = 100)]
+#[command(name = "sst", version, about, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -129,6 +129,7 @@ pub struct Build {
 
 /// Arguments of `sst cdk`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_CDK)]
 pub struct Cdk {
     #[command(flatten)]
     pub target: Target,
@@ -155,6 +156,7 @@ pub struct Completions {
 
 /// Arguments of `sst invoke`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_INVOKE)]
 pub struct Invoke {
     /// The function: its id as `sst start` prints it, or the end of it.
     pub function: String,
@@ -203,6 +205,7 @@ pub enum Editor {
 
 /// Arguments of `sst start`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_START)]
 pub struct Start {
     /// The stage: which copy of the app to work on.
     #[arg(long)]
@@ -256,6 +259,25 @@ pub struct Start {
     #[arg(long, short)]
     pub yes: bool,
 }
+
+const EXAMPLES: &str = "Examples:
+  sst start --local                      try it on this machine, without an account
+  sst start --stage dev                  connect the functions of stage `dev` to your code
+  sst ide vscode                         then press F5
+  sst deploy --stage prod                deploy without stubs";
+
+const EXAMPLES_OF_START: &str = "Examples:
+  sst start --local
+  sst start --increase-timeout           to have time at a breakpoint
+  sst start --function 'api/*' --except Nightly";
+
+const EXAMPLES_OF_INVOKE: &str = "Examples:
+  sst invoke List --event event.json
+  echo '{\"id\":1}' | sst invoke api/Get --event -";
+
+const EXAMPLES_OF_CDK: &str = "Examples:
+  sst cdk list
+  sst cdk --stage prod synth '**' --quiet";
 
 #[cfg(test)]
 mod tests {
