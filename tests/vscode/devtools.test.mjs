@@ -45,17 +45,15 @@ describe("DevTools", () => {
       await lambda.send(new InvokeCommand({ FunctionName: sst.stackOutput(`Function${name}`), Payload: "{}" }));
     };
     await invoke("Explicit");
-    await page.keyboard.press("Control+Shift+P");
-    await page.keyboard.type("Show Sources");
-    await page.keyboard.press("Enter");
+    await page.getByRole("tab", { name: "Sources", exact: true }).click();
     const threads = () => page.locator("text=/Explicit#w\\d+/").allInnerTexts();
-    await until("a thread", 20_000, async () => (await threads()).length > 0);
+    await until("a thread", 60_000, async () => (await threads()).length > 0);
     fs.mkdirSync(path.join(install, "screenshots"), { recursive: true });
     await page.screenshot({ path: path.join(install, "screenshots/devtools.png") });
     const [first] = await threads();
     const file = path.join(directory, "functions/explicit.ts");
     fs.writeFileSync(file, `\n${fs.readFileSync(file, "utf8")}`);
-    await until("the next worker's thread", 20_000, async () => {
+    await until("the next worker's thread", 60_000, async () => {
       const now = await threads();
       return now.length > 0 && !now.includes(first);
     });
