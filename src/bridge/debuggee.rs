@@ -246,6 +246,8 @@ struct Session<'a> {
     id: u64,
     /// Cancelled when that one leaves, with which this session ends.
     parent: CancellationToken,
+    /// The client's request that says it has set everything, while that is not so yet.
+    done: Option<Value>,
     /// What the debugger was asked, by number.
     asked: HashMap<u64, Asked>,
     /// The sources that have breakpoints.
@@ -272,6 +274,7 @@ impl<'a> Session<'a> {
             numbers: Numbers::default(),
             id,
             parent: CancellationToken::new(),
+            done: None,
             asked: HashMap::new(),
             sources: Vec::new(),
             ended: false,
@@ -321,8 +324,8 @@ impl<'a> Session<'a> {
                 self.send(event("initialized", json!({}))).await;
             }
             "configurationDone" if self.debugger.configured => {
-                self.send(success(request, json!({}))).await;
-                self.debuggee.registry.ready(self.id, self.debuggee.offer.worker);
+                self.done = Some(request.clone());
+                self.finish_configuration().await;
             }
             "disconnect" | "terminate" => {
                 self.send(success(request, json!({}))).await;
@@ -385,8 +388,26 @@ impl<'a> Session<'a> {
                     }
                     Some(Asked::Own) | None => {}
                 }
+                self.finish_configuration().await;
             }
             _ => {}
+        }
+    }
+
+    /// Says that the client has configured a debugger that knew the worker before: not until its breakpoints are set.
+    async fn finish_configuration(&mut self) {
+        let sets = |asked: &Asked| match asked {
+            Asked::Client(request) => {
+                request["command"].as_str().is_some_and(|command| command.starts_with("set"))
+            }
+            Asked::Place | Asked::Own => false,
+        };
+        if self.asked.values().any(sets) {
+            return;
+        }
+        if let Some(request) = self.done.take() {
+            self.send(success(&request, json!({}))).await;
+            self.debuggee.registry.ready(self.id, self.debuggee.offer.worker);
         }
     }
 
