@@ -44,8 +44,8 @@ struct Session {
     numbers: Numbers,
     /// There once the client has told its breakpoints.
     subscription: Option<(u64, mpsc::UnboundedReceiver<Change>)>,
-    /// The requests to start a session, and for which worker.
-    starting: Vec<(u64, WorkerId)>,
+    /// The requests to start a session, and for which worker; none is the one for all Node workers.
+    starting: Vec<(u64, Option<WorkerId>)>,
     /// What the child for Node is connected through; its end ends that child.
     passage: Option<AbortOnDropHandle<()>>,
     ended: bool,
@@ -95,7 +95,11 @@ impl Session {
             "attach" | "launch" => self.send(success(request, json!({}))).await,
             "configurationDone" => {
                 // Before the answer, after which a call may come at once.
-                self.subscription = Some(self.registry.subscribe(Wants::Adapters));
+                let subscription = self.registry.subscribe(Wants::Adapters);
+                if self.inspector.is_some() {
+                    self.registry.inspector_comes(subscription.0);
+                }
+                self.subscription = Some(subscription);
                 self.send(success(request, json!({}))).await;
                 let text = "Every worker process of the app appears as a session of its own.\n";
                 self.send(event("output", json!({ "category": "console", "output": text }))).await;
@@ -125,25 +129,32 @@ impl Session {
         if response["success"] != true
             && let Some((client, _)) = &self.subscription
         {
-            self.registry.disconnected(*client, worker);
+            match worker {
+                Some(worker) => self.registry.disconnected(*client, worker),
+                None => self.registry.inspector_came(*client),
+            }
         }
     }
 
     /// The session for all Node workers. Through a passage of our own, because the end of this session ends none of its children.
     async fn attach_node(&mut self) {
-        let Some(inspector) = self.inspector else { return };
-        let Ok(listener) = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await else { return };
-        let Ok(address) = listener.local_addr() else { return };
+        let (Some(inspector), Some((client, _))) = (self.inspector, &self.subscription) else { return };
+        let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await;
+        let Ok((address, listener)) = listener.and_then(|listener| Ok((listener.local_addr()?, listener)))
+        else {
+            return self.registry.inspector_came(*client);
+        };
         self.passage = Some(AbortOnDropHandle::new(tokio::spawn(pass(listener, inspector))));
-        self.start(json!({
+        let configuration = json!({
             "name": "node",
             "address": "127.0.0.1",
             "port": address.port(),
             "continueOnAttach": true,
             "autoAttachChildProcesses": false,
             "skipFiles": ["<node_internals>/**"],
-        }))
-        .await;
+        });
+        let number = self.start(configuration).await;
+        self.starting.push((number, None));
     }
 
     async fn came(&mut self, offer: &Offer) {
@@ -153,7 +164,7 @@ impl Session {
         let configuration =
             json!({ "name": name, "debugServer": port, "sst": client, "justMyCode": true, "mode": "remote" });
         let number = self.start(configuration).await;
-        self.starting.push((number, offer.worker));
+        self.starting.push((number, Some(offer.worker)));
     }
 
     async fn start(&mut self, configuration: Value) -> u64 {

@@ -30,6 +30,10 @@ const ADAPTERS_PATIENCE: Duration = Duration::from_secs(60);
 /// it sets them, if their maps are large, and says nothing when it has.
 const BREAKPOINTS_TAKE: Duration = Duration::from_millis(500);
 
+/// How long new Node workers wait for an inspector's client that a debugger for all languages was told to start. An editor may have to
+/// load its JavaScript debugger first.
+const COMING: Duration = Duration::from_secs(30);
+
 /// The client number of the observers; the others begin with one.
 pub(super) const OBSERVER: u64 = 0;
 
@@ -106,6 +110,11 @@ struct State {
     awaited: BTreeMap<WorkerId, BTreeSet<u64>>,
     /// The clients in whose eyes a worker is paused.
     paused: BTreeMap<WorkerId, BTreeSet<u64>>,
+    /// Clients for all languages whose part for Node has not connected yet.
+    coming: BTreeSet<u64>,
+    /// The Node workers that came in the meantime. They are shown when it has, because it stops the first call only of those that
+    /// come after it.
+    deferred: Vec<Offer>,
 }
 
 impl Registry {
@@ -126,6 +135,10 @@ impl Registry {
             tokio::spawn(observer::observe(offer.clone(), self.clone()));
         }
         let mut state = self.lock();
+        if offer.adapter.is_none() && !state.coming.is_empty() {
+            state.deferred.push(offer);
+            return;
+        }
         state.workers.insert(worker, offer.clone());
         let wanted = |client: &&Client| client.wants.includes(&offer);
         let clients = state.clients.iter().filter(|(_, client)| wanted(client)).map(|(id, _)| *id);
@@ -140,6 +153,27 @@ impl Registry {
         state.awaited.insert(worker, clients.clone());
         drop(state);
         self.give_up_later(&offer, clients);
+    }
+
+    /// The part for Node of this client is about to connect: Node workers that start from now on wait for it.
+    pub fn inspector_comes(self: &std::sync::Arc<Self>, client: u64) {
+        self.lock().coming.insert(client);
+        let registry = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(COMING).await;
+            registry.inspector_came(client);
+        });
+    }
+
+    /// That part has connected, or will not.
+    pub fn inspector_came(self: &std::sync::Arc<Self>, client: u64) {
+        let mut state = self.lock();
+        if !state.coming.remove(&client) || !state.coming.is_empty() {
+            return;
+        }
+        let deferred = std::mem::take(&mut state.deferred);
+        drop(state);
+        deferred.into_iter().for_each(|offer| self.offer(offer));
     }
 
     /// Lets a worker have calls when these clients take too long. One that comes later has its own time.
@@ -163,6 +197,7 @@ impl Registry {
         if let Some(offer) = state.workers.remove(&worker) {
             offer.gone.cancel();
         }
+        state.deferred.retain(|deferred| deferred.worker != worker);
         state.used.retain(|used| *used != worker);
         state.awaited.remove(&worker);
         state.paused.remove(&worker);
@@ -173,7 +208,10 @@ impl Registry {
 
     /// All workers are about to end.
     pub fn withdraw_all(&self) {
-        let workers: Vec<WorkerId> = self.lock().workers.keys().copied().collect();
+        let state = self.lock();
+        let deferred = state.deferred.iter().map(|offer| offer.worker);
+        let workers: Vec<WorkerId> = state.workers.keys().copied().chain(deferred).collect();
+        drop(state);
         workers.into_iter().for_each(|worker| self.withdraw(worker));
     }
 
@@ -183,6 +221,7 @@ impl Registry {
         let mut state = self.lock();
         state.last_client += 1;
         let id = state.last_client;
+        let came = if wants == Wants::Inspectors { state.coming.first().copied() } else { None };
         let present: Vec<Offer> =
             state.workers.values().filter(|offer| wants.includes(offer)).cloned().collect();
         for offer in present {
@@ -200,11 +239,16 @@ impl Registry {
             Client { wants, left: CancellationToken::new(), changes: sender, stops_at_scripts: false },
         );
         self.tell_gate(&state);
+        drop(state);
+        if let Some(client) = came {
+            self.inspector_came(client);
+        }
         (id, receiver)
     }
 
     /// A client has left: nothing waits for it, and nothing is paused because of it.
-    pub fn unsubscribe(&self, client: u64) {
+    pub fn unsubscribe(self: &std::sync::Arc<Self>, client: u64) {
+        self.inspector_came(client);
         let mut state = self.lock();
         if let Some(client) = state.clients.remove(&client) {
             client.left.cancel();

@@ -8,6 +8,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 
+import { Hub } from "./support/dap.mjs";
 import { JsDebug } from "./support/js-debug.mjs";
 import { App, Sst, binary, clientOptions, copyApp, extraArguments, processesOf, repository } from "./support/sst.mjs";
 
@@ -131,6 +132,34 @@ describe("attach", () => {
     assert.equal((await lines.next()).value, "lib/plain-stack.discovered.ts:4");
     other.kill("SIGKILL");
     assert.equal(await call, "discovered 42");
+  });
+});
+
+describe("one attach for all languages", () => {
+  test("the first call waits for the part for Node, which the editor has to start first", async () => {
+    const directory = copyApp("tests/fixtures/apps/cdk-plain");
+    const file = path.join(directory, "functions/asset/index.js");
+    fs.writeFileSync(file, `${fs.readFileSync(file, "utf8")}console.log("loaded");\n`);
+    const sst = await Sst.start(directory, ["--increase-timeout"]);
+    const debug = new JsDebug(directory, { "functions/asset/index.js": [2] });
+    let hub;
+    try {
+      hub = await Hub.attach(Number(sst.session().debugAdapter.split(":")[1]), new Map(), { node: true });
+      const call = invoker(sst)("Asset");
+      await sst.waitFor(/loaded/);
+      const { configuration: node } = await hub.node;
+      await debug.start({ ...configuration("Attach to SST"), ...node });
+      hub.nodeStarted();
+      const stop = await debug.stopped();
+      assert.equal(stop.place, "functions/asset/index.js:2");
+      await stop.resume();
+      assert.equal(await call, "asset 42");
+    } finally {
+      hub?.dap.vanish();
+      await debug.stop();
+      await sst.stop();
+      fs.rmSync(directory, { recursive: true, force: true });
+    }
   });
 });
 

@@ -75,6 +75,9 @@ test("one attach stops in every language, and again after a save", async () => {
     const left = sst.waitFor(/A debugger has left/, from).then(() => true);
     const pause = () => new Promise((resolve) => setTimeout(resolve, 1_000));
     while (!(await Promise.race([left, vscode.stop().then(pause)])));
+  } catch (error) {
+    const sessions = await vscode?.callStack().catch(() => undefined);
+    throw new Error(`${error.message}\nsessions: ${JSON.stringify(sessions)}\n${sst.output}`, { cause: error });
   } finally {
     await vscode?.screenshot("last").catch(() => {});
     await vscode?.close();

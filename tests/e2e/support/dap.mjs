@@ -157,10 +157,17 @@ export class Session {
 /** A client of the adapter for all languages. */
 export class Hub extends EventEmitter {
   children = [];
+  #node = {};
+  /** What the debugger for Node is to be started with. */
+  node = new Promise((resolve) => (this.#node.resolve = resolve));
 
-  /** @param {Map<string, number[]>} breakpoints absolute file → lines */
-  static async attach(port, breakpoints) {
+  /**
+   * @param {Map<string, number[]>} breakpoints absolute file → lines
+   * @param {{ node?: boolean }} options whether there is a debugger for Node; whoever says so starts it
+   */
+  static async attach(port, breakpoints, { node = false } = {}) {
     const hub = new Hub();
+    hub.hasNode = node;
     hub.breakpoints = breakpoints;
     hub.dap = await Dap.connect(port);
     hub.dap.on("request", (request) => hub.#start(request));
@@ -181,9 +188,11 @@ export class Hub extends EventEmitter {
 
   async #start(request) {
     const { configuration } = request.arguments;
-    if (request.command !== "startDebugging" || configuration.debugServer === undefined) {
-      // The child for Node is js-debug's, which is not what is tested here.
-      return this.dap.respond(request, request.command === "startDebugging");
+    if (request.command !== "startDebugging") return this.dap.respond(request, false);
+    if (configuration.debugServer === undefined) {
+      if (!this.hasNode) return this.dap.respond(request, false);
+      this.nodeStarted = () => this.dap.respond(request, true);
+      return this.#node.resolve(request.arguments);
     }
     try {
       const child = await Session.attach(configuration.debugServer, configuration, this.breakpoints, configuration.name);
