@@ -15,7 +15,7 @@ use crate::{
     core::{
         State,
         effect::{Effect, RelayCommand, Start},
-        event::{Event, Exit, Target},
+        event::{Event, Exit, FileChange, Target},
     },
     ids::WorkerId,
     local_calls::LocalCalls,
@@ -54,6 +54,8 @@ pub struct Live {
     pub builder: Builder,
     /// The inspector endpoint.
     pub bridge: Bridge,
+    /// Who is told of saved files, apart from the core.
+    pub saved: mpsc::UnboundedSender<Vec<FileChange>>,
     /// The terminal.
     pub ui: Ui,
 }
@@ -109,6 +111,9 @@ impl Live {
                         break;
                     }
                 }
+            }
+            if let Event::FilesChanged(changes) = &event {
+                let _ = self.saved.send(changes.clone());
             }
             self.handle(event, &commands, &mut listeners);
         }

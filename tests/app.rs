@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 use sst::{
-    app::{Context, Target, bootstrap, deploy, look_up, needs_bootstrap, synthesize},
+    app::{Context, Target, bootstrap, changes, deploy, look_up, needs_bootstrap, synthesize},
     error::Kind,
     project::{Project, manifest::Source},
 };
@@ -79,19 +79,23 @@ async fn an_sst_app_becomes_stubs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_app_has_the_same_fingerprint() {
+async fn what_a_function_does_is_no_reason_to_deploy() {
     let app = App::copy("examples/rest-api");
-    let mut prints = BTreeSet::new();
-    for handler in ["exports.handler = () => 1", "exports.handler = () => 2"] {
-        // What a function does is no reason to deploy.
+    let mut templates = Vec::new();
+    for (handler, increase_timeout) in [
+        ("exports.handler = () => 1", false),
+        ("exports.handler = () => 2", false),
+        ("exports.handler = () => 2", true),
+    ] {
         fs_err::write(app.root.join("src/list.js"), handler).unwrap();
         let assembly = app.synthesize().await.unwrap();
-        prints.insert(app.rewrite(&assembly, &app.discover(&assembly), false).fingerprint);
+        templates.push(app.rewrite(&assembly, &app.discover(&assembly), increase_timeout).templates);
     }
-    assert_eq!(prints.len(), 1);
-    let assembly = app.synthesize().await.unwrap();
-    prints.insert(app.rewrite(&assembly, &app.discover(&assembly), true).fingerprint);
-    assert_eq!(prints.len(), 2, "another timeout is");
+    assert_eq!(changes(&templates[0], &templates[1]), []);
+    let difference = changes(&templates[1], &templates[2]);
+    assert_eq!(difference.len(), 1, "another timeout is");
+    assert_eq!((difference[0].added, difference[0].removed, difference[0].other), (0, 0, false));
+    assert!(difference[0].changed > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,12 +4,15 @@
 //! synthesize ─Assembly→ discover ─Manifest→ rewrite ─Rewritten→ deploy ─Outputs
 //! ```
 //!
+//! While the app runs, [`StackSources`] says which saves call for another round, and [`changes()`] what that would change.
+//!
 //! An app that looks something up in its account is synthesised twice, with [`look_up()`] in between.
 //! Nothing here changes the account but [`bootstrap()`], [`deploy()`] and [`remove()`].
 
 mod assembly;
 mod bootstrap;
 mod cdk_cli;
+mod changes;
 mod deploy;
 mod discover;
 mod environment;
@@ -26,10 +29,11 @@ pub use self::{
     assembly::{Assembly, SourceRecord, Stack, Template},
     bootstrap::{bootstrap, needs_bootstrap},
     cdk_cli::cdk_version,
+    changes::{StackChange, StackSources, abandoned, changes},
     deploy::{Deployment, EVERY_STACK, Outputs, cdk_command, deploy, local_url, remove},
     discover::discover,
     look_up::look_up,
-    rewrite::{DeployedStack, Options, Rewritten, rewrite, stub_policy},
+    rewrite::{DeployedStack, DeployedTemplate, Options, Rewritten, rewrite, stub_policy},
     synthesize::{Target, synthesize},
 };
 use crate::{process::Spawner, project::Project, tools::Tools, ui::Ui};

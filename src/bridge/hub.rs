@@ -22,8 +22,8 @@ use super::{
 };
 use crate::ids::WorkerId;
 
-/// Serves clients until dropped. `inspector` is the endpoint for Node workers, if the app has any.
-pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, inspector: Option<SocketAddr>) {
+/// Serves clients until dropped. `inspector` is the endpoint for Node workers.
+pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, inspector: SocketAddr) {
     let mut clients = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         while clients.try_join_next().is_some() {}
@@ -40,7 +40,7 @@ pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, inspec
 struct Session {
     client: Framed<TcpStream, Codec>,
     registry: Arc<Registry>,
-    inspector: Option<SocketAddr>,
+    inspector: SocketAddr,
     numbers: Numbers,
     /// There once the client has told its breakpoints.
     subscription: Option<(u64, mpsc::UnboundedReceiver<Change>)>,
@@ -52,7 +52,7 @@ struct Session {
 }
 
 impl Session {
-    fn new(client: Framed<TcpStream, Codec>, registry: Arc<Registry>, inspector: Option<SocketAddr>) -> Self {
+    fn new(client: Framed<TcpStream, Codec>, registry: Arc<Registry>, inspector: SocketAddr) -> Self {
         let (numbers, starting) = (Numbers::default(), Vec::new());
         Self {
             client,
@@ -96,7 +96,7 @@ impl Session {
             "configurationDone" => {
                 // Before the answer, after which a call may come at once.
                 let subscription = self.registry.subscribe(Wants::Adapters);
-                if self.inspector.is_some() {
+                if self.registry.has_node() {
                     self.registry.inspector_comes(subscription.0);
                 }
                 self.subscription = Some(subscription);
@@ -138,13 +138,16 @@ impl Session {
 
     /// The session for all Node workers. Through a passage of our own, because the end of this session ends none of its children.
     async fn attach_node(&mut self) {
-        let (Some(inspector), Some((client, _))) = (self.inspector, &self.subscription) else { return };
+        let Some((client, _)) = &self.subscription else { return };
+        if !self.registry.has_node() {
+            return;
+        }
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await;
         let Ok((address, listener)) = listener.and_then(|listener| Ok((listener.local_addr()?, listener)))
         else {
             return self.registry.inspector_came(*client);
         };
-        self.passage = Some(AbortOnDropHandle::new(tokio::spawn(pass(listener, inspector))));
+        self.passage = Some(AbortOnDropHandle::new(tokio::spawn(pass(listener, self.inspector))));
         let configuration = json!({
             "name": "node",
             "address": "127.0.0.1",

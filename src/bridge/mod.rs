@@ -25,7 +25,7 @@ mod remote;
 mod upstream;
 
 pub use self::adapter::{INSTALL_DELVE, INSTALL_LLDB, lldb_dap};
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
 use camino::Utf8PathBuf;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
@@ -43,6 +43,7 @@ use crate::{
     },
     ids::{FunctionId, WorkerId},
     process::Spawner,
+    project::manifest::FunctionSpec,
     ui::Ui,
 };
 
@@ -97,15 +98,16 @@ pub struct Bridge {
     registry: Arc<Registry>,
     means: Means,
     debuggees: JoinSet<()>,
-    servers: Vec<AbortOnDropHandle<()>>,
+    /// They end when this is dropped.
+    _servers: [AbortOnDropHandle<()>; 3],
 }
 
 impl Bridge {
-    /// Listens on 127.0.0.1 at the wanted ports, or the next ones that are free. `has_node` says whether there will be Node workers.
+    /// Listens on 127.0.0.1 at the wanted ports, or the next ones that are free.
     ///
     /// # Errors
     /// When no port is free.
-    pub async fn open(ports: Ports, names: Names, has_node: bool, means: Means) -> io::Result<Self> {
+    pub async fn open(ports: Ports, names: Names, means: Means) -> io::Result<Self> {
         let listener = listen(ports.inspector).await?;
         let flat_listener = listen(ports.flat).await?;
         let adapter_listener = listen(ports.adapter).await?;
@@ -115,23 +117,17 @@ impl Bridge {
         let servers = [
             tokio::spawn(http::serve(listener, registry.clone(), names.id, names.title)),
             tokio::spawn(flat::serve(flat_listener, registry.clone())),
-            tokio::spawn(hub::serve(adapter_listener, registry.clone(), has_node.then_some(address))),
+            tokio::spawn(hub::serve(adapter_listener, registry.clone(), address)),
         ];
-        let servers = servers.map(AbortOnDropHandle::new).into();
+        let servers = servers.map(AbortOnDropHandle::new);
         let debuggees = JoinSet::new();
-        Ok(Self { address, flat_address, adapter_address, registry, means, debuggees, servers })
+        Ok(Self { address, flat_address, adapter_address, registry, means, debuggees, _servers: servers })
     }
 
-    /// Lets debuggers attach to one function that does not run on Node, at `port` or the next one that is free.
-    ///
-    /// # Errors
-    /// When no port is free.
-    pub async fn open_function(&mut self, function: &FunctionId, port: u16) -> io::Result<u16> {
-        let listener = listen(port).await?;
-        let port = listener.local_addr()?.port();
-        let server = tokio::spawn(fixed::serve(listener, self.registry.clone(), function.to_string()));
-        self.servers.push(AbortOnDropHandle::new(server));
-        Ok(port)
+    /// For debuggers that attach to one function.
+    #[must_use]
+    pub fn function_ports(&self) -> FunctionPorts {
+        FunctionPorts { registry: self.registry.clone(), open: BTreeMap::new() }
     }
 
     /// Where debuggers attach that show workers as children.
@@ -202,6 +198,44 @@ impl Bridge {
     pub async fn end(mut self) {
         self.registry.withdraw_all();
         while self.debuggees.join_next().await.is_some() {}
+    }
+}
+
+/// The ports at which debuggers attach to one function that does not run on Node. Dropping it closes them.
+#[derive(Debug)]
+pub struct FunctionPorts {
+    registry: Arc<Registry>,
+    open: BTreeMap<FunctionId, (u16, AbortOnDropHandle<()>)>,
+}
+
+impl FunctionPorts {
+    /// Opens the ports of those of `functions` that have none yet, and closes those of functions that are gone. The ports are the
+    /// ones `wanted` for a function, or the next ones that are free. Returns all that are open.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn update(
+        &mut self,
+        functions: &[FunctionSpec],
+        wanted: &BTreeMap<String, u16>,
+    ) -> io::Result<BTreeMap<String, u16>> {
+        self.registry.expects_node(functions.iter().any(FunctionSpec::is_node));
+        let others = || functions.iter().filter(|function| !function.is_node());
+        self.open.retain(|id, _| others().any(|function| function.id == *id));
+        let mut free = wanted.values().max().map_or(FIRST_FUNCTION_PORT, |last| last.saturating_add(1));
+        for function in others() {
+            if self.open.contains_key(&function.id) {
+                continue;
+            }
+            let known = wanted.get(function.id.as_str()).copied();
+            let listener = listen(known.unwrap_or(free)).await?;
+            let port = listener.local_addr()?.port();
+            free = free.max(port.saturating_add(1));
+            let serving = fixed::serve(listener, self.registry.clone(), function.id.to_string());
+            let server = AbortOnDropHandle::new(tokio::spawn(serving));
+            self.open.insert(function.id.clone(), (port, server));
+        }
+        Ok(self.open.iter().map(|(id, (port, _))| (id.to_string(), *port)).collect())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -86,6 +86,8 @@ pub(super) struct Registry {
     followed: bool,
     events: mpsc::UnboundedSender<Event>,
     sessions: AtomicU64,
+    /// Whether there are functions that run on Node.
+    node: AtomicBool,
 }
 
 /// A client that wants to hear of workers.
@@ -120,7 +122,24 @@ struct State {
 impl Registry {
     pub fn new(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>) -> Self {
         let followed = !following_variables().is_empty();
-        Self { state: Mutex::default(), root, followed, events, sessions: AtomicU64::new(0) }
+        Self {
+            state: Mutex::default(),
+            root,
+            followed,
+            events,
+            sessions: AtomicU64::new(0),
+            node: AtomicBool::new(false),
+        }
+    }
+
+    /// Says whether there will be Node workers.
+    pub fn expects_node(&self, expected: bool) {
+        self.node.store(expected, Ordering::Relaxed);
+    }
+
+    /// Whether there will be Node workers.
+    pub fn has_node(&self) -> bool {
+        self.node.load(Ordering::Relaxed)
     }
 
     /// A session id. Clients take one that they have seen before for the same session, so none is used twice.

@@ -12,14 +12,14 @@ use crate::{
 const FILE: &str = "session.json";
 
 /// The content of the file.
-#[derive(Debug, Serialize)]
-pub(super) struct Session<'a> {
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Session {
     /// The process id of `sst start`.
     pub pid: u32,
     /// The stage.
-    pub stage: &'a str,
+    pub stage: String,
     /// The region.
-    pub region: &'a str,
+    pub region: String,
     /// Where debuggers attach, e.g. `127.0.0.1:9229`.
     pub inspector: String,
     /// Where debuggers attach that know one process at a time.
@@ -30,16 +30,16 @@ pub(super) struct Session<'a> {
     pub debug_adapter: String,
     /// Where debuggers attach that know one process at a time, by function: for those that do not run on Node.
     #[serde(rename = "debugPorts")]
-    pub debug_ports: &'a BTreeMap<String, u16>,
+    pub debug_ports: BTreeMap<String, u16>,
     /// Where `sst invoke` asks, and the token that it has to show.
     pub control: String,
     /// The token.
-    pub token: &'a str,
+    pub token: String,
     /// The endpoint of the local cloud, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<&'a str>,
+    pub endpoint: Option<String>,
     /// The stack outputs: stack → name → value.
-    pub outputs: &'a BTreeMap<String, BTreeMap<String, String>>,
+    pub outputs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// What other commands need to know of a running `sst start`.
@@ -79,11 +79,17 @@ pub(super) struct SessionFile {
 
 impl SessionFile {
     /// Writes the file, private to the user.
-    pub fn write(directory: StateDir, session: &Session<'_>) -> Result<Self> {
+    pub fn write(directory: StateDir, session: &Session) -> Result<Self> {
+        let file = Self { directory };
+        file.update(session)?;
+        Ok(file)
+    }
+
+    /// Writes it anew.
+    pub fn update(&self, session: &Session) -> Result<()> {
         // Only strings and numbers are in it.
         let text = serde_json::to_string_pretty(session).unwrap_or_default();
-        directory.write(FILE, text.as_bytes())?;
-        Ok(Self { directory })
+        self.directory.write(FILE, text.as_bytes())
     }
 }
 

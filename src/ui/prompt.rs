@@ -1,7 +1,18 @@
 //! Questions on the terminal.
 #![expect(clippy::print_stdout, reason = "this is one of the places that write to the terminal")]
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    os::fd::AsFd,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    unistd::{getpgrp, tcgetpgrp},
+};
+use tokio::sync::mpsc;
 
 /// Whether somebody is there to answer.
 #[must_use]
@@ -22,3 +33,38 @@ pub fn ask(question: &str) -> io::Result<String> {
     }
     Ok(line.trim().to_owned())
 }
+
+/// Reports each line that comes in, until the input ends. The receiver ends then.
+///
+/// A program in the background of a terminal must not read from it: the system would stop the whole program. So this waits until it is
+/// in the foreground.
+#[must_use]
+pub fn lines() -> mpsc::UnboundedReceiver<()> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let read = move || {
+        let stdin = io::stdin();
+        loop {
+            match poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(_) => return,
+            }
+            if stdin.is_terminal() && tcgetpgrp(&stdin).is_ok_and(|group| group != getpgrp()) {
+                std::thread::sleep(BACKGROUND);
+                continue;
+            }
+            let mut line = String::new();
+            match stdin.lock().read_line(&mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) if sender.send(()).is_err() => return,
+                Ok(_) => {}
+            }
+        }
+    };
+    // Without the thread nobody can press anything, which the end of the channel says.
+    let _ = std::thread::Builder::new().name("keyboard".to_owned()).spawn(read);
+    receiver
+}
+
+/// How long until a program in the background looks again whether it has come to the foreground.
+const BACKGROUND: Duration = Duration::from_millis(250);

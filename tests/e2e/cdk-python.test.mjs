@@ -48,4 +48,11 @@ describe("an app of the CDK for Python", () => {
       assert.equal((await invoke(name)).language, "new");
     });
   }
+
+  test("a change of the stacks is noticed, and without a terminal not asked about", async () => {
+    const from = sst.output.length;
+    const file = path.join(directory, "app.py");
+    fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace('"COLOUR":', '"COLOR": "red", "COLOUR":'));
+    await sst.waitFor(/functions: 2 resources to change\nRestart `sst start` to deploy it/, from);
+  });
 });

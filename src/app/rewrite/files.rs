@@ -14,16 +14,11 @@ use crate::{
     project::read_json,
 };
 
-/// What was written.
-pub(super) struct Written {
-    /// See [`super::Rewritten::fingerprint`].
-    pub fingerprint: String,
-    /// See [`super::Rewritten::asset_buckets`].
-    pub buckets: BTreeSet<(String, String, String)>,
-}
-
-/// Writes the whole assembly to `directory`, which must be empty.
-pub(super) fn write(rewriting: &Rewriting<'_>, directory: &Utf8Path) -> Result<Written> {
+/// Writes the whole assembly to `directory`, which must be empty. Returns [`super::Rewritten::asset_buckets`].
+pub(super) fn write(
+    rewriting: &Rewriting<'_>,
+    directory: &Utf8Path,
+) -> Result<BTreeSet<(String, String, String)>> {
     let assembly = rewriting.assembly;
     let mut levels: BTreeSet<Utf8PathBuf> =
         assembly.stacks.iter().map(|stack| stack.directory.clone()).collect();
@@ -32,7 +27,6 @@ pub(super) fn write(rewriting: &Rewriting<'_>, directory: &Utf8Path) -> Result<W
         copy_level(&assembly.directory.join(level), &directory.join(level))?;
     }
     let mut bodies = rewriting.bodies.clone();
-    let mut manifests = Vec::new();
     let mut buckets = BTreeSet::new();
     for (index, stack) in assembly.stacks.iter().enumerate() {
         let Some(file) = &stack.assets else { continue };
@@ -44,14 +38,12 @@ pub(super) fn write(rewriting: &Rewriting<'_>, directory: &Utf8Path) -> Result<W
         collect_buckets(assembly, index, &manifest, &mut buckets);
         let text = pretty(&manifest);
         write_file(&directory.join(&stack.directory).join(file), &text)?;
-        manifests.push(text);
         if let Some((old, new)) = renamed {
             update_manifest(&directory.join(&stack.directory).join("manifest.json"), stack, &old, &new)?;
         }
     }
     // Templates without an asset manifest (the legacy synthesizer) are copied as they are.
-    let texts: Vec<String> = bodies.iter().map(Value::to_string).chain(manifests).collect();
-    Ok(Written { fingerprint: sha256_hex(texts.join("\n").as_bytes()), buckets })
+    Ok(buckets)
 }
 
 /// The destination of a stack's assets: that of its own template, which every manifest has.

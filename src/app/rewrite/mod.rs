@@ -50,16 +50,27 @@ pub struct Rewritten {
     pub directory: Utf8PathBuf,
     /// Its stacks.
     pub stacks: Vec<DeployedStack>,
+    /// Their templates.
+    pub templates: Vec<DeployedTemplate>,
     /// The manifest, less the functions that turned out to have no room for the stub's settings.
     pub manifest: Manifest,
     /// What the user should know, one fragment each.
     pub notices: Vec<String>,
     /// The functions whose own code must be deployed but was not built: the synthesis has to be repeated with them.
     pub unbuilt: Vec<String>,
-    /// Changes when, and only when, a deployment would change something.
-    pub fingerprint: String,
     /// The bootstrap buckets that its assets are published to: `(account, region, bucket)`.
     pub asset_buckets: BTreeSet<(String, String, String)>,
+}
+
+/// A template of a rewritten assembly.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeployedTemplate {
+    /// The name of the stack that it belongs to.
+    pub stack: String,
+    /// The logical ids of the nested stacks that lead to it, each with a slash behind; empty for the stack's own.
+    pub path: String,
+    /// The template.
+    pub body: Value,
 }
 
 /// A stack of a rewritten assembly.
@@ -100,7 +111,14 @@ pub fn rewrite(
             assembly.missing.join(", ")
         ));
     }
-    let written = files::write(&rewriting, directory)?;
+    let asset_buckets = files::write(&rewriting, directory)?;
+    let templates = (rewriting.bodies.iter().enumerate())
+        .map(|(index, body)| DeployedTemplate {
+            stack: assembly.stacks[assembly.templates[index].stack].name.clone(),
+            path: path_of(assembly, index),
+            body: body.clone(),
+        })
+        .collect();
     let stacks = (assembly.stacks.iter().enumerate())
         .map(|(index, stack)| DeployedStack {
             name: stack.name.clone(),
@@ -112,12 +130,20 @@ pub fn rewrite(
     Ok(Rewritten {
         directory: directory.to_owned(),
         stacks,
+        templates,
         unbuilt: rewriting.unbuilt(),
         manifest: rewriting.manifest,
         notices: rewriting.notices,
-        fingerprint: written.fingerprint,
-        asset_buckets: written.buckets,
+        asset_buckets,
     })
+}
+
+/// See [`DeployedTemplate::path`].
+fn path_of(assembly: &Assembly, template: usize) -> String {
+    match &assembly.templates[template].parent {
+        Some((parent, id)) => format!("{}{id}/", path_of(assembly, *parent)),
+        None => String::new(),
+    }
 }
 
 /// A rewriting in progress. `assembly` stays what the app wrote, so that expressions can be followed in it; `bodies` become

@@ -53,11 +53,15 @@ export class Sst extends App {
   output = "";
   #waiting = new Set();
 
-  constructor(directory, args, env = {}) {
+  /** `terminal` runs it in a pseudo-terminal of so many columns and rows, in which one can type. */
+  constructor(directory, args, env = {}, { terminal } = {}) {
     super(directory);
     const variables = { ...process.env, SST_NPM_ROOT: path.join(repository, "npm"), NO_COLOR: "1", ...env };
     for (const name of Object.keys(variables)) if (variables[name] === undefined) delete variables[name];
-    this.child = spawn(binary(), args, { cwd: directory, env: variables, stdio: ["ignore", "pipe", "pipe"] });
+    const command = [binary(), ...args];
+    if (terminal) command.unshift("python3", path.join(repository, "tests/e2e/support/terminal.py"), ...terminal.map(String));
+    const stdio = [terminal ? "pipe" : "ignore", "pipe", "pipe"];
+    this.child = spawn(command[0], command.slice(1), { cwd: directory, env: variables, stdio });
     this.exited = once(this.child, "exit").then(([code, signal]) => ({ code, signal }));
     // The exit may be observed before the last of the output, the end of the pipes may not.
     this.closed = once(this.child, "close");
@@ -72,10 +76,15 @@ export class Sst extends App {
   }
 
   /** Starts the app and waits until it listens. */
-  static async start(directory, args = [], env = {}) {
-    const sst = new Sst(directory, ["start", "--local", ...extraArguments(), ...args], env);
+  static async start(directory, args = [], env = {}, options = {}) {
+    const sst = new Sst(directory, ["start", "--local", ...extraArguments(), ...args], env, options);
     await sst.waitFor(/Listening for requests/);
     return sst;
+  }
+
+  /** Types into its terminal. */
+  type(text) {
+    this.child.stdin.write(text);
   }
 
   /** Waits until the output, from position `from` on, matches. */

@@ -1,0 +1,235 @@
+//! Changes of the infrastructure while the app runs: noticed when a stack's source is saved, deployed when the user presses ENTER.
+//!
+//! One task does one thing at a time. What is saved during a synthesis or a deployment is looked at afterwards. Calls go on all the
+//! while.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::{
+    app::{Outputs, StackSources, abandoned, bootstrap, changes, needs_bootstrap},
+    core::event::{Event, FileChange},
+    error::{Error, Kind, Result},
+    project::manifest::FunctionSpec,
+    ui::{Ui, UiEvent},
+};
+
+use super::{
+    counted,
+    plan::{App, Plan},
+    publication::Publication,
+};
+
+/// The task's state.
+pub(super) struct Infrastructure {
+    pub app: App,
+    /// What is deployed.
+    pub deployed: Plan,
+    pub outputs: Outputs,
+    pub publication: Publication,
+    /// The core.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// What was saved.
+    pub saved: mpsc::UnboundedReceiver<Vec<FileChange>>,
+    /// The user pressed ENTER.
+    pub enter: mpsc::UnboundedReceiver<()>,
+    /// Whether a deployment has failed since the last one that succeeded, so that it is not known which stacks are as planned.
+    pub halfway: bool,
+    /// Whether anybody can press anything.
+    pub keyboard: bool,
+}
+
+/// What the user can be asked to deploy.
+enum Pending {
+    Nothing,
+    /// The stacks as they are now do not synthesise, so there is nothing to deploy.
+    Broken,
+    Planned(Box<Plan>),
+}
+
+impl Infrastructure {
+    /// Runs until cancelled.
+    pub async fn run(mut self) {
+        let cancel = self.app.cancel.clone();
+        let mut pending = Pending::Nothing;
+        let mut concerned = false;
+        loop {
+            if concerned {
+                pending = self.look().await;
+                // What was pressed before there was a question is no answer to it.
+                while self.enter.try_recv().is_ok() {}
+            }
+            concerned = tokio::select! {
+                () = cancel.cancelled() => return,
+                Some(changes) = self.saved.recv() => {
+                    let mut all = changes;
+                    while let Ok(more) = self.saved.try_recv() {
+                        all.extend(more);
+                    }
+                    self.concerned_by(&all, &pending)
+                }
+                pressed = self.enter.recv(), if self.keyboard => {
+                    self.keyboard = pressed.is_some();
+                    if self.keyboard && let Pending::Planned(plan) = pending {
+                        pending = self.deploy(*plan).await;
+                        while self.enter.try_recv().is_ok() {}
+                    }
+                    false
+                }
+                else => return,
+            };
+            if cancel.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    fn concerned_by(&self, changes: &[FileChange], pending: &Pending) -> bool {
+        let latest = match pending {
+            Pending::Planned(plan) => plan,
+            Pending::Nothing | Pending::Broken => &self.deployed,
+        };
+        let root = &self.app.settings.project.root;
+        let sources = StackSources::new(root, &latest.inputs, &latest.live.manifest.functions);
+        // A file that is missing is in no list; one that comes may be it.
+        let repairs = matches!(pending, Pending::Broken) && changes.iter().any(|change| change.structural);
+        sources.concerned_by(changes) || repairs
+    }
+
+    /// Synthesises the app, and asks whether to deploy it when that would change something.
+    async fn look(&mut self) -> Pending {
+        let ui = self.app.ui.clone();
+        let planned = self.app.plan().await;
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(error) if error.kind == Kind::Interrupted => return Pending::Nothing,
+            Err(error) => {
+                show(&ui, &error);
+                ui.info("What is deployed keeps running");
+                return Pending::Broken;
+            }
+        };
+        if !plan.reports_like(&self.deployed) {
+            plan.report(&ui);
+        }
+        let (old, new) = (&self.deployed.live, &plan.live);
+        let differences = changes(&old.templates, &new.templates);
+        let gone = abandoned(&old.templates, &new.templates);
+        if differences.is_empty() && gone.is_empty() && !self.halfway {
+            self.take_over(plan).await;
+            return Pending::Nothing;
+        }
+        ui.info("The infrastructure has changed:");
+        if self.halfway {
+            ui.info("  what the deployment that failed has left");
+        }
+        for difference in &differences {
+            ui.info(format!("  {difference}"));
+        }
+        for stack in gone {
+            ui.info(format!("  {stack}: no longer part of the app; it stays until you remove it yourself"));
+        }
+        match needs_bootstrap(&self.app.aws).await {
+            Ok(true) if plan.needs_bootstrap() => {
+                ui.info("  the bootstrap stack of the CDK (bucket, roles), which is missing");
+            }
+            _ => {}
+        }
+        ui.info(if self.keyboard {
+            "Press ENTER to deploy"
+        } else {
+            "Restart `sst start` to deploy it: there is no terminal in which ENTER could be pressed"
+        });
+        Pending::Planned(Box::new(plan))
+    }
+
+    /// Uses a plan that needs no deployment: what changed is only here.
+    async fn take_over(&mut self, plan: Plan) {
+        let same = plan.live.manifest == self.deployed.live.manifest;
+        self.deployed = plan;
+        if same {
+            self.app.ui.info("Nothing to deploy");
+        } else {
+            self.publish().await;
+            self.app.ui.info("The functions have changed; there is nothing to deploy");
+        }
+    }
+
+    async fn deploy(&mut self, plan: Plan) -> Pending {
+        // Those that come are served as soon as their stubs are there, those that go until they are gone. When only a part can be
+        // deployed, both serve on.
+        let new = &plan.live.manifest.functions;
+        let former = self.deployed.live.manifest.functions.iter();
+        let going = former.filter(|function| new.iter().all(|other| other.id != function.id));
+        self.serve(new.iter().chain(going));
+        match self.try_deploy(&plan).await {
+            Ok(outputs) => {
+                let summary = difference(&self.deployed, &plan);
+                self.deployed = plan;
+                self.outputs = outputs;
+                self.halfway = false;
+                self.publish().await;
+                self.app.ui.info(summary);
+                Pending::Nothing
+            }
+            Err(error) if error.kind == Kind::Interrupted => Pending::Nothing,
+            Err(error) => {
+                self.halfway = true;
+                show(&self.app.ui, &error);
+                self.app.ui.info("What was deployed before keeps running. Press ENTER to try again");
+                Pending::Planned(Box::new(plan))
+            }
+        }
+    }
+
+    async fn try_deploy(&self, plan: &Plan) -> Result<Outputs> {
+        if plan.needs_bootstrap() && needs_bootstrap(&self.app.aws).await? {
+            bootstrap(&self.app.context(), &self.app.aws).await?;
+        }
+        self.app.deploy(plan).await
+    }
+
+    /// Makes what is deployed known to the core and to the rest of the machine.
+    async fn publish(&mut self) {
+        let manifest = &self.deployed.live.manifest;
+        if let Err(error) = self.publication.update(manifest, &self.outputs).await {
+            show(&self.app.ui, &error);
+        }
+        self.serve(manifest.functions.iter());
+    }
+
+    fn serve<'a>(&self, functions: impl Iterator<Item = &'a FunctionSpec>) {
+        let functions = functions.cloned().map(Arc::new).collect();
+        let _ = self.events.send(Event::Functions(functions));
+    }
+}
+
+/// Which functions came and went.
+fn difference(old: &Plan, new: &Plan) -> String {
+    let missing = |from: &Plan, to: &Plan| {
+        let there = &to.live.manifest.functions;
+        let of = from.live.manifest.functions.iter();
+        let names: Vec<String> = of
+            .filter(|function| there.iter().all(|other| other.id != function.id))
+            .map(|function| format!("`{}`", function.id))
+            .collect();
+        names.join(", ")
+    };
+    let (came, went) = (missing(new, old), missing(old, new));
+    let count = counted(new.live.manifest.functions.len(), "function");
+    let mut text = format!("{count} live");
+    for (word, names) in [("new", came), ("removed", went)] {
+        if !names.is_empty() {
+            text += &format!("; {word}: {names}");
+        }
+    }
+    text
+}
+
+/// Shows an error that ends nothing.
+fn show(ui: &Ui, error: &Error) {
+    let detail = error.detail.as_ref().map(|detail| format!("\n\n{}\n", detail.trim_end()));
+    let message = format!("{}{}", error.message, detail.unwrap_or_default());
+    ui.send(UiEvent::Error { message, hint: error.hint.clone() });
+}

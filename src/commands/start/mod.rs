@@ -1,0 +1,260 @@
+//! `sst start`: deploys the app with stubs in place of its functions, and runs the functions here.
+
+mod infrastructure;
+mod plan;
+mod ports;
+mod publication;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    infrastructure::Infrastructure,
+    plan::{App, Plan},
+    publication::Publication,
+};
+use super::{
+    session::Session,
+    stage::{confirm_bootstrap, stage},
+};
+use crate::{
+    app::{self, Outputs},
+    aws::Aws,
+    bridge,
+    builder::{self, Builder},
+    cloud::{self, Cloud},
+    control::Control,
+    core::{Config, State},
+    debug_stack, editors,
+    error::{Error, Kind, Result},
+    live::{Interrupt, Live},
+    local_calls::LocalCalls,
+    process::{self, Spawner},
+    project::{StateDir, manifest::ORIGINAL_PREFIX},
+    relay::{self, Relay},
+    settings, stub_package,
+    tools::Tools,
+    ui::{Ui, prompt},
+    watch,
+    worker::{Workers, environment::Surroundings},
+};
+
+/// How long the preparations may take to stop after Ctrl-C, before their processes are killed.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Runs until interrupted.
+///
+/// # Errors
+/// Whatever keeps the app from being deployed and its functions from being run; see [`Kind`].
+pub async fn run(
+    settings: settings::Start,
+    spawner: &Spawner,
+    ui: &Ui,
+    mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
+) -> Result<()> {
+    let state_dir = settings.project.state_dir()?;
+    let mut cloud = None;
+    let cancel = CancellationToken::new();
+    let prepared = {
+        let prepare = prepare(&settings, &state_dir, spawner, ui, &cancel, &mut cloud);
+        tokio::pin!(prepare);
+        tokio::select! {
+            prepared = &mut prepare => prepared,
+            _ = interrupts.recv() => {
+                ui.info("stopping");
+                cancel.cancel();
+                // Whatever the preparations say now, the user's wish is the reason.
+                let _ = tokio::select! {
+                    ended = tokio::time::timeout(PATIENCE, &mut prepare) => ended.is_ok(),
+                    _ = interrupts.recv() => false,
+                };
+                Err(Error::new(Kind::Interrupted, "interrupted"))
+            }
+        }
+    };
+    let result = match prepared {
+        Ok(prepared) => serve(prepared, state_dir, interrupts).await,
+        Err(error) => Err(error),
+    };
+    if let Some(cloud) = cloud {
+        cloud.stop().await;
+    }
+    result
+}
+
+/// What has been prepared when functions can be served.
+struct Prepared {
+    app: App,
+    plan: Plan,
+    outputs: Outputs,
+    relay: Relay,
+}
+
+async fn prepare(
+    settings: &settings::Start,
+    state_dir: &StateDir,
+    spawner: &Spawner,
+    ui: &Ui,
+    cancel: &CancellationToken,
+    cloud: &mut Option<Cloud>,
+) -> Result<Prepared> {
+    let tools = Tools::find(state_dir.create_directory("tool")?, spawner).await?;
+    process::claim(&tools.node_version);
+    if let settings::Cloud::Local { enforce_iam } = settings.cloud {
+        let options = cloud::Options {
+            cache: settings.cache.clone(),
+            enforce_iam,
+            node_path: Some(settings.project.root.join("node_modules")),
+            log: state_dir.path("local-cloud.log"),
+        };
+        *cloud = Some(Cloud::start(options, spawner, ui).await?);
+    }
+    let aws = Aws::connect(settings.aws(cloud.as_ref().map(|cloud| cloud.endpoint().to_owned()))).await?;
+    let fallback = aws.endpoint.is_some().then_some("dev");
+    let stage = stage(&settings.project, settings.stage.as_deref(), fallback, &aws, ui).await?;
+    let target = app::Target { stage, region: aws.region.clone(), account: aws.account.clone() };
+    let context = app::Context { project: &settings.project, tools: &tools, spawner, ui, cancel };
+
+    // Neither needs the other, and both take seconds.
+    let name = debug_stack::name(&target.stage, &settings.project.name);
+    let (debug_stack, assembly) =
+        tokio::try_join!(debug_stack::deploy(&aws, &name, ui), app::synthesize(&context, &target, &[]))?;
+    let package = stub_package::package(&tools.stub, &state_dir.create_directory("stub")?)?;
+    let app = App {
+        settings: settings.clone(),
+        tools,
+        spawner: spawner.clone(),
+        ui: ui.clone(),
+        aws,
+        target,
+        state_dir: state_dir.clone(),
+        debug_stack,
+        package,
+        cancel: cancel.clone(),
+    };
+    let plan = app.plan_from(assembly).await?;
+    plan.report(ui);
+    if plan.needs_bootstrap() && app::needs_bootstrap(&app.aws).await? {
+        confirm_bootstrap(settings.yes, &app.aws).await?;
+        app::bootstrap(&app.context(), &app.aws).await?;
+    }
+    let config = relay::Config { aws: app.aws.clone(), debug_stack: app.debug_stack.clone(), owner: owner() };
+    let functions = &plan.live.manifest.functions;
+    let artifacts = state_dir.create_directory("artifacts")?;
+    let compile = async {
+        builder::compile_ahead(spawner, functions, &artifacts, ui).await;
+        Ok(())
+    };
+    let (outputs, mut relay, ()) =
+        tokio::try_join!(app.deploy(&plan), Relay::connect(config, ui.clone()), compile)?;
+    // Not before the deployment: calls are answered by whoever answered them until the stubs are there.
+    relay.register(functions.iter().map(|function| function.id.clone()).collect()).await?;
+    Ok(Prepared { app, plan, outputs, relay })
+}
+
+async fn serve(
+    prepared: Prepared,
+    state_dir: StateDir,
+    interrupts: mpsc::UnboundedReceiver<Interrupt>,
+) -> Result<()> {
+    let Prepared { app, plan, outputs, relay } = prepared;
+    let App { settings, tools, spawner, ui, aws, target, cancel, .. } = app.clone();
+    let (root, stage) = (settings.project.root.clone(), target.stage);
+    let (sender, events) = mpsc::unbounded_channel();
+    let (ready_sender, ready) = mpsc::unbounded_channel();
+    let (saved_sender, saved) = mpsc::unbounded_channel();
+    let strip = if aws.endpoint.is_some() { cloud::SERVER_VARIABLES } else { &[] };
+    let surroundings = Surroundings::from_process(strip, Some(ORIGINAL_PREFIX));
+    let _watch = watch::start(root.clone(), Vec::new(), sender.clone(), ui.clone())?;
+    let artifacts = state_dir.create_directory("artifacts")?;
+    let means = bridge::Means { spawner: spawner.clone(), events: sender.clone(), ui: ui.clone() };
+    let bridge = ports::open_bridge(&settings, &state_dir, &stage, means).await?;
+    let (control, calls) = Control::open().await.map_err(|error| {
+        Error::new(Kind::Environment, "no socket for other commands to connect to").detail(error)
+    })?;
+    let session = Session {
+        control: control.address().to_string(),
+        token: control.token().to_owned(),
+        pid: std::process::id(),
+        stage: stage.clone(),
+        region: aws.region.clone(),
+        inspector: bridge.address().to_string(),
+        flat_inspector: bridge.flat_address().to_string(),
+        debug_adapter: bridge.adapter_address().to_string(),
+        debug_ports: BTreeMap::new(),
+        endpoint: aws.endpoint.clone(),
+        outputs: Outputs::new(),
+    };
+    let Session { inspector, flat_inspector, debug_adapter, .. } = session.clone();
+    let mut publication = Publication::new(&app, session, bridge.function_ports(), sender.clone());
+    publication.update(&plan.live.manifest, &outputs).await?;
+    let live = Live {
+        calls,
+        local: LocalCalls::default(),
+        state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
+        events,
+        workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
+        builder: Builder::new(tools, spawner, root.clone(), artifacts, sender.clone(), ui.clone()),
+        bridge,
+        sender: sender.clone(),
+        ready,
+        saved: saved_sender,
+        ui: ui.clone(),
+    };
+    let functions = plan.live.manifest.functions.clone();
+    let count = counted(functions.len(), "function");
+    ui.info(format!(
+        "Listening for requests (stage {stage}, {count}, inspector {inspector}, flat {flat_inspector})"
+    ));
+    if functions.iter().any(|function| !function.is_node()) {
+        ui.info(format!("Debuggers for all languages attach at {debug_adapter}"));
+    }
+    mention_editors(&root, &state_dir, &ui)?;
+    let infrastructure = Infrastructure {
+        app,
+        deployed: plan,
+        outputs,
+        publication,
+        events: sender,
+        saved,
+        enter: prompt::lines(),
+        halfway: false,
+        keyboard: true,
+    };
+    let infrastructure = tokio::spawn(infrastructure.run());
+    live.run(functions.into_iter().map(Arc::new).collect(), relay, interrupts).await;
+    cancel.cancel();
+    let _ = infrastructure.await;
+    if !matches!(settings.cloud, settings::Cloud::Local { .. }) {
+        ui.info(format!(
+            "The functions of stage {stage} are stubs still: `sst deploy` gives them their own code"
+        ));
+    }
+    ui.info("Stopped");
+    Ok(())
+}
+
+/// `1 function`, `2 functions`.
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+/// Says once that there are files for editors, unless the project has some.
+fn mention_editors(root: &camino::Utf8Path, state_dir: &StateDir, ui: &Ui) -> Result<()> {
+    const MARK: &str = "editors-mentioned";
+    if state_dir.read(MARK)?.is_none() && !editors::has_any(root) {
+        ui.info("To debug in your editor: `sst ide vscode`, `webstorm`, or `intellij` writes its launch configurations");
+        state_dir.write(MARK, b"")?;
+    }
+    Ok(())
+}
+
+/// Who runs this, as others see it when functions change hands.
+fn owner() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or("somebody".to_owned());
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    format!("{user}@{}", host.as_deref().unwrap_or("a machine"))
+}

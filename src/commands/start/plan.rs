@@ -1,0 +1,133 @@
+//! The app as it is deployed by `sst start`, from its sources to its outputs.
+
+use camino::Utf8PathBuf;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{self, Assembly, Outputs, Rewritten},
+    aws::Aws,
+    debug_stack::DebugStack,
+    error::Result,
+    process::Spawner,
+    project::{NOT_CHOSEN, Project, StateDir},
+    settings,
+    stub_package::Package,
+    tools::Tools,
+    ui::Ui,
+};
+
+use super::counted;
+
+/// Everything that a deployment of the app takes.
+#[derive(Debug, Clone)]
+pub(super) struct App {
+    pub settings: settings::Start,
+    pub tools: Tools,
+    pub spawner: Spawner,
+    pub ui: Ui,
+    pub aws: Aws,
+    pub target: app::Target,
+    pub state_dir: StateDir,
+    pub debug_stack: DebugStack,
+    pub package: Package,
+    pub cancel: CancellationToken,
+}
+
+/// What a deployment would bring.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub live: Rewritten,
+    /// The files that it was made of.
+    pub inputs: Vec<Utf8PathBuf>,
+}
+
+impl App {
+    pub fn context(&self) -> app::Context<'_> {
+        app::Context {
+            project: &self.settings.project,
+            tools: &self.tools,
+            spawner: &self.spawner,
+            ui: &self.ui,
+            cancel: &self.cancel,
+        }
+    }
+
+    /// Synthesises the app as it is now, the project's own settings included.
+    ///
+    /// # Errors
+    /// What the project's files, or the app's code, have wrong.
+    pub async fn plan(&mut self) -> Result<Plan> {
+        self.settings.project = Project::find(&self.settings.project.root)?;
+        let assembly = app::synthesize(&self.context(), &self.target, &[]).await?;
+        self.plan_from(assembly).await
+    }
+
+    /// Goes on from a first synthesis.
+    ///
+    /// # Errors
+    /// As [`App::plan`]; [`crate::error::Kind::Cloud`] when what the app wants to look up is not answered.
+    pub async fn plan_from(&self, mut assembly: Assembly) -> Result<Plan> {
+        let context = self.context();
+        if app::look_up(&context, &self.aws, &self.target, &assembly).await? {
+            assembly = app::synthesize(&context, &self.target, &[]).await?;
+        }
+        let mut live = self.rewrite(&assembly)?;
+        if !live.unbuilt.is_empty() {
+            // They keep their own code, which has to be built for that.
+            assembly = app::synthesize(&context, &self.target, &live.unbuilt).await?;
+            live = self.rewrite(&assembly)?;
+        }
+        Ok(Plan { live, inputs: assembly.inputs })
+    }
+
+    /// Deploys what was planned last.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Deployment`].
+    pub async fn deploy(&self, plan: &Plan) -> Result<Outputs> {
+        app::deploy(&self.context(), &self.aws, &app::Deployment::from(&plan.live)).await
+    }
+
+    /// Finds the app's functions and puts stubs in their place.
+    fn rewrite(&self, assembly: &Assembly) -> Result<Rewritten> {
+        let options = app::Options {
+            debug_stack: &self.debug_stack,
+            region: &self.aws.region,
+            increase_timeout: self.settings.increase_timeout,
+            stub_zip: &self.package.path,
+            stub_sha256: &self.package.sha256,
+        };
+        let mut manifest = app::discover(assembly, &self.settings.project)?;
+        self.settings.choice.apply(&mut manifest)?;
+        app::rewrite(assembly, &manifest, &options, &self.state_dir.fresh_directory("cdk.out.live")?)
+    }
+}
+
+impl Plan {
+    /// Whether its stacks need a bootstrapped environment.
+    pub fn needs_bootstrap(&self) -> bool {
+        self.live.stacks.iter().any(|stack| stack.needs_bootstrap)
+    }
+
+    /// What the user should know of it, one line each: which functions are not live, and why.
+    pub fn report(&self, ui: &Ui) {
+        let left_alone = &self.live.manifest.left_alone;
+        let (others, unable): (Vec<_>, Vec<_>) =
+            left_alone.iter().partition(|function| function.reason == NOT_CHOSEN);
+        if !others.is_empty() {
+            ui.info(format!("Not live, as was asked for: {}", counted(others.len(), "function")));
+        }
+        for function in unable {
+            ui.warning(format!("`{}` is not live: {}", function.id, function.reason));
+        }
+        for notice in &self.live.notices {
+            ui.warning(notice.clone());
+        }
+    }
+
+    /// Whether [`Plan::report`] would say the same.
+    pub fn reports_like(&self, other: &Self) -> bool {
+        self.live.manifest.left_alone == other.live.manifest.left_alone
+            && self.live.notices == other.live.notices
+    }
+}
