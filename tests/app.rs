@@ -283,7 +283,12 @@ async fn what_an_app_looks_up_is_found() {
         "#,
     );
     let (cloud, aws) = local_cloud(&app, false).await;
-    let target = Target { stage: "dev".into(), account: aws.account.clone(), region: aws.region.clone() };
+    let target = Target {
+        stage: "dev".into(),
+        account: aws.account.clone(),
+        region: aws.region.clone(),
+        debug_stack: None,
+    };
     let cancel = CancellationToken::new();
     let parts = app.parts();
     let context = app.context(&parts, &cancel);
@@ -331,7 +336,12 @@ async fn stacks_of_stages_are_deployed() {
     app.write("code/index.js", "exports.handler = async () => 1");
     // This one checks policies, among them that of the bootstrap bucket, which wants TLS.
     let (cloud, aws) = local_cloud(&app, true).await;
-    let target = Target { stage: "dev".into(), account: aws.account.clone(), region: aws.region.clone() };
+    let target = Target {
+        stage: "dev".into(),
+        account: aws.account.clone(),
+        region: aws.region.clone(),
+        debug_stack: None,
+    };
     let (parts, cancel) = (app.parts(), CancellationToken::new());
     let context = app.context(&parts, &cancel);
     let assembly = synthesize(&context, &target, &[]).await.unwrap();

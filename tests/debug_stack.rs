@@ -51,9 +51,9 @@ async fn it_connects_two_parties_and_refuses_strangers() {
     let aws = Aws::connect(options).await.unwrap();
     assert_eq!(aws.account, "000000000000");
 
-    let stack = debug_stack::deploy(&aws, "test-app-debug-stack", &ui).await.unwrap();
+    let stack = debug_stack::deploy(&aws, "test-app-debug-stack", None, &ui).await.unwrap();
     while shown.try_recv().is_ok() {}
-    let again = debug_stack::deploy(&aws, "test-app-debug-stack", &ui).await.unwrap();
+    let again = debug_stack::deploy(&aws, "test-app-debug-stack", None, &ui).await.unwrap();
     assert_eq!(stack, again);
     let deployed = |event: &UiEvent| matches!(event, UiEvent::ProgressBegan { .. });
     assert!(!std::iter::from_fn(|| shown.try_recv().ok()).any(|event| deployed(&event)), "nothing to deploy");

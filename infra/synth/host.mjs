@@ -3,7 +3,7 @@
 // the cloud assembly to $CDK_OUTDIR.
 //
 // Environment: SST_PROJECT, SST_STAGE, SST_REGION, SST_ACCOUNT, SST_NPM_ROOT (where esbuild is resolved), SST_SOURCES (see
-// hook.cjs), CDK_OUTDIR, CDK_CONTEXT_JSON. Exit code 1 and a message on stderr if the app does not synthesise.
+// hook.cjs), CDK_OUTDIR, CDK_CONTEXT_JSON, and those of debug-stack.mjs. Exit code 1 and a message on stderr if the app does not synthesise.
 
 import fs from "node:fs";
 import { createRequire } from "node:module";
@@ -12,6 +12,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 
 import { bundle } from "./bundle.mjs";
+import { customiseDebugStack } from "./debug-stack.mjs";
 import { loadPlainCdk } from "./plain-cdk.mjs";
 import { ExpectedError, report } from "./report.mjs";
 import { loadServerlessStack, usesServerlessStack } from "./serverless-stack.mjs";
@@ -54,10 +55,12 @@ async function synthesise() {
   process.setSourceMapsEnabled(true);
   // The app comes first, because it brings the environment variables that the user's modules may read when they are loaded.
   const app = await framework.createApp(settings);
-  const define = exportedFunction(await import(pathToFileURL(bundled.file).href), main);
+  const namespace = await import(pathToFileURL(bundled.file).href);
+  const define = exportedFunction(namespace, main);
   await define(app);
   await framework.complete(app);
   app.synth();
+  await customiseDebugStack(namespace, framework.require);
 }
 
 function readSettings() {

@@ -26,6 +26,7 @@ export function loadPlainCdk(project) {
     extensions: ["js", "ts", "mjs", "mts", "cjs", "cts", "jsx", "tsx"],
     bundling: {},
     inputs: [],
+    require,
     createApp: (settings) => createApp(cdk, settings),
     complete: () => {},
   };

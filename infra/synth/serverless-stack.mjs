@@ -47,6 +47,7 @@ export async function loadServerlessStack(project, hook) {
     directories: ["lib", "stacks"],
     extensions: ["ts", "js", "mts", "mjs", "cts", "cjs", "tsx", "jsx"],
     bundling: { format, external: externals(project) },
+    require: createRequire(path.join(directory, "package.json")),
     inputs: environmentFiles().map((file) => path.join(project, file)).filter((file) => fs.existsSync(file)),
     createApp: (settings) => createApp({ resources, core, settings, project, isDeployed }),
     complete,

@@ -36,6 +36,20 @@ pub struct Assembly {
     pub sources: BTreeMap<String, SourceRecord>,
     /// The files whose change calls for another synthesis. Absolute.
     pub inputs: Vec<Utf8PathBuf>,
+    /// What the app says about the debug stack.
+    pub debug_stack: DebugStackWord,
+}
+
+/// What an app says about the debug stack by exporting `debugStack`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct DebugStackWord {
+    /// The template that it wants.
+    pub template: Option<String>,
+    /// The tags of the stack.
+    pub tags: BTreeMap<String, String>,
+    /// What the user should know.
+    pub notice: Option<String>,
 }
 
 /// One stack.
@@ -157,7 +171,8 @@ impl Assembly {
             stacks: Vec::new(),
             templates: Vec::new(),
             sources: read_sources(sources)?,
-            inputs: read_inputs(sources),
+            inputs: read_beside(sources, ".inputs.json"),
+            debug_stack: read_beside(sources, ".debug-stack.json"),
         };
         assembly.read_level(Utf8Path::new(""), 0)?;
         Ok(assembly)
@@ -311,11 +326,12 @@ fn read_sources(path: &Utf8Path) -> Result<BTreeMap<String, SourceRecord>> {
         .collect()
 }
 
-/// The list of files that the hook, or the host, writes beside its records. Without it nothing is watched but the usual.
-fn read_inputs(sources: &Utf8Path) -> Vec<Utf8PathBuf> {
-    read_json(Utf8Path::new(&format!("{sources}.inputs.json")))
+/// What the hook, or the host, writes beside its records, if it has anything to write: the list of files, and its word on the debug
+/// stack.
+fn read_beside<T: Default + for<'de> Deserialize<'de>>(sources: &Utf8Path, suffix: &str) -> T {
+    read_json(Utf8Path::new(&format!("{sources}{suffix}")))
         .ok()
-        .and_then(|inputs| serde_json::from_value(inputs).ok())
+        .and_then(|value| serde_json::from_value(value).ok())
         .unwrap_or_default()
 }
 

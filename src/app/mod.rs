@@ -26,7 +26,7 @@ mod tool;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    assembly::{Assembly, SourceRecord, Stack, Template},
+    assembly::{Assembly, DebugStackWord, SourceRecord, Stack, Template},
     bootstrap::{bootstrap, needs_bootstrap},
     cdk_cli::cdk_version,
     changes::{StackChange, StackSources, abandoned, changes},
@@ -34,7 +34,7 @@ pub use self::{
     discover::discover,
     look_up::look_up,
     rewrite::{DeployedStack, DeployedTemplate, Options, Rewritten, rewrite, stub_policy},
-    synthesize::{Target, synthesize},
+    synthesize::{PlainDebugStack, Target, synthesize},
 };
 use crate::{process::Spawner, project::Project, tools::Tools, ui::Ui};
 

@@ -26,6 +26,17 @@ pub struct Target {
     pub account: String,
     /// The region.
     pub region: String,
+    /// The debug stack, when the app is to be asked how it wants that changed.
+    pub debug_stack: Option<PlainDebugStack>,
+}
+
+/// The debug stack as it is without the app's own `debugStack`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainDebugStack {
+    /// Its name.
+    pub name: String,
+    /// The file of its template.
+    pub template: Utf8PathBuf,
 }
 
 /// Synthesises the app into `.sst/cdk.out`. Functions that run on this machine are not bundled; those of `bundle` (construct paths)
@@ -56,8 +67,8 @@ async fn run(context: &Context<'_>, target: &Target, bundle: &[String]) -> Resul
     let state = project.state_dir()?;
     let directory = state.fresh_directory("cdk.out")?;
     let sources = state.path("sources.jsonl");
-    for path in [sources.clone(), Utf8PathBuf::from(format!("{sources}.inputs.json"))] {
-        let _ = fs_err::remove_file(path);
+    for suffix in ["", ".inputs.json", ".debug-stack.json"] {
+        let _ = fs_err::remove_file(format!("{sources}{suffix}"));
     }
     let commands = match &project.kind {
         ProjectKind::Sst { .. } => {
@@ -116,6 +127,11 @@ pub(super) fn prepare(
         .env("CDK_DEFAULT_REGION", &target.region)
         .env("CDK_CLI_ASM_VERSION", ASSEMBLY_VERSION)
         .env("CDK_CONTEXT_JSON", cdk_context(context)?.to_string());
+    if let Some(debug_stack) = &target.debug_stack {
+        command.env("SST_DEBUG_STACK", &debug_stack.name).env("SST_DEBUG_TEMPLATE", &debug_stack.template);
+    } else {
+        command.env_remove("SST_DEBUG_TEMPLATE");
+    }
     if bundle.is_empty() {
         command.env_remove("SST_BUNDLE");
     } else {

@@ -158,8 +158,12 @@ impl<'a> Synthesized<'a> {
         let aws = Aws::connect(settings.aws()).await?;
         let fallback = aws.endpoint.is_some().then_some("dev");
         let stage = stage(&settings.project, settings.stage.as_deref(), fallback, &aws, ui).await?;
-        let target =
-            app::Target { stage: stage.clone(), region: aws.region.clone(), account: aws.account.clone() };
+        let target = app::Target {
+            stage: stage.clone(),
+            region: aws.region.clone(),
+            account: aws.account.clone(),
+            debug_stack: None,
+        };
         let cancel = CancellationToken::new();
         let context =
             app::Context { project: &settings.project, tools: &tools, spawner, ui, cancel: &cancel };

@@ -30,6 +30,8 @@ pub(super) struct Template<'a> {
     pub body: &'a str,
     pub parameters: &'a [(&'a str, &'a str)],
     pub tags: &'a [(&'a str, &'a str)],
+    /// Whether it may have roles with names of their own.
+    pub names_roles: bool,
 }
 
 /// The stack of that name, if there is one.
@@ -65,7 +67,10 @@ pub(super) async fn deploy(
         .change_set_name(&change_set)
         .change_set_type(kind)
         .template_body(template.body)
-        .capabilities(Capability::CapabilityIam);
+        .capabilities(match template.names_roles {
+            true => Capability::CapabilityNamedIam,
+            false => Capability::CapabilityIam,
+        });
     for (key, value) in template.parameters {
         create = create.parameters(Parameter::builder().parameter_key(*key).parameter_value(*value).build());
     }

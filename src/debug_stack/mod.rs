@@ -3,7 +3,7 @@
 mod change_set;
 mod remove;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_cloudformation::types::{Stack, StackStatus, Tag};
 
@@ -59,13 +59,29 @@ pub struct DebugStack {
     pub bucket: String,
 }
 
+/// A template other than the usual one.
+#[derive(Debug, Clone, Copy)]
+pub struct Custom<'a> {
+    /// The template, in JSON or YAML, with the outputs of the usual one.
+    pub template: &'a str,
+    /// Tags of the stack, which CloudFormation gives to its resources.
+    pub tags: &'a BTreeMap<String, String>,
+}
+
 /// Deploys the stack `name`, or finds it as it should be already.
 ///
 /// # Errors
 /// [`Kind::Deployment`] with the reason of the first resource that failed.
-pub async fn deploy(aws: &Aws, name: &str, ui: &Ui) -> Result<DebugStack> {
-    let body = template(aws.endpoint.is_some());
-    let fingerprint = fingerprint(aws, &body);
+pub async fn deploy(aws: &Aws, name: &str, custom: Option<Custom<'_>>, ui: &Ui) -> Result<DebugStack> {
+    let (body, mut tags) = match custom {
+        Some(custom) => {
+            let tags = custom.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            (custom.template.to_owned(), tags)
+        }
+        None => (template(aws.endpoint.is_some()), Vec::new()),
+    };
+    let fingerprint = fingerprint(aws, &body, &tags);
+    tags.push((FINGERPRINT_TAG, &fingerprint));
     if let Some(stack) = change_set::describe(aws, name).await?
         && is_complete(&stack)
         && tag(stack.tags(), FINGERPRINT_TAG) == Some(fingerprint.as_str())
@@ -77,7 +93,8 @@ pub async fn deploy(aws: &Aws, name: &str, ui: &Ui) -> Result<DebugStack> {
     let template = change_set::Template {
         body: &body,
         parameters: &[("RequireTls", require_tls(aws))],
-        tags: &[(FINGERPRINT_TAG, &fingerprint)],
+        tags: &tags,
+        names_roles: custom.is_some(),
     };
     let moved = |message: String| ui.send(UiEvent::ProgressMoved { key: PROGRESS, message });
     match change_set::deploy(aws, name, &template, moved).await {
@@ -93,8 +110,9 @@ pub async fn deploy(aws: &Aws, name: &str, ui: &Ui) -> Result<DebugStack> {
     }
 }
 
-/// The template, for a local cloud without what that does not know.
-fn template(local: bool) -> String {
+/// The usual template, for a local cloud without what that does not know.
+#[must_use]
+pub fn template(local: bool) -> String {
     let mut left_out = false;
     let mut text = String::new();
     for line in TEMPLATE.lines() {
@@ -111,8 +129,9 @@ fn template(local: bool) -> String {
     text
 }
 
-fn fingerprint(aws: &Aws, body: &str) -> String {
-    let text = format!("{body}\n{}", require_tls(aws));
+fn fingerprint(aws: &Aws, body: &str, tags: &[(&str, &str)]) -> String {
+    let tags: Vec<String> = tags.iter().map(|(key, value)| format!("\n{key}={value}")).collect();
+    let text = format!("{body}\n{}{}", require_tls(aws), tags.concat());
     // Half of it is enough to tell templates apart, and easier on the eye in a console.
     sst_wire::sha256_hex(text.as_bytes())[..32].to_owned()
 }

@@ -112,6 +112,24 @@ impl Project {
         StateDir::open(&self.root)
     }
 
+    /// Whether the app may export `debugStack`, so that the debug stack has to wait for the synthesis: a file beside the main one has
+    /// that word in it.
+    #[must_use]
+    pub fn may_change_debug_stack(&self) -> bool {
+        let Kind::Sst { main, .. } = &self.kind else { return false };
+        let directories = match main {
+            Some(main) if main.is_dir() => vec![main.clone()],
+            Some(main) => vec![main.parent().unwrap_or(&self.root).to_owned()],
+            None => vec![self.root.join("stacks"), self.root.join("lib")],
+        };
+        let files = directories.iter().filter_map(|directory| directory.read_dir_utf8().ok()).flatten();
+        files.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())).any(|entry| {
+            let text = fs_err::read(entry.path()).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            text.contains("debugStack") || text.contains("debugApp")
+        })
+    }
+
     fn read(root: &Utf8Path, has_sst: bool, has_cdk: bool) -> Result<Self> {
         let sst = has_sst.then(|| Fields::read(root.join("sst.json"))).transpose()?;
         let cdk = has_cdk.then(|| Fields::read(root.join("cdk.json"))).transpose()?;

@@ -98,7 +98,8 @@ impl App {
     pub async fn synthesize_until(&self, cancel: &CancellationToken) -> Result<Assembly, Error> {
         let parts = self.parts();
         let context = self.context(&parts, cancel);
-        let target = Target { stage: "dev".into(), account: ACCOUNT.into(), region: REGION.into() };
+        let target =
+            Target { stage: "dev".into(), account: ACCOUNT.into(), region: REGION.into(), debug_stack: None };
         synthesize(&context, &target, &[]).await
     }
 

@@ -20,6 +20,7 @@ const APPS = [
     app: "sst-0.69",
     name: "classic",
     handlers: "src",
+    main: "lib/index.js",
     notifications: [
       "lib/EventsStack.js",
       "notifications: [{ function: consumer, notificationProps: { events: [EventType.OBJECT_CREATED] } }]",
@@ -35,6 +36,7 @@ const APPS = [
     app: "sst-1.18",
     name: "modern",
     handlers: "packages/functions",
+    main: "stacks/index.ts",
     notifications: ["stacks/events.ts", 'notifications: { log: { function: consumer, events: ["object_created"] } }'],
     script: [
       "stacks/functions.ts",
@@ -45,7 +47,28 @@ const APPS = [
   },
 ];
 
-for (const { app, name, handlers, notifications, script, consumers, changes } of APPS) {
+/** What people write to have the debug stack as their company wants it. */
+const DEBUG_STACK = `
+import { Tags as DebugTags } from "aws-cdk-lib";
+import { ManagedPolicy, PermissionsBoundary } from "aws-cdk-lib/aws-iam";
+
+export function debugStack(app, stack, props) {
+  DebugTags.of(app).add("cost-centre", \`debugging-\${props.stage}\`);
+  const boundary = ManagedPolicy.fromManagedPolicyArn(stack, "Boundary", "arn:aws:iam::aws:policy/PowerUserAccess");
+  PermissionsBoundary.of(stack).apply(boundary);
+}
+`;
+
+/** What the local cloud answers to CloudFormation's query protocol. */
+async function cloudFormation(sst, action, parameters) {
+  const { endpoint, region } = sst.session();
+  const scope = `test/20260101/${region}/cloudformation/aws4_request`;
+  const headers = { authorization: `AWS4-HMAC-SHA256 Credential=${scope}, SignedHeaders=host, Signature=0` };
+  const body = new URLSearchParams({ Action: action, Version: "2010-05-15", ...parameters });
+  return (await fetch(endpoint, { method: "POST", headers, body })).text();
+}
+
+for (const { app, main, name, handlers, notifications, script, consumers, changes } of APPS) {
   describe(app, () => {
     let directory;
     let sst;
@@ -56,11 +79,21 @@ for (const { app, name, handlers, notifications, script, consumers, changes } of
       edit(directory, ...notifications, "");
       // A script is called by a real function, whose credentials the local cloud does not know when it asks for them.
       if (extraArguments().includes("--enforce-iam")) edit(directory, ...script, "");
+      const [stacks] = fs.readFileSync(path.join(directory, main), "utf8").split("// Only `sst` itself");
+      fs.writeFileSync(path.join(directory, main), stacks + DEBUG_STACK);
       sst = await Sst.start(directory);
     });
     after(async () => {
       await sst?.stop();
       if (directory) fs.rmSync(directory, { recursive: true, force: true });
+    });
+
+    test("`debugStack` of the main file changes the debug stack", async () => {
+      const StackName = `dev-${name}-debug-stack`;
+      const described = await cloudFormation(sst, "DescribeStacks", { StackName });
+      assert.match(described, /<Key>cost-centre<\/Key>\s*<Value>debugging-dev<\/Value>/);
+      const template = await cloudFormation(sst, "GetTemplate", { StackName });
+      assert.match(template, /PermissionsBoundary[^]{0,200}policy\/PowerUserAccess/);
     });
 
     test("requests run the handlers on this machine, as they are at the time", async () => {

@@ -41,6 +41,9 @@ use crate::{
     worker::{Workers, environment::Surroundings},
 };
 
+/// The file of the debug stack's usual template.
+const DEBUG_TEMPLATE: &str = "debug-stack.yaml";
+
 /// How long the preparations may take to stop after Ctrl-C, before their processes are killed.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -114,13 +117,33 @@ async fn prepare(
     let aws = Aws::connect(settings.aws(cloud.as_ref().map(|cloud| cloud.endpoint().to_owned()))).await?;
     let fallback = aws.endpoint.is_some().then_some("dev");
     let stage = stage(&settings.project, settings.stage.as_deref(), fallback, &aws, ui).await?;
-    let target = app::Target { stage, region: aws.region.clone(), account: aws.account.clone() };
+    let name = debug_stack::name(&stage, &settings.project.name);
+    state_dir.write(DEBUG_TEMPLATE, debug_stack::template(aws.endpoint.is_some()).as_bytes())?;
+    let debug_stack = app::PlainDebugStack { name: name.clone(), template: state_dir.path(DEBUG_TEMPLATE) };
+    let mut target = app::Target {
+        stage,
+        region: aws.region.clone(),
+        account: aws.account.clone(),
+        debug_stack: Some(debug_stack),
+    };
     let context = app::Context { project: &settings.project, tools: &tools, spawner, ui, cancel };
 
-    // Neither needs the other, and both take seconds.
-    let name = debug_stack::name(&target.stage, &settings.project.name);
-    let (debug_stack, assembly) =
-        tokio::try_join!(debug_stack::deploy(&aws, &name, ui), app::synthesize(&context, &target, &[]))?;
+    let synthesis = app::synthesize(&context, &target, &[]);
+    let (debug_stack, assembly) = if settings.project.may_change_debug_stack() {
+        let assembly = synthesis.await?;
+        let word = &assembly.debug_stack;
+        if let Some(notice) = &word.notice {
+            ui.warning(notice.clone());
+        }
+        let custom = word.template.as_ref();
+        let custom = custom.map(|template| debug_stack::Custom { template, tags: &word.tags });
+        (debug_stack::deploy(&aws, &name, custom, ui).await?, assembly)
+    } else {
+        // Neither needs the other, and both take seconds.
+        tokio::try_join!(debug_stack::deploy(&aws, &name, None, ui), synthesis)?
+    };
+    // It was asked, and is not again before the next start.
+    target.debug_stack = None;
     let package = stub_package::package(&tools.stub, &state_dir.create_directory("stub")?)?;
     let app = App {
         settings: settings.clone(),
