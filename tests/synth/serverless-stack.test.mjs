@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { describe, it, test } from "node:test";
 
-import { copy, edit, fixture, functionsOf, synthesise, variablesOf } from "./support.mjs";
+import { REPOSITORY, copy, edit, fixture, functionsOf, synthesise, variablesOf } from "./support.mjs";
 
 const APPS = [
   {
@@ -286,4 +286,45 @@ test("what the app exports besides its main function is not called", (context) =
   const { status, stderr } = synthesise(project);
   assert.equal(status, 1);
   assert.match(stderr, /`stacks\/index\.ts` has no default export that is a function/);
+});
+
+describe("the app's word on the debug stack", () => {
+  const ask = (context, app, change = () => {}) => {
+    const project = copy(context, app);
+    change(project);
+    const variables = { SST_DEBUG_TEMPLATE: path.join(REPOSITORY, "infra/debug-stack.yaml"), SST_DEBUG_STACK: "dev-x-debug-stack" };
+    const file = path.join(project, ".sst/sources.jsonl.debug-stack.json");
+    const { status, stderr } = synthesise(project, { variables });
+    return { status, stderr, word: fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, "utf8")) : undefined };
+  };
+
+  test("an app that exports only `debugApp` is told what to export instead", (context) => {
+    const { status, word } = ask(context, "sst-0.69");
+    assert.equal(status, 0);
+    assert.match(word.notice, /`debugApp` is not called.*Export `debugStack\(app, stack, props\)`/);
+    assert.equal(word.template, undefined);
+  });
+
+  test("an error of `debugStack` is shown with its place", (context) => {
+    const { status, stderr } = ask(context, "sst-1.18");
+    assert.equal(status, 1);
+    assert.match(stderr, /there is no debug stack here/);
+    assert.match(stderr, /stacks\/index\.ts:19/);
+  });
+
+  test("a `debugStack` that does nothing leaves every resource and output as it is", (context) => {
+    const { status, stderr, word } = ask(context, "sst-1.18", (project) =>
+      edit(project, "stacks/index.ts", 'throw new Error("there is no debug stack here");', ""),
+    );
+    assert.equal(status, 0, stderr);
+    const yaml = fs.readFileSync(path.join(REPOSITORY, "infra/debug-stack.yaml"), "utf8");
+    const names = (section) => {
+      const [, text] = new RegExp(`^${section}:\\n((?: .*\\n|\\n)*)`, "m").exec(yaml);
+      return [...text.matchAll(/^ {2}(\w+):/gm)].map(([, name]) => name).sort();
+    };
+    const { Resources, Outputs } = JSON.parse(word.template);
+    assert.deepEqual(Object.keys(Resources).sort(), names("Resources"));
+    assert.deepEqual(Object.keys(Outputs).sort(), names("Outputs"));
+    assert.deepEqual(word.tags, {});
+  });
 });

@@ -7,7 +7,7 @@ import path from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
-const REPOSITORY = fileURLToPath(new URL("../..", import.meta.url));
+export const REPOSITORY = fileURLToPath(new URL("../..", import.meta.url));
 const APPS = path.join(REPOSITORY, "tests", "fixtures", "apps");
 const ACCOUNT = "123456789012";
 const REGION = "eu-central-1";
@@ -47,7 +47,7 @@ export function edit(directory, file, from, to) {
  * Neither Docker nor anything else but Node is in the path, besides the shell scripts of `programs` (name → script): each call
  * of one is among the `calls` that are returned, with its arguments. Without `hook` the app runs as if there were no `sst`.
  */
-export function synthesise(project, { bundle = [], programs = {}, hook = true } = {}) {
+export function synthesise(project, { bundle = [], programs = {}, hook = true, variables = {} } = {}) {
   const state = path.join(project, ".sst");
   const directory = path.join(state, "cdk.out");
   const sources = path.join(state, "sources.jsonl");
@@ -83,6 +83,7 @@ export function synthesise(project, { bundle = [], programs = {}, hook = true } 
       "aws:cdk:disable-version-reporting": true,
       "aws:cdk:bundling-stacks": ["**"],
     }),
+    ...variables,
     ...(bundle.length > 0 ? { SST_BUNDLE: bundle.join("\n") } : {}),
   };
   const scripts = path.join(REPOSITORY, "infra", "synth");
