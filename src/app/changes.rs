@@ -26,14 +26,14 @@ pub struct StackChange {
 impl std::fmt::Display for StackChange {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let counts = [(self.added, "to add"), (self.changed, "to change"), (self.removed, "to remove")];
-        let mut parts: Vec<String> = (counts.into_iter().filter(|(count, _)| *count > 0))
-            .map(|(count, what)| format!("{count} {what}"))
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0).enumerate();
+        let mut parts: Vec<String> = counts
+            .map(|(index, (count, what))| match (index, count) {
+                (0, 1) => format!("1 resource {what}"),
+                (0, _) => format!("{count} resources {what}"),
+                _ => format!("{count} {what}"),
+            })
             .collect();
-        if let Some(first) = parts.first_mut() {
-            let (count, rest) = first.split_once(' ').unwrap_or((first, ""));
-            let noun = if count == "1" { "resource" } else { "resources" };
-            *first = format!("{count} {noun} {rest}");
-        }
         if self.other {
             parts.push("outputs or parameters".to_owned());
         }

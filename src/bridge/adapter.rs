@@ -300,8 +300,7 @@ async fn lldb(starter: &Starter, pid: u32, executable: &str) -> Result<Adapter, 
     Adapter::greet(reader, writer, Some(child), attach).await
 }
 
-/// The newest one; distributions put the version into the name.
-/// Finds the newest one; distributions put the version into the name.
+/// The newest one that is installed; distributions put the version into the name.
 pub fn lldb_dap() -> Option<std::path::PathBuf> {
     let names = ["lldb-dap".to_owned()].into_iter().chain((16..=30).rev().flat_map(|version| {
         // It had another name before version 18.

@@ -10,7 +10,7 @@ import { after, afterEach, before, beforeEach, describe, test } from "node:test"
 
 import { Hub } from "./support/dap.mjs";
 import { JsDebug } from "./support/js-debug.mjs";
-import { App, Sst, binary, clientOptions, copyApp, extraArguments, processesOf, repository } from "./support/sst.mjs";
+import { App, Sst, binary, clientOptions, copyApp, extraArguments, gone, repository } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
@@ -244,11 +244,3 @@ describe("Debug SST Tests", () => {
     fs.rmSync(directory, { recursive: true, force: true });
   });
 });
-
-/** Waits until no process of the app is left. */
-async function gone(directory) {
-  for (const end = Date.now() + 10_000; processesOf(directory).length > 0; ) {
-    assert.ok(Date.now() < end, `still there: ${processesOf(directory)}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}

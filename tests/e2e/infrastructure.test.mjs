@@ -118,7 +118,8 @@ describe("infrastructure changes", () => {
 
   test("without colours nothing is coloured, and the progress fits into a narrow window", () => {
     assert.doesNotMatch(sst.output, /\x1b\[[0-9;]*m/);
-    const frames = sst.output.matchAll(/[⠁-⣿] (?:Synthesising|Deploying)[^\r\n\x1b⠁-⣿]*/g);
+    const frames = [...sst.output.matchAll(/[⠁-⣿] (?:Synthesising|Deploying)[^\r\n\x1b⠁-⣿]*/g)];
+    assert.ok(frames.length > 0);
     for (const [frame] of frames) assert.ok(frame.length <= 60, frame);
   });
 

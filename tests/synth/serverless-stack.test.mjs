@@ -312,6 +312,17 @@ describe("the app's word on the debug stack", () => {
     assert.match(stderr, /stacks\/index\.ts:19/);
   });
 
+  test("nothing can be added that has to be uploaded", (context) => {
+    const { status, stderr } = ask(context, "sst-1.18", (project) => {
+      edit(project, "stacks/index.ts", "debugStack()", "debugStack(_app: unknown, stack: any)");
+      const code = `const { Code, Function: Lambda, Runtime } = require("aws-cdk-lib/aws-lambda");
+        new Lambda(stack, "Own", { runtime: Runtime.NODEJS_16_X, handler: "a.b", code: Code.fromAsset("packages") });`;
+      edit(project, "stacks/index.ts", 'throw new Error("there is no debug stack here");', code);
+    });
+    assert.equal(status, 1);
+    assert.match(stderr, /`debugStack` adds something to the debug stack that has to be uploaded/);
+  });
+
   test("a `debugStack` that does nothing leaves every resource and output as it is", (context) => {
     const { status, stderr, word } = ask(context, "sst-1.18", (project) =>
       edit(project, "stacks/index.ts", 'throw new Error("there is no debug stack here");', ""),
@@ -322,7 +333,9 @@ describe("the app's word on the debug stack", () => {
       const [, text] = new RegExp(`^${section}:\\n((?: .*\\n|\\n)*)`, "m").exec(yaml);
       return [...text.matchAll(/^ {2}(\w+):/gm)].map(([, name]) => name).sort();
     };
-    const { Resources, Outputs } = JSON.parse(word.template);
+    const { Parameters, Resources, Outputs, Rules } = JSON.parse(word.template);
+    assert.equal(Rules, undefined, "nothing has to be bootstrapped");
+    assert.deepEqual(Object.keys(Parameters).sort(), names("Parameters"));
     assert.deepEqual(Object.keys(Resources).sort(), names("Resources"));
     assert.deepEqual(Object.keys(Outputs).sort(), names("Outputs"));
     assert.deepEqual(word.tags, {});

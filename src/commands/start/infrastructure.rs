@@ -77,7 +77,6 @@ impl Infrastructure {
                     }
                     false
                 }
-                else => return,
             };
             if cancel.is_cancelled() {
                 return;
@@ -130,11 +129,8 @@ impl Infrastructure {
         for stack in gone {
             ui.info(format!("  {stack}: no longer part of the app; it stays until you remove it yourself"));
         }
-        match needs_bootstrap(&self.app.aws).await {
-            Ok(true) if plan.needs_bootstrap() => {
-                ui.info("  the bootstrap stack of the CDK (bucket, roles), which is missing");
-            }
-            _ => {}
+        if plan.needs_bootstrap() && matches!(needs_bootstrap(&self.app.aws).await, Ok(true)) {
+            ui.info("  the bootstrap stack of the CDK (bucket, roles), which is missing");
         }
         ui.info(if self.keyboard {
             "Press ENTER to deploy"
