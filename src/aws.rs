@@ -1,5 +1,8 @@
 //! How this program reaches AWS: region, credentials, endpoints, and trusted certificates, for the SDK and for WebSockets.
 
+mod clock;
+mod profile;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -18,6 +21,7 @@ use aws_smithy_http_client::{
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
+pub use self::clock::Clock;
 use crate::error::{Error, Kind, Result};
 
 /// The variable that names a file with further trusted certificates, PEM. The SDK for Rust does not know it.
@@ -41,6 +45,10 @@ pub struct Aws {
     pub tls: Arc<rustls::ClientConfig>,
     /// The endpoint of a local cloud (or of any other that was asked for), e.g. `http://127.0.0.1:4566`; none on AWS.
     pub endpoint: Option<String>,
+    /// The role that CloudFormation is handed for what it changes; without one it uses the caller's own permissions.
+    pub deployer: Option<String>,
+    /// How this machine's clock compares with AWS's.
+    pub clock: Clock,
 }
 
 /// How AWS is to be reached.
@@ -54,6 +62,8 @@ pub struct Options {
     pub endpoint: Option<String>,
     /// Whether it is the local cloud, which has its own credentials and a default region.
     pub local: bool,
+    /// See [`Aws::deployer`].
+    pub deployer: Option<String>,
 }
 
 impl Aws {
@@ -91,14 +101,26 @@ impl Aws {
         if let Some(endpoint) = &options.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        let sdk = loader.load().await;
+        let mut sdk = loader.load().await;
         let region = sdk.region().map(ToString::to_string).ok_or_else(|| {
             Error::new(Kind::Usage, "no AWS region is known")
                 .hint("give `--region`, set `AWS_REGION`, or put `region` into `sst.json`")
         })?;
         let endpoint = options.endpoint.or_else(|| sdk.endpoint_url().map(str::to_owned));
-        let identity = aws_sdk_sts::Client::new(&sdk).get_caller_identity().send().await;
-        let identity = identity.map_err(|error| not_known(&explain(&error)))?;
+        if !options.local
+            && let Some(provider) = profile::credentials(options.profile.as_deref(), &sdk).await?
+        {
+            sdk = sdk.to_builder().credentials_provider(provider).build();
+        }
+        let clock = Clock::default();
+        let sts = aws_sdk_sts::config::Builder::from(&sdk).interceptor(clock.clone()).build();
+        let identity = aws_sdk_sts::Client::from_conf(sts).get_caller_identity().send().await;
+        let identity = identity.map_err(|error| match clock.fault() {
+            Some(fault) => Error::new(Kind::Cloud, format!("this machine's clock is {fault}"))
+                .detail(explain(&error))
+                .hint("set it; AWS refuses what is signed at another time than its own"),
+            None => not_known(&explain(&error)),
+        })?;
         Ok(Self {
             account: identity.account.unwrap_or_default(),
             caller_arn: identity.arn.unwrap_or_default(),
@@ -106,6 +128,8 @@ impl Aws {
             sdk,
             region,
             endpoint,
+            deployer: options.deployer,
+            clock,
         })
     }
 
@@ -126,6 +150,18 @@ impl Aws {
     #[must_use]
     pub fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
         aws_sdk_cloudformation::Client::new(&self.sdk)
+    }
+
+    /// A client of Lambda.
+    #[must_use]
+    pub fn lambda(&self) -> aws_sdk_lambda::Client {
+        aws_sdk_lambda::Client::new(&self.sdk)
+    }
+
+    /// A client of STS.
+    #[must_use]
+    pub fn sts(&self) -> aws_sdk_sts::Client {
+        aws_sdk_sts::Client::new(&self.sdk)
     }
 
     /// A client of the `@connections` endpoint `url`.

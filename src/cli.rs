@@ -51,7 +51,7 @@ pub enum Command {
     Completions(Completions),
 }
 
-/// What the commands work on that leave functions their own code.
+/// Which copy of the app, and in which cloud.
 #[derive(Debug, Default, Args)]
 pub struct Target {
     /// The stage: which copy of the app to work on.
@@ -71,8 +71,36 @@ pub struct Target {
     pub endpoint_url: Option<String>,
 }
 
+/// What the app is told when it is synthesised.
+#[derive(Debug, Default, Args)]
+pub struct Synthesis {
+    /// A context value for the CDK app; it wins over those of `cdk.json`. Repeatable.
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    pub context: Vec<String>,
+}
+
+/// As whom CloudFormation deploys, and what it does when that fails.
+#[derive(Debug, Default, Args)]
+pub struct Deployment {
+    /// The role with which CloudFormation changes the stacks.
+    #[arg(long, value_name = "ARN")]
+    pub role_arn: Option<String>,
+
+    /// Whether a stack whose deployment fails goes back to what it was.
+    #[arg(
+        long, value_name = "BOOL", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set,
+        default_value_t = true, default_missing_value = "true", hide_possible_values = true
+    )]
+    pub rollback: bool,
+
+    /// The same as `--rollback=false`.
+    #[arg(long, conflicts_with = "rollback")]
+    pub no_rollback: bool,
+}
+
 /// Arguments of `sst deploy`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_DEPLOY)]
 pub struct Deploy {
     /// The stacks, by their names [default: all].
     #[arg(value_name = "STACK")]
@@ -81,13 +109,15 @@ pub struct Deploy {
     #[command(flatten)]
     pub target: Target,
 
+    #[command(flatten)]
+    pub synthesis: Synthesis,
+
+    #[command(flatten)]
+    pub deployment: Deployment,
+
     /// Write the outputs of the stacks to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub outputs_file: Option<Utf8PathBuf>,
-
-    /// Leave a stack whose deployment fails as it is then, instead of taking the changes back.
-    #[arg(long)]
-    pub no_rollback: bool,
 
     /// Bootstrap the account for the CDK without asking, if that is needed.
     #[arg(long, short)]
@@ -96,6 +126,7 @@ pub struct Deploy {
 
 /// Arguments of `sst remove`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_REMOVE)]
 pub struct Remove {
     /// The stacks, by their names [default: all, and the debug stack].
     #[arg(value_name = "STACK")]
@@ -103,6 +134,13 @@ pub struct Remove {
 
     #[command(flatten)]
     pub target: Target,
+
+    #[command(flatten)]
+    pub synthesis: Synthesis,
+
+    /// The role with which CloudFormation changes the stacks.
+    #[arg(long, value_name = "ARN")]
+    pub role_arn: Option<String>,
 
     /// Do not ask.
     #[arg(long, short)]
@@ -118,6 +156,9 @@ pub struct Diff {
 
     #[command(flatten)]
     pub target: Target,
+
+    #[command(flatten)]
+    pub synthesis: Synthesis,
 }
 
 /// Arguments of `sst build`.
@@ -125,6 +166,9 @@ pub struct Diff {
 pub struct Build {
     #[command(flatten)]
     pub target: Target,
+
+    #[command(flatten)]
+    pub synthesis: Synthesis,
 }
 
 /// Arguments of `sst cdk`.
@@ -133,6 +177,9 @@ pub struct Build {
 pub struct Cdk {
     #[command(flatten)]
     pub target: Target,
+
+    #[command(flatten)]
+    pub synthesis: Synthesis,
 
     /// What the CDK CLI is given, e.g. `list`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "ARGUMENT")]
@@ -168,7 +215,15 @@ pub struct Invoke {
 
 /// Arguments of `sst test`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_TEST)]
 pub struct Test {
+    /// Run the tests with the environment variables and the role of this function: its id, or the end of it.
+    #[arg(long = "as", value_name = "FUNCTION")]
+    pub as_function: Option<String>,
+
+    #[command(flatten)]
+    pub target: Target,
+
     /// What the test runner is given, e.g. `--runInBand`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
@@ -207,29 +262,22 @@ pub enum Editor {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES_OF_START)]
 pub struct Start {
-    /// The stage: which copy of the app to work on.
-    #[arg(long)]
-    pub stage: Option<String>,
-
-    /// The AWS region.
-    #[arg(long)]
-    pub region: Option<String>,
-
-    /// The profile of the AWS configuration to use.
-    #[arg(long)]
-    pub profile: Option<String>,
+    #[command(flatten)]
+    pub target: Target,
 
     /// Use a local cloud on this machine instead of AWS. No account is needed.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "endpoint_url")]
     pub local: bool,
 
     /// Let the local cloud check IAM policies.
     #[arg(long, requires = "local")]
     pub enforce_iam: bool,
 
-    /// Use the cloud at this endpoint, e.g. a local cloud that is running already.
-    #[arg(long, value_name = "URL", conflicts_with = "local")]
-    pub endpoint_url: Option<String>,
+    #[command(flatten)]
+    pub synthesis: Synthesis,
+
+    #[command(flatten)]
+    pub deployment: Deployment,
 
     /// Run only these functions here: ids or their ends, with `*` as in shells. Repeatable.
     #[arg(long = "function", value_name = "PATTERN")]
@@ -270,6 +318,20 @@ const EXAMPLES_OF_START: &str = "Examples:
   sst start --local
   sst start --increase-timeout           to have time at a breakpoint
   sst start --function 'api/*' --except Nightly";
+
+const EXAMPLES_OF_DEPLOY: &str = "Examples:
+  sst deploy --stage prod
+  sst deploy api                         only the stack `api`, and those that it needs
+  sst deploy --stage prod --yes --outputs-file outputs.json";
+
+const EXAMPLES_OF_REMOVE: &str = "Examples:
+  sst remove --stage alice               the whole stage, its debug stack too
+  sst remove api                         only the stack `api`, and those that need it";
+
+const EXAMPLES_OF_TEST: &str = "Examples:
+  sst test
+  sst test --runInBand --watchAll=false  what is not known here goes to the test runner
+  sst test --as api/List test/list.test.js";
 
 const EXAMPLES_OF_INVOKE: &str = "Examples:
   sst invoke List --event event.json

@@ -1,7 +1,7 @@
 //! How other commands talk to a running `sst start`: one request and one answer, each a line of JSON, on a TCP connection on
 //! 127.0.0.1. The request carries the token of `.sst/session.json`, which only the user can read.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Request {
     token: String,
     function: String,
-    /// In base64, because it need not be text.
-    event: String,
+    /// In base64, because it need not be text; none when only the function's environment is wanted.
+    event: Option<String>,
 }
 
 /// What became of a request.
@@ -36,17 +36,19 @@ pub enum Answer {
     /// The function failed: the body that a caller would get, in base64.
     #[serde(rename_all = "camelCase")]
     Failed { error_type: String, body: String },
+    /// The variables of the function, with its role's credentials.
+    Environment { variables: BTreeMap<String, String> },
     /// It was not called.
     Refused { message: String, hint: Option<String> },
 }
 
-/// A call that somebody on this machine wants.
+/// Something that somebody on this machine wants of a function.
 #[derive(Debug)]
 pub struct LocalCall {
     /// The function's id, or what is enough of it.
     pub function: String,
-    /// The event.
-    pub event: Bytes,
+    /// The event to call it with; none when only its environment is wanted.
+    pub event: Option<Bytes>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Answer>,
 }
@@ -110,10 +112,10 @@ async fn serve(
     if request.token != expected {
         return Ok(());
     }
-    let answer = match STANDARD.decode(&request.event) {
+    let answer = match request.event.map(|event| STANDARD.decode(event)).transpose() {
         Ok(event) => {
             let (reply, answer) = oneshot::channel();
-            let call = LocalCall { function: request.function, event: event.into(), reply };
+            let call = LocalCall { function: request.function, event: event.map(Bytes::from), reply };
             let _ = calls.send(call);
             answer.await.unwrap_or_else(|_| Answer::Refused {
                 message: "`sst start` ended before the function answered".to_owned(),
@@ -127,14 +129,14 @@ async fn serve(
     writer.write_all(&text).await
 }
 
-/// Has a function called by the `sst start` at `address`.
+/// Has a function called by the `sst start` at `address`, or asks it for the function's environment when there is no event.
 ///
 /// # Errors
 /// When nobody listens there, or hangs up without an answer.
-pub async fn call(address: &str, token: &str, function: &str, event: &[u8]) -> io::Result<Answer> {
+pub async fn call(address: &str, token: &str, function: &str, event: Option<&[u8]>) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
-    let request =
-        Request { token: token.to_owned(), function: function.to_owned(), event: STANDARD.encode(event) };
+    let event = event.map(|event| STANDARD.encode(event));
+    let request = Request { token: token.to_owned(), function: function.to_owned(), event };
     let mut text = serde_json::to_vec(&request)?;
     text.push(b'\n');
     stream.write_all(&text).await?;
@@ -157,14 +159,14 @@ mod tests {
         let address = control.address().to_string();
         let answering = tokio::spawn(async move {
             let call = calls.recv().await.unwrap();
-            assert_eq!((call.function.as_str(), &call.event[..]), ("a", &b"\xff{}"[..]));
+            assert_eq!((call.function.as_str(), call.event.as_deref()), ("a", Some(&b"\xff{}"[..])));
             call.reply.send(Answer::Returned { body: "e30=".to_owned() }).unwrap();
             calls
         });
-        let answer = call(&address, control.token(), "a", b"\xff{}").await.unwrap();
+        let answer = call(&address, control.token(), "a", Some(b"\xff{}")).await.unwrap();
         assert_eq!(answer, Answer::Returned { body: "e30=".to_owned() });
         let mut calls = answering.await.unwrap();
-        assert!(call(&address, "guessed", "a", b"{}").await.is_err());
+        assert!(call(&address, "guessed", "a", Some(b"{}")).await.is_err());
         let mut page = TcpStream::connect(&address).await.unwrap();
         page.write_all(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await.unwrap();
         let mut answer = Vec::new();

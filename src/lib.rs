@@ -25,6 +25,7 @@ pub mod live;
 pub mod local_calls;
 pub mod process;
 pub mod project;
+pub mod questions;
 pub mod relay;
 pub mod runtime_api;
 pub mod settings;

@@ -9,17 +9,19 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
+    aws::Aws,
     bridge::Bridge,
     builder::Builder,
     control::LocalCall,
     core::{
         State,
         effect::{Effect, RelayCommand, Start},
-        event::{Event, Exit, FileChange, Target},
+        event::{Event, Exit, FileChange, Invocation, Outcome, Target},
     },
     ids::WorkerId,
-    local_calls::LocalCalls,
+    local_calls::{Begun, LocalCalls},
     project::manifest::FunctionSpec,
+    questions,
     relay::Relay,
     runtime_api::{self, Listener},
     ui::Ui,
@@ -38,6 +40,8 @@ const MOST_READS: usize = 16;
 pub struct Live {
     /// Those that are open.
     pub local: LocalCalls,
+    /// Where stubs are asked for what local calls need.
+    pub aws: Aws,
     /// What decides.
     pub state: State,
     /// Calls that come from this machine.
@@ -80,16 +84,24 @@ impl Live {
         let (commands, receiver) = mpsc::unbounded_channel();
         let mut relay = tokio::spawn(relay.run(receiver, self.sender.clone()));
         let mut listeners = HashMap::new();
+        let (unanswered_sender, mut unanswered) = mpsc::unbounded_channel();
         self.handle(Event::Functions(functions), &commands, &mut listeners);
         let mut deadline = None;
         while !self.state.is_finished() {
             let wake = self.state.next_wake();
             let event = tokio::select! {
                 Some(event) = self.events.recv() => event,
-                Some(call) = self.calls.recv() => match self.local.begin(&self.state, call) {
-                    Some(invocation) => Event::Invoked(Box::new(invocation)),
-                    None => continue,
-                },
+                Some(call) = self.calls.recv() => {
+                    let begun = self.local.begin(&self.state, call, Instant::now());
+                    self.local_call(begun, &unanswered_sender, &commands, &mut listeners);
+                    continue;
+                }
+                Some((token, reason)) = unanswered.recv() => {
+                    for begun in self.local.unanswered(&self.state, &token, &reason) {
+                        self.local_call(begun, &unanswered_sender, &commands, &mut listeners);
+                    }
+                    continue;
+                }
                 Some(worker) = self.ready.recv() => {
                     self.read_output(worker, &commands, &mut listeners);
                     continue;
@@ -103,6 +115,19 @@ impl Live {
                     _ => break,
                 },
                 () = sleep_until(deadline) => break,
+            };
+            let event = match event {
+                Event::Invoked(invocation) => match questions::token(&invocation.payload) {
+                    Some(token) => {
+                        let calls = self.introduced(&token, *invocation, &commands, &mut listeners);
+                        for begun in calls {
+                            self.local_call(begun, &unanswered_sender, &commands, &mut listeners);
+                        }
+                        continue;
+                    }
+                    None => Event::Invoked(invocation),
+                },
+                event => event,
             };
             if let Some(worker) = author(&event) {
                 // What a worker wrote before it answered is shown before its answer.
@@ -124,6 +149,50 @@ impl Live {
         }
         drop(listeners);
         tokio::join!(self.workers.end(), self.builder.end(), self.bridge.end());
+    }
+
+    /// Does what a local call needs. Questions that are not answered come out of `unanswered`.
+    fn local_call(
+        &mut self,
+        begun: Begun,
+        unanswered: &mpsc::UnboundedSender<(String, String)>,
+        relay: &mpsc::UnboundedSender<RelayCommand>,
+        listeners: &mut HashMap<WorkerId, Listener>,
+    ) {
+        match begun {
+            Begun::Call(invocation) => self.handle(Event::Invoked(invocation), relay, listeners),
+            Begun::Ask(spec, token) => {
+                let (aws, unanswered) = (self.aws.clone(), unanswered.clone());
+                tokio::spawn(async move {
+                    let reason = match questions::ask(&aws, &spec, token.clone()).await {
+                        Err(reason) => reason,
+                        // Unless its answer went to another machine, this is the end of a question that has been answered.
+                        Ok(()) => "another machine answers for it".to_owned(),
+                    };
+                    let _ = unanswered.send((token, reason));
+                });
+            }
+            Begun::Nothing => {}
+        }
+    }
+
+    /// A stub has answered a question. The calls that have waited for it can begin.
+    fn introduced(
+        &mut self,
+        token: &str,
+        invocation: Invocation,
+        relay: &mpsc::UnboundedSender<RelayCommand>,
+        listeners: &mut HashMap<WorkerId, Listener>,
+    ) -> Vec<Begun> {
+        let Invocation { request, function, environment, .. } = invocation;
+        let outcome = Outcome::Returned("null".into());
+        let _ = relay.send(RelayCommand::Reply { request, outcome });
+        let calls = self.local.answered(token);
+        if !calls.is_empty() {
+            self.handle(Event::Introduced { function, environment }, relay, listeners);
+        }
+        let now = Instant::now();
+        calls.into_iter().map(|call| self.local.begin(&self.state, call, now)).collect()
     }
 
     /// Hands what a worker wrote to the core. Whether there was anything.

@@ -1,9 +1,13 @@
 //! Calls that come from this machine rather than from a stub. The core does not know the difference; their answers are taken out of
 //! what it has for the relay.
+//!
+//! They need what otherwise comes with a call from the cloud: the function's variables and credentials. When these are not known, or
+//! were received long ago, the calls wait until the stub has been asked.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -17,12 +21,35 @@ use crate::{
         event::{FunctionError, Invocation, Outcome, StreamPart},
     },
     ids::RequestId,
+    project::manifest::FunctionSpec,
 };
+
+/// Credentials that were received this long ago may have expired.
+const FRESH: Duration = Duration::from_secs(15 * 60);
 
 /// The calls that are open.
 #[derive(Debug, Default)]
 pub struct LocalCalls {
     open: HashMap<RequestId, Open>,
+    /// The calls that wait until a stub has answered, by the question's token.
+    waiting: HashMap<String, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    spec: Arc<FunctionSpec>,
+    calls: Vec<LocalCall>,
+}
+
+/// What has to be done for a call.
+#[derive(Debug)]
+pub enum Begun {
+    /// The core has to be told of it.
+    Call(Box<Invocation>),
+    /// The stub of a function has to be asked; the token is that of the question.
+    Ask(Arc<FunctionSpec>, String),
+    /// Nothing.
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -33,31 +60,72 @@ struct Open {
 }
 
 impl LocalCalls {
-    /// What the core is told of a call; none when it was refused.
-    pub fn begin(&mut self, state: &State, call: LocalCall) -> Option<Invocation> {
-        let refuse = |reply: oneshot::Sender<Answer>, message, hint: Option<String>| {
-            let _ = reply.send(Answer::Refused { message, hint });
-            None
-        };
-        let Found { spec, environment } = match state.find_function(&call.function) {
-            Ok(found) => found,
-            Err(message) => return refuse(call.reply, message, None),
-        };
-        let Some(environment) = environment else {
-            let message = format!("the variables and credentials of `{}` are not known yet", spec.id);
-            let hint = "they come with its first call from the cloud; call it there once, e.g. with `aws lambda invoke`";
-            return refuse(call.reply, message, Some(hint.to_owned()));
+    /// Begins a call, or refuses it.
+    pub fn begin(&mut self, state: &State, call: LocalCall, now: Instant) -> Begun {
+        match state.find_function(&call.function) {
+            Ok(Found { spec, environment: Some(environment), seen })
+                if seen.is_some_and(|seen| now.saturating_duration_since(seen) < FRESH) =>
+            {
+                self.go(call, &spec, environment)
+            }
+            Ok(Found { spec, .. }) => self.ask(spec, call),
+            Err(message) => {
+                refuse(call, message, None);
+                Begun::Nothing
+            }
+        }
+    }
+
+    /// The calls that have waited for the answer to a question; none when it was not asked here.
+    pub fn answered(&mut self, token: &str) -> Vec<LocalCall> {
+        self.waiting.remove(token).map_or_else(Vec::new, |waiting| waiting.calls)
+    }
+
+    /// A question was not answered. What was received long ago is better than nothing.
+    pub fn unanswered(&mut self, state: &State, token: &str, reason: &str) -> Vec<Begun> {
+        let Some(Waiting { spec, calls }) = self.waiting.remove(token) else { return Vec::new() };
+        let found = state.find_function(spec.id.as_str()).ok();
+        let environment = found.and_then(|found| found.environment);
+        let mut begun = Vec::new();
+        for call in calls {
+            match &environment {
+                Some(environment) => begun.push(self.go(call, &spec, environment.clone())),
+                None => {
+                    let message =
+                        format!("the variables and credentials of `{}` are not known: {reason}", spec.id);
+                    let hint = "they come with a call from the cloud as well; call it there once";
+                    refuse(call, message, Some(hint.to_owned()));
+                }
+            }
+        }
+        begun
+    }
+
+    fn ask(&mut self, spec: Arc<FunctionSpec>, call: LocalCall) -> Begun {
+        if let Some(waiting) = self.waiting.values_mut().find(|waiting| waiting.spec.id == spec.id) {
+            waiting.calls.push(call);
+            return Begun::Nothing;
+        }
+        let token = uuid::Uuid::new_v4().to_string();
+        self.waiting.insert(token.clone(), Waiting { spec: spec.clone(), calls: vec![call] });
+        Begun::Ask(spec, token)
+    }
+
+    fn go(&mut self, call: LocalCall, spec: &FunctionSpec, environment: BTreeMap<String, String>) -> Begun {
+        let Some(event) = call.event else {
+            let _ = call.reply.send(Answer::Environment { variables: environment });
+            return Begun::Nothing;
         };
         let request = RequestId::from(uuid::Uuid::new_v4().to_string());
         self.open.insert(request.clone(), Open { reply: call.reply, streamed: Vec::new() });
-        Some(Invocation {
+        Begun::Call(Box::new(Invocation {
             request,
             function: spec.id.clone(),
-            payload: call.event,
+            payload: event,
             context: sst_wire::Context { invoked_function_arn: arn(&environment), ..Default::default() },
             environment,
             remaining: Duration::from_secs(spec.timeout_s),
-        })
+        }))
     }
 
     /// Gives back what is for the relay.
@@ -98,6 +166,11 @@ impl LocalCalls {
         // Whoever asked may have given up.
         let _ = open.reply.send(answer);
     }
+}
+
+fn refuse(call: LocalCall, message: String, hint: Option<String>) {
+    // Whoever asked may have given up.
+    let _ = call.reply.send(Answer::Refused { message, hint });
 }
 
 /// What an ARN says that is known here. The account is not.

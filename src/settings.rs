@@ -1,6 +1,7 @@
 //! Arguments, environment, and the project's files, resolved into plain values. Nothing after this looks at where a value came from.
 
 use camino::Utf8PathBuf;
+use serde_json::{Map, Value};
 
 use crate::{
     aws, cli,
@@ -21,6 +22,12 @@ pub struct Start {
     pub region: Option<String>,
     /// The profile, if one was asked for.
     pub profile: Option<String>,
+    /// What the app is told beside its own context, see [`context`].
+    pub context: Map<String, Value>,
+    /// The role with which CloudFormation changes the stacks, if one was asked for.
+    pub deployer: Option<String>,
+    /// Whether a stack whose deployment fails goes back to what it was.
+    pub rollback: bool,
     /// The functions that run on this machine.
     pub choice: Choice,
     /// Where the outputs of the stacks are written, if that was asked for.
@@ -58,17 +65,21 @@ impl Start {
     /// [`Kind::Usage`] for a missing or malformed project and for an endpoint that is no URL.
     pub fn resolve(arguments: cli::Start, directory: Option<Utf8PathBuf>) -> Result<Self> {
         let project = Project::find(&directory.unwrap_or_else(|| Utf8PathBuf::from(".")))?;
-        let cloud = match (arguments.local, arguments.endpoint_url) {
+        let cli::Target { stage, region, profile, endpoint_url } = arguments.target;
+        let cloud = match (arguments.local, endpoint_url) {
             (true, _) => Cloud::Local { enforce_iam: arguments.enforce_iam },
             (false, Some(url)) => Cloud::Endpoint(endpoint(&url)?),
             (false, None) => Cloud::Aws,
         };
         Ok(Self {
-            region: arguments.region.or_else(|| project.region.clone()),
+            region: region.or_else(|| project.region.clone()),
             project,
-            stage: arguments.stage,
+            stage,
             cloud,
-            profile: arguments.profile,
+            profile,
+            context: context(&arguments.synthesis)?,
+            rollback: arguments.deployment.rolls_back(),
+            deployer: arguments.deployment.role_arn,
             choice: Choice::new(&arguments.functions, &arguments.except)?,
             outputs_file: arguments.outputs_file,
             increase_timeout: arguments.increase_timeout,
@@ -91,6 +102,7 @@ impl Start {
             profile: self.profile.clone(),
             local: matches!(self.cloud, Cloud::Local { .. }),
             endpoint,
+            deployer: self.deployer.clone(),
         }
     }
 }
@@ -102,9 +114,12 @@ pub struct Target {
     pub project: Project,
     /// `--stage`.
     pub stage: Option<String>,
+    /// What the app is told beside its own context, see [`context`].
+    pub context: Map<String, Value>,
     region: Option<String>,
     profile: Option<String>,
     endpoint: Option<String>,
+    deployer: Option<String>,
 }
 
 impl Target {
@@ -115,12 +130,28 @@ impl Target {
     pub fn resolve(arguments: cli::Target, directory: Option<Utf8PathBuf>) -> Result<Self> {
         let project = Project::find(&directory.unwrap_or_else(|| Utf8PathBuf::from(".")))?;
         Ok(Self {
+            context: Map::new(),
+            deployer: None,
             stage: arguments.stage,
             region: arguments.region.or_else(|| project.region.clone()),
             profile: arguments.profile,
             endpoint: arguments.endpoint_url.as_deref().map(endpoint).transpose()?,
             project,
         })
+    }
+
+    /// The same with what the app is told beside its own context.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for what is not `KEY=VALUE`.
+    pub fn told(self, synthesis: &cli::Synthesis) -> Result<Self> {
+        Ok(Self { context: context(synthesis)?, ..self })
+    }
+
+    /// The same with the role with which CloudFormation changes the stacks, if there is one.
+    #[must_use]
+    pub fn deployed_by(self, role: Option<String>) -> Self {
+        Self { deployer: role, ..self }
     }
 
     /// How AWS is reached.
@@ -131,8 +162,29 @@ impl Target {
             profile: self.profile.clone(),
             local: false,
             endpoint: self.endpoint.clone(),
+            deployer: self.deployer.clone(),
         }
     }
+}
+
+impl cli::Deployment {
+    /// Whether a stack whose deployment fails goes back to what it was.
+    #[must_use]
+    pub fn rolls_back(&self) -> bool {
+        self.rollback && !self.no_rollback
+    }
+}
+
+/// The context values of the command line. Like the CDK CLI's they are texts, whatever they look like.
+fn context(synthesis: &cli::Synthesis) -> Result<Map<String, Value>> {
+    let parse = |pair: &String| {
+        let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
+            Error::new(Kind::Usage, format!("`{pair}` is no context value"))
+                .hint("give a key and a value, e.g. `--context vpc=vpc-1234`")
+        })?;
+        Ok((key.to_owned(), Value::from(value)))
+    };
+    synthesis.context.iter().map(parse).collect()
 }
 
 fn endpoint(text: &str) -> Result<String> {
@@ -171,6 +223,18 @@ mod tests {
         assert_eq!(endpoint("http://127.0.0.1:4566/").unwrap(), "http://127.0.0.1:4566");
         for bad in ["127.0.0.1:4566", "ftp://x", "http://x/path", "http://"] {
             assert!(endpoint(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn context_values_are_texts() {
+        let given = |pairs: &[&str]| {
+            context(&cli::Synthesis { context: pairs.iter().map(|pair| (*pair).to_owned()).collect() })
+        };
+        let values = given(&["a=1", "b=x=y", "c="]).unwrap();
+        assert_eq!(Value::from(values), serde_json::json!({ "a": "1", "b": "x=y", "c": "" }));
+        for bad in ["a", "=1", ""] {
+            assert_eq!(given(&[bad]).unwrap_err().kind, Kind::Usage, "{bad}");
         }
     }
 }

@@ -112,13 +112,15 @@ async fn a_plain_cdk_app_becomes_stubs() {
             ("plain/Asset", app.root.join("functions/asset"), "index.handler"),
             ("plain/Explicit", app.root.join("functions/explicit.ts"), "index.run"),
             ("plain/discovered", app.root.join("lib/plain-stack.discovered.ts"), "index.handler"),
+            ("plain/Inline", app.root.join(".sst/inline/plain+Inline"), "index.handler"),
             ("plain/Inner/Function", app.root.join("functions/explicit.ts"), "index.run"),
         ]
     );
     let Source::Entry { bundling, export, .. } = &manifest.functions[2].source else { panic!("no entry") };
     assert_eq!((bundling.format.as_deref(), export.as_str()), (Some("esm"), "handler"));
-    assert_eq!(manifest.left_alone.len(), 1);
-    assert_eq!(manifest.left_alone[0].id.as_str(), "plain/Inline");
+    assert_eq!(manifest.left_alone, []);
+    let inline = fs_err::read_to_string(app.root.join(".sst/inline/plain+Inline/index.js")).unwrap();
+    assert_eq!(inline, "exports.handler = async () => 'inline'");
 
     let live = app.rewrite(&assembly, &manifest, true);
     assert_consistent(&live);
@@ -128,9 +130,8 @@ async fn a_plain_cdk_app_becomes_stubs() {
         assert_eq!((&stub["Runtime"], &stub["Timeout"]), (&json!("provided.al2023"), &json!(900)));
         assert_eq!(stub["Environment"]["Variables"]["ANSWER"], "42");
     }
-    let inline = ids_of(&template, "AWS::Lambda::Function").into_iter().find(|id| id.starts_with("Inline"));
-    let before = app.template(&assembly, "plain.template.json");
-    assert_eq!(template["Resources"][inline.unwrap()], before["Resources"][inline.unwrap()]);
+    let code = &template["Resources"][&manifest.functions[3].logical_id]["Properties"]["Code"];
+    assert_eq!(code["ZipFile"], Value::Null, "{code}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,6 +289,7 @@ async fn what_an_app_looks_up_is_found() {
         account: aws.account.clone(),
         region: aws.region.clone(),
         debug_stack: None,
+        context: Default::default(),
     };
     let cancel = CancellationToken::new();
     let parts = app.parts();
@@ -341,6 +343,7 @@ async fn stacks_of_stages_are_deployed() {
         account: aws.account.clone(),
         region: aws.region.clone(),
         debug_stack: None,
+        context: Default::default(),
     };
     let (parts, cancel) = (app.parts(), CancellationToken::new());
     let context = app.context(&parts, &cancel);

@@ -80,6 +80,9 @@ async fn run(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>) -> Res
     if !assembly.rollback {
         command.arg("--no-rollback");
     }
+    if let Some(role) = &aws.deployer {
+        command.args(["--role-arn", role]);
+    }
     let finished = tool::run(context, command, |line| {
         tracing::debug!(line, "deploy");
         if let Some(moved) = progress(line) {
@@ -124,6 +127,9 @@ pub async fn remove(context: &Context<'_>, aws: &Aws, directory: &Utf8Path, stac
             .args(stacks)
             .args(["--app", directory.as_str(), "--force", "--progress", "events", "--no-notices", "--ci"])
             .current_dir(context.project.state_dir()?.path(""));
+        if let Some(role) = &aws.deployer {
+            command.args(["--role-arn", role]);
+        }
         let finished = tool::run(context, command, |line| {
             tracing::debug!(line, "remove");
             if let Some(moved) = progress(line) {

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     assembly::{Assembly, SourceRecord, property, type_of},
-    environment,
+    environment, inline,
     owners::{custom_resource_providers, edge_functions},
     resolve::Place,
 };
@@ -29,6 +29,8 @@ const DEFAULT_MEMORY_MB: u64 = 128;
 /// Lists every function of every template: those that will run on this machine, and those that keep their deployed code.
 ///
 /// A mapping by hand in `sst.json` wins over what synthesis found out.
+///
+/// Code that is in a template is written to a file in `.sst`.
 ///
 /// # Errors
 /// [`crate::error::Kind::Usage`] when `sst.json` maps a function that the app does not have.
@@ -192,9 +194,6 @@ impl Finder<'_> {
         if has("ImageUri") || property(resource, "PackageType").and_then(Value::as_str) == Some("Image") {
             return Err("it is a container image, which cannot become a stub in place".into());
         }
-        if has("ZipFile") {
-            return Err("its code is inline in the template".into());
-        }
         for (name, what) in [
             ("CapacityProviderConfig", "runs on managed instances"),
             ("DurableConfig", "is a durable function"),
@@ -316,6 +315,11 @@ impl Finder<'_> {
                 bundling: record.bundling.clone().unwrap_or_default().into(),
             };
             return Ok((source, declared));
+        }
+        if let Some(code) = property(resource, "Code").and_then(|code| code.get("ZipFile")) {
+            let code = code.as_str().ok_or("its code is inline, and not known before the deployment")?;
+            let source = inline::source(self.project, &id.into(), language == Language::Python, code);
+            return Ok((source.map_err(|error| error.to_string())?, handler(None)?));
         }
         let recorded = record.and_then(|record| record.asset_path.as_deref());
         // Without the copies that CDK makes of assets, the template names the directory itself.

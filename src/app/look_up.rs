@@ -60,7 +60,7 @@ pub(super) fn answers(context: &Context<'_>) -> Result<Value> {
 async fn run(context: &Context<'_>, aws: &Aws, target: &Target) -> Result<bool> {
     let state = context.project.state_dir()?;
     let directory = state.create_directory(DIRECTORY)?;
-    let own = synthesize::cdk_context(context)?;
+    let own = synthesize::cdk_context(context, target)?;
     let settings = json!({ "app": app_command(context), "context": own });
     state.write(&format!("{DIRECTORY}/cdk.json"), settings.to_string().as_bytes())?;
     let output = state.fresh_directory(&format!("{DIRECTORY}/cdk.out"))?;

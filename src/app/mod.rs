@@ -16,6 +16,7 @@ mod changes;
 mod deploy;
 mod discover;
 mod environment;
+mod inline;
 mod look_up;
 mod owners;
 mod resolve;

@@ -28,6 +28,8 @@ pub struct Target {
     pub region: String,
     /// The debug stack, when the app is to be asked how it wants that changed.
     pub debug_stack: Option<PlainDebugStack>,
+    /// Context values of the command line.
+    pub context: Map<String, Value>,
 }
 
 /// The debug stack as it is without the app's own `debugStack`.
@@ -126,7 +128,7 @@ pub(super) fn prepare(
         .env("CDK_DEFAULT_ACCOUNT", &target.account)
         .env("CDK_DEFAULT_REGION", &target.region)
         .env("CDK_CLI_ASM_VERSION", ASSEMBLY_VERSION)
-        .env("CDK_CONTEXT_JSON", cdk_context(context)?.to_string());
+        .env("CDK_CONTEXT_JSON", cdk_context(context, target)?.to_string());
     if let Some(debug_stack) = &target.debug_stack {
         command.env("SST_DEBUG_STACK", &debug_stack.name).env("SST_DEBUG_TEMPLATE", &debug_stack.template);
     } else {
@@ -144,8 +146,9 @@ pub(super) fn prepare(
     Ok(command)
 }
 
-/// What the CDK CLI would hand to the app: its own keys, `cdk.json`'s, and what earlier look-ups found.
-pub(super) fn cdk_context(context: &Context<'_>) -> Result<Value> {
+/// What the CDK CLI would hand to the app: its own keys, and the values that were set by hand or found by earlier look-ups. The later
+/// ones win, in the order of the CDK CLI.
+pub(super) fn cdk_context(context: &Context<'_>, target: &Target) -> Result<Value> {
     let (ProjectKind::Sst { context: own, .. } | ProjectKind::Cdk { context: own, .. }) =
         &context.project.kind;
     let mut all = Map::new();
@@ -157,13 +160,18 @@ pub(super) fn cdk_context(context: &Context<'_>) -> Result<Value> {
     ] {
         all.insert(key.to_owned(), value);
     }
-    all.extend(own.clone());
-    let shared = fs_err::read(context.project.root.join("cdk.context.json")).unwrap_or_default();
-    // What the project says for everybody wins.
-    for found in [look_up::answers(context)?, serde_json::from_slice(&shared).unwrap_or_default()] {
-        if let Value::Object(found) = found {
-            all.extend(found);
+    let read = |path: Utf8PathBuf| -> Value {
+        serde_json::from_slice(&fs_err::read(path).unwrap_or_default()).unwrap_or_default()
+    };
+    let of_user = std::env::var("HOME").map(|home| read(Utf8PathBuf::from(home).join(".cdk.json")));
+    let of_user = of_user.ok().and_then(|mut settings| settings.get_mut("context").map(Value::take));
+    let found = read(context.project.root.join("cdk.context.json"));
+    for values in [of_user.unwrap_or_default(), look_up::answers(context)?, found] {
+        if let Value::Object(values) = values {
+            all.extend(values);
         }
     }
+    all.extend(own.clone());
+    all.extend(target.context.clone());
     Ok(Value::Object(all))
 }

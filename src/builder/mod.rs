@@ -78,13 +78,15 @@ impl Builder {
         let compilers = self.compilers.clone();
         let ui = self.ui.clone();
         // Always the same place, so that breakpoints in the built file stay where they are.
-        let directory = self.artifacts.join(as_file_name(spec.id.as_str()));
+        let directory = self.artifacts.join(spec.id.as_file_name());
         self.builds.spawn(async move {
             let result = match &spec.source {
-                Source::Directory { path } if spec.is_python() => {
+                Source::Directory { path } | Source::Inline { path, .. } if spec.is_python() => {
                     interpreters.artifact(path.clone(), spec.clone()).await
                 }
-                Source::Directory { path } => directory::artifact(path.clone(), spec.clone()).await,
+                Source::Directory { path } | Source::Inline { path, .. } => {
+                    directory::artifact(path.clone(), spec.clone()).await
+                }
                 Source::Go { .. } | Source::Rust { .. } => {
                     compile(&spec, &compilers, &ui, compiled(&spawner, &spec, &directory)).await
                 }
@@ -125,7 +127,7 @@ impl Builder {
 pub async fn compile_ahead(spawner: &Spawner, functions: &[FunctionSpec], artifacts: &Utf8Path, ui: &Ui) {
     let one_by_one = Semaphore::new(1);
     for spec in functions.iter().filter(|spec| spec.source.is_compiled()) {
-        let directory = artifacts.join(as_file_name(spec.id.as_str()));
+        let directory = artifacts.join(spec.id.as_file_name());
         let build = compiled(spawner, spec, &directory);
         let _ = compile(spec, &one_by_one, ui, build).await;
     }
@@ -140,7 +142,7 @@ async fn compiled(
     match &spec.source {
         Source::Go { path, build } => go::artifact(spawner, path, build, directory).await,
         Source::Rust { manifest, build } => cargo::artifact(spawner, manifest, build).await,
-        Source::Directory { .. } | Source::Entry { .. } | Source::Command { .. } => {
+        Source::Directory { .. } | Source::Inline { .. } | Source::Entry { .. } | Source::Command { .. } => {
             Err(unbuildable(format!("`{}` is not compiled", spec.id), Vec::new()))
         }
     }
@@ -181,23 +183,6 @@ fn with_command(artifact: Artifact, command: &[String]) -> Result<Artifact, Buil
     Ok(Artifact { program: Program::Native { path, arguments, language: Native::Other }, ..artifact })
 }
 
-/// A construct path as the name of a directory. Two paths never become the same name.
-fn as_file_name(id: &str) -> String {
-    let mut name = String::new();
-    for character in id.chars() {
-        match character {
-            '/' => name.push('+'),
-            c if c.is_ascii_alphanumeric() || "-_.".contains(c) => name.push(c),
-            c => name.push_str(&format!("%{:x}", u32::from(c))),
-        }
-    }
-    // Names may have 255 bytes; what is cut off is told apart by a hash.
-    if name.len() > 150 {
-        name = format!("{}%{}", &name[..100], &sst_wire::sha256_hex(id.as_bytes())[..32]);
-    }
-    name
-}
-
 /// A build that could not even be tried.
 fn unbuildable(summary: String, inputs: Vec<Utf8PathBuf>) -> BuildError {
     BuildError {
@@ -211,18 +196,4 @@ fn unbuildable(summary: String, inputs: Vec<Utf8PathBuf>) -> BuildError {
 /// A program that does not compile.
 fn not_compiled(summary: String, detail: String, inputs: Vec<Utf8PathBuf>) -> BuildError {
     BuildError { summary, detail, error_type: "Sst.BuildFailed".to_owned(), inputs }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::as_file_name;
-
-    #[test]
-    fn different_functions_have_different_directories() {
-        let long = "x".repeat(300);
-        let ids = ["a/b", "a+b", "a%2bb", "a b", "a_b", "ä", &long, &format!("{long}y")];
-        let names: std::collections::BTreeSet<String> = ids.iter().map(|id| as_file_name(id)).collect();
-        assert_eq!(names.len(), ids.len(), "{names:?}");
-        assert!(names.iter().all(|name| name.len() < 200 && !name.contains('/')));
-    }
 }

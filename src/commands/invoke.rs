@@ -19,7 +19,7 @@ use crate::{
 pub async fn run(arguments: cli::Invoke, project: &Project, ui: &Ui) -> Result<()> {
     let session = super::session::running(&project.state_dir()?)?;
     let event = event(arguments.event.as_deref()).await?;
-    let answer = control::call(&session.control, &session.token, &arguments.function, &event).await;
+    let answer = control::call(&session.control, &session.token, &arguments.function, Some(&event)).await;
     let answer = answer.map_err(|error| {
         Error::new(Kind::Other, "`sst start` did not answer")
             .detail(error)
@@ -33,13 +33,18 @@ pub async fn run(arguments: cli::Invoke, project: &Project, ui: &Ui) -> Result<(
         Answer::Failed { error_type, body } => {
             Err(Error::new(Kind::Other, format!("the function failed: {error_type}")).detail(text(&body)))
         }
-        Answer::Refused { message, hint } => {
-            let error = Error::new(Kind::Usage, message);
-            Err(match hint {
-                Some(hint) => error.hint(hint),
-                None => error,
-            })
-        }
+        Answer::Refused { message, hint } => Err(refused(message, hint)),
+        // Nobody has asked for it.
+        Answer::Environment { .. } => Err(refused("the function was not called".to_owned(), None)),
+    }
+}
+
+/// The error of a command that `sst start` would not serve.
+pub(super) fn refused(message: String, hint: Option<String>) -> Error {
+    let error = Error::new(Kind::Usage, message);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 

@@ -8,6 +8,7 @@ mod session;
 mod stage;
 mod start;
 mod test;
+mod test_as;
 
 use std::{
     os::unix::process::CommandExt,
@@ -43,7 +44,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Ok(Some(mut program)) => {
             let error = program.exec();
             let message = format!("cannot run `{}`", program.get_program().display());
-            Err(Error::new(Kind::Environment, message).detail(error))
+            Err(Error::new(Kind::Environment, message)
+                .detail(error)
+                .hint("install Node.js and the project's packages"))
         }
         Ok(None) => Ok(()),
         Err(error) => Err(error),
@@ -75,28 +78,35 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Option<Program>> {
             let project = find_project(directory)?;
             until_interrupted(interrupts, invoke::run(arguments, &project, ui)).await?;
         }
-        Command::Test(arguments) => test::run(&arguments, &find_project(directory)?)?,
+        Command::Test(mut arguments) => {
+            let target = target(std::mem::take(&mut arguments.target), directory)?;
+            return until_interrupted(interrupts, test::run(&arguments, &target)).await.map(Some);
+        }
         Command::Ide(arguments) => ide::run(&arguments, &find_project(directory)?, ui)?,
         Command::Deploy(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
+            let target =
+                target.told(&arguments.synthesis)?.deployed_by(arguments.deployment.role_arn.clone());
             until_interrupted(interrupts, own_code::deploy(&arguments, &target, &spawner, ui)).await?;
         }
         Command::Remove(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
+            let target = target.told(&arguments.synthesis)?.deployed_by(arguments.role_arn.clone());
             until_interrupted(interrupts, own_code::remove(&arguments, &target, &spawner, ui)).await?;
         }
         Command::Build(arguments) => {
-            let target = target(arguments.target, directory)?;
+            let target = target(arguments.target, directory)?.told(&arguments.synthesis)?;
             until_interrupted(interrupts, own_code::build(&target, &spawner, ui)).await?;
         }
         Command::Diff(mut arguments) => {
-            let target = target(std::mem::take(&mut arguments.target), directory)?;
+            let target =
+                target(std::mem::take(&mut arguments.target), directory)?.told(&arguments.synthesis)?;
             let arguments = own_code::diff(arguments);
             let cdk = own_code::cdk(&arguments, &target, &spawner, ui);
             return until_interrupted(interrupts, cdk).await.map(Some);
         }
         Command::Cdk(arguments) => {
-            let target = target(arguments.target, directory)?;
+            let target = target(arguments.target, directory)?.told(&arguments.synthesis)?;
             let cdk = own_code::cdk(&arguments.arguments, &target, &spawner, ui);
             return until_interrupted(interrupts, cdk).await.map(Some);
         }

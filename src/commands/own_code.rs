@@ -40,7 +40,7 @@ pub async fn deploy(
     let source = app::Deployment {
         directory: &app.assembly.directory,
         stacks,
-        rollback: !arguments.no_rollback,
+        rollback: arguments.deployment.rolls_back(),
         asset_buckets: &BTreeSet::new(),
     };
     let outputs = app::deploy(&app.context(), &app.aws, &source).await?;
@@ -163,6 +163,7 @@ impl<'a> Synthesized<'a> {
             region: aws.region.clone(),
             account: aws.account.clone(),
             debug_stack: None,
+            context: settings.context.clone(),
         };
         let cancel = CancellationToken::new();
         let context =

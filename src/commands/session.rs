@@ -51,6 +51,8 @@ pub(super) struct Running {
     pub debug_adapter: String,
     #[serde(default)]
     pub debug_ports: BTreeMap<String, u16>,
+    pub stage: String,
+    pub endpoint: Option<String>,
     pub control: String,
     pub token: String,
     pid: i32,

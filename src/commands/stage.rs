@@ -17,7 +17,7 @@ pub(super) async fn stage(
 ) -> Result<String> {
     let project = project.clone();
     let flag = flag.map(str::to_owned);
-    let suggestion = aws.caller_arn.rsplit('/').next().map(str::to_owned);
+    let suggestion = name_of(&aws.caller_arn).map(str::to_owned).or_else(|| std::env::var("USER").ok());
     let ui = ui.clone();
     let resolved = tokio::task::spawn_blocking(move || {
         let request = StageRequest {
@@ -33,6 +33,25 @@ pub(super) async fn stage(
         })
     });
     resolved.await.map_err(|error| Error::new(Kind::Other, "the question failed").detail(error))?
+}
+
+/// The name of the person behind an ARN, as far as it has one: root has none, and the sessions of programs are called after these.
+fn name_of(caller: &str) -> Option<&str> {
+    let resource = caller.splitn(6, ':').nth(5)?;
+    let (kind, path) = resource.split_once('/')?;
+    let last = path.rsplit('/').next().unwrap_or(path);
+    // Single sign-on names sessions by addresses.
+    let name = last.split('@').next().unwrap_or(last);
+    let person = match kind {
+        "user" | "federated-user" => true,
+        _ => {
+            let of_a_program =
+                ["botocore-session-", "aws-sdk-", "aws-go-sdk-", "i-", "GitHubActions", "session-"];
+            name.starts_with(|first: char| first.is_ascii_alphabetic())
+                && !of_a_program.iter().any(|beginning| name.starts_with(beginning))
+        }
+    };
+    (person && !name.is_empty()).then_some(name)
 }
 
 /// On AWS the CDK's own stack is not made without a yes: it stays, and may cost something.
@@ -54,4 +73,30 @@ pub(super) async fn confirm_bootstrap(yes: bool, aws: &Aws) -> Result<()> {
 pub(super) async fn confirmed(question: String) -> bool {
     let answer = tokio::task::spawn_blocking(move || prompt::ask(&question)).await;
     matches!(answer, Ok(Ok(answer)) if matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_of;
+
+    #[test]
+    fn the_suggestion_is_a_persons_name() {
+        for (arn, name) in [
+            ("arn:aws:iam::111122223333:user/path/alice", Some("alice")),
+            ("arn:aws:iam::111122223333:root", None),
+            ("arn:aws:sts::111122223333:assumed-role/Developer/bob", Some("bob")),
+            ("arn:aws:sts::111122223333:assumed-role/Developer/botocore-session-1700000000", None),
+            ("arn:aws:sts::111122223333:assumed-role/Developer/1700000000", None),
+            ("arn:aws:sts::111122223333:assumed-role/Build/i-0123456789abcdef0", None),
+            ("arn:aws:sts::111122223333:assumed-role/Build/GitHubActions", None),
+            (
+                "arn:aws-cn:sts::111122223333:assumed-role/AWSReservedSSO_Dev_01/jane.doe@corp.com",
+                Some("jane.doe"),
+            ),
+            ("arn:aws:sts::111122223333:federated-user/carol", Some("carol")),
+            ("nonsense", None),
+        ] {
+            assert_eq!(name_of(arn), name, "{arn}");
+        }
+    }
 }

@@ -1,14 +1,15 @@
 //! `sst test`: runs the project's own test runner, with the variables of the stage.
 
-use std::{collections::BTreeMap, os::unix::process::CommandExt, process::Command};
+use std::{collections::BTreeMap, process::Command};
 
 use camino::Utf8Path;
 use serde_json::Value;
 
+use super::test_as::{self, OTHER_IDENTITIES};
 use crate::{
     cli,
     error::{Error, Kind, Result},
-    project::Project,
+    settings,
 };
 
 /// What the user's documentation passes to Jest; other runners do not know these.
@@ -25,27 +26,38 @@ enum Runner {
     Node,
 }
 
-/// Becomes the test runner: exit code, signals, and a debugger that follows this process are the runner's own business.
+/// The test runner, as which this process goes on: exit code, signals, and a debugger that follows this process are the runner's own
+/// business.
 ///
 /// # Errors
-/// Whenever it returns: the runner could not be started, or a file with variables cannot be read.
-pub fn run(arguments: &cli::Test, project: &Project) -> Result<()> {
-    let root = &project.root;
+/// [`Kind::Usage`] when a file with variables cannot be read; with `--as`, whatever keeps the function's environment from being known.
+pub async fn run(arguments: &cli::Test, target: &settings::Target) -> Result<Command> {
+    let root = &target.project.root;
     let runner = runner(root);
     let mut command = command(runner, root, &arguments.arguments);
-    let stage = project.state_dir()?.read("stage")?.unwrap_or_default();
-    let stage = if stage.trim().is_empty() { "dev" } else { stage.trim() };
+    let stored = target.project.state_dir()?.read("stage")?.unwrap_or_default();
+    let stored = if stored.trim().is_empty() { "dev" } else { stored.trim() };
     command.current_dir(root).envs(variables(root)?);
-    for (name, value) in [("SST_STAGE", stage), ("NODE_ENV", "test")] {
+    for (name, value) in [("SST_STAGE", stored), ("NODE_ENV", "test")] {
         if std::env::var_os(name).is_none() {
             command.env(name, value);
         }
     }
-    let error = command.exec();
-    let program = command.get_program().to_string_lossy().into_owned();
-    Err(Error::new(Kind::Environment, format!("cannot run `{program}`"))
-        .detail(error)
-        .hint("install Node.js and the project's packages"))
+    if let Some(stage) = &target.stage {
+        command.env("SST_STAGE", stage);
+    }
+    if let Some(function) = &arguments.as_function {
+        let mut variables = test_as::environment(function, target).await?;
+        // A debugger comes by way of this one.
+        if let (Some(own), Ok(ours)) = (variables.get_mut("NODE_OPTIONS"), std::env::var("NODE_OPTIONS")) {
+            *own = format!("{ours} {own}");
+        }
+        for name in OTHER_IDENTITIES {
+            command.env_remove(name);
+        }
+        command.envs(variables);
+    }
+    Ok(command)
 }
 
 /// The runner that the project depends on, if it is installed; else Node's own.

@@ -44,6 +44,8 @@ pub enum Event {
     Built { function: FunctionId, generation: Generation, result: Result<Arc<Artifact>, BuildError> },
     /// The set of functions is a new one, e.g. after a deployment.
     Functions(Vec<Arc<FunctionSpec>>),
+    /// A stub has told the variables and the credentials of its function, without a call.
+    Introduced { function: FunctionId, environment: BTreeMap<String, String> },
     /// A debugger stopped a worker's code (the deadline of its invocation stands still).
     Paused { worker: WorkerId, place: Option<String> },
     /// A debugger let a worker's code go on.

@@ -14,6 +14,8 @@ pub(super) struct Function {
     pub code: Code,
     /// The environment of the last invocation, with which a worker is started ahead of the next one.
     pub environment: Option<BTreeMap<String, String>>,
+    /// When that was received.
+    pub environment_seen: Option<Instant>,
     /// When it was last invoked; none until the first time, and after it went cold.
     pub warm_since: Option<Instant>,
 }

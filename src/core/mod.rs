@@ -58,6 +58,8 @@ pub struct Found {
     pub spec: Arc<FunctionSpec>,
     /// The environment of its last call, if it was called.
     pub environment: Option<BTreeMap<String, String>>,
+    /// When that was.
+    pub seen: Option<Instant>,
 }
 
 /// The state of the daemon.
@@ -140,6 +142,12 @@ impl State {
                 self.built(&function, generation, result, now, &mut effects)
             }
             Event::Functions(specs) => self.functions_changed(specs, now, &mut effects),
+            Event::Introduced { function, environment } => {
+                if let Some(function) = self.functions.get_mut(&function) {
+                    function.environment = Some(environment);
+                    function.environment_seen = Some(now);
+                }
+            }
             Event::Paused { worker, place } => self.paused(worker, place, now, &mut effects),
             Event::Resumed { worker } => {
                 if let Some(open) = self.request_of(worker)
@@ -163,17 +171,12 @@ impl State {
     /// # Errors
     /// A sentence that names what there is.
     pub fn find_function(&self, name: &str) -> Result<Found, String> {
-        let all = || self.functions.keys().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
-        let exact = self.functions.iter().find(|(id, _)| id.as_str() == name);
-        let ending = format!("/{name}");
-        let mut found = self.functions.iter().filter(|(id, _)| id.as_str().ends_with(&ending));
-        match (exact, found.next(), found.next()) {
-            (Some((_, function)), _, _) | (None, Some((_, function)), None) => {
-                Ok(Found { spec: function.spec.clone(), environment: function.environment.clone() })
-            }
-            (None, None, _) => Err(format!("no function `{name}`; there are {}", all())),
-            (None, Some(_), Some(_)) => Err(format!("`{name}` could be several of {}", all())),
-        }
+        let function = FunctionId::named(name, self.functions.iter())?;
+        Ok(Found {
+            spec: function.spec.clone(),
+            environment: function.environment.clone(),
+            seen: function.environment_seen,
+        })
     }
 
     /// When [`Event::Tick`] is next needed.
@@ -218,6 +221,7 @@ impl State {
         function.warm_since = Some(now);
         let wanted = own_variables(&function.spec, &environment);
         function.environment = Some(environment);
+        function.environment_seen = Some(now);
         if function.code.wants_build() {
             build(function, now, effects);
         }
@@ -489,7 +493,13 @@ impl State {
                     }
                     Function { spec, code: Code::default(), ..function }
                 }
-                None => Function { spec, code: Code::default(), environment: None, warm_since: None },
+                None => Function {
+                    spec,
+                    code: Code::default(),
+                    environment: None,
+                    environment_seen: None,
+                    warm_since: None,
+                },
             };
             self.functions.insert(id, function);
         }

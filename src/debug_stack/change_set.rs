@@ -55,7 +55,7 @@ pub(super) async fn deploy(
     // A stack that was never complete cannot be updated, only replaced.
     if existing.as_ref().is_some_and(|stack| is_stillborn(stack.stack_status())) {
         moved(format!("Removing the remains of an earlier attempt to create `{name}`"));
-        let removed = client.delete_stack().stack_name(name).send().await;
+        let removed = client.delete_stack().stack_name(name).set_role_arn(aws.deployer.clone()).send().await;
         removed.map_err(|error| failed(name, "removing its remains", explain(&error)))?;
         existing = settled(aws, name).await?;
     }
@@ -67,6 +67,7 @@ pub(super) async fn deploy(
         .change_set_name(&change_set)
         .change_set_type(kind)
         .template_body(template.body)
+        .set_role_arn(aws.deployer.clone())
         .capabilities(match template.names_roles {
             true => Capability::CapabilityNamedIam,
             false => Capability::CapabilityIam,

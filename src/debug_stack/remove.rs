@@ -66,7 +66,8 @@ async fn empty(aws: &Aws, bucket: &str) -> std::result::Result<(), String> {
 
 async fn delete(aws: &Aws, name: &str, id: &str) -> std::result::Result<(), String> {
     let client = aws.cloudformation();
-    client.delete_stack().stack_name(name).send().await.map_err(|error| explain(&error))?;
+    let delete = client.delete_stack().stack_name(name).set_role_arn(aws.deployer.clone());
+    delete.send().await.map_err(|error| explain(&error))?;
     let until = Instant::now() + PATIENCE;
     loop {
         // A stack that is gone is known by its id only.

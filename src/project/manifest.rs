@@ -57,6 +57,14 @@ pub enum Source {
     /// A directory that is deployed as it is (`Code.fromAsset`). The handler is looked up in it.
     #[serde(rename_all = "camelCase")]
     Directory { path: Utf8PathBuf },
+    /// Code that is in the template, and was written to `index.js` or `index.py` in this directory.
+    #[serde(rename_all = "camelCase")]
+    Inline {
+        /// The directory, which is the function's alone.
+        path: Utf8PathBuf,
+        /// The hash of the code, since the path is always the same.
+        sha256: String,
+    },
     /// A JavaScript or TypeScript entry file that is bundled with esbuild (`NodejsFunction`).
     #[serde(rename_all = "camelCase")]
     Entry {
@@ -103,7 +111,9 @@ impl Source {
     #[must_use]
     pub fn directory(&self) -> &Utf8Path {
         match self {
-            Self::Directory { path } | Self::Command { directory: path, .. } => path,
+            Self::Directory { path } | Self::Inline { path, .. } | Self::Command { directory: path, .. } => {
+                path
+            }
             Self::Go { path, .. } if path.extension() != Some("go") => path,
             Self::Entry { path, .. } | Self::Go { path, .. } | Self::Rust { manifest: path, .. } => {
                 path.parent().unwrap_or(path)

@@ -77,6 +77,29 @@ impl Surroundings {
         self.machine.clone()
     }
 
+    /// What of the environment `received` from a stub is the function's, and not the machine's that the stub ran on.
+    #[must_use]
+    pub fn of_function(
+        &self,
+        spec: &FunctionSpec,
+        received: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let mut variables = received.clone();
+        if let Some(prefix) = self.hidden_prefix {
+            let hidden: Vec<String> =
+                variables.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
+            for name in hidden {
+                if let Some(value) = variables.remove(&name) {
+                    variables.insert(name[prefix.len()..].to_owned(), value);
+                }
+            }
+        }
+        let own = |name: &String| spec.environment.contains(name);
+        let of_the_stub = |name: &String| OF_THE_STUB.contains(&name.as_str()) || self.strip.contains(name);
+        variables.retain(|name, _| own(name) || !of_the_stub(name));
+        variables
+    }
+
     /// The complete environment of a worker that serves `spec`, given the environment `received` with an invocation.
     #[must_use]
     pub fn worker(
@@ -86,22 +109,8 @@ impl Surroundings {
         received: &BTreeMap<String, String>,
         runtime_dir: &Utf8Path,
     ) -> BTreeMap<String, String> {
-        let mut received = received.clone();
-        if let Some(prefix) = self.hidden_prefix {
-            let hidden: Vec<String> =
-                received.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
-            for name in hidden {
-                if let Some(value) = received.remove(&name) {
-                    received.insert(name[prefix.len()..].to_owned(), value);
-                }
-            }
-        }
-        let own = |name: &String| spec.environment.contains(name);
-        let of_the_stub = |name: &String| OF_THE_STUB.contains(&name.as_str()) || self.strip.contains(name);
-        received.retain(|name, _| own(name) || !of_the_stub(name));
-
         let mut variables = self.machine.clone();
-        variables.append(&mut received);
+        variables.append(&mut self.of_function(spec, received));
         // The developer's tools must be found whatever the function calls its path.
         if let Some(path) = self.machine.get("PATH") {
             variables.insert("PATH".to_owned(), path.clone());

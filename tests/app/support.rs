@@ -98,8 +98,13 @@ impl App {
     pub async fn synthesize_until(&self, cancel: &CancellationToken) -> Result<Assembly, Error> {
         let parts = self.parts();
         let context = self.context(&parts, cancel);
-        let target =
-            Target { stage: "dev".into(), account: ACCOUNT.into(), region: REGION.into(), debug_stack: None };
+        let target = Target {
+            stage: "dev".into(),
+            account: ACCOUNT.into(),
+            region: REGION.into(),
+            debug_stack: None,
+            context: Default::default(),
+        };
         synthesize(&context, &target, &[]).await
     }
 

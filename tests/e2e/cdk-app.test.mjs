@@ -51,11 +51,16 @@ describe("a CDK app", () => {
     assert.match(trace[1], /functions\/explicit\.ts:6:/);
   });
 
-  test("a function that cannot be live is named, and keeps its code", async () => {
-    assert.match(sst.output, /`plain\/Inline` is not live: its code is inline/);
+  test("code that is in the template runs from a file, and changes with the stack", async () => {
+    const from = sst.output.length;
     assert.equal(await invoke("Inline"), "inline");
-    const { Runtime, Timeout } = await configuration("Inline");
-    assert.deepEqual({ Runtime, Timeout }, { Runtime: "nodejs22.x", Timeout: 3 });
+    await sst.waitFor(/RESPONSE \S+ plain\/Inline/, from);
+    const file = path.join(sst.directory, ".sst/inline/plain+Inline/index.js");
+    assert.equal(fs.readFileSync(file, "utf8"), "exports.handler = async () => 'inline'");
+    const stack = path.join(sst.directory, "lib/plain-stack.js");
+    fs.writeFileSync(stack, fs.readFileSync(stack, "utf8").replace("=> 'inline'", "=> 'other'"));
+    await sst.waitFor(/The functions have changed; there is nothing to deploy/, from);
+    assert.equal(await invoke("Inline"), "other");
   });
 
   test("--increase-timeout gives the stubs 900 seconds", async () => {

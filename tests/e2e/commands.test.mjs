@@ -24,6 +24,22 @@ function run(directory, args, input = "", env = {}) {
   });
 }
 
+/** A test that only the function `Explicit` would pass. */
+const AS_TEST = `
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const { GetCallerIdentityCommand, STSClient } = require("@aws-sdk/client-sts");
+
+test("it is the function", async () => {
+  const { ANSWER, IS_LOCAL, NODE_ENV, SST_STAGE, AWS_LAMBDA_FUNCTION_NAME: name, AWS_PROFILE } = process.env;
+  assert.deepEqual([ANSWER, IS_LOCAL, NODE_ENV, SST_STAGE, AWS_PROFILE], ["42", "true", "test", "dev", undefined]);
+  assert.match(name, /Explicit/);
+  const { Arn } = await new STSClient({}).send(new GetCallerIdentityCommand({}));
+  assert.match(Arn, /assumed-role\\/.*ExplicitServiceRole/);
+  assert.equal(process.env.SST_STUB, undefined);
+});
+`;
+
 describe("sst ide", () => {
   let directory;
   before(() => (directory = copyApp("tests/fixtures/apps/cdk-plain", null)));
@@ -117,17 +133,55 @@ describe("beside a running sst start", () => {
     assert.match(stdout, /^✓ `sst start` runs in this project$/m);
   });
 
-  test("sst invoke needs a function's environment, and says how it comes by it", async () => {
-    const { code, stderr } = await run(directory, ["invoke", "Explicit"]);
-    assert.equal(code, 2);
-    assert.match(stderr, /the variables and credentials of `plain\/Explicit` are not known yet/);
+  test("sst invoke runs a function that nobody has called yet, once", async () => {
+    const from = sst.output.length;
+    // Three at a time ask one question.
+    const answers = await Promise.all(["Explicit", "plain/Explicit", "Explicit"].map((name) => run(directory, ["invoke", name])));
+    for (const answer of answers) assert.deepEqual(answer, { code: 0, stdout: '{"text":"explicit 42"}\n', stderr: "" });
+    assert.equal(sst.output.slice(from).match(/REQUEST/g).length, 3);
+    assert.equal(sst.output.slice(from).match(/RESPONSE/g).length, 3);
+    assert.doesNotMatch(sst.output.slice(from), /question|Asset/);
+  });
+
+  test("a question that nobody has asked is answered without the function", async () => {
+    const from = sst.output.length;
+    const lambda = new LambdaClient(clientOptions(sst));
+    const call = (Payload) => lambda.send(new InvokeCommand({ FunctionName: sst.stackOutput("FunctionAsset"), Payload }));
+    const { Payload, FunctionError } = await call('{"sst:question":"guessed"}');
+    assert.deepEqual([Buffer.from(Payload).toString(), FunctionError], ["null", undefined]);
+    assert.equal(sst.output.slice(from), "");
+  });
+
+  test("sst test --as gives tests a function's variables and its role", async () => {
+    fs.writeFileSync(path.join(directory, "as.test.js"), AS_TEST);
+    const keys = { AWS_PROFILE: "somebody-else", ANSWER: "of the shell" };
+    const { code, stdout, stderr } = await run(directory, ["test", "--as", "Explicit", "as.test.js"], "", keys);
+    assert.equal(code, 0, stdout + stderr);
+    const unknown = await run(directory, ["test", "--as", "Nothing"]);
+    assert.equal(unknown.code, 2);
+    assert.match(unknown.stderr, /error: no function `Nothing`; there are `plain\/Asset`/);
+  });
+
+  test("sst test --as without a running `sst start` assumes the role, if it may", async () => {
+    const other = copyApp("tests/fixtures/apps/cdk-plain");
+    try {
+      const { endpoint, region } = sst.session();
+      const keys = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_REGION: region };
+      const args = ["test", "--endpoint-url", endpoint, "--as", "Explicit", "as.test.js"];
+      const first = await run(other, args, "", keys);
+      assert.equal(first.code, 2);
+      assert.match(first.stderr, /error: the functions of the app are not known yet\s+hint: run `sst start` once/);
+      fs.mkdirSync(path.join(other, ".sst"), { recursive: true });
+      fs.copyFileSync(path.join(directory, ".sst/functions.json"), path.join(other, ".sst/functions.json"));
+      fs.writeFileSync(path.join(other, "as.test.js"), AS_TEST);
+      const { code, stdout, stderr } = await run(other, args, "", keys);
+      assert.equal(code, 0, stdout + stderr);
+    } finally {
+      fs.rmSync(other, { recursive: true, force: true });
+    }
   });
 
   test("sst invoke runs the function here, with an event from a file or from standard input", async () => {
-    const lambda = new LambdaClient(clientOptions(sst));
-    await lambda.send(new InvokeCommand({ FunctionName: sst.stackOutput("FunctionExplicit"), Payload: "{}" }));
-    assert.deepEqual(await run(directory, ["invoke", "Explicit"]), { code: 0, stdout: '{"text":"explicit 42"}\n', stderr: "" });
-
     fs.writeFileSync(path.join(directory, "event.json"), '{"fail":true}');
     const failed = await run(directory, ["invoke", "plain/Explicit", "--event", "event.json"]);
     assert.equal(failed.code, 1);

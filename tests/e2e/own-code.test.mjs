@@ -128,9 +128,9 @@ describe("a choice of functions", () => {
   };
 
   test("only those run here, the others run their own code", async () => {
-    assert.match(sst.output, /Not live, as was asked for: 3 functions\n[^]*Listening for requests \(stage dev, 1 function,/);
+    assert.match(sst.output, /Not live, as was asked for: 4 functions\n[^]*Listening for requests \(stage dev, 1 function,/);
     assert.deepEqual(await call("Explicit"), { answer: { text: "explicit 42" }, isLive: true });
-    for (const name of ["Asset", "Discovered", "Nested"]) {
+    for (const name of ["Asset", "Discovered", "Nested", "Inline"]) {
       const { answer, isLive } = await call(name);
       assert.equal(isLive, false, name);
       assert.equal(answer.errorType, undefined, JSON.stringify(answer));

@@ -125,6 +125,7 @@ async fn prepare(
         region: aws.region.clone(),
         account: aws.account.clone(),
         debug_stack: Some(debug_stack),
+        context: settings.context.clone(),
     };
     let context = app::Context { project: &settings.project, tools: &tools, spawner, ui, cancel };
 
@@ -216,6 +217,7 @@ async fn serve(
     let live = Live {
         calls,
         local: LocalCalls::default(),
+        aws: aws.clone(),
         state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
         events,
         workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),

@@ -85,7 +85,9 @@ impl App {
     /// # Errors
     /// [`crate::error::Kind::Deployment`].
     pub async fn deploy(&self, plan: &Plan) -> Result<Outputs> {
-        app::deploy(&self.context(), &self.aws, &app::Deployment::from(&plan.live)).await
+        let deployment = app::Deployment::from(&plan.live);
+        let deployment = app::Deployment { rollback: self.settings.rollback, ..deployment };
+        app::deploy(&self.context(), &self.aws, &deployment).await
     }
 
     /// Finds the app's functions and puts stubs in their place.

@@ -1,0 +1,116 @@
+//! Asking a stub for the variables and the credentials of its function, so that nobody has to call the function first.
+//!
+//! The question is an event. The stub sends it here as any other, with what is wanted to know, and it is answered without the function:
+//! by every `sst start`, also by one that has not asked.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_lambda::{operation::invoke::InvokeOutput, primitives::Blob};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    aws::{Aws, explain},
+    project::manifest::FunctionSpec,
+};
+
+/// Longer events are no questions.
+const LONGEST: usize = 200;
+
+/// The event.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    #[serde(rename = "sst:question")]
+    token: String,
+}
+
+/// What tells a question from others; none for an event that is a function's business.
+#[must_use]
+pub fn token(event: &[u8]) -> Option<String> {
+    let question = (event.len() <= LONGEST).then(|| serde_json::from_slice::<Question>(event).ok())?;
+    question.map(|question| question.token)
+}
+
+/// Asks the stub of a function. What it says arrives as an event; this returns when it has been answered.
+///
+/// # Errors
+/// A sentence that says why the stub cannot be asked.
+pub async fn ask(aws: &Aws, spec: &FunctionSpec, token: String) -> Result<(), String> {
+    let name = physical_name(aws, spec).await?;
+    let event = serde_json::to_vec(&Question { token }).unwrap_or_default();
+    let called = aws.lambda().invoke().function_name(&name).payload(Blob::new(event)).send().await;
+    match called {
+        Err(error) => Err(format!("`{name}` cannot be called: {}", explain(&error))),
+        Ok(InvokeOutput { function_error: Some(kind), payload, .. }) => {
+            let text = payload.map(Blob::into_inner).unwrap_or_default();
+            Err(format!("`{name}` failed ({kind}): {}", String::from_utf8_lossy(&text)))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The environment variables that a function is deployed with, and its role.
+///
+/// # Errors
+/// A sentence that says why they are not to be had.
+pub async fn configuration(
+    aws: &Aws,
+    spec: &FunctionSpec,
+) -> Result<(BTreeMap<String, String>, String), String> {
+    let name = physical_name(aws, spec).await?;
+    let asked = aws.lambda().get_function_configuration().function_name(&name).send().await;
+    let found =
+        asked.map_err(|error| format!("nothing is to be learned of `{name}`: {}", explain(&error)))?;
+    let role = found.role().unwrap_or_default().to_owned();
+    let mut variables: BTreeMap<String, String> = found
+        .environment()
+        .and_then(|environment| environment.variables())
+        .map(|variables| variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+        .unwrap_or_default();
+    variables.remove(sst_wire::CONFIG_VARIABLE);
+    variables.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), name);
+    Ok((variables, role))
+}
+
+/// The name that a function has got from CloudFormation. It may be in a nested stack.
+async fn physical_name(aws: &Aws, spec: &FunctionSpec) -> Result<String, String> {
+    let client = aws.cloudformation();
+    let mut stacks = vec![spec.stack.clone()];
+    while let Some(stack) = stacks.pop() {
+        let mut pages = client.list_stack_resources().stack_name(&stack).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page
+                .map_err(|error| format!("the resources of `{stack}` are not known: {}", explain(&error)))?;
+            for resource in page.stack_resource_summaries() {
+                let Some(name) = resource.physical_resource_id() else { continue };
+                match resource.resource_type() {
+                    Some("AWS::Lambda::Function")
+                        if resource.logical_resource_id() == Some(&spec.logical_id) =>
+                    {
+                        return Ok(name.to_owned());
+                    }
+                    Some("AWS::CloudFormation::Stack") => stacks.push(name.to_owned()),
+                    _ => {}
+                }
+            }
+        }
+    }
+    Err(format!("`{}` has no function `{}`", spec.stack, spec.logical_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_question_is_one() {
+        let event = serde_json::to_vec(&Question { token: "t".to_owned() }).unwrap();
+        assert_eq!(token(&event).as_deref(), Some("t"));
+        assert_eq!(token(br#"{ "sst:question": "t" }"#).as_deref(), Some("t"), "however it is written");
+        for event in
+            [r#"{"sst:question":"t","more":1}"#, r#"{"sst:question":1}"#, "{}", "null", "\"sst:question\""]
+        {
+            assert_eq!(token(event.as_bytes()), None, "{event}");
+        }
+    }
+}
