@@ -12,6 +12,7 @@ pub mod app;
 pub mod aws;
 pub mod bridge;
 pub mod builder;
+pub mod cache;
 pub mod cli;
 pub mod cloud;
 pub mod commands;

@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use serde_json::{Map, Value};
 
 use crate::{
-    aws, cli,
+    aws, cache, cli,
     error::{Error, Kind, Result},
     project::{Choice, Project},
 };
@@ -86,7 +86,7 @@ impl Start {
             max_workers: arguments.max_workers.into(),
             inspect_port: arguments.inspect_port,
             yes: arguments.yes,
-            cache: cache_directory()?,
+            cache: cache::directory()?,
         })
     }
 
@@ -197,21 +197,6 @@ fn endpoint(text: &str) -> Result<String> {
     }
     Err(Error::new(Kind::Usage, format!("`{text}` is not an endpoint"))
         .hint("give a URL without a path, e.g. `--endpoint-url http://127.0.0.1:4566`"))
-}
-
-/// `sst/` in the user's cache directory, as the XDG base directory specification and Apple's guidelines have it.
-fn cache_directory() -> Result<Utf8PathBuf> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| value.starts_with('/'));
-    let base = match (variable("XDG_CACHE_HOME"), variable("HOME")) {
-        (Some(cache), _) => Utf8PathBuf::from(cache),
-        (None, Some(home)) if cfg!(target_os = "macos") => Utf8PathBuf::from(home).join("Library/Caches"),
-        (None, Some(home)) => Utf8PathBuf::from(home).join(".cache"),
-        (None, None) => {
-            return Err(Error::new(Kind::Environment, "there is no cache directory")
-                .hint("set `HOME` or `XDG_CACHE_HOME` to a directory that can be written to"));
-        }
-    };
-    Ok(base.join("sst"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{process::Command, sync::Arc, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use sst::{
-    builder::Builder,
+    builder::{Builder, Toolchain},
     core::event::{Artifact, BuildError, Event},
     ids::{FunctionId, Generation},
     process::Spawner,
@@ -44,15 +44,14 @@ impl Project {
         };
         let root = base.join("project");
         let (sender, events) = mpsc::unbounded_channel();
-        let spawner = Spawner::start().expect("a spawner");
-        let builder = Builder::new(
-            tools,
-            spawner,
+        let toolchain = Toolchain::new(
+            Spawner::start().expect("a spawner"),
             root.clone(),
             root.join(".sst/artifacts"),
-            sender,
+            base.join("cache"),
             sst::ui::Ui::channel().0,
         );
+        let builder = Builder::new(tools, toolchain, root.clone(), sender);
         let project = Self { root, builder, events, generation: Generation(0), _directory: directory };
         project.write("package.json", "{}");
         for (path, text) in files {
@@ -428,11 +427,20 @@ async fn a_package_of_the_workspace_is_bundled_as_source_unless_it_is_external()
         "{:?}",
         artifact.inputs
     );
-    // What only Lambda has is left to the run time.
+    // What only Lambda has is installed beside, and is for the runner to find.
     let (_, errors) = try_run(&artifact);
     assert!(errors.contains("Cannot find module '@aws-sdk/client-s3'"), "{errors}");
+    let modules = artifact.provided.clone().expect("it is provided");
+    assert!(modules.join("@aws-sdk/client-s3/package.json").is_file(), "{modules}");
+    let beside = modules.parent().expect("a parent").to_owned();
+    assert!(
+        artifact.packages.contains(&("@aws-sdk/client-s3".to_owned(), beside)),
+        "{:?}",
+        artifact.packages
+    );
     project.write("node_modules/@aws-sdk/client-s3/index.js", "exports.S3 = class {};");
     let artifact = project.build(&spec).await.expect("it builds");
+    assert_eq!(artifact.provided, None, "the project's own wins");
     let file = project.root.join("packages/built/index.js");
     assert_eq!(run(&artifact), format!(r#"[1,"{file}","function"]"#));
 }

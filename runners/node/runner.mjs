@@ -3,12 +3,13 @@
 // Started in one of two ways:
 //   direct    the environment is that of the function; SST_HANDLER names the handler to load, relative to LAMBDA_TASK_ROOT
 //             (without it, _HANDLER). SST_LIFELINE, when set, is a pipe whose end means that nobody needs this process.
+//             SST_PROVIDED, when set, is a directory `node_modules` with what Lambda's runtime would bring along.
 //   standby   SST_STANDBY is a pipe on which the function arrives later; see `standby.mjs`.
 
 import { lifeline } from "./pipe.mjs";
 import { serve } from "./serve.mjs";
 
-const OWN_VARIABLES = ["SST_HANDLER", "SST_STANDBY", "SST_LIFELINE"];
+const OWN_VARIABLES = ["SST_HANDLER", "SST_STANDBY", "SST_LIFELINE", "SST_PROVIDED"];
 
 const settings = Object.fromEntries(OWN_VARIABLES.map((name) => [name, process.env[name]]));
 for (const name of OWN_VARIABLES) {
@@ -27,5 +28,6 @@ if (settings.SST_STANDBY !== undefined) {
     runtimeApi: process.env.AWS_LAMBDA_RUNTIME_API,
     taskRoot: process.env.LAMBDA_TASK_ROOT ?? process.cwd(),
     handler: settings.SST_HANDLER ?? process.env._HANDLER,
+    provided: settings.SST_PROVIDED,
   });
 }

@@ -3,9 +3,11 @@
 import { createRequire } from "node:module";
 
 import { applyToEnvironment } from "./context.mjs";
+import { useEndpoint } from "./endpoint.mjs";
 import { describe, errorBody, unhandledRejection } from "./errors.mjs";
 import { loadHandler, runtimeKind } from "./handler.mjs";
 import { invokeClassic, invokeModern, invokeStreaming } from "./invocations.mjs";
+import { provide } from "./provided.mjs";
 import { RuntimeApi } from "./runtime-api.mjs";
 import { ResponseStreams } from "./streaming.mjs";
 
@@ -25,11 +27,12 @@ const EXIT_UNCAUGHT_EXCEPTION = 129;
 /**
  * Loads the handler and runs it for every invocation.
  *
- * @param {{runtimeApi: string, taskRoot: string, handler: string}} assignment `runtimeApi` is `host:port`
+ * @param {{runtimeApi: string, taskRoot: string, handler: string, provided?: string | null}} assignment `runtimeApi` is
+ *   `host:port`, `provided` a directory `node_modules` with what Lambda's runtime would bring along
  * @param {unknown} [earlier] an error of a package that was loaded ahead of time; it is reported as if it happened now
  * @returns {Promise<never>}
  */
-export async function serve({ runtimeApi, taskRoot, handler: name }, earlier) {
+export async function serve({ runtimeApi, taskRoot, handler: name, provided }, earlier) {
   if (!runtimeApi) {
     endWith("AWS_LAMBDA_RUNTIME_API is not set; it is the `host:port` of the Lambda Runtime API");
     return;
@@ -54,6 +57,10 @@ export async function serve({ runtimeApi, taskRoot, handler: name }, earlier) {
     process.chdir(taskRoot);
     if (earlier !== undefined) {
       throw earlier;
+    }
+    useEndpoint();
+    if (provided) {
+      provide(provided);
     }
     handler = await loadHandler(taskRoot, name, kind);
     await letDebuggerIn();

@@ -1,11 +1,12 @@
 // A worker that is started before anyone knows which function it will serve, so that a function is ready within
 // milliseconds. The process that started it writes lines of JSON into a pipe:
 //
-//   {"preload": [["package", "/directory/that/imports/it"], …], "environment": {…}}
+//   {"preload": [["package", "/directory/that/imports/it"], …], "environment": {…}, "provided": "…/node_modules"}
 //       any number of times. The environment is optional: packages that read variables while they are loaded should find
-//       those of the function they are loaded for.
-//   {"assign": {"environment": {…}, "taskRoot": "…", "handler": "…", "runtimeApi": "127.0.0.1:1234"}}
-//       once. From then on this is an ordinary worker, and the pipe its lifeline.
+//       those of the function they are loaded for. So is the directory with what Lambda's runtime would bring along: a
+//       package that was loaded without something that it imports is not loaded once more for the function.
+//   {"assign": {"environment": {…}, "taskRoot": "…", "handler": "…", "runtimeApi": "127.0.0.1:1234", "provided": "…"}}
+//       once. From then on this is an ordinary worker, and the pipe its lifeline. The last member is optional, too.
 //
 // The end of the pipe before an assignment ends the process.
 
@@ -23,8 +24,10 @@ import "node:stream/promises";
 import "node:util";
 import "node:zlib";
 
+import { useEndpoint } from "./endpoint.mjs";
 import { loadHandler } from "./handler.mjs";
 import { endWith, openPipe } from "./pipe.mjs";
+import { provide } from "./provided.mjs";
 import { RuntimeApi } from "./runtime-api.mjs";
 import { handlerRunner, serve } from "./serve.mjs";
 
@@ -53,6 +56,7 @@ export async function standBy(descriptor) {
   // A standby that could not warm up is slower, not wrong.
   await warmUp().catch(() => {});
 
+  useEndpoint();
   const packages = [];
   let loading = false;
   const loadNext = () => {
@@ -68,6 +72,10 @@ export async function standBy(descriptor) {
     const message = JSON.parse(line);
     if (message.environment) {
       replaceEnvironment(message.environment);
+      useEndpoint();
+    }
+    if (message.provided) {
+      provide(message.provided);
     }
     if (message.preload) {
       packages.push(...message.preload);

@@ -88,6 +88,7 @@ pub(super) async fn artifact(
         task_root: directory.to_owned(),
         handler: String::new(),
         packages: Vec::new(),
+        provided: None,
     })
 }
 

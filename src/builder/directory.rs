@@ -15,7 +15,7 @@ use crate::{
 const EXTENSIONS: [&str; 3] = ["js", "mjs", "cjs"];
 
 /// Installed packages, and what programs write by themselves.
-const NOBODY_EDITS: [&str; 8] =
+pub(super) const NOBODY_EDITS: [&str; 8] =
     ["node_modules", ".git", ".venv", "venv", "__pycache__", ".sst", "cdk.out", "target"];
 
 /// Takes the directory as it is.
@@ -52,6 +52,7 @@ fn take(path: &Utf8Path, spec: &FunctionSpec) -> Result<Artifact, BuildError> {
         fingerprint: sha256_hex(listing.as_bytes()),
         inputs,
         packages: Vec::new(),
+        provided: None,
     })
 }
 

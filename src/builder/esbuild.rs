@@ -1,7 +1,7 @@
 //! The sidecar: a Node process that builds with esbuild through its public interface.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::unbuildable;
+use super::{provided::Sdk, unbuildable};
 use crate::{
     core::event::{Artifact, BuildError, Program},
     ids::FunctionId,
@@ -41,6 +41,8 @@ pub(super) struct Request {
     pub root: Utf8PathBuf,
     pub directory: Utf8PathBuf,
     pub bundling: Bundling,
+    /// Which packages the runtime has.
+    pub provided: Option<Sdk>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,6 +58,7 @@ struct Built {
     fingerprint: String,
     inputs: Vec<Utf8PathBuf>,
     packages: Vec<(String, Utf8PathBuf)>,
+    provided: BTreeSet<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,8 +96,12 @@ impl Sidecar {
         Self { jobs }
     }
 
-    /// Builds. An answer comes in any case.
-    pub async fn build(&self, request: Request, export: &str) -> Result<Artifact, BuildError> {
+    /// Builds. An answer comes in any case: what runs, and the packages that only its runtime has.
+    pub async fn build(
+        &self,
+        request: Request,
+        export: &str,
+    ) -> Result<(Artifact, BTreeSet<String>), BuildError> {
         let (task_root, entry) = (request.directory.clone(), request.entry.clone());
         let (reply, answer) = oneshot::channel();
         let _ = self.jobs.send(Job::Build { request: Box::new(request), attempt: 1, reply });
@@ -106,14 +113,16 @@ impl Sidecar {
         match answer {
             Ok(Ok(built)) => {
                 let stem = built.file.rsplit_once('.').map_or(built.file.as_str(), |(stem, _)| stem);
-                Ok(Artifact {
+                let artifact = Artifact {
                     program: Program::Node,
                     handler: format!("{stem}.{export}"),
                     task_root,
                     fingerprint: built.fingerprint,
                     inputs: built.inputs,
                     packages: built.packages,
-                })
+                    provided: None,
+                };
+                Ok((artifact, built.provided))
             }
             Ok(Err(failed)) => Err(BuildError {
                 summary: failed.summary,

@@ -70,6 +70,7 @@ pub(super) async fn artifact(
         fingerprint: identified.stdout.trim().to_owned(),
         inputs,
         packages: Vec::new(),
+        provided: None,
     })
 }
 

@@ -5,67 +5,48 @@ mod child;
 mod directory;
 mod esbuild;
 mod go;
+mod mentions;
+mod provided;
 mod python;
+mod toolchain;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-};
+use camino::Utf8PathBuf;
+use tokio::{sync::mpsc, task::JoinSet};
 
+pub use self::toolchain::Toolchain;
 use self::{
     esbuild::{Request, Sidecar},
-    python::Interpreters,
+    provided::Sdk,
 };
 use crate::{
-    core::event::{Artifact, BuildError, Event, Native, Program},
+    core::event::{BuildError, Event},
     ids::{FunctionId, Generation},
-    process::Spawner,
     project::manifest::{Bundling, FunctionSpec, Source},
     tools::Tools,
-    ui::Ui,
 };
-
-/// A compilation that takes longer is announced.
-const WORTH_A_WORD: Duration = Duration::from_millis(500);
 
 /// Builds functions. Each build ends with exactly one [`Event::Built`].
 #[derive(Debug)]
 pub struct Builder {
     sidecar: Sidecar,
-    interpreters: Interpreters,
-    spawner: Spawner,
-    /// Compilers use all processors by themselves.
-    compilers: Arc<Semaphore>,
-    artifacts: Utf8PathBuf,
-    ui: Ui,
+    toolchain: Toolchain,
     builds: JoinSet<()>,
     events: mpsc::UnboundedSender<Event>,
 }
 
 impl Builder {
-    /// Prepares to build functions of `project` into directories below `artifacts`.
+    /// Prepares to build functions of `project`.
     #[must_use]
     pub fn new(
         tools: Tools,
-        spawner: Spawner,
+        toolchain: Toolchain,
         project: Utf8PathBuf,
-        artifacts: Utf8PathBuf,
         events: mpsc::UnboundedSender<Event>,
-        ui: Ui,
     ) -> Self {
-        Self {
-            interpreters: Interpreters::new(spawner.clone(), project.clone(), ui.clone()),
-            sidecar: Sidecar::new(tools, spawner.clone(), project),
-            spawner,
-            compilers: Arc::new(Semaphore::new(1)),
-            artifacts,
-            ui,
-            builds: JoinSet::new(),
-            events,
-        }
+        let sidecar = Sidecar::new(tools, toolchain.spawner().clone(), project);
+        Self { sidecar, toolchain, builds: JoinSet::new(), events }
     }
 
     /// Builds a function.
@@ -73,37 +54,24 @@ impl Builder {
         while self.builds.try_join_next().is_some() {}
         let events = self.events.clone();
         let sidecar = self.sidecar.clone();
-        let interpreters = self.interpreters.clone();
-        let spawner = self.spawner.clone();
-        let compilers = self.compilers.clone();
-        let ui = self.ui.clone();
-        // Always the same place, so that breakpoints in the built file stay where they are.
-        let directory = self.artifacts.join(spec.id.as_file_name());
+        let toolchain = self.toolchain.clone();
         self.builds.spawn(async move {
             let result = match &spec.source {
-                Source::Directory { path } | Source::Inline { path, .. } if spec.is_python() => {
-                    interpreters.artifact(path.clone(), spec.clone()).await
-                }
-                Source::Directory { path } | Source::Inline { path, .. } => {
-                    directory::artifact(path.clone(), spec.clone()).await
-                }
-                Source::Go { .. } | Source::Rust { .. } => {
-                    compile(&spec, &compilers, &ui, compiled(&spawner, &spec, &directory)).await
-                }
-                Source::Command { command, directory } => {
-                    let taken = directory::artifact(directory.clone(), spec.clone()).await;
-                    taken.and_then(|artifact| with_command(artifact, command))
-                }
                 Source::Entry { path, export, root, bundling } => {
                     let request = Request {
                         function: spec.id.to_string(),
                         entry: path.clone(),
                         root: root.clone(),
-                        directory: directory.clone(),
+                        directory: toolchain.directory(&spec),
                         bundling: Bundling::clone(bundling),
+                        provided: Sdk::of(&spec.runtime),
                     };
-                    sidecar.build(request, export).await
+                    match sidecar.build(request, export).await {
+                        Ok((artifact, packages)) => Ok(toolchain.with_provided(artifact, packages).await),
+                        Err(error) => Err(error),
+                    }
                 }
+                _ => toolchain.artifact(spec.clone()).await,
             };
             let result = result.map(Arc::new);
             let _ = events.send(Event::Built { function: spec.id.clone(), generation, result });
@@ -120,67 +88,6 @@ impl Builder {
         self.builds.shutdown().await;
         self.sidecar.end().await;
     }
-}
-
-/// Compiles what has to be compiled, so that later builds find it done. A program that does not compile is not reported: it is
-/// built again when it is first needed.
-pub async fn compile_ahead(spawner: &Spawner, functions: &[FunctionSpec], artifacts: &Utf8Path, ui: &Ui) {
-    let one_by_one = Semaphore::new(1);
-    for spec in functions.iter().filter(|spec| spec.source.is_compiled()) {
-        let directory = artifacts.join(spec.id.as_file_name());
-        let build = compiled(spawner, spec, &directory);
-        let _ = compile(spec, &one_by_one, ui, build).await;
-    }
-}
-
-/// Compiles a program.
-async fn compiled(
-    spawner: &Spawner,
-    spec: &FunctionSpec,
-    directory: &Utf8Path,
-) -> Result<Artifact, BuildError> {
-    match &spec.source {
-        Source::Go { path, build } => go::artifact(spawner, path, build, directory).await,
-        Source::Rust { manifest, build } => cargo::artifact(spawner, manifest, build).await,
-        Source::Directory { .. } | Source::Inline { .. } | Source::Entry { .. } | Source::Command { .. } => {
-            Err(unbuildable(format!("`{}` is not compiled", spec.id), Vec::new()))
-        }
-    }
-}
-
-/// Compiles one program at a time, and says so when that takes a while.
-async fn compile(
-    spec: &FunctionSpec,
-    compilers: &Semaphore,
-    ui: &Ui,
-    build: impl Future<Output = Result<Artifact, BuildError>>,
-) -> Result<Artifact, BuildError> {
-    // It is never closed.
-    let _permit = compilers.acquire().await.ok();
-    tokio::pin!(build);
-    tokio::select! {
-        result = &mut build => return result,
-        () = tokio::time::sleep(WORTH_A_WORD) => ui.info(format!("Compiling `{}`", spec.id)),
-    }
-    build.await
-}
-
-/// The directory with the command that serves it.
-fn with_command(artifact: Artifact, command: &[String]) -> Result<Artifact, BuildError> {
-    let inputs = artifact.inputs.clone();
-    let Some((program, arguments)) = command.split_first() else {
-        return Err(unbuildable("its command is empty".to_owned(), inputs));
-    };
-    // A path is relative to the directory; a name is looked for in the PATH.
-    let path = match program.contains('/') {
-        true => Some(artifact.task_root.join(program)).filter(|path| path.is_file()),
-        false => which::which(program).ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok()),
-    };
-    let Some(path) = path else {
-        return Err(unbuildable(format!("its command `{program}` was not found"), inputs));
-    };
-    let arguments = arguments.to_vec();
-    Ok(Artifact { program: Program::Native { path, arguments, language: Native::Other }, ..artifact })
 }
 
 /// A build that could not even be tried.

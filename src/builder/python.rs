@@ -11,7 +11,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use super::{child::run, directory, unbuildable};
+use super::{child::run, directory, mentions, provided::Provided, unbuildable};
 use crate::{
     core::event::{Artifact, BuildError, Debugpy, Program},
     process::Spawner,
@@ -22,13 +22,14 @@ use crate::{
 /// Says what an interpreter is. Written so that any version understands it.
 const QUESTION: &str = "import json, sys, sysconfig, importlib.util as u; \
     print(json.dumps({'version': list(sys.version_info[:2]), 'packages': sysconfig.get_paths()['purelib'], \
-    'debugpy': u.find_spec('debugpy') is not None}))";
+    'debugpy': u.find_spec('debugpy') is not None, 'boto3': u.find_spec('boto3') is not None}))";
 
 /// Finds interpreters and remembers what they are.
 #[derive(Debug, Clone)]
 pub(super) struct Interpreters {
     spawner: Spawner,
     project: Utf8PathBuf,
+    provided: Provided,
     ui: Ui,
     known: Arc<Mutex<Known>>,
 }
@@ -48,20 +49,33 @@ struct Answer {
     version: (u32, u32),
     packages: Utf8PathBuf,
     debugpy: bool,
+    boto3: bool,
 }
 
 impl Interpreters {
-    pub fn new(spawner: Spawner, project: Utf8PathBuf, ui: Ui) -> Self {
-        Self { spawner, project, ui, known: Arc::default() }
+    pub fn new(spawner: Spawner, project: Utf8PathBuf, provided: Provided, ui: Ui) -> Self {
+        Self { spawner, project, provided, ui, known: Arc::default() }
     }
 
     /// The directory as it is, with the interpreter that runs it.
     pub async fn artifact(&self, path: Utf8PathBuf, spec: Arc<FunctionSpec>) -> Result<Artifact, BuildError> {
         let program = self.find(&path, &spec).await?;
-        let artifact = directory::artifact(path, spec).await?;
-        // Another interpreter is other code.
-        let fingerprint = format!("{} {program:?}", artifact.fingerprint);
-        Ok(Artifact { program, fingerprint, ..artifact })
+        let artifact = directory::artifact(path.clone(), spec.clone()).await?;
+        let provided = self.boto3(&program, path).await;
+        // Another interpreter is other code, and so is another SDK.
+        let fingerprint = format!("{} {program:?} {provided:?}", artifact.fingerprint);
+        Ok(Artifact { program, fingerprint, provided, ..artifact })
+    }
+
+    /// Where `boto3` is, for a function that needs it and an interpreter that has none.
+    async fn boto3(&self, program: &Program, directory: Utf8PathBuf) -> Option<Utf8PathBuf> {
+        let Program::Python { interpreter, .. } = program else { return None };
+        let answer = self.ask(interpreter).await.filter(|answer| !answer.boto3)?;
+        let mentioned = tokio::task::spawn_blocking(move || mentions::boto3(&directory)).await;
+        match mentioned {
+            Ok(true) => self.provided.boto3(interpreter, answer.version).await,
+            _ => None,
+        }
     }
 
     /// The interpreter: of the nearest virtual environment, else of the activated one, else the system's of the right version.

@@ -6,9 +6,9 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
+    cache,
     error::{Error, Kind, Result},
     process::Spawner,
     ui::{Ui, UiEvent},
@@ -41,8 +41,7 @@ pub(super) async fn install(cache: &Utf8Path, spawner: &Spawner, ui: &Ui) -> Res
         Error::new(Kind::Environment, format!("cannot write to the cache directory `{cache}`")).detail(error)
     };
     let python = find_python(spawner).await?;
-    fs_err::create_dir_all(cache).map_err(unwritable)?;
-    let _lock = lock(cache.join("install.lock")).await.map_err(unwritable)?;
+    let _lock = cache::lock(cache).await.map_err(unwritable)?;
     if complete.is_file() && program.is_file() {
         return Ok(program);
     }
@@ -135,12 +134,4 @@ async fn find_python(spawner: &Spawner) -> Result<Utf8PathBuf> {
     Err(Error::new(Kind::Environment, format!("the local cloud needs {wanted} with `venv`")).detail(detail).hint(
         format!("install {wanted} (on Debian and Ubuntu: `apt install python3 python3-venv`), or use AWS without `--local`"),
     ))
-}
-
-async fn lock(path: Utf8PathBuf) -> std::io::Result<Flock<std::fs::File>> {
-    let locked = tokio::task::spawn_blocking(move || {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
-        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))
-    });
-    locked.await.map_err(std::io::Error::other)?
 }

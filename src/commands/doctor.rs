@@ -8,7 +8,9 @@ use std::{
 use crate::{
     app,
     aws::Aws,
-    bridge, debug_stack, editors,
+    bridge,
+    debug_stack::{self, Status},
+    editors,
     error::{Error, Kind, Result},
     process::Spawner,
     project::{StateDir, manifest::Manifest},
@@ -38,10 +40,12 @@ pub async fn run(settings: &settings::Target, spawner: &Spawner, ui: &Ui) -> Res
     languages(&mut findings, &manifest(&state_dir)?, spawner).await;
     cloud(&mut findings, settings).await;
     ports(&mut findings, &state_dir);
-    if editors::has_any(&settings.project.root) {
-        findings.good("the project has launch configurations".to_owned());
-    } else {
+    let configurations = editors::found(&settings.project.root);
+    if configurations.is_empty() {
         findings.note("no launch configurations", "`sst ide vscode`, or another editor's");
+    }
+    for file in configurations {
+        findings.good(format!("launch configuration `{file}`"));
     }
     match findings.bad {
         0 => Ok(()),
@@ -87,7 +91,10 @@ async fn languages(findings: &mut Findings<'_>, manifest: &Manifest, spawner: &S
     use crate::project::manifest::Source;
 
     match version(spawner, "python3", &["--version"]).await {
-        Some(version) => findings.good(version),
+        Some(version) => match python_is_old(&version) {
+            true => findings.note(&version, "`--local` needs Python 3.10 or newer"),
+            false => findings.good(version),
+        },
         None => findings.bad("`python3` is not in the PATH", "`--local` needs Python 3.10 or newer"),
     }
     let uses =
@@ -125,6 +132,12 @@ async fn languages(findings: &mut Findings<'_>, manifest: &Manifest, spawner: &S
     }
 }
 
+/// Whether what Python says of its version is less than the local cloud needs.
+fn python_is_old(version: &str) -> bool {
+    let mut numbers = version.trim_start_matches("Python ").split('.').map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (3, 10))
+}
+
 /// The first line that a program says of its version.
 async fn version(spawner: &Spawner, program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(which::which(program).ok()?);
@@ -139,6 +152,7 @@ async fn version(spawner: &Spawner, program: &str, arguments: &[&str]) -> Option
 async fn cloud(findings: &mut Findings<'_>, settings: &settings::Target) {
     let aws = match Aws::connect(settings.aws()).await {
         Ok(aws) => aws,
+        Err(error) if error.message.contains("clock") => return findings.error(&error),
         // `--local` needs no account.
         Err(error) => {
             let hint = error.hint.as_deref().unwrap_or("see `--verbose`");
@@ -147,6 +161,14 @@ async fn cloud(findings: &mut Findings<'_>, settings: &settings::Target) {
         }
     };
     findings.good(format!("{} in account {}, {}", aws.caller_arn, aws.account, aws.region));
+    match (aws.clock.fault(), aws.clock.ahead_s()) {
+        (Some(fault), _) => findings.bad(
+            &format!("this machine's clock is {fault}"),
+            "set it; AWS refuses what is signed at another time than its own",
+        ),
+        (None, Some(_)) => findings.good("this machine's clock is right".to_owned()),
+        (None, None) => {}
+    }
     match app::needs_bootstrap(&aws).await {
         Ok(false) => findings.good("the account is bootstrapped for the CDK".to_owned()),
         Ok(true) => findings
@@ -162,7 +184,17 @@ async fn cloud(findings: &mut Findings<'_>, settings: &settings::Target) {
     };
     let name = debug_stack::name(&stage, &settings.project.name);
     match debug_stack::status(&aws, &name).await {
-        Ok(Some(status)) => findings.good(format!("the debug stack `{name}` is {status}")),
+        Ok(Some(Status { status, current })) => {
+            // What the app makes of it is only known when it is synthesised.
+            if current || settings.project.may_change_debug_stack() {
+                findings.good(format!("the debug stack `{name}` is {status}"));
+            } else {
+                findings.note(
+                    &format!("the debug stack `{name}` is {status}, and of another version of `sst`"),
+                    "the next `sst start` deploys it anew",
+                );
+            }
+        }
         Ok(None) => findings.note(&format!("there is no debug stack `{name}`"), "`sst start` deploys it"),
         Err(error) => findings.error(&error),
     }

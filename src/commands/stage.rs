@@ -7,6 +7,10 @@ use crate::{
     ui::{Ui, prompt},
 };
 
+/// What is said before the question for the stage.
+const INTRODUCTION: &str =
+    "This project has no stage yet: a copy of the app that is yours alone. Its name is kept in `.sst/stage`.";
+
 /// The stage. A question for it waits on a thread of its own, so that Ctrl-C is heard. `fallback` is taken without asking.
 pub(super) async fn stage(
     project: &Project,
@@ -26,8 +30,10 @@ pub(super) async fn stage(
             fallback,
             suggestion: suggestion.as_deref(),
         };
-        resolve_stage(&project, request, &ui, |suggestion| {
-            let suggestion = suggestion.map(|name| format!(" [{name}]")).unwrap_or_default();
+        resolve_stage(&project, request, &ui, |suggestion, wrong| {
+            // Said here rather than by the other thread, which might come after the question.
+            prompt::say(wrong.as_deref().unwrap_or(INTRODUCTION));
+            let suggestion = suggestion.map(|name| format!(", or ENTER for `{name}`")).unwrap_or_default();
             prompt::ask(&format!("Name of your stage{suggestion}:"))
                 .map_err(|error| Error::new(Kind::Usage, "no stage was given").detail(error))
         })

@@ -219,6 +219,9 @@ pub struct Artifact {
     /// Packages that it loads from `node_modules`: `(package name as imported, directory that imports it)`. Standby workers
     /// load them ahead of time.
     pub packages: Vec<(String, Utf8PathBuf)>,
+    /// Where packages are that its runtime provides and the project has not installed: a `node_modules`, or a directory for Python's
+    /// path.
+    pub provided: Option<Utf8PathBuf>,
 }
 
 /// Why a build failed, ready to be shown.

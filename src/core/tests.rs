@@ -33,6 +33,7 @@ fn artifact(name: &str, fingerprint: &str) -> Arc<Artifact> {
         fingerprint: fingerprint.into(),
         inputs: vec![format!("/app/{name}").into()],
         packages: Vec::new(),
+        provided: None,
     })
 }
 

@@ -27,13 +27,26 @@ pub fn name(stage: &str, app: &str) -> String {
     format!("{stage}-{app}-debug-stack")
 }
 
-/// What CloudFormation says of the stack `name`, e.g. `UPDATE_COMPLETE`; none when there is none.
+/// What there is of a debug stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// In the words of CloudFormation, e.g. `UPDATE_COMPLETE`.
+    pub status: String,
+    /// Whether it was deployed from the usual template of this version.
+    pub current: bool,
+}
+
+/// What CloudFormation says of the stack `name`; none when there is none.
 ///
 /// # Errors
 /// [`Kind::Deployment`] when it does not say.
-pub async fn status(aws: &Aws, name: &str) -> Result<Option<String>> {
+pub async fn status(aws: &Aws, name: &str) -> Result<Option<Status>> {
+    let usual = fingerprint(aws, &template(aws.endpoint.is_some()), &[]);
     let stack = change_set::describe(aws, name).await?;
-    Ok(stack.map(|stack| stack.stack_status().map_or("unknown", StackStatus::as_str).to_owned()))
+    Ok(stack.map(|stack| Status {
+        status: stack.stack_status().map_or("unknown", StackStatus::as_str).to_owned(),
+        current: tag(stack.tags(), FINGERPRINT_TAG) == Some(usual.as_str()),
+    }))
 }
 
 /// The key of the progress that is shown.

@@ -102,12 +102,16 @@ pub fn write(
     }
 }
 
-/// Whether a project has a configuration of any editor for `sst`.
+/// The files of a project, relative to it, with a configuration of any editor for `sst`.
 #[must_use]
-pub fn has_any(root: &Utf8Path) -> bool {
-    let mentions = |file: Utf8PathBuf| fs_err::read_to_string(file).is_ok_and(|text| text.contains("sst"));
+pub fn found(root: &Utf8Path) -> Vec<Utf8PathBuf> {
     let runs = root.join(".run").read_dir_utf8().into_iter().flatten().flatten();
-    mentions(root.join(".vscode/launch.json")) || runs.into_iter().any(|entry| mentions(entry.into_path()))
+    let mut runs: Vec<Utf8PathBuf> =
+        runs.map(|entry| Utf8Path::new(".run").join(entry.file_name())).collect();
+    runs.sort();
+    let mentions =
+        |file: &Utf8PathBuf| fs_err::read_to_string(root.join(file)).is_ok_and(|text| text.contains("sst"));
+    std::iter::once(Utf8PathBuf::from(".vscode/launch.json")).chain(runs).filter(mentions).collect()
 }
 
 /// Rewrites a file of the project with what `change` makes of its text, or of nothing.

@@ -28,7 +28,7 @@ pub struct StageRequest<'a> {
 }
 
 /// The stage to work on: `--stage`, else `sst.json`, else what was answered before, else the fallback, else the answer to
-/// `prompt`, which is given the suggestion and called again until the answer can be a stage.
+/// `prompt`, which is given the suggestion, and called again with what was wrong until the answer can be a stage.
 ///
 /// # Errors
 /// [`Kind::Usage`] when no stage is named and nobody can be asked, or when a named one has characters that it cannot have;
@@ -37,7 +37,7 @@ pub fn resolve_stage(
     project: &Project,
     request: StageRequest<'_>,
     ui: &Ui,
-    mut prompt: impl FnMut(Option<&str>) -> Result<String>,
+    mut prompt: impl FnMut(Option<&str>, Option<String>) -> Result<String>,
 ) -> Result<String> {
     if let Some(flag) = request.flag {
         return check_stage(flag).map_err(|error| error.hint("give another name with `--stage`"));
@@ -64,8 +64,9 @@ pub fn resolve_stage(
             .hint("name it with `--stage <name>`"));
     }
     let suggestion = request.suggestion.map(as_name).filter(|name| check_stage(name).is_ok());
+    let mut wrong = None;
     loop {
-        let answer = prompt(suggestion.as_deref())?;
+        let answer = prompt(suggestion.as_deref(), wrong.take())?;
         let answer = match (answer.trim(), &suggestion) {
             ("", Some(suggestion)) => suggestion.clone(),
             (answer, _) => answer.to_owned(),
@@ -76,7 +77,7 @@ pub fn resolve_stage(
                 return Ok(stage);
             }
             Err(error) => {
-                ui.warning(format!("{error}: use letters, digits, and hyphens, starting with a letter"))
+                wrong = Some(format!("{error}: use letters, digits, and hyphens, starting with a letter"));
             }
         }
     }

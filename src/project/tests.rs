@@ -122,7 +122,7 @@ fn project(place: &Place, stage_in_file: Option<&str>) -> Project {
     }
 }
 
-fn nobody(_: Option<&str>) -> Result<String> {
+fn nobody(_: Option<&str>, _: Option<String>) -> Result<String> {
     panic!("nobody is to be asked")
 }
 
@@ -144,8 +144,9 @@ fn the_stage_comes_from_the_first_place_that_names_one() {
     assert!(!place.root.join(".sst/stage").exists());
 
     let mut answers = vec!["", "no spaces please"];
-    let answered = resolve_stage(&project(&place, None), request, &ui, |suggestion| {
+    let answered = resolve_stage(&project(&place, None), request, &ui, |suggestion, wrong| {
         assert_eq!(suggestion, Some("jane-doe"));
+        assert_eq!(wrong.is_some_and(|wrong| wrong.contains("`no spaces please`")), answers.len() == 1);
         Ok(answers.pop().unwrap().to_owned())
     });
     assert_eq!(answered.unwrap(), "jane-doe");

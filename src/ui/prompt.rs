@@ -20,6 +20,11 @@ pub fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
+/// Explains the question that follows.
+pub fn say(text: &str) {
+    println!("{text}");
+}
+
 /// Asks for a line. Blocks its thread until there is one; the end of the input is an error.
 ///
 /// # Errors

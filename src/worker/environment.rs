@@ -175,6 +175,7 @@ mod tests {
             fingerprint: String::new(),
             inputs: Vec::new(),
             packages: Vec::new(),
+            provided: None,
         };
         let surroundings = Surroundings {
             machine: map(&[("PATH", "/usr/bin"), ("HOME", "/home/me")]),

@@ -127,7 +127,7 @@ impl Workers {
         self.tasks.spawn(async move {
             let artifact = start.artifact;
             let api = runtime_api.to_string();
-            let assignment = standby::assignment(&environment, &artifact.task_root, &artifact.handler, &api);
+            let assignment = standby::assignment(&environment, &artifact, &api);
             let assigned = match standby {
                 // A standby that died while it waited is no reason to fail a call.
                 Some(process) if start.gated => process.is_alive().then_some(process),
@@ -144,6 +144,9 @@ impl Workers {
                     } else {
                         environment.insert("SST_HANDLER".to_owned(), artifact.handler.clone());
                         environment.insert("SST_LIFELINE".to_owned(), process::LIFELINE.to_string());
+                        if let Some(provided) = &artifact.provided {
+                            environment.insert("SST_PROVIDED".to_owned(), provided.to_string());
+                        }
                     }
                     if let Some((_, others)) = bootloader {
                         environment.insert("NODE_OPTIONS".to_owned(), others);

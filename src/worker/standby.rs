@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use tokio::task::JoinSet;
 
 use super::process::{LIFELINE, Process};
@@ -34,7 +34,15 @@ pub(super) struct Standbys {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Purpose {
     Any,
-    Function(FunctionId, Launch, Vec<(String, Utf8PathBuf)>),
+    Function(FunctionId, Launch, Packages),
+}
+
+/// What a standby loads ahead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Packages {
+    names: Vec<(String, Utf8PathBuf)>,
+    /// See [`Artifact::provided`].
+    provided: Option<Utf8PathBuf>,
 }
 
 /// A program and its arguments.
@@ -100,7 +108,8 @@ impl Standbys {
                 .iter()
                 .any(|purpose| matches!(purpose, Purpose::Function(other, ..) if other == id));
         if !has {
-            self.start(recipe, Purpose::Function(id.clone(), launch, artifact.packages.clone()));
+            let packages = Packages { names: artifact.packages.clone(), provided: artifact.provided.clone() };
+            self.start(recipe, Purpose::Function(id.clone(), launch, packages));
         }
     }
 
@@ -133,7 +142,7 @@ impl Standbys {
                 }
             };
             if let Purpose::Function(_, _, packages) = &purpose {
-                let line = serde_json::json!({ "preload": packages });
+                let line = serde_json::json!({ "preload": packages.names, "provided": packages.provided });
                 if let Err(error) = process.send(&line).await {
                     tracing::debug!(%error, "a standby ended before its packages were named");
                     return None;
@@ -168,11 +177,16 @@ impl Standbys {
 /// The message that makes a standby a worker.
 pub(super) fn assignment(
     environment: &BTreeMap<String, String>,
-    task_root: &Utf8Path,
-    handler: &str,
+    artifact: &Artifact,
     runtime_api: &str,
 ) -> serde_json::Value {
     serde_json::json!({
-        "assign": { "environment": environment, "taskRoot": task_root, "handler": handler, "runtimeApi": runtime_api }
+        "assign": {
+            "environment": environment,
+            "taskRoot": artifact.task_root,
+            "handler": artifact.handler,
+            "provided": artifact.provided,
+            "runtimeApi": runtime_api,
+        }
     })
 }

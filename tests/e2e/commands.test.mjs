@@ -130,7 +130,9 @@ describe("beside a running sst start", () => {
       assert.match(stdout, new RegExp(`^✓ .*${line.source}`, "m"));
     }
     assert.match(stdout, /^✓ the debug stack `dev-\S+-debug-stack` is \w+_COMPLETE$/m);
+    assert.match(stdout, /^✓ this machine's clock is right$/m);
     assert.match(stdout, /^✓ `sst start` runs in this project$/m);
+    assert.match(stdout, /^✓ launch configuration `.vscode\/launch.json`$/m);
   });
 
   test("sst invoke runs a function that nobody has called yet, once", async () => {

@@ -1,8 +1,11 @@
 // A Runtime API as Lambda has it, and the real runner as its client.
 
-import { spawn } from "node:child_process";
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import fs from "node:fs";
 import http from "node:http";
+import os from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -88,19 +91,69 @@ const variables = (api, more) => ({
   ...more,
 });
 
-/** Starts the runner for a handler; with `standby`, as a process that is told later. */
-export function start(api, handler, { standby = false } = {}) {
-  const own = standby ? { SST_STANDBY: "3" } : { SST_HANDLER: handler, SST_LIFELINE: "3" };
-  const env = standby ? { PATH: process.env.PATH, ...own } : variables(api, own);
+/**
+ * Starts the runner for a handler; with `standby`, as a process that is told later.
+ *
+ * @param {object} [options]
+ * @param {string} [options.root] the task root
+ * @param {string} [options.provided] the directory with provided packages
+ * @param {object} [options.more] more of the function's environment
+ * @param {object} [options.early] more of the environment that a standby is started with
+ * @param {object} [options.preload] what a standby is told before the assignment
+ */
+export function start(api, handler, { standby = false, root = handlers, provided, more, early, preload } = {}) {
+  const environment = variables(api, { LAMBDA_TASK_ROOT: root, ...more });
+  const told = provided === undefined ? {} : { SST_PROVIDED: provided };
+  const own = standby ? { SST_STANDBY: "3" } : { SST_HANDLER: handler, SST_LIFELINE: "3", ...told };
+  const env = standby ? { PATH: process.env.PATH, ...early, ...own } : { ...environment, ...own };
   const child = spawn(process.execPath, ["--inspect=127.0.0.1:0", runner], { env, stdio: ["ignore", "pipe", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
   api.output = () => output;
   const exited = once(child, "exit").then(([code, signal]) => ({ code, signal }));
   const assign = () => {
-    const assignment = { environment: variables(api), taskRoot: handlers, handler, runtimeApi: api.address };
-    child.stdio[3].write(`${JSON.stringify({ preload: [["node:url", handlers]] })}\n`);
+    const assignment = { environment, taskRoot: root, handler, runtimeApi: api.address, provided };
+    child.stdio[3].write(`${JSON.stringify(preload ?? { preload: [["node:url", handlers]] })}\n`);
     child.stdio[3].write(`${JSON.stringify({ assign: assignment })}\n`);
   };
   return { child, exited, assign, output: () => output, closed: once(child, "close") };
+}
+
+/** Runs a handler once, as a test; returns what was posted. The options are those of {@link start}. */
+export async function runOnce(test, handler, event, options) {
+  const api = await new RuntimeApi().listen();
+  const worker = start(api, handler, options);
+  test.after(async () => {
+    worker.child.kill("SIGKILL");
+    await worker.exited;
+    api.close();
+  });
+  if (options.standby) worker.assign();
+  api.deliver(event);
+  const ended = worker.exited.then((exit) => assert.fail(`ended with ${JSON.stringify(exit)}: ${worker.output()}`));
+  ended.catch(() => {});
+  const { where, body } = await Promise.race([api.post(), ended]);
+  return { where, body: JSON.parse(body) };
+}
+
+/** Files in a temporary directory, which is removed after the test; a file's content may be an object for JSON. */
+export function tree(test, files) {
+  const directory = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "node-runner-"));
+  test.after(() => fs.rmSync(directory, { recursive: true, force: true }));
+  for (const [name, content] of Object.entries(files)) {
+    const file = path.join(directory, name);
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
+  }
+  return directory;
+}
+
+/** The directory `node_modules` with the real packages of packages/package.json, which are installed if need be. */
+export function realPackages() {
+  const directory = path.join(here, "packages");
+  if (!fs.existsSync(path.join(directory, "node_modules", ".package-lock.json"))) {
+    const options = ["--no-audit", "--no-fund", "--ignore-scripts"];
+    execFileSync("npm", ["ci", ...options], { cwd: directory, stdio: "inherit" });
+  }
+  return path.join(directory, "node_modules");
 }

@@ -209,11 +209,23 @@ def standby(options=()):
         return Worker([*options, RUNNER], environment, "/", [theirs.fileno()], ours)
 
 
-def assignment(api, handler, more=None, task_root=HANDLERS):
-    """The message that makes a standby a function."""
+def assignment(api, handler, more=None, task_root=HANDLERS, **parts):
+    """The message that makes a standby a function.
+
+    :param parts: more of the message
+    """
     environment = function_environment(api, handler, more)
-    parts = {"environment": environment, "taskRoot": task_root, "handler": handler, "runtimeApi": api.address}
+    parts.update({"environment": environment, "taskRoot": task_root, "handler": handler, "runtimeApi": api.address})
     return {"assign": parts}
+
+
+def write_files(directory, files):
+    """Writes files; their names are relative to a directory."""
+    for name, content in files.items():
+        file = os.path.join(directory, name)
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        with open(file, "w") as stream:
+            stream.write(content)
 
 
 class DebugClient:

@@ -175,6 +175,120 @@ class Standby(unittest.TestCase):
             self.assertEqual(worker.exit_code(), 1)
 
 
+class Provided(unittest.TestCase):
+    """Packages that Lambda's runtime would bring along."""
+
+    files = {
+        "provided/given/__init__.py": "VALUE = 'provided'",
+        "provided/own/__init__.py": "VALUE = 'provided'",
+        "provided/listed.py": "VALUE = 'provided'",
+        # A package of the environment in which Python runs, as one that a project has installed.
+        "provided/debugpy/__init__.py": "VALUE = 'provided'",
+        "path/listed.py": "VALUE = 'in PYTHONPATH'",
+        "project/own.py": "VALUE = 'own'",
+        "project/optional.py": "try:\n    from given import VALUE\nexcept ImportError:\n    VALUE = 'without'\n",
+        "project/lacking.py": "import nowhere\n",
+        "project/late.py": "def handler(event, context):\n    import nowhere\n",
+        "project/app.py": """
+import importlib.util, os, subprocess, sys
+import own, optional, listed
+
+def handler(event, context):
+    child = subprocess.run([sys.executable, "-c", "import given"], stderr=subprocess.DEVNULL)
+    return {
+        "values": [own.VALUE, optional.VALUE, listed.VALUE],
+        "debugpy": importlib.util.find_spec("debugpy").origin,
+        "last": sys.path[-1],
+        "count": sys.path.count(sys.path[-1]),
+        "PYTHONPATH": os.environ["PYTHONPATH"],
+        "variables": [name for name in os.environ if name.startswith("SST_")],
+        "child": child.returncode,
+    }
+""",
+    }
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        support.write_files(directory.name, self.files)
+        self.root, self.provided, path = (os.path.join(directory.name, name) for name in ("project", "provided", "path"))
+        self.more = {"LAMBDA_TASK_ROOT": self.root, "PYTHONPATH": path}
+
+    def check(self, body):
+        values = json.loads(body)
+        self.assertFalse(values.pop("debugpy").startswith(self.provided))
+        expected = {
+            "values": ["own", "provided", "in PYTHONPATH"],
+            "last": self.provided,
+            "count": 1,
+            "PYTHONPATH": self.more["PYTHONPATH"],
+            "variables": [],
+            "child": 1,
+        }
+        self.assertEqual(values, expected)
+
+    def test_direct(self):
+        more = dict(self.more, SST_PROVIDED=self.provided)
+        with support.RuntimeApi() as api, support.direct(api, "app.handler", more):
+            api.deliver({})
+            self.check(api.post()["body"])
+
+    def test_standby(self):
+        with support.RuntimeApi() as api, support.standby() as worker:
+            worker.send(support.assignment(api, "app.handler", self.more, self.root, provided=self.provided))
+            api.deliver({})
+            self.check(api.post()["body"])
+
+    def test_modules_that_are_imported_ahead_find_them(self):
+        with support.RuntimeApi() as api, support.standby() as worker:
+            environment = {"PYTHONPATH": os.pathsep.join([self.more["PYTHONPATH"], self.root])}
+            worker.send({"preload": ["optional", "own"], "environment": environment, "provided": self.provided})
+            worker.send(support.assignment(api, "app.handler", self.more, self.root, provided=self.provided))
+            api.deliver({})
+            self.check(api.post()["body"])
+
+    def test_modules_of_the_function_win_over_those_imported_ahead(self):
+        with support.RuntimeApi() as api, support.standby() as worker:
+            worker.send({"preload": ["given", "own", "listed"], "provided": self.provided})
+            worker.send(support.assignment(api, "app.handler", self.more, self.root, provided=self.provided))
+            api.deliver({})
+            self.check(api.post()["body"])
+
+    def test_what_is_nowhere_fails_as_usual(self):
+        def post(start, handler):
+            with support.RuntimeApi() as api, start(api, handler):
+                api.deliver({})
+                return json.loads(api.post()["body"])
+
+        def direct(api, handler):
+            return support.direct(api, handler, self.more)
+
+        def direct_provided(api, handler):
+            return support.direct(api, handler, dict(self.more, SST_PROVIDED=self.provided))
+
+        def standby(api, handler):
+            worker = support.standby()
+            worker.send(support.assignment(api, handler, self.more, self.root, provided=self.provided))
+            return worker
+
+        for handler in ("lacking.handler", "late.handler", "missing.handler"):
+            usual = post(direct, handler)
+            self.assertIn("No module named", usual["errorMessage"])
+            self.assertEqual(post(direct_provided, handler), usual)
+            self.assertEqual(post(standby, handler), usual)
+
+    def test_nothing_without_a_directory(self):
+        code = "import sys, optional\ndef handler(*_):\n    return [optional.VALUE, sys.path]\n"
+        support.write_files(self.root, {"bare.py": code})
+        for parts in ({}, {"provided": None}):
+            with support.RuntimeApi() as api, support.standby() as worker:
+                worker.send(support.assignment(api, "bare.handler", self.more, self.root, **parts))
+                api.deliver({})
+                value, path = json.loads(api.post()["body"])
+                self.assertEqual(value, "without")
+                self.assertNotIn(None, path)
+
+
 class Connection(unittest.TestCase):
     def test_one_connection_for_everything(self):
         with support.RawApi() as api, support.direct(api, "results.echo"):

@@ -4,11 +4,12 @@ The parent writes lines of JSON:
 
     {"debug": {"host": "127.0.0.1", "port": 5678, "path": "/directory/with/debugpy"}}
         at any time: a debugger listens there. The path is optional.
-    {"preload": ["package", …], "environment": {…}}
+    {"preload": ["package", …], "environment": {…}, "provided": "/directory/with/packages"}
         any number of times, to a standby only. The environment is optional: packages that read variables while they are
-        loaded should find those of the function they are loaded for.
-    {"assign": {"environment": {…}, "taskRoot": "…", "handler": "…", "runtimeApi": "127.0.0.1:1234"}}
-        once, to a standby only, which is an ordinary worker from then on.
+        loaded should find those of the function they are loaded for. So is the directory with the packages that Lambda's
+        runtime would bring along: what does without one of them while it is loaded would do so for the function.
+    {"assign": {"environment": {…}, "taskRoot": "…", "handler": "…", "runtimeApi": "127.0.0.1:1234", "provided": "…"}}
+        once, to a standby only, which is an ordinary worker from then on. The last member is optional, too.
 
 The end of the pipe ends the process: nobody needs it any more.
 """

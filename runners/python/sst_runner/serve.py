@@ -10,12 +10,13 @@ from .results import Encoder, parse_event
 from .runtime_api import RuntimeApi
 
 
-def serve(address, task_root, name):
+def serve(address, task_root, name, provided=None):
     """Loads the handler and runs it for every invocation.
 
     :param address: `host:port` of the Runtime API
     :param task_root: the directory with the function's code
     :param name: of the handler, relative to that directory
+    :param provided: a directory with the packages that Lambda's runtime would bring along
     """
     if not address:
         _end_with("AWS_LAMBDA_RUNTIME_API is not set; it is the `host:port` of the Lambda Runtime API")
@@ -23,7 +24,7 @@ def serve(address, task_root, name):
     encoder = Encoder()
     try:
         logs.set_up()
-        run = _load(api, encoder, task_root, name)
+        run = _load(api, encoder, task_root, name, provided)
         while True:
             _serve_invocation(api, encoder, run)
     except SystemExit:
@@ -36,12 +37,15 @@ def serve(address, task_root, name):
         sys.exit(1)
 
 
-def _load(api, encoder, task_root, name):
+def _load(api, encoder, task_root, name, provided):
     try:
         # The path as it was given, without a look at links: debuggers compare it with the path of the file they show.
         task_root = os.path.abspath(task_root)
         os.chdir(task_root)
         sys.path.insert(0, task_root)
+        if provided:
+            # Last, because the function's own packages win.
+            sys.path.append(provided)
         return load_handler(name)
     except Exception as error:
         report = errors.Report(error)

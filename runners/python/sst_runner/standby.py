@@ -40,6 +40,8 @@ def wait(channel, needed):
             replace_environment(environment)
             # Python does this when it starts, which was before the variable was known.
             sys.path[:] = python_path() + path
+        if message.get("provided") and message["provided"] not in sys.path:
+            sys.path.append(message["provided"])
         if "preload" in message:
             preload(message["preload"])
         if "debug" in message:

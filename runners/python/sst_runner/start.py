@@ -1,7 +1,8 @@
 """The two ways in which a worker is started.
 
 direct    The environment is that of the function. SST_HANDLER names the handler to load, relative to LAMBDA_TASK_ROOT
-          (without it, _HANDLER). SST_LIFELINE, when set, is the descriptor of the pipe to the parent.
+          (without it, _HANDLER). SST_LIFELINE, when set, is the descriptor of the pipe to the parent. SST_PROVIDED, when
+          set, is a directory with the packages that Lambda's runtime would bring along.
 standby   SST_STANDBY is the descriptor of that pipe, on which the function arrives later; see `standby`.
 
 `channel` says what goes over the pipe.
@@ -13,7 +14,7 @@ import sys
 from . import logs, serve
 from .channel import Channel, start_thread
 
-OWN_VARIABLES = ("SST_HANDLER", "SST_STANDBY", "SST_LIFELINE")
+OWN_VARIABLES = ("SST_HANDLER", "SST_STANDBY", "SST_LIFELINE", "SST_PROVIDED")
 
 
 def main():
@@ -36,6 +37,8 @@ def main():
             "runtimeApi": os.environ.get("AWS_LAMBDA_RUNTIME_API"),
             "taskRoot": os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd(),
             "handler": settings["SST_HANDLER"] or os.environ.get("_HANDLER"),
+            "provided": settings["SST_PROVIDED"],
         }
 
-    serve.serve(assignment["runtimeApi"], assignment["taskRoot"], assignment["handler"])
+    provided = assignment.get("provided")
+    serve.serve(assignment["runtimeApi"], assignment["taskRoot"], assignment["handler"], provided)

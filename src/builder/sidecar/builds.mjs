@@ -57,6 +57,7 @@ export class Builds {
     const warm = await this.#contextOf(esbuild, request);
     warm.run.files = files;
     warm.run.packages = new Map();
+    warm.run.provided = new Set();
     let result;
     try {
       result = await warm.context.rebuild();
@@ -82,7 +83,8 @@ export class Builds {
       hash.update(`${name}\0${target}\0${installed}\0`);
     }
     const inputs = [...new Set([...files, ...settingsOf(request)])];
-    return { file, fingerprint: hash.digest("hex"), inputs, packages: imports(warm.run) };
+    const provided = [...warm.run.provided].sort();
+    return { file, fingerprint: hash.digest("hex"), inputs, packages: imports(warm.run), provided };
   }
 
   /** The function's context, busy from now on. */
@@ -99,7 +101,7 @@ export class Builds {
       return known;
     }
     if (known) forget(known);
-    const run = { files: new Set(), packages: new Map(), imports: new Set() };
+    const run = { files: new Set(), packages: new Map(), imports: new Set(), provided: new Set() };
     const plugins = [recordingPlugin(run)];
     if (bundling.plugins) plugins.push(...(await pluginsOf(bundling.plugins, changed)));
     if (!bundling.bundlePackages) plugins.push(packagesPlugin(run, request));

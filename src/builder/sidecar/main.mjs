@@ -1,7 +1,7 @@
 // Builds functions with esbuild. One JSON object per line: requests on standard input, answers on standard output.
 //
-//   { "id": 1, "build": { "function", "entry", "root", "directory", "bundling" } }
-//     → { "id": 1, "built": { "file", "fingerprint", "inputs", "packages" } }
+//   { "id": 1, "build": { "function", "entry", "root", "directory", "bundling", "provided" } }
+//     → { "id": 1, "built": { "file", "fingerprint", "inputs", "packages", "provided" } }
 //     → { "id": 1, "failed": { "summary", "detail", "errorType", "inputs" } }
 //   { "cool": "<function>" }
 //

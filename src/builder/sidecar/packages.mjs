@@ -6,11 +6,15 @@ import fs from "node:fs";
 import { isBuiltin } from "node:module";
 import path from "node:path";
 
-/** Present in Lambda's Node runtimes; a project may rely on that. */
-const IN_THE_RUNTIME = /^(aws-sdk|@aws-sdk\/|@smithy\/)/;
+/** Present in Lambda's Node runtimes, by the version of the SDK that they have; a project may rely on that. */
+const IN_THE_RUNTIME = { v2: /^aws-sdk$/, v3: /^@(aws-sdk|smithy)\// };
 
-/** Notes in `run.packages` under which name the bundle imports which package directory. */
-export function packagesPlugin(run, { entry, bundling }) {
+/**
+ * Notes in `run.packages` under which name the bundle imports which package directory, and in `run.provided` the packages that only
+ * the runtime has.
+ */
+export function packagesPlugin(run, { entry, bundling, provided }) {
+  const isProvided = (name) => IN_THE_RUNTIME[provided]?.test(name) ?? false;
   const external = bundling.external.map(pattern);
   return {
     name: "sst-packages",
@@ -21,16 +25,30 @@ export function packagesPlugin(run, { entry, bundling }) {
         const name = /^(@[^/]+\/)?[^/]+/.exec(wanted)?.[0];
         if (!name) return undefined;
         const target = locate(name, resolveDir);
-        if (!target) return IN_THE_RUNTIME.test(wanted) ? { path: wanted, external: true } : undefined;
+        if (!target) {
+          if (!isProvided(name)) return undefined;
+          run.provided.add(name);
+          return { path: wanted, external: true };
+        }
         const isInstalled = target.split(path.sep).includes("node_modules");
         if (!isInstalled && !external.some((one) => one.test(wanted) || one.test(name))) return undefined;
         const linked = target === locate(name, path.dirname(entry)) ? name : alias(name, target);
         run.packages.set(linked, target);
+        for (const peer of peersOf(target)) if (isProvided(peer) && !locate(peer, target)) run.provided.add(peer);
         run.imports.add(JSON.stringify([wanted, resolveDir]));
         return { path: linked + wanted.slice(name.length), external: true };
       });
     },
   };
+}
+
+/** What a package expects others to install. */
+function peersOf(directory) {
+  try {
+    return Object.keys(JSON.parse(fs.readFileSync(path.join(directory, "package.json"), "utf8")).peerDependencies ?? {});
+  } catch {
+    return [];
+  }
 }
 
 /** A package's own directory, as seen from another. */

@@ -183,7 +183,9 @@ impl Infrastructure {
         if plan.needs_bootstrap() && needs_bootstrap(&self.app.aws).await? {
             bootstrap(&self.app.context(), &self.app.aws).await?;
         }
-        self.app.deploy(plan).await
+        let (deployed, ()) =
+            tokio::join!(self.app.deploy(plan), self.app.toolchain.ahead(&plan.live.manifest.functions));
+        deployed
     }
 
     /// Makes what is deployed known to the core and to the rest of the machine.

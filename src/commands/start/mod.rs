@@ -23,7 +23,7 @@ use crate::{
     app::{self, Outputs},
     aws::Aws,
     bridge,
-    builder::{self, Builder},
+    builder::{Builder, Toolchain},
     cloud::{self, Cloud},
     control::Control,
     core::{Config, State},
@@ -146,6 +146,13 @@ async fn prepare(
     // It was asked, and is not again before the next start.
     target.debug_stack = None;
     let package = stub_package::package(&tools.stub, &state_dir.create_directory("stub")?)?;
+    let toolchain = Toolchain::new(
+        spawner.clone(),
+        settings.project.root.clone(),
+        state_dir.create_directory("artifacts")?,
+        settings.cache.clone(),
+        ui.clone(),
+    );
     let app = App {
         settings: settings.clone(),
         tools,
@@ -156,6 +163,7 @@ async fn prepare(
         state_dir: state_dir.clone(),
         debug_stack,
         package,
+        toolchain,
         cancel: cancel.clone(),
     };
     let plan = app.plan_from(assembly).await?;
@@ -166,13 +174,12 @@ async fn prepare(
     }
     let config = relay::Config { aws: app.aws.clone(), debug_stack: app.debug_stack.clone(), owner: owner() };
     let functions = &plan.live.manifest.functions;
-    let artifacts = state_dir.create_directory("artifacts")?;
-    let compile = async {
-        builder::compile_ahead(spawner, functions, &artifacts, ui).await;
+    let ahead = async {
+        app.toolchain.ahead(functions).await;
         Ok(())
     };
     let (outputs, mut relay, ()) =
-        tokio::try_join!(app.deploy(&plan), Relay::connect(config, ui.clone()), compile)?;
+        tokio::try_join!(app.deploy(&plan), Relay::connect(config, ui.clone()), ahead)?;
     // Not before the deployment: calls are answered by whoever answered them until the stubs are there.
     relay.register(functions.iter().map(|function| function.id.clone()).collect()).await?;
     Ok(Prepared { app, plan, outputs, relay })
@@ -184,15 +191,18 @@ async fn serve(
     interrupts: mpsc::UnboundedReceiver<Interrupt>,
 ) -> Result<()> {
     let Prepared { app, plan, outputs, relay } = prepared;
-    let App { settings, tools, spawner, ui, aws, target, cancel, .. } = app.clone();
+    let App { settings, tools, spawner, ui, aws, target, toolchain, cancel, .. } = app.clone();
     let (root, stage) = (settings.project.root.clone(), target.stage);
     let (sender, events) = mpsc::unbounded_channel();
     let (ready_sender, ready) = mpsc::unbounded_channel();
     let (saved_sender, saved) = mpsc::unbounded_channel();
     let strip = if aws.endpoint.is_some() { cloud::SERVER_VARIABLES } else { &[] };
-    let surroundings = Surroundings::from_process(strip, Some(ORIGINAL_PREFIX));
+    let mut surroundings = Surroundings::from_process(strip, Some(ORIGINAL_PREFIX));
+    if let Some(endpoint) = &aws.endpoint {
+        // Functions find the local cloud by it; standbys have to know before they are functions.
+        surroundings.machine.insert("AWS_ENDPOINT_URL".to_owned(), endpoint.clone());
+    }
     let _watch = watch::start(root.clone(), Vec::new(), sender.clone(), ui.clone())?;
-    let artifacts = state_dir.create_directory("artifacts")?;
     let means = bridge::Means { spawner: spawner.clone(), events: sender.clone(), ui: ui.clone() };
     let bridge = ports::open_bridge(&settings, &state_dir, &stage, means).await?;
     let (control, calls) = Control::open().await.map_err(|error| {
@@ -221,7 +231,7 @@ async fn serve(
         state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
         events,
         workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
-        builder: Builder::new(tools, spawner, root.clone(), artifacts, sender.clone(), ui.clone()),
+        builder: Builder::new(tools, toolchain, root.clone(), sender.clone()),
         bridge,
         sender: sender.clone(),
         ready,
@@ -270,7 +280,7 @@ fn counted(count: usize, noun: &str) -> String {
 /// Says once that there are files for editors, unless the project has some.
 fn mention_editors(root: &camino::Utf8Path, state_dir: &StateDir, ui: &Ui) -> Result<()> {
     const MARK: &str = "editors-mentioned";
-    if state_dir.read(MARK)?.is_none() && !editors::has_any(root) {
+    if state_dir.read(MARK)?.is_none() && editors::found(root).is_empty() {
         ui.info("To debug in your editor: `sst ide vscode`, `webstorm`, or `intellij` writes its launch configurations");
         state_dir.write(MARK, b"")?;
     }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{self, Assembly, Outputs, Rewritten},
     aws::Aws,
+    builder::Toolchain,
     debug_stack::DebugStack,
     error::Result,
     process::Spawner,
@@ -30,6 +31,7 @@ pub(super) struct App {
     pub state_dir: StateDir,
     pub debug_stack: DebugStack,
     pub package: Package,
+    pub toolchain: Toolchain,
     pub cancel: CancellationToken,
 }
 

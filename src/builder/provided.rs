@@ -1,0 +1,291 @@
+//! What Lambda's own runtimes bring along beside a function's code: the AWS SDKs. A function may rely on them, so here they are
+//! installed once into the user's cache, when a project has not installed them itself.
+//!
+//! For Node there is one directory for all functions, as on Lambda: an SDK's error is only recognised by the same copy of the package
+//! that it comes from. A directory never changes. What is missing in it brings about another one, with all of it.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::Mutex, time::timeout};
+
+use super::child::run;
+use crate::{
+    cache,
+    process::Spawner,
+    ui::{Ui, UiEvent},
+};
+
+/// In an installed directory: which packages it holds. Without it, it is of no use.
+const LIST: &str = "provided.json";
+
+const PROGRESS: &str = "provided";
+
+/// How long an installation may take.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The packages of Node that a runtime has, by their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Sdk {
+    /// `aws-sdk`, up to `nodejs16.x`.
+    V2,
+    /// `@aws-sdk/…` and `@smithy/…`, from `nodejs18.x`.
+    V3,
+}
+
+impl Sdk {
+    /// The one that a runtime has; none for one that is not Node.
+    pub fn of(runtime: &str) -> Option<Self> {
+        let major = runtime.strip_prefix("nodejs")?.split('.').next()?;
+        // The very first one was called `nodejs`.
+        let major: u32 = if major.is_empty() { 0 } else { major.parse().ok()? };
+        Some(if major < 18 { Self::V2 } else { Self::V3 })
+    }
+
+    /// Whether the runtime has a package.
+    pub fn has(self, name: &str) -> bool {
+        match self {
+            Self::V2 => name == "aws-sdk",
+            Self::V3 => name.starts_with("@aws-sdk/") || name.starts_with("@smithy/"),
+        }
+    }
+}
+
+/// The major version that the runtimes have, in the words of npm.
+fn requirement(name: &str) -> String {
+    match name {
+        "aws-sdk" => "aws-sdk@2".to_owned(),
+        name if name.starts_with("@aws-sdk/") => format!("{name}@3"),
+        name => name.to_owned(),
+    }
+}
+
+/// Installs what is missing. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Provided {
+    spawner: Spawner,
+    cache: Utf8PathBuf,
+    ui: Ui,
+    /// What could not be installed. It is not tried again at each save.
+    failed: Arc<Mutex<HashMap<String, String>>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct List {
+    packages: BTreeSet<String>,
+}
+
+impl Provided {
+    pub fn new(spawner: Spawner, cache: Utf8PathBuf, ui: Ui) -> Self {
+        Self { spawner, cache: cache.join("provided"), ui, failed: Arc::default() }
+    }
+
+    /// The `node_modules` with these packages. None when they cannot be installed, which the user is told: whoever loads them will fail
+    /// as for any other package that is missing.
+    pub async fn node(&self, packages: &BTreeSet<String>) -> Option<Utf8PathBuf> {
+        let directory = self.cache.join("node");
+        let what = packages.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let modules = |found: Utf8PathBuf| found.join("node_modules");
+        if let Some(found) = with(&directory, packages) {
+            return Some(modules(found));
+        }
+        let installed = self.once(&what, || async {
+            let all = largest(&directory).into_iter().chain(packages.iter().cloned()).collect();
+            self.install(&directory, &all, |target| {
+                let npm = which::which("npm").map_err(|_| "`npm` is not in the PATH".to_owned())?;
+                let mut command = Command::new(npm);
+                command
+                    .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"])
+                    .args(["--prefix", target.as_str()])
+                    .args(all.iter().map(|name| requirement(name)))
+                    .current_dir(target);
+                Ok(command)
+            })
+            .await
+        });
+        installed.await.map(modules)
+    }
+
+    /// The directory with `boto3` for an interpreter of a version.
+    pub async fn boto3(&self, interpreter: &Utf8Path, (major, minor): (u32, u32)) -> Option<Utf8PathBuf> {
+        let directory = self.cache.join(format!("python{major}.{minor}"));
+        let packages = BTreeSet::from(["boto3".to_owned()]);
+        if let Some(found) = with(&directory, &packages) {
+            return Some(found);
+        }
+        let pip = self.pip(interpreter).await;
+        let installed = self.once("boto3", || async {
+            self.install(&directory, &packages, |target| {
+                let (python, is_own) = pip.ok_or("no Python with `pip` was found")?;
+                let mut command = Command::new(python);
+                command
+                    .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
+                    .args(["--target", target.as_str(), "boto3"])
+                    // What the shell says is about other Pythons.
+                    .env_remove("PYTHONPATH")
+                    .env_remove("PYTHONHOME");
+                if !is_own {
+                    let version = format!("{major}.{minor}");
+                    command.args(["--python-version", &version, "--only-binary", ":all:"]);
+                }
+                Ok(command)
+            })
+            .await
+        });
+        installed.await
+    }
+
+    /// A Python that can install packages, and whether it is the function's own. Virtual environments of uv have no `pip`.
+    async fn pip(&self, interpreter: &Utf8Path) -> Option<(Utf8PathBuf, bool)> {
+        let others = ["python3", "python"].into_iter().filter_map(|name| which::which(name).ok());
+        let others =
+            others.filter_map(|path| Utf8PathBuf::from_path_buf(path).ok()).map(|path| (path, false));
+        for (python, is_own) in std::iter::once((interpreter.to_owned(), true)).chain(others) {
+            let mut command = Command::new(&python);
+            command.args(["-m", "pip", "--version"]);
+            if run(&self.spawner, command).await.is_ok_and(|said| said.status.success()) {
+                return Some((python, is_own));
+            }
+        }
+        None
+    }
+
+    /// Has something installed, unless it has failed before, and says so.
+    async fn once<F: Future<Output = Result<Utf8PathBuf, String>>>(
+        &self,
+        what: &str,
+        install: impl FnOnce() -> F,
+    ) -> Option<Utf8PathBuf> {
+        // One at a time: several functions are built at once, and want the same.
+        let mut failed = self.failed.lock().await;
+        if failed.contains_key(what) {
+            return None;
+        }
+        let message =
+            format!("Installing what Lambda's runtimes bring along ({what}) into `{}`, once", self.cache);
+        self.ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
+        match install().await {
+            Ok(directory) => {
+                let message = format!("What Lambda's runtimes bring along is installed ({what})");
+                self.ui.send(UiEvent::ProgressEnded { key: PROGRESS, message });
+                Some(directory)
+            }
+            Err(problem) => {
+                self.ui.send(UiEvent::ProgressFailed { key: PROGRESS });
+                self.ui.warning(format!(
+                    "what Lambda's runtimes bring along ({what}) cannot be installed; install it in the project: {problem}"
+                ));
+                failed.insert(what.to_owned(), problem);
+                None
+            }
+        }
+    }
+
+    /// Installs packages into a directory below `parent`, which is there as a whole or not at all.
+    async fn install(
+        &self,
+        parent: &Utf8Path,
+        packages: &BTreeSet<String>,
+        command: impl FnOnce(&Utf8Path) -> Result<Command, String>,
+    ) -> Result<Utf8PathBuf, String> {
+        let unwritable = |error: std::io::Error| format!("cannot write to `{parent}`: {error}");
+        let _lock = cache::lock(parent).await.map_err(unwritable)?;
+        // Somebody else may have been quicker.
+        if let Some(found) = with(parent, packages) {
+            return Ok(found);
+        }
+        let list = serde_json::to_string(&List { packages: packages.clone() }).unwrap_or_default();
+        let name = &sst_wire::sha256_hex(list.as_bytes())[..16];
+        let unfinished = tempfile::Builder::new().prefix(".").tempdir_in(parent).map_err(unwritable)?;
+        let target = Utf8Path::from_path(unfinished.path()).ok_or("the cache directory is not UTF-8")?;
+        let said = timeout(PATIENCE, run(&self.spawner, command(target)?)).await;
+        let said = said.map_err(|_| format!("it did not end within {} s", PATIENCE.as_secs()))?;
+        let said = said.map_err(|error| error.to_string())?;
+        if !said.status.success() {
+            let words = if said.stderr.trim().is_empty() { said.stdout } else { said.stderr };
+            return Err(words.trim().to_owned());
+        }
+        fs_err::write(target.join(LIST), list).map_err(unwritable)?;
+        let directory = parent.join(name);
+        fs_err::rename(target, &directory).map_err(unwritable)?;
+        // Nothing is left of it to be removed.
+        let _ = unfinished.keep();
+        Ok(directory)
+    }
+}
+
+/// The installed directories and what is in each.
+fn installed(parent: &Utf8Path) -> Vec<(Utf8PathBuf, BTreeSet<String>)> {
+    let entries = parent.read_dir_utf8().into_iter().flatten().flatten();
+    let read = |directory: Utf8PathBuf| {
+        let text = fs_err::read(directory.join(LIST)).ok()?;
+        let list: List = serde_json::from_slice(&text).ok()?;
+        Some((directory, list.packages))
+    };
+    let mut found: Vec<_> = entries
+        .filter(|entry| !entry.file_name().starts_with('.'))
+        .filter_map(|entry| read(entry.path().to_owned()))
+        .collect();
+    found.sort_by_key(|(directory, packages)| (std::cmp::Reverse(packages.len()), directory.clone()));
+    found
+}
+
+/// The directory that holds all of `packages`: the largest one, so that functions share it.
+fn with(parent: &Utf8Path, packages: &BTreeSet<String>) -> Option<Utf8PathBuf> {
+    installed(parent)
+        .into_iter()
+        .find(|(_, there)| there.is_superset(packages))
+        .map(|(directory, _)| directory)
+}
+
+/// What is in the largest directory.
+fn largest(parent: &Utf8Path) -> BTreeSet<String> {
+    installed(parent).into_iter().next().map(|(_, packages)| packages).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_runtime_has_its_sdk() {
+        for (runtime, sdk) in [
+            ("nodejs", Some(Sdk::V2)),
+            ("nodejs4.3", Some(Sdk::V2)),
+            ("nodejs16.x", Some(Sdk::V2)),
+            ("nodejs18.x", Some(Sdk::V3)),
+            ("nodejs24.x", Some(Sdk::V3)),
+            ("python3.12", None),
+        ] {
+            assert_eq!(Sdk::of(runtime), sdk, "{runtime}");
+        }
+        assert!(Sdk::V2.has("aws-sdk") && !Sdk::V2.has("@aws-sdk/client-s3"));
+        assert!(Sdk::V3.has("@aws-sdk/client-s3") && Sdk::V3.has("@smithy/core") && !Sdk::V3.has("aws-sdk"));
+    }
+
+    #[test]
+    fn the_largest_directory_serves() {
+        let directory = tempfile::tempdir().unwrap();
+        let parent = Utf8Path::from_path(directory.path()).unwrap();
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        for (name, packages) in
+            [("one", set(&["a"])), ("two", set(&["a", "b"])), (".unfinished", set(&["a", "b", "c"]))]
+        {
+            fs_err::create_dir(parent.join(name)).unwrap();
+            let list = serde_json::to_string(&List { packages }).unwrap();
+            fs_err::write(parent.join(name).join(LIST), list).unwrap();
+        }
+        fs_err::create_dir(parent.join("empty")).unwrap();
+        assert_eq!(with(parent, &set(&["a"])), Some(parent.join("two")));
+        assert_eq!(with(parent, &set(&["c"])), None);
+        assert_eq!(largest(parent), set(&["a", "b"]));
+        assert_eq!(with(&parent.join("nothing"), &set(&["a"])), None);
+    }
+}

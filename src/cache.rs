@@ -1,0 +1,38 @@
+//! The user's cache directory: what can be downloaded again, shared by all projects.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::error::{Error, Kind, Result};
+
+/// `sst/` in the user's cache directory, as the XDG base directory specification and Apple's guidelines have it.
+///
+/// # Errors
+/// [`Kind::Environment`] when the environment names no such directory.
+pub fn directory() -> Result<Utf8PathBuf> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| value.starts_with('/'));
+    let base = match (variable("XDG_CACHE_HOME"), variable("HOME")) {
+        (Some(cache), _) => Utf8PathBuf::from(cache),
+        (None, Some(home)) if cfg!(target_os = "macos") => Utf8PathBuf::from(home).join("Library/Caches"),
+        (None, Some(home)) => Utf8PathBuf::from(home).join(".cache"),
+        (None, None) => {
+            return Err(Error::new(Kind::Environment, "there is no cache directory")
+                .hint("set `HOME` or `XDG_CACHE_HOME` to a directory that can be written to"));
+        }
+    };
+    Ok(base.join("sst"))
+}
+
+/// Waits until no other program installs something into the cache. Others wait until the result is dropped.
+///
+/// # Errors
+/// When the directory cannot be created or written to.
+pub async fn lock(cache: &Utf8Path) -> std::io::Result<Flock<std::fs::File>> {
+    fs_err::create_dir_all(cache)?;
+    let path = cache.join("install.lock");
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))
+    });
+    locked.await.map_err(std::io::Error::other)?
+}

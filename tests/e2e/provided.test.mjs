@@ -1,0 +1,84 @@
+// What Lambda's runtimes bring along: functions may load it without having it installed.
+
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import os from "node:os";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { Sst, clientOptions, copyApp, repository } from "./support/sst.mjs";
+
+const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
+const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
+
+describe("an app that installs no AWS SDK", () => {
+  let directory;
+  let cache;
+  let sst;
+  let lambda;
+
+  before(async () => {
+    directory = copyApp("tests/fixtures/apps/provided");
+    // A cache in which only the local cloud is installed.
+    cache = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-cache-"));
+    const usual = path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), ".cache"), "sst");
+    fs.mkdirSync(path.join(cache, "sst"));
+    for (const name of fs.readdirSync(usual).filter((name) => name.startsWith("ministack"))) {
+      fs.symlinkSync(path.join(usual, name), path.join(cache, "sst", name));
+    }
+    sst = await Sst.start(directory, [], { XDG_CACHE_HOME: cache });
+    lambda = new LambdaClient({ ...clientOptions(sst), maxAttempts: 1 });
+  });
+  after(async () => {
+    await sst?.stop();
+    for (const one of [directory, cache]) if (one) fs.rmSync(one, { recursive: true, force: true });
+  });
+
+  const invoke = async (name) => {
+    const FunctionName = sst.stackOutput(`Function${name}`);
+    const { Payload } = await lambda.send(new InvokeCommand({ FunctionName, Payload: "{}" }));
+    return JSON.parse(Buffer.from(Payload));
+  };
+  const installations = () => sst.output.match(/^.*Installing what .*$/gm) ?? [];
+
+  test("it is installed once for all functions, while the app is deployed", () => {
+    assert.deepEqual(
+      installations().map((line) => /\((.*)\) into `.*\/sst\/provided`, once/.exec(line)?.[1]),
+      ["@aws-sdk/client-ssm, aws-sdk", "boto3"],
+    );
+    assert.ok(sst.output.lastIndexOf("is installed (") < sst.output.indexOf("Listening for requests"));
+  });
+
+  test("functions in Node have the SDK of their runtime, bundled or not", async () => {
+    assert.equal(await invoke("Bundled"), "found");
+    assert.equal(await invoke("Directory"), "found");
+  });
+
+  test("version 2 of the SDK finds the local cloud, although it does not know how", async () => {
+    assert.equal(await invoke("Old"), "found");
+  });
+
+  test("functions in Python have boto3, in a file or in the template", async () => {
+    assert.deepEqual(await Promise.all([invoke("Python"), invoke("Inline")]), ["found", "found"]);
+  });
+
+  test("a save keeps it", async () => {
+    const file = path.join(directory, "bundled/v3.js");
+    const from = sst.output.length;
+    fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace("return Parameter.Value", "return `again ${Parameter.Value}`"));
+    await sst.waitFor(/BUILT/, from);
+    assert.equal(await invoke("Bundled"), "again found");
+    assert.equal(installations().length, 2, sst.output);
+  });
+
+  test("a package that there is not is missing, as on Lambda", async () => {
+    const file = path.join(directory, "directory/index.mjs");
+    const from = sst.output.length;
+    fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace("@aws-sdk/client-ssm", "@aws-sdk/client-nothing-like-this"));
+    await sst.waitFor(/\(@aws-sdk\/client-nothing-like-this\) cannot be installed; install it in the project/, from);
+    await sst.waitFor(/BUILT +provided\/Directory/, from);
+    const { errorMessage } = await invoke("Directory");
+    assert.match(errorMessage, /Cannot find package '@aws-sdk\/client-nothing-like-this'/);
+  });
+});
