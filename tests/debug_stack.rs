@@ -42,7 +42,7 @@ async fn it_connects_two_parties_and_refuses_strangers() {
     let options = Options {
         cache: cache.join("sst"),
         enforce_iam: true,
-        node_path: None,
+        node_path: Vec::new(),
         log: directory.join("cloud.log"),
     };
     let cloud = Cloud::start(options, &spawner, &ui).await.unwrap();

@@ -290,6 +290,26 @@ impl Assembly {
     }
 }
 
+/// The directories that are uploaded with the assembly in `directory`, those of its stages included.
+#[must_use]
+pub fn asset_directories(directory: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let mut found = Vec::new();
+    for entry in directory.read_dir_utf8().into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.starts_with("assembly-") {
+            found.extend(asset_directories(entry.path()));
+        }
+        if !name.ends_with(".assets.json") {
+            continue;
+        }
+        let manifest = read_json(entry.path()).unwrap_or_default();
+        let files = manifest.get("files").and_then(Value::as_object).into_iter().flatten();
+        let paths = files.filter_map(|(_, file)| file.get("source")?.get("path")?.as_str());
+        found.extend(paths.map(|path| directory.join(path)).filter(|path| path.is_dir()));
+    }
+    found
+}
+
 fn type_of_artifact(artifact: &Value) -> &str {
     artifact.get("type").and_then(Value::as_str).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     ids::FunctionId,
     project::{
-        HandMapping, HandSource, Project,
+        HandMapping, HandSource, Project, SERVES_DEPLOYMENT,
         manifest::{BuildOptions, FunctionSpec, LeftAlone, Manifest, Source},
     },
 };
@@ -184,7 +184,7 @@ impl Finder<'_> {
     /// Functions of kinds that a stub cannot stand in for.
     fn check_kind(&self, place: &Place, resource: &Value) -> Result<(), String> {
         if self.providers.contains(place) {
-            return Err("it serves a custom resource, which runs while the app is being deployed".into());
+            return Err(SERVES_DEPLOYMENT.into());
         }
         if self.edge.contains(place) {
             return Err("it runs at CloudFront's edges (Lambda@Edge)".into());

@@ -27,7 +27,7 @@ mod tool;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    assembly::{Assembly, DebugStackWord, SourceRecord, Stack, Template},
+    assembly::{Assembly, DebugStackWord, SourceRecord, Stack, Template, asset_directories},
     bootstrap::{bootstrap, needs_bootstrap},
     cdk_cli::cdk_version,
     changes::{StackChange, StackSources, abandoned, changes},

@@ -93,6 +93,17 @@ impl Toolchain {
         }
     }
 
+    /// The `node_modules` with what functions in these directories mention and any of Lambda's runtimes has; none when they mention
+    /// nothing that is missing, and when it cannot be had.
+    pub async fn provided_for(&self, directories: BTreeSet<Utf8PathBuf>) -> Option<Utf8PathBuf> {
+        let look = move || {
+            let of = |directory: &Utf8PathBuf| [Sdk::V2, Sdk::V3].map(|sdk| mentions::node(directory, sdk));
+            directories.iter().flat_map(of).flatten().collect::<BTreeSet<_>>()
+        };
+        let packages = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+        if packages.is_empty() { None } else { self.provided.node(&packages).await }
+    }
+
     async fn python_ahead(&self, functions: &[FunctionSpec]) {
         for spec in functions.iter().filter(|spec| spec.is_python()) {
             if let Source::Directory { path } | Source::Inline { path, .. } = &spec.source {

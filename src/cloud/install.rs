@@ -14,8 +14,8 @@ use crate::{
     ui::{Ui, UiEvent},
 };
 
-/// The release that everything here was tried with.
-const REQUIREMENT: &str = "ministack==1.5.33";
+/// The releases that everything here was tried with. Python functions that run in the local cloud, e.g. the CDK's own, expect `boto3`.
+const REQUIREMENTS: [&str; 2] = ["ministack==1.5.33", "boto3==1.43.106"];
 
 /// The oldest Python that it runs on.
 const OLDEST: (u32, u32) = (3, 10);
@@ -29,32 +29,33 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 const PROGRESS: &str = "cloud-install";
 
-/// The installed server. Two programs that need it at the same time install it once.
+/// The virtual environment with the server. Two programs that need it at the same time install it once.
 pub(super) async fn install(cache: &Utf8Path, spawner: &Spawner, ui: &Ui) -> Result<Utf8PathBuf> {
-    let directory = cache.join(REQUIREMENT.replace("==", "-"));
-    let program = directory.join("bin/ministack");
+    let directory = cache.join(REQUIREMENTS.join("+").replace("==", "-"));
     let complete = directory.join("complete");
-    if complete.is_file() && program.is_file() {
-        return Ok(program);
+    let is_there = || complete.is_file() && directory.join("bin/python").is_file();
+    if is_there() {
+        return Ok(directory);
     }
     let unwritable = |error: std::io::Error| {
         Error::new(Kind::Environment, format!("cannot write to the cache directory `{cache}`")).detail(error)
     };
     let python = find_python(spawner).await?;
     let _lock = cache::lock(cache).await.map_err(unwritable)?;
-    if complete.is_file() && program.is_file() {
-        return Ok(program);
+    if is_there() {
+        return Ok(directory);
     }
-    let message = format!("Installing the local cloud ({REQUIREMENT}) into `{directory}`, once");
+    let server = REQUIREMENTS[0];
+    let message = format!("Installing the local cloud ({server}) into `{directory}`, once");
     ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
     let result = create(&python, &directory, spawner).await;
     match result {
         Ok(()) => {
             // Written last: a directory without it is the remains of an installation that was interrupted.
-            fs_err::write(&complete, REQUIREMENT).map_err(unwritable)?;
+            fs_err::write(&complete, REQUIREMENTS.join("\n")).map_err(unwritable)?;
             let message = format!("The local cloud is installed in `{directory}`");
             ui.send(UiEvent::ProgressEnded { key: PROGRESS, message });
-            Ok(program)
+            Ok(directory)
         }
         Err(error) => {
             ui.send(UiEvent::ProgressFailed { key: PROGRESS });
@@ -73,7 +74,8 @@ async fn create(python: &Utf8Path, directory: &Utf8Path, spawner: &Spawner) -> R
     venv.args(["-m", "venv", directory.as_str()]);
     step(venv, spawner, "on Debian and Ubuntu: `apt install python3-venv`").await?;
     let mut pip = Command::new(directory.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", REQUIREMENT]);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
+        .args(REQUIREMENTS);
     step(
         pip,
         spawner,
@@ -134,4 +136,13 @@ async fn find_python(spawner: &Spawner) -> Result<Utf8PathBuf> {
     Err(Error::new(Kind::Environment, format!("the local cloud needs {wanted} with `venv`")).detail(detail).hint(
         format!("install {wanted} (on Debian and Ubuntu: `apt install python3 python3-venv`), or use AWS without `--local`"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_script_is_for_the_release_that_is_installed() {
+        let release = super::REQUIREMENTS[0].trim_start_matches("ministack==");
+        assert!(super::super::SERVER.contains(&format!("RELEASE = \"{release}\"")));
+    }
 }

@@ -55,6 +55,9 @@ const ATTEMPTS: usize = 3;
 
 const PROGRESS: &str = "cloud";
 
+/// What starts the server. Two of its mistakes are corrected there.
+const SERVER: &str = include_str!("server.py");
+
 /// How the local cloud is to be.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -62,8 +65,8 @@ pub struct Options {
     pub cache: Utf8PathBuf,
     /// Whether it checks IAM policies and signatures.
     pub enforce_iam: bool,
-    /// Where functions that run inside of it (the CDK's own, mostly) find packages such as the AWS SDK.
-    pub node_path: Option<Utf8PathBuf>,
+    /// Where functions that run inside of it (the CDK's own, mostly) find packages such as the AWS SDK. They need not be there yet.
+    pub node_path: Vec<Utf8PathBuf>,
     /// What it says goes here.
     pub log: Utf8PathBuf,
 }
@@ -83,14 +86,14 @@ impl Cloud {
     /// # Errors
     /// [`Kind::Environment`] when Python is missing or nothing can be installed; [`Kind::Cloud`] when it does not start.
     pub async fn start(options: Options, spawner: &Spawner, ui: &Ui) -> Result<Self> {
-        let program = install::install(&options.cache, spawner, ui).await?;
+        let installed = install::install(&options.cache, spawner, ui).await?;
         ui.send(UiEvent::ProgressBegan { key: PROGRESS, message: "Starting the local cloud".to_owned() });
         for attempt in 1..=ATTEMPTS {
             let Some(port) = portpicker::pick_unused_port() else {
                 ui.send(UiEvent::ProgressFailed { key: PROGRESS });
                 return Err(Error::new(Kind::Cloud, "there is no free port on 127.0.0.1"));
             };
-            match Self::start_on(port, &program, &options, spawner).await {
+            match Self::start_on(port, &installed, &options, spawner).await {
                 Ok(cloud) => {
                     let message = format!("The local cloud is at {}", cloud.endpoint);
                     ui.send(UiEvent::ProgressEnded { key: PROGRESS, message });
@@ -124,7 +127,7 @@ impl Cloud {
         members.into_iter().for_each(ProcessIdentity::kill);
     }
 
-    async fn start_on(port: u16, program: &Utf8Path, options: &Options, spawner: &Spawner) -> Result<Self> {
+    async fn start_on(port: u16, installed: &Utf8Path, options: &Options, spawner: &Spawner) -> Result<Self> {
         let endpoint = format!("http://127.0.0.1:{port}");
         let failed = |detail: String| {
             Error::new(Kind::Cloud, "the local cloud does not start")
@@ -136,8 +139,11 @@ impl Cloud {
         let also_log = log.try_clone().map_err(|error| failed(error.to_string()))?;
         let state = tempfile::Builder::new().prefix("sst-cloud-").tempdir();
         let state = state.map_err(|error| failed(format!("no directory for its state: {error}")))?;
-        let mut command = Command::new(program);
-        command.env_clear().stdin(Stdio::null()).stdout(log).stderr(also_log);
+        let script = state.path().join("server.py");
+        fs_err::write(&script, SERVER).map_err(|error| failed(error.to_string()))?;
+        let program = installed.join("bin/python");
+        let mut command = Command::new(&program);
+        command.arg(script).env_clear().stdin(Stdio::null()).stdout(log).stderr(also_log);
         for name in ["HOME", "PATH"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -163,7 +169,7 @@ impl Cloud {
         if options.enforce_iam {
             command.env("AUTH", "true");
         }
-        if let Some(path) = &options.node_path {
+        if let Ok(path) = std::env::join_paths(&options.node_path) {
             command.env("NODE_PATH", path);
         }
         let child = spawner.spawn(command, Vec::new()).await;

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod cloud_packages;
 mod doctor;
 mod ide;
 mod invoke;

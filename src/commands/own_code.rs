@@ -5,11 +5,15 @@ use std::{collections::BTreeSet, process::Command};
 use camino::Utf8PathBuf;
 use tokio_util::sync::CancellationToken;
 
-use super::stage::{confirm_bootstrap, confirmed, stage};
+use super::{
+    cloud_packages, session,
+    stage::{confirm_bootstrap, confirmed, stage},
+};
 use crate::{
     app::{self, Assembly},
     aws::Aws,
-    cli, debug_stack,
+    builder::Toolchain,
+    cache, cli, debug_stack,
     error::{Error, Kind, Result},
     process::Spawner,
     settings,
@@ -36,6 +40,14 @@ pub async fn deploy(
     {
         confirm_bootstrap(arguments.yes, &app.aws).await?;
         app::bootstrap(&app.context(), &app.aws).await?;
+    }
+    let state_dir = settings.project.state_dir()?;
+    if app.aws.endpoint.is_some() && session::running(&state_dir).is_ok() {
+        // The local cloud is that of a running `sst start`, which looks for packages where that has said.
+        let artifacts = state_dir.create_directory("artifacts")?;
+        let root = settings.project.root.clone();
+        let toolchain = Toolchain::new(spawner.clone(), root, artifacts, cache::directory()?, ui.clone());
+        cloud_packages::provide(&toolchain, &app.assembly.directory, &state_dir).await;
     }
     let source = app::Deployment {
         directory: &app.assembly.directory,

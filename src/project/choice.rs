@@ -8,6 +8,9 @@ use crate::error::{Error, Kind, Result};
 /// Why a function that could run here does not, as [`LeftAlone::reason`].
 pub const NOT_CHOSEN: &str = "it was not chosen";
 
+/// Why a function is left alone that CloudFormation calls while the app is being deployed, when nobody listens yet.
+pub const SERVES_DEPLOYMENT: &str = "it serves a custom resource, which runs while the app is being deployed";
+
 /// Patterns for ids of functions: an id or the end of it, with `*`, `?`, `[…]` and `{…}` as in shells.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {

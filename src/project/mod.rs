@@ -13,7 +13,7 @@ pub mod manifest;
 mod stage;
 mod state_dir;
 
-pub use choice::{Choice, NOT_CHOSEN};
+pub use choice::{Choice, NOT_CHOSEN, SERVES_DEPLOYMENT};
 pub use json_file::read_json;
 pub use stage::{StageRequest, check_stage, resolve_stage};
 pub use state_dir::StateDir;

@@ -32,7 +32,7 @@ pub async fn local_cloud(app: &App, enforce_iam: bool) -> (Cloud, Aws) {
     let home = Utf8PathBuf::from(std::env::var("HOME").unwrap());
     let cache = std::env::var("XDG_CACHE_HOME").map_or_else(|_| home.join(".cache"), Utf8PathBuf::from);
     let log = app.root.join("cloud.log");
-    let options = cloud::Options { cache: cache.join("sst"), enforce_iam, node_path: None, log };
+    let options = cloud::Options { cache: cache.join("sst"), enforce_iam, node_path: Vec::new(), log };
     let (ui, _shown) = Ui::channel();
     let cloud = Cloud::start(options, &Spawner::start().unwrap(), &ui).await.unwrap();
     let endpoint = Some(cloud.endpoint().to_owned());

@@ -47,4 +47,15 @@ describe("a CDK app with stages", () => {
     assert.deepEqual(await invoke("Prod", "count"), { count: 0, stage: "Prod" });
     await sst.waitFor(/RESPONSE \S+ Beta\/Service\/Store[^]*RESPONSE \S+ Beta\/Service\/Reports\/Count[^]*RESPONSE \S+ Prod\/Service\/Reports\/Count/, from);
   });
+
+  test("sst deploy gives all of them their own code, in nested stacks as well", async () => {
+    const { region, endpoint } = sst.session();
+    const keys = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_REGION: region, AWS_ENDPOINT_URL: endpoint };
+    const deploy = new Sst(directory, ["deploy"], keys);
+    assert.equal((await deploy.exited).code, 0, deploy.output);
+    const from = sst.output.length;
+    assert.deepEqual(await invoke("Beta", "count"), { count: 2, stage: "Beta" });
+    assert.deepEqual(await invoke("Prod", "store", { id: "a" }), { stored: "a", stage: "Prod" });
+    assert.doesNotMatch(sst.output.slice(from), /REQUEST/);
+  });
 });

@@ -11,6 +11,7 @@ import { Sst, clientOptions, copyApp, repository } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
+const { HeadBucketCommand, PutObjectCommand, S3Client } = require("@aws-sdk/client-s3");
 
 describe("an app that installs no AWS SDK", () => {
   let directory;
@@ -19,7 +20,11 @@ describe("an app that installs no AWS SDK", () => {
   let lambda;
 
   before(async () => {
-    directory = copyApp("tests/fixtures/apps/provided");
+    directory = copyApp("tests/fixtures/apps/provided", null);
+    fs.mkdirSync(path.join(directory, "node_modules"));
+    for (const name of ["aws-cdk-lib", "constructs"]) {
+      fs.symlinkSync(path.join(repository, "tests/fixtures/node_modules", name), path.join(directory, "node_modules", name));
+    }
     // A cache in which only the local cloud is installed.
     cache = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-cache-"));
     const usual = path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), ".cache"), "sst");
@@ -43,10 +48,10 @@ describe("an app that installs no AWS SDK", () => {
   const installations = () => sst.output.match(/^.*Installing what .*$/gm) ?? [];
 
   test("it is installed once for all functions, while the app is deployed", () => {
-    assert.deepEqual(
-      installations().map((line) => /\((.*)\) into `.*\/sst\/provided`, once/.exec(line)?.[1]),
-      ["@aws-sdk/client-ssm, aws-sdk", "boto3"],
-    );
+    const names = installations().flatMap((line) => /\((.*)\) into `.*\/sst\/provided`, once/.exec(line)?.[1].split(", "));
+    assert.deepEqual(names.sort(), ["@aws-sdk/client-s3", "@aws-sdk/client-ssm", "aws-sdk", "boto3"], sst.output);
+    assert.match(sst.output, /Not live, since they serve the deployment itself: 2 functions/);
+    assert.doesNotMatch(sst.output, /warning/);
     assert.ok(sst.output.lastIndexOf("is installed (") < sst.output.indexOf("Listening for requests"));
   });
 
@@ -63,13 +68,22 @@ describe("an app that installs no AWS SDK", () => {
     assert.deepEqual(await Promise.all([invoke("Python"), invoke("Inline")]), ["found", "found"]);
   });
 
+  test("the CDK's own functions have it in the local cloud: for notifications of buckets, and to empty them", async () => {
+    const from = sst.output.length;
+    const options = clientOptions(sst);
+    const Bucket = sst.stackOutput("Bucket");
+    await new S3Client({ ...options, forcePathStyle: true }).send(new PutObjectCommand({ Bucket, Key: "a.txt", Body: "a" }));
+    await sst.waitFor(/REQUEST {2}\S+ provided\/Bundled S3 bucket \S+ \(ObjectCreated:Put a.txt\)[^]*RESPONSE/, from);
+  });
+
   test("a save keeps it", async () => {
+    const before = installations().length;
     const file = path.join(directory, "bundled/v3.js");
     const from = sst.output.length;
     fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace("return Parameter.Value", "return `again ${Parameter.Value}`"));
     await sst.waitFor(/BUILT/, from);
     assert.equal(await invoke("Bundled"), "again found");
-    assert.equal(installations().length, 2, sst.output);
+    assert.equal(installations().length, before, sst.output);
   });
 
   test("a package that there is not is missing, as on Lambda", async () => {
@@ -80,5 +94,14 @@ describe("an app that installs no AWS SDK", () => {
     await sst.waitFor(/BUILT +provided\/Directory/, from);
     const { errorMessage } = await invoke("Directory");
     assert.match(errorMessage, /Cannot find package '@aws-sdk\/client-nothing-like-this'/);
+  });
+
+  test("a bucket that is not empty is removed with its stack", async () => {
+    const { region, endpoint } = sst.session();
+    const keys = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_REGION: region };
+    const remove = new Sst(directory, ["remove", "--yes"], { ...keys, AWS_ENDPOINT_URL: endpoint, XDG_CACHE_HOME: cache });
+    assert.equal((await remove.exited).code, 0, remove.output);
+    const s3 = new S3Client({ ...clientOptions(sst), forcePathStyle: true });
+    await assert.rejects(s3.send(new HeadBucketCommand({ Bucket: sst.stackOutput("Bucket") })));
   });
 });

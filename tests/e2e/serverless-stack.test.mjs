@@ -10,6 +10,7 @@ import { edit, fixture } from "../synth/support.mjs";
 import { Sst, clientOptions, copyApp, extraArguments, repository } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
+const { PutObjectCommand, S3Client } = require("@aws-sdk/client-s3");
 const { PublishCommand, SNSClient } = require("@aws-sdk/client-sns");
 const { SQSClient, SendMessageCommand } = require("@aws-sdk/client-sqs");
 const { DynamoDBClient, PutItemCommand } = require("@aws-sdk/client-dynamodb");
@@ -21,15 +22,11 @@ const APPS = [
     name: "classic",
     handlers: "src",
     main: "lib/index.js",
-    notifications: [
-      "lib/EventsStack.js",
-      "notifications: [{ function: consumer, notificationProps: { events: [EventType.OBJECT_CREATED] } }]",
-    ],
     script: [
       "lib/FunctionsStack.js",
       'new Script(this, "Script", { onCreate: "src/api.main", params: { table: this.table.tableName } });',
     ],
-    consumers: ["Topic/Subscriber_Topic_0", "Queue/Consumer_Queue"],
+    consumers: ["Topic/Subscriber_Topic_0", "Queue/Consumer_Queue", "Bucket/Notification_Bucket_0"],
     changes: "Table/changes",
   },
   {
@@ -37,12 +34,11 @@ const APPS = [
     name: "modern",
     handlers: "packages/functions",
     main: "stacks/index.ts",
-    notifications: ["stacks/events.ts", 'notifications: { log: { function: consumer, events: ["object_created"] } }'],
     script: [
       "stacks/functions.ts",
       'new Script(stack, "Script", { onCreate: "api.main", params: { table: table.tableName } });',
     ],
-    consumers: ["Topic/Subscriber_Topic_log", "Queue/Consumer_Queue"],
+    consumers: ["Topic/Subscriber_Topic_log", "Queue/Consumer_Queue", "Bucket/Notification_Bucket_log"],
     changes: "Table/Consumer_Table_changes",
   },
 ];
@@ -68,15 +64,13 @@ async function cloudFormation(sst, action, parameters) {
   return (await fetch(endpoint, { method: "POST", headers, body })).text();
 }
 
-for (const { app, main, name, handlers, notifications, script, consumers, changes } of APPS) {
+for (const { app, main, name, handlers, script, consumers, changes } of APPS) {
   describe(app, () => {
     let directory;
     let sst;
 
     before(async () => {
       directory = copyApp(`tests/fixtures/apps/${app}`, path.join(fixture(app), "node_modules"));
-      // The CDK configures notifications by a Python function that needs `boto3`, which the local cloud does not have.
-      edit(directory, ...notifications, "");
       // A script is called by a real function, whose credentials the local cloud does not know when it asks for them.
       if (extraArguments().includes("--enforce-iam")) edit(directory, ...script, "");
       const [stacks] = fs.readFileSync(path.join(directory, main), "utf8").split("// Only `sst` itself");
@@ -113,23 +107,37 @@ for (const { app, main, name, handlers, notifications, script, consumers, change
       await new SNSClient(options).send(new PublishCommand({ TopicArn: sst.stackOutput("TopicArn"), Message: "hello" }));
       const message = { QueueUrl: sst.stackOutput("QueueUrl"), MessageBody: "hello" };
       await new SQSClient(options).send(new SendMessageCommand(message));
+      const object = { Bucket: sst.stackOutput("BucketName"), Key: "hello.txt", Body: "hello" };
+      await new S3Client({ ...options, forcePathStyle: true }).send(new PutObjectCommand(object));
       const item = { TableName: sst.stackOutput("TableName"), Item: { id: { S: "1" } } };
       await new DynamoDBClient(options).send(new PutItemCommand(item));
       const expected = [...consumers.map((id) => `dev-${name}-events/${id}`), `dev-${name}-functions/${changes}`];
       await Promise.all(expected.map((id) => sst.waitFor(new RegExp(`RESPONSE \\S+ ${id} `), from)));
     });
 
-    test("functions that are not to be live keep their own code", async () => {
-      assert.match(sst.output, new RegExp(`\`dev-${name}-functions/Real\` is not live`));
+    /** Calls a function of the app by the id of its construct. */
+    const invoke = async (id, event = {}) => {
       const client = new LambdaClient(clientOptions(sst));
       const names = [];
       for await (const page of paginateListFunctions({ client }, {})) {
         names.push(...page.Functions.map(({ FunctionName }) => FunctionName));
       }
-      const FunctionName = names.find((one) => one.startsWith(`dev-${name}-functions-Real`));
+      const FunctionName = names.find((one) => one.startsWith(`dev-${name}-functions-${id}`));
+      const { Payload } = await client.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(event) }));
+      return JSON.parse(Buffer.from(Payload));
+    };
+
+    test("functions in Python and Go run here as well", async () => {
       const from = sst.output.length;
-      const { Payload } = await client.send(new InvokeCommand({ FunctionName, Payload: "{}" }));
-      assert.equal(JSON.parse(Buffer.from(Payload)).body, "nothing");
+      assert.deepEqual(await invoke("Python", { a: 1 }), { hello: { a: 1 } });
+      assert.deepEqual(await invoke("Go", { a: 1 }), { hello: { a: 1 }, from: "Go" });
+      await sst.waitFor(new RegExp(`RESPONSE \\S+ dev-${name}-functions/Python [^]*RESPONSE \\S+ dev-${name}-functions/Go `), from);
+    });
+
+    test("functions that are not to be live keep their own code", async () => {
+      assert.match(sst.output, new RegExp(`\`dev-${name}-functions/Real\` is not live`));
+      const from = sst.output.length;
+      assert.equal((await invoke("Real")).body, "nothing");
       assert.doesNotMatch(sst.output.slice(from), /Real/);
     });
   });

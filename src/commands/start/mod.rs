@@ -16,6 +16,7 @@ use self::{
     publication::Publication,
 };
 use super::{
+    cloud_packages,
     session::Session,
     stage::{confirm_bootstrap, stage},
 };
@@ -109,7 +110,7 @@ async fn prepare(
         let options = cloud::Options {
             cache: settings.cache.clone(),
             enforce_iam,
-            node_path: Some(settings.project.root.join("node_modules")),
+            node_path: cloud_packages::search_path(&settings.project.root, state_dir),
             log: state_dir.path("local-cloud.log"),
         };
         *cloud = Some(Cloud::start(options, spawner, ui).await?);

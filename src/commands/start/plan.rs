@@ -10,14 +10,14 @@ use crate::{
     debug_stack::DebugStack,
     error::Result,
     process::Spawner,
-    project::{NOT_CHOSEN, Project, StateDir},
+    project::{NOT_CHOSEN, Project, SERVES_DEPLOYMENT, StateDir},
     settings,
     stub_package::Package,
     tools::Tools,
     ui::Ui,
 };
 
-use super::counted;
+use super::{super::cloud_packages, counted};
 
 /// Everything that a deployment of the app takes.
 #[derive(Debug, Clone)]
@@ -87,6 +87,9 @@ impl App {
     /// # Errors
     /// [`crate::error::Kind::Deployment`].
     pub async fn deploy(&self, plan: &Plan) -> Result<Outputs> {
+        if matches!(self.settings.cloud, settings::Cloud::Local { .. }) {
+            cloud_packages::provide(&self.toolchain, &plan.live.directory, &self.state_dir).await;
+        }
         let deployment = app::Deployment::from(&plan.live);
         let deployment = app::Deployment { rollback: self.settings.rollback, ..deployment };
         app::deploy(&self.context(), &self.aws, &deployment).await
@@ -120,6 +123,13 @@ impl Plan {
             left_alone.iter().partition(|function| function.reason == NOT_CHOSEN);
         if !others.is_empty() {
             ui.info(format!("Not live, as was asked for: {}", counted(others.len(), "function")));
+        }
+        let (providers, unable): (Vec<_>, Vec<_>) =
+            unable.into_iter().partition(|function| function.reason == SERVES_DEPLOYMENT);
+        if !providers.is_empty() {
+            // Most are the CDK's own, and there is nothing to be done about them.
+            let count = counted(providers.len(), "function");
+            ui.info(format!("Not live, since they serve the deployment itself: {count}"));
         }
         for function in unable {
             ui.warning(format!("`{}` is not live: {}", function.id, function.reason));

@@ -1,0 +1,67 @@
+"""Starts the local cloud as `bin/ministack` does, but corrects two mistakes of its CloudFormation first.
+
+Both corrections replace private names of ministack, so they are for exactly one release of it.
+"""
+
+import importlib.metadata
+import sys
+
+RELEASE = "1.5.33"
+
+
+def keep_attributes_in_nested_stacks():
+    """Lets an unchanged resource of a nested stack keep its attributes when the stack is updated.
+
+    AWS does not touch a resource whose properties are what they were. ministack neither, but in nested stacks it calls
+    `_update_resource` without the attributes that are to be kept, and has none afterwards: whatever refers to one makes the update
+    fail with, e.g., "Requested attribute Arn does not exist in schema for AWS::IAM::Role". The record of the stack still has them.
+    """
+    from ministack.services import cloudformation
+    from ministack.services.cloudformation import provisioners
+
+    original = provisioners._update_resource
+
+    def update_resource(resource_type, physical_id, old_props, new_props, stack_name, logical_id=None, old_attrs=None):
+        if old_attrs is None:
+            resources = cloudformation._stacks.get(stack_name, {}).get("_resources", {})
+            old_attrs = resources.get(logical_id, {}).get("Attributes")
+        return original(resource_type, physical_id, old_props, new_props, stack_name, logical_id, old_attrs)
+
+    provisioners._update_resource = update_resource
+
+
+def tag_buckets():
+    """Gives a bucket the tags of the template and of its stack.
+
+    AWS does, and the CDK relies on it: before `autoDeleteObjects` empties a bucket that is to be deleted, it looks whether the
+    bucket has the tag for that. ministack ignores the tags, so deleting the stack fails with "NoSuchTagSet". All creations and
+    updates of buckets pass through `_s3_apply_configurations`.
+    """
+    from ministack.services import s3
+    from ministack.services.cloudformation import provisioners
+
+    original = provisioners._s3_apply_configurations
+
+    def apply_configurations(name, props, old_props=None):
+        original(name, props, old_props)
+        provisioners._reconcile_tag_map(s3._bucket_tags.setdefault(name, {}), old_props or {}, props)
+
+    provisioners._s3_apply_configurations = apply_configurations
+    # With this the stack's own tags are among `props`.
+    provisioners._STACK_TAG_PROPERTY["AWS::S3::Bucket"] = ("Tags", "list")
+
+
+def main():
+    installed = importlib.metadata.version("ministack")
+    if installed != RELEASE:
+        sys.exit(f"the local cloud must be ministack {RELEASE}, but {sys.prefix} has {installed}")
+    # Imported before its parts, as it prepares what they need, e.g. logging.
+    from ministack.app import main as serve
+
+    keep_attributes_in_nested_stacks()
+    tag_buckets()
+    return serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
