@@ -153,3 +153,76 @@ describe("a choice of functions", () => {
     }
   });
 });
+
+/** A `node_modules` of its own, in which the CDK CLI writes down what it is given before it does that. */
+function modulesWithWitness(directory) {
+  const installed = path.join(repository, "tests/fixtures/node_modules");
+  const modules = path.join(directory, "node_modules");
+  fs.mkdirSync(path.join(modules, "aws-cdk/bin"), { recursive: true });
+  for (const name of fs.readdirSync(installed).filter((name) => name !== "aws-cdk" && !name.startsWith("."))) {
+    fs.symlinkSync(path.join(installed, name), path.join(modules, name));
+  }
+  // The newest CLI is used.
+  fs.writeFileSync(path.join(modules, "aws-cdk/package.json"), '{ "name": "aws-cdk", "version": "9999.0.0" }');
+  const witness = path.join(directory, "cdk-calls.jsonl");
+  const real = path.join(repository, "npm/node_modules/aws-cdk/bin/cdk");
+  const script = `require("node:fs").appendFileSync(${JSON.stringify(witness)}, JSON.stringify(process.argv.slice(2)) + "\\n");
+require(${JSON.stringify(real)});`;
+  fs.writeFileSync(path.join(modules, "aws-cdk/bin/cdk"), script);
+  return () => fs.readFileSync(witness, "utf8").trim().split("\n").map((line) => JSON.parse(line));
+}
+
+describe("how stacks are deployed", () => {
+  const ROLE = "arn:aws:iam::000000000000:role/deployer";
+  let directory;
+  let calls;
+  let sst;
+
+  before(async () => {
+    directory = copyApp("tests/fixtures/apps/cdk-plain", null);
+    calls = modulesWithWitness(directory);
+    const options = ["--role-arn", ROLE, "--rollback=false", "-c", "answer=7"];
+    sst = await Sst.start(directory, options);
+  });
+  after(async () => {
+    await sst?.stop();
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+
+  const run = async (...args) => {
+    const { endpoint, region } = sst.session();
+    const keys = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_REGION: region, AWS_ENDPOINT_URL: endpoint };
+    const program = new Sst(directory, args, keys);
+    const { code } = await program.exited;
+    await program.closed;
+    return { code, output: program.output };
+  };
+  /** The arguments of the last call of a command of the CDK CLI. */
+  const last = (command) => calls().findLast(([first]) => first === command).join(" ");
+
+  test("sst start hands role and rollback to CloudFormation, and context to the app", async () => {
+    assert.match(last("deploy"), new RegExp(`--no-rollback --role-arn ${ROLE}$`));
+    const lambda = new LambdaClient(clientOptions(sst));
+    const FunctionName = sst.stackOutput("FunctionAsset");
+    const { Payload } = await lambda.send(new InvokeCommand({ FunctionName, Payload: "{}" }));
+    assert.equal(JSON.parse(Buffer.from(Payload)), "asset 7");
+  });
+
+  test("so do sst deploy and sst remove", async () => {
+    const deployed = await run("deploy", "--role-arn", ROLE, "--no-rollback", "--context", "answer=8");
+    assert.equal(deployed.code, 0, deployed.output);
+    assert.match(last("deploy"), new RegExp(`--no-rollback --role-arn ${ROLE}$`));
+    const plain = await run("deploy");
+    assert.equal(plain.code, 0, plain.output);
+    assert.doesNotMatch(last("deploy"), /rollback|role-arn/);
+    const removed = await run("remove", "--yes", "--role-arn", ROLE);
+    assert.equal(removed.code, 0, removed.output);
+    assert.match(last("destroy"), new RegExp(`--role-arn ${ROLE}$`));
+  });
+
+  test("what is no context value is a mistake", async () => {
+    const { code, output } = await run("build", "--context", "answer");
+    assert.equal(code, 2);
+    assert.match(output, /error: `answer` is no context value\s+hint: give a key and a value, e.g. `--context vpc=vpc-1234`/);
+  });
+});
