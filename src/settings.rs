@@ -22,7 +22,7 @@ pub struct Start {
     pub region: Option<String>,
     /// The profile, if one was asked for.
     pub profile: Option<String>,
-    /// What the app is told beside its own context, see [`context`].
+    /// Context values of the command line, which win over the app's own.
     pub context: Map<String, Value>,
     /// The role with which CloudFormation changes the stacks, if one was asked for.
     pub deployer: Option<String>,
@@ -114,7 +114,7 @@ pub struct Target {
     pub project: Project,
     /// `--stage`.
     pub stage: Option<String>,
-    /// What the app is told beside its own context, see [`context`].
+    /// Context values of the command line, which win over the app's own.
     pub context: Map<String, Value>,
     region: Option<String>,
     profile: Option<String>,
