@@ -29,6 +29,8 @@ pub(super) async fn command(context: &Context<'_>, aws: &Aws) -> Result<Command>
         .env("AWS_DEFAULT_REGION", &aws.region)
         .env("CDK_DISABLE_CLI_TELEMETRY", "true")
         .env("CDK_DISABLE_VERSION_CHECK", "1")
+        // What its SDK wants to say of Node is nothing that a user of this program could see to.
+        .env("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED", "true")
         .env("NO_COLOR", "1")
         .env_remove("FORCE_COLOR")
         // They are in the variables above already, and a profile would win over them.

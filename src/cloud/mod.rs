@@ -55,7 +55,7 @@ const ATTEMPTS: usize = 3;
 
 const PROGRESS: &str = "cloud";
 
-/// What starts the server. Two of its mistakes are corrected there.
+/// What starts the server, with a few corrections.
 const SERVER: &str = include_str!("server.py");
 
 /// How the local cloud is to be.

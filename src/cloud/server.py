@@ -1,6 +1,6 @@
-"""Starts the local cloud as `bin/ministack` does, but corrects two mistakes of its CloudFormation first.
+"""Starts the local cloud as `bin/ministack` does, but changes three things of its CloudFormation first.
 
-Both corrections replace private names of ministack, so they are for exactly one release of it.
+The changes replace private names of ministack, so they are for exactly one release of it.
 """
 
 import importlib.metadata
@@ -51,6 +51,30 @@ def tag_buckets():
     provisioners._STACK_TAG_PROPERTY["AWS::S3::Bucket"] = ("Tags", "list")
 
 
+def end_failed_custom_resources():
+    """Fails a custom resource whose function fails without having answered.
+
+    AWS waits for an answer for an hour, and so would ministack. Here somebody sits in front of it.
+    """
+    from ministack.services import lambda_svc
+    from ministack.services.cloudformation import custom_resource
+
+    original = lambda_svc._execute_function_with_config_scope
+
+    def execute(function, event):
+        result = original(function, event)
+        url = event.get("ResponseURL") if isinstance(event, dict) else None
+        token = url.rpartition("/")[2] if isinstance(url, str) else None
+        with custom_resource._lock:
+            open_request = custom_resource._pending.get(token)
+        if result.get("error") and open_request is not None and open_request["result"] is None:
+            reason = "the function of the custom resource failed: {}".format(result.get("body"))
+            custom_resource.deliver_response(token, {"Status": "FAILED", "Reason": reason})
+        return result
+
+    lambda_svc._execute_function_with_config_scope = execute
+
+
 def main():
     installed = importlib.metadata.version("ministack")
     if installed != RELEASE:
@@ -60,6 +84,7 @@ def main():
 
     keep_attributes_in_nested_stacks()
     tag_buckets()
+    end_failed_custom_resources()
     return serve()
 
 

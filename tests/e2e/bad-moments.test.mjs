@@ -24,6 +24,17 @@ async function fail(directory, { args = [], env = {} } = {}) {
   return { code, output: sst.output };
 }
 
+/** An app with a custom resource whose function does not even load. */
+const FAILING = `
+const { App, CustomResource, Stack } = require("aws-cdk-lib");
+const { Code, Function: LambdaFunction, Runtime } = require("aws-cdk-lib/aws-lambda");
+
+const stack = new Stack(new App(), "failing");
+const code = Code.fromInline('throw new Error("no such luck");');
+const provider = new LambdaFunction(stack, "Provider", { runtime: Runtime.NODEJS_22_X, handler: "index.handler", code });
+new CustomResource(stack, "Wrong", { resourceType: "Custom::Wrong", serviceToken: provider.functionArn });
+`;
+
 describe("wrong input", () => {
   test("no project", async () => {
     const { code, output } = await fail(scratch());
@@ -61,6 +72,16 @@ describe("wrong input", () => {
     const { code, output } = await fail(directory, { env: { PATH: "/nonexistent" } });
     assert.equal(code, 3, output);
     assert.match(output, /^error: `node` is not in the PATH/m);
+  });
+
+  test("a resource that fails is named, with the reason", async () => {
+    const directory = copyApp("tests/fixtures/apps/cdk-plain");
+    fs.writeFileSync(path.join(directory, "app.js"), FAILING);
+    fs.writeFileSync(path.join(directory, "cdk.json"), '{ "app": "node app.js" }');
+    const { code, output } = await fail(directory);
+    assert.equal(code, 5, output);
+    assert.match(output, /^error: the app could not be deployed\s+[^\n]*CREATE_FAILED[^\n]*Custom::Wrong/m);
+    assert.match(output, /the function of the custom resource failed: [^\n]*no such luck/);
   });
 
   test("Node that is too old", async () => {
