@@ -247,9 +247,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn not_known(detail: &str) -> Error {
     let hint = if detail.contains("xpired") {
-        "the credentials have expired: run `aws sso login`, or renew them in another way"
+        "the credentials have expired: run `aws sso login` or `aws login`, or renew them in another way"
     } else {
-        "run `aws configure` or `aws sso login`, choose a profile with `--profile`, or try `--local`"
+        "run `aws configure`, `aws sso login` or `aws login`, choose a profile with `--profile`, or try `--local`"
     };
     Error::new(Kind::Cloud, "AWS does not know who you are").detail(detail).hint(hint)
 }

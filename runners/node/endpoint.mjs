@@ -49,9 +49,10 @@ function adapt({ exports: AWS }) {
     if (own || url === undefined) {
       return initialize.call(this, options);
     }
-    // Names of buckets are no part of the host, which would not be found.
+    // Names of buckets, accounts, and kinds of calls are no part of the host, which would not be found.
     const s3ForcePathStyle = options?.s3ForcePathStyle ?? true;
-    const result = initialize.call(this, { ...options, endpoint: url, s3ForcePathStyle });
+    const hostPrefixEnabled = options?.hostPrefixEnabled ?? false;
+    const result = initialize.call(this, { ...options, endpoint: url, s3ForcePathStyle, hostPrefixEnabled });
     if (this.serviceIdentifier === "sqs") {
       // Otherwise requests go to the host of their queue's URL, whatever the endpoint is.
       this.buildEndpoint = () => {};

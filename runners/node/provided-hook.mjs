@@ -3,7 +3,7 @@
 
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** Neither a path, nor a URL, nor a name that the importing package defines itself. */
 const BARE = /^(?![./#]|[a-z][a-z\d+.-]*:)/i;
@@ -15,7 +15,7 @@ let packages;
 let importer;
 
 /**
- * Called before the hooks: by Node, where they have a thread of their own.
+ * Called before the hooks, and again for another directory: by Node, where they have a thread of their own.
  *
  * @param {string} directory with the provided packages, called `node_modules`
  */
@@ -29,7 +29,7 @@ export async function resolve(specifier, context, nextResolve) {
   try {
     return await nextResolve(specifier, context);
   } catch (error) {
-    if (!isProvided(specifier, error)) {
+    if (!isProvided(specifier, context, error)) {
       throw error;
     }
     try {
@@ -49,7 +49,7 @@ export function resolveSync(specifier, context, nextResolve) {
   try {
     return nextResolve(specifier, context);
   } catch (error) {
-    if (!isProvided(specifier, error)) {
+    if (!isProvided(specifier, context, error)) {
       throw error;
     }
     try {
@@ -66,10 +66,21 @@ export function resolveSync(specifier, context, nextResolve) {
  * Whether a package is there although it was not found. Without that look, Node would go on in the directories above, where the
  * function would not find anything on Lambda. Errors of `require` have another code: it has looked here already.
  */
-function isProvided(specifier, error) {
+function isProvided(specifier, { parentURL }, error) {
   if (error?.code !== "ERR_MODULE_NOT_FOUND" || !BARE.test(specifier)) {
     return false;
   }
   const [scope, name] = specifier.split("/");
-  return existsSync(path.join(packages, scope.startsWith("@") ? `${scope}/${name}` : scope));
+  const known = scope.startsWith("@") ? `${scope}/${name}` : scope;
+  return existsSync(path.join(packages, known)) && !isOwn(known, parentURL);
+}
+
+/** Whether the function has the package itself, of which only a part is missing: that of another version would not fit. */
+function isOwn(name, parentURL) {
+  return Boolean(parentURL?.startsWith("file:")) && isInstalled(name, path.dirname(fileURLToPath(parentURL)));
+}
+
+function isInstalled(name, directory) {
+  const parent = path.dirname(directory);
+  return existsSync(path.join(directory, "node_modules", name)) || (parent !== directory && isInstalled(name, parent));
 }

@@ -5,13 +5,14 @@ import path from "node:path";
 
 import { initialize, resolveSync } from "./provided-hook.mjs";
 
-let hooked = false;
+/** What `import` has been told. */
+let hooked;
 
 /**
  * Looks packages up in a directory when they are not found from the importing file.
  *
- * @param {string} directory absolute, called `node_modules`; the same one every time, as an environment may have replaced
- *   the one that was told of it
+ * @param {string} directory absolute, called `node_modules`; told again when an environment may have replaced the one that was
+ *   told of it, and then perhaps another one, as more may have been installed since packages were loaded ahead
  */
 export function provide(directory) {
   // In the environment, because it is there on Lambda too: what the function starts finds the packages as well.
@@ -23,18 +24,21 @@ export function provide(directory) {
   Module._initPaths();
 
   // `import` knows nothing of that variable.
-  if (!hooked) {
-    hooked = true;
+  if (hooked !== directory) {
     hookImports(directory);
+    hooked = directory;
   }
 }
 
 function hookImports(directory) {
-  if (Module.registerHooks !== undefined) {
-    initialize(directory);
-    Module.registerHooks({ resolve: resolveSync });
-  } else {
-    // In older versions hooks run in a thread of their own, whose start takes tens of milliseconds.
+  if (Module.registerHooks === undefined) {
+    // In older versions hooks run in a thread of their own, whose start takes tens of milliseconds. There this is one module,
+    // however often it is registered, so that another directory takes the place of the one before.
     Module.register?.("./provided-hook.mjs", { parentURL: import.meta.url, data: directory });
+    return;
+  }
+  initialize(directory);
+  if (hooked === undefined) {
+    Module.registerHooks({ resolve: resolveSync });
   }
 }

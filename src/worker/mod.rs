@@ -117,7 +117,7 @@ impl Workers {
         let own_options = start.spec.environment.iter().any(read_at_start);
         let standby = match own_options || !has_runner {
             true => None,
-            false => self.standbys.take(&start.spec.id, &launch, &self.recipe.node),
+            false => self.standbys.take(&start.spec.id, &launch, &start.artifact, &self.recipe.node),
         };
         environment.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), runtime_api.to_string());
         let recipe = self.recipe.clone();

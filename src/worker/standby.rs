@@ -26,9 +26,25 @@ pub(super) struct Standbys {
     starting: JoinSet<Option<(Purpose, Process)>>,
     any: Vec<Process>,
     /// The function used last is the last one.
-    preloaded: VecDeque<(FunctionId, Launch, Process)>,
+    preloaded: VecDeque<Preloaded>,
     /// The purposes of those that are being started.
     pending: Vec<Purpose>,
+}
+
+/// A standby with packages of a function.
+#[derive(Debug)]
+struct Preloaded {
+    function: FunctionId,
+    launch: Launch,
+    /// See [`Artifact::provided`]. Packages from another directory would not fit those that are loaded later.
+    provided: Option<Utf8PathBuf>,
+    process: Process,
+}
+
+impl Preloaded {
+    fn fits(&self, launch: &Launch, artifact: &Artifact) -> bool {
+        self.launch == *launch && self.provided == artifact.provided
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,9 +116,9 @@ impl Standbys {
         if !can_stand_by || (launch == recipe.node && artifact.packages.is_empty()) {
             return;
         }
-        // One with another interpreter is of no use any more.
-        self.preloaded.retain(|(other, with, _)| other != id || *with == launch);
-        let has = self.preloaded.iter().any(|(other, ..)| other == id)
+        // One with another interpreter, or with other copies of packages, is of no use any more.
+        self.preloaded.retain(|one| one.function != *id || one.fits(&launch, artifact));
+        let has = self.preloaded.iter().any(|one| one.function == *id)
             || self
                 .pending
                 .iter()
@@ -114,11 +130,17 @@ impl Standbys {
     }
 
     /// The best standby for a function.
-    pub fn take(&mut self, function: &FunctionId, launch: &Launch, node: &Launch) -> Option<Process> {
+    pub fn take(
+        &mut self,
+        function: &FunctionId,
+        launch: &Launch,
+        artifact: &Artifact,
+        node: &Launch,
+    ) -> Option<Process> {
         self.collect();
-        let fits = |(id, with, _): &(FunctionId, Launch, Process)| id == function && with == launch;
+        let fits = |one: &Preloaded| one.function == *function && one.fits(launch, artifact);
         if let Some(index) = self.preloaded.iter().position(fits) {
-            return self.preloaded.remove(index).map(|(.., process)| process);
+            return self.preloaded.remove(index).map(|one| one.process);
         }
         if launch == node { self.any.pop() } else { None }
     }
@@ -159,11 +181,11 @@ impl Standbys {
                 self.pending.retain(|pending| *pending != purpose);
                 match purpose {
                     Purpose::Any => self.any.push(process),
-                    Purpose::Function(id, launch, _) => {
+                    Purpose::Function(function, launch, Packages { provided, .. }) => {
                         if self.preloaded.len() >= MAX_PRELOADED {
                             self.preloaded.pop_front();
                         }
-                        self.preloaded.push_back((id, launch, process));
+                        self.preloaded.push_back(Preloaded { function, launch, provided, process });
                     }
                 }
             } else {

@@ -135,6 +135,22 @@ test("a client of a dependency", async (context) => {
   assert.equal(body, "http://127.0.0.1:9/");
 });
 
+test("what the SDK puts before the host of some calls is left out", async (context) => {
+  const code = `
+    const AWS = require("aws-sdk");
+    const call = (request) => new Promise((resolve) => request.send(() => resolve()));
+    exports.handler = async () => {
+      await call(new AWS.StepFunctions({ maxRetries: 0 }).startSyncExecution({ stateMachineArn: "machine" }));
+      await call(new AWS.S3Control({ maxRetries: 0 }).getPublicAccessBlock({ AccountId: "123456789012" }));
+      return new AWS.StepFunctions({ endpoint: "http://own:1" }).config.hostPrefixEnabled;
+    };`;
+  const places = prepare(context, { "code.cjs": code });
+  const { url, requests } = await fakeEndpoint(context);
+  const { body } = await runOnce(context, "code.handler", {}, { ...places, more: variables(url) });
+  assert.deepEqual(requests, ["states /", "s3 /v20180820/configuration/publicAccessBlock"]);
+  assert.equal(body, true, "those with an endpoint of their own are as they were");
+});
+
 const CHOICES = `
   const AWS = require("aws-sdk");
   const of = (client) => [client.endpoint.href, Boolean(client.config.s3ForcePathStyle)];

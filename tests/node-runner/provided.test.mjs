@@ -29,9 +29,12 @@ const FILES = {
   "store/cache/node_modules/dependency/index.js": says("a provided dependency"),
   "store/cache/node_modules/plain/lib/part.js": says("part"),
   "store/cache/node_modules/own/index.js": says("not the project's"),
+  "store/cache/node_modules/own/given.js": says("not the project's"),
+  "store/cache/node_modules/mainless/index.js": says("not the project's"),
   // Node would look here next, but the function's code is elsewhere.
   "store/node_modules/above/index.js": says("above"),
   "project/code/node_modules/own/index.js": says("the project's"),
+  "project/code/node_modules/mainless/part.js": says("the project's"),
   "project/code/node_modules/library/index.js": `module.exports = "library, with " + require("dependency");`,
   "project/code/module.mjs": `
     import { execFileSync } from "node:child_process";
@@ -123,6 +126,23 @@ test("packages that are loaded ahead find what is provided", async (context) => 
   assert.equal((await runOnce(context, "importer.handler", {}, options)).body, "imported, with a provided dependency");
 });
 
+test("a directory that is told later takes the place of the one before", async (context) => {
+  const { root, provided } = prepare(context, {
+    "later/node_modules/given/index.js": says("given later"),
+    "later/node_modules/added/index.js": says("added"),
+    "project/code/later.mjs": `
+      import { createRequire } from "node:module";
+      import given from "given";
+      import added from "added";
+      const require = createRequire(import.meta.url);
+      export const handler = async () => [given, added, require("given"), require("added"), process.env.NODE_PATH];`,
+  });
+  const later = path.resolve(root, "../../later/node_modules");
+  const preload = { preload: [["optional", root], ["importing", root]], provided };
+  const { body } = await runOnce(context, "later.handler", {}, { root, provided: later, standby: true, preload });
+  assert.deepEqual(body, ["given later", "added", "given later", "added", later]);
+});
+
 test("nothing is provided unless the runner is told", async (context) => {
   const { root } = prepare(context, {
     "project/code/state.cjs": `exports.handler = async () => [process.env.NODE_PATH ?? null, require("optional")];`,
@@ -146,6 +166,7 @@ const MISSING = {
   "a package above the provided ones": ["a.mjs", `import "above"; export const handler = async () => {};`],
   "a part of a provided package": ["a.mjs", `import "given/missing"; export const handler = async () => {};`],
   "a part of an own package": ["a.mjs", `import "own/given.js"; export const handler = async () => {};`],
+  "a part of an own package, above": ["directory/a.mjs", `import "own/given.js"; export const handler = async () => {};`],
   "a file": ["a.mjs", `import "./given"; export const handler = async () => {};`],
   "a URL": ["a.mjs", `import "file:///given"; export const handler = async () => {};`],
   "a name of the package itself": ["a.mjs", `import "#given"; export const handler = async () => {};`],
@@ -153,18 +174,30 @@ const MISSING = {
 };
 for (const [what, [file, code]] of Object.entries(MISSING)) {
   test(`missing, ${what}: the error is the usual one`, async (context) => {
+    const handler = path.join(path.dirname(file), "a.handler");
     const { root, provided } = prepare(context, {
       [`project/code/${file}`]: code,
       "project/code/package.json": { imports: { "#given": "missing" } },
     });
     for (const standby of [false, true]) {
-      const usual = await runOnce(context, "a.handler", {}, { root, standby });
-      const actual = await runOnce(context, "a.handler", {}, { root, standby, provided });
+      const usual = await runOnce(context, handler, {}, { root, standby });
+      const actual = await runOnce(context, handler, {}, { root, standby, provided });
       assert.match(usual.body.errorMessage, /Cannot find/);
       assert.deepEqual(without(actual), without(usual));
     }
   });
 }
+
+test("missing, the main file of an own package: that of the provided one is not taken", async (context) => {
+  const places = prepare(context, { "project/code/a.mjs": `import "mainless"; export const handler = async () => {};` });
+  const own = path.join(places.root, "node_modules", "mainless");
+  for (const standby of [false, true]) {
+    const { where, body } = await runOnce(context, "a.handler", {}, { ...places, standby });
+    assert.equal(where, "init/error");
+    // Node may add what `require` would find, by NODE_PATH.
+    assert.ok(body.errorMessage.startsWith(`Cannot find package '${own}`), body.errorMessage);
+  }
+});
 
 /** What was posted, without the lines of a stack trace that are about Node itself. */
 function without({ where, body: { trace, ...body } }) {
