@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 use sst::{
     app::{Context, Target, bootstrap, changes, deploy, look_up, needs_bootstrap, synthesize},
     error::Kind,
-    project::{Project, manifest::Source},
+    project::{
+        Project,
+        manifest::{Manifest, Source},
+    },
 };
 use sst_wire::StubConfig;
 use tokio_util::sync::CancellationToken;
@@ -221,6 +224,62 @@ async fn what_calls_a_function_is_adapted() {
         rewritten.notices.iter().any(|notice| notice.contains("\"execute-api:Invoke\"")),
         "the guest's policy"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_with_their_own_code_get_a_runtime_that_there_is() {
+    let app = App::with_main(
+        r#"
+        import { Stack } from "aws-cdk-lib";
+        import { Code, Function, Runtime, RuntimeFamily } from "aws-cdk-lib/aws-lambda";
+
+        export default function main(app) {
+          const stack = new Stack(app, "old");
+          const make = (id, name, code) => new Function(stack, id, {
+            code, handler: "index.handler",
+            runtime: new Runtime(name, name.startsWith("node") ? RuntimeFamily.NODEJS : RuntimeFamily.PYTHON, { supportsInlineCode: true }),
+          });
+          make("Directory", "nodejs14.x", Code.fromAsset("plain"));
+          make("Sdk", "nodejs14.x", Code.fromAsset("sdk"));
+          make("Inline", "nodejs12.x", Code.fromInline("require('aws-sdk/clients/s3')"));
+          make("Python", "python3.7", Code.fromInline("import boto3"));
+          make("Fine", "nodejs24.x", Code.fromInline("exports.handler = 1"));
+        }
+        "#,
+    );
+    app.write("plain/index.js", "exports.handler = async () => 1");
+    app.write("sdk/index.js", "const { S3 } = require(\"aws-sdk\");");
+    let assembly = app.synthesize().await.unwrap();
+    let all = app.discover(&assembly);
+    assert_eq!(all.functions.len(), 5);
+    let live = app.rewrite(&assembly, &Manifest::default(), false);
+    let template = live_template(&live, "old.template.json");
+    let runtimes: Vec<(&str, &str)> = (all.functions.iter())
+        .map(|function| {
+            let runtime = &template["Resources"][&function.logical_id]["Properties"]["Runtime"];
+            (function.id.as_str(), runtime.as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        runtimes,
+        [
+            ("old/Directory", "nodejs22.x"),
+            ("old/Sdk", "nodejs14.x"),
+            ("old/Inline", "nodejs12.x"),
+            ("old/Python", "python3.12"),
+            ("old/Fine", "nodejs24.x"),
+        ]
+    );
+    let said = live.notices.join("\n");
+    for expected in [
+        "`nodejs14.x` any more; deployed on `nodejs22.x` with their own code: `old/Directory`",
+        "`python3.7` any more; deployed on `python3.12` with their own code: `old/Python`",
+        "`old/Sdk` keeps the runtime `nodejs14.x`, which AWS may refuse to deploy: its code loads `aws-sdk`",
+        "`old/Inline` keeps the runtime `nodejs12.x`",
+    ] {
+        assert!(said.contains(expected), "{expected} in {said}");
+    }
+    assert_eq!(live.notices.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

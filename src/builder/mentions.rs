@@ -26,6 +26,21 @@ pub(super) fn node(directory: &Utf8Path, sdk: Sdk) -> BTreeSet<String> {
     found
 }
 
+/// Whether code in a directory loads version 2 of the SDK for JavaScript without having it.
+#[must_use]
+pub fn directory_loads_old_sdk(directory: &Utf8Path) -> bool {
+    let mut loads = false;
+    let own = directory.join("node_modules/aws-sdk").exists();
+    let _ = visit(directory, &SCRIPTS, &mut |_, text| loads |= text_loads_old_sdk(text));
+    loads && !own
+}
+
+/// Whether a piece of code loads version 2 of the SDK for JavaScript.
+#[must_use]
+pub fn text_loads_old_sdk(text: &str) -> bool {
+    quoted(text).filter_map(package).any(|name| Sdk::V2.has(&name))
+}
+
 /// Whether `boto3`, or what comes with it, is mentioned below a directory, and is not in the directory itself.
 pub(super) fn boto3(directory: &Utf8Path) -> bool {
     let mut mentioned = false;
@@ -106,6 +121,8 @@ mod tests {
         let found = |sdk| node(&root.join("code"), sdk).into_iter().collect::<Vec<_>>();
         assert_eq!(found(Sdk::V3), ["@aws-sdk/client-s3", "@aws-sdk/client-sns", "@smithy/core"]);
         assert_eq!(found(Sdk::V2), ["aws-sdk"]);
+        let old = ["code", "code/lib", "py"].map(|name| directory_loads_old_sdk(&root.join(name)));
+        assert_eq!(old, [true, false, false]);
         let mentions = ["py", "other", "has", "nothing"].map(|name| boto3(&root.join(name)));
         assert_eq!(mentions, [true, false, false, false]);
     }

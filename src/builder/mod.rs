@@ -15,10 +15,13 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 use tokio::{sync::mpsc, task::JoinSet};
 
-pub use self::toolchain::Toolchain;
 use self::{
     esbuild::{Request, Sidecar},
     provided::Sdk,
+};
+pub use self::{
+    mentions::{directory_loads_old_sdk, text_loads_old_sdk},
+    toolchain::Toolchain,
 };
 use crate::{
     core::event::{BuildError, Event},

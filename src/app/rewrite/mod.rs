@@ -24,6 +24,7 @@ mod events;
 mod files;
 mod function;
 mod policy;
+mod runtimes;
 mod versions;
 
 pub use policy::stub_policy;
@@ -104,7 +105,7 @@ pub fn rewrite(
     rewriting.versions();
     rewriting.policies();
     rewriting.notice_imported_roles();
-    rewriting.notice_refused_runtimes();
+    rewriting.refused_runtimes();
     if !assembly.missing.is_empty() {
         rewriting.notices.push(format!(
             "the app is deployed with dummies for what it could not look up in its account: {}",
@@ -312,37 +313,6 @@ impl<'a> Rewriting<'a> {
                 "the roles of {} are not part of the app; their stubs need this policy: {text}",
                 functions.join(", ")
             ));
-        }
-    }
-
-    /// Functions that keep their runtime, which AWS no longer creates or updates.
-    fn notice_refused_runtimes(&mut self) {
-        const REFUSED: [&str; 14] = [
-            "nodejs12.x",
-            "nodejs14.x",
-            "nodejs16.x",
-            "nodejs18.x",
-            "python2.7",
-            "python3.6",
-            "python3.7",
-            "python3.8",
-            "ruby2.5",
-            "ruby2.7",
-            "java8",
-            "go1.x",
-            "provided",
-            "dotnetcore3.1",
-        ];
-        for place in self.resources_of_type("AWS::Lambda::Function") {
-            if let Some(Value::String(runtime)) = self.original(&place, "Runtime")
-                && REFUSED.contains(&runtime.as_str())
-                && !self.live.contains_key(&place)
-            {
-                self.notices.push(format!(
-                    "`{}` keeps the runtime `{runtime}`, which AWS may refuse to deploy; update the library that it is from",
-                    self.assembly.function_id(place.0, &place.1)
-                ));
-            }
         }
     }
 }
