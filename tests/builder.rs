@@ -446,6 +446,18 @@ async fn a_package_of_the_workspace_is_bundled_as_source_unless_it_is_external()
 }
 
 #[tokio::test]
+async fn a_package_that_there_is_not_keeps_no_other_away() {
+    let code = "require('@aws-sdk/client-sts'); const text = '@aws-sdk/client-nothing-like-this';";
+    let mut project = Project::new(&[("code/index.js", code)]);
+    let source = Source::Directory { path: project.root.join("code") };
+    let spec = function("stack/Directory", "index.handler", source);
+    let artifact = project.build(&spec).await.expect("it builds");
+    let modules = artifact.provided.clone().expect("some of it is provided");
+    assert!(modules.join("@aws-sdk/client-sts/package.json").is_file(), "{modules}");
+    assert!(!modules.join("@aws-sdk/client-nothing-like-this").exists());
+}
+
+#[tokio::test]
 async fn a_build_process_that_dies_is_replaced() {
     let plugins = "import fs from 'node:fs';
         const seen = new URL('./seen', import.meta.url);

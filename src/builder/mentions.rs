@@ -64,7 +64,9 @@ fn package(imported: &str) -> Option<String> {
     }
     let parts = if imported.starts_with('@') { 2 } else { 1 };
     let name: Vec<&str> = imported.split('/').take(parts).collect();
-    (name.len() == parts && name.iter().all(|part| !part.is_empty())).then(|| name.join("/"))
+    // What ends in a hyphen is only the beginning of one.
+    let is_whole = |part: &&str| part.ends_with(|last: char| last.is_ascii_alphanumeric());
+    (name.len() == parts && name.iter().all(is_whole)).then(|| name.join("/"))
 }
 
 fn is_installed(file: &Utf8Path, name: &str) -> bool {
@@ -104,7 +106,10 @@ mod tests {
         for (file, text) in [
             ("code/a.js", "const { S3 } = require('@aws-sdk/client-s3'); // @aws-sdk/client-none"),
             ("code/lib/b.mjs", "import x from \"@aws-sdk/client-sns/dist\"; await import(`@smithy/core`)"),
-            ("code/old.cjs", "require('aws-sdk/clients/s3'); require('@aws-sdk/'); say('see the aws-sdk !')"),
+            (
+                "code/old.cjs",
+                "require('aws-sdk/clients/s3'); require('@aws-sdk/'); say('see the aws-sdk !', '@aws-sdk/client-' + x)",
+            ),
             ("code/own.js", "require('@aws-sdk/client-sqs')"),
             ("code/text.txt", "'@aws-sdk/client-ssm'"),
             ("code/node_modules/p/index.js", "require('@aws-sdk/client-sts')"),

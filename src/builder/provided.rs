@@ -4,12 +4,7 @@
 //! For Node there is one directory for all functions, as on Lambda: an SDK's error is only recognised by the same copy of the package
 //! that it comes from. A directory never changes. What is missing in it brings about another one, with all of it.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    process::Command,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, process::Command, sync::Arc, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -73,8 +68,9 @@ pub(super) struct Provided {
     spawner: Spawner,
     cache: Utf8PathBuf,
     ui: Ui,
-    /// What could not be installed. It is not tried again at each save.
-    failed: Arc<Mutex<HashMap<String, String>>>,
+    /// What could not be installed. It is not tried again at each save. One installation at a time: several functions are built at
+    /// once, and want the same.
+    failed: Arc<Mutex<BTreeSet<String>>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,18 +83,22 @@ impl Provided {
         Self { spawner, cache: cache.join("provided"), ui, failed: Arc::default() }
     }
 
-    /// The `node_modules` with these packages. None when they cannot be installed, which the user is told: whoever loads them will fail
-    /// as for any other package that is missing.
+    /// The `node_modules` with these packages, as far as they can be had. None when none can: whoever loads one that is not there will
+    /// fail as for any other package that is missing.
     pub async fn node(&self, packages: &BTreeSet<String>) -> Option<Utf8PathBuf> {
         let directory = self.cache.join("node");
-        let what = packages.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let modules = |found: Utf8PathBuf| found.join("node_modules");
         if let Some(found) = with(&directory, packages) {
             return Some(modules(found));
         }
-        let installed = self.once(&what, || async {
-            let all = largest(&directory).into_iter().chain(packages.iter().cloned()).collect();
-            self.install(&directory, &all, |target| {
+        let mut failed = self.failed.lock().await;
+        let mut wanted: BTreeSet<String> = packages.difference(&failed).cloned().collect();
+        while !wanted.is_empty() {
+            if let Some(found) = with(&directory, &wanted) {
+                return Some(modules(found));
+            }
+            let all: BTreeSet<String> = largest(&directory).union(&wanted).cloned().collect();
+            let command = |target: &Utf8Path| {
                 let npm = which::which("npm").map_err(|_| "`npm` is not in the PATH".to_owned())?;
                 let mut command = Command::new(npm);
                 command
@@ -107,39 +107,58 @@ impl Provided {
                     .args(all.iter().map(|name| requirement(name)))
                     .current_dir(target);
                 Ok(command)
-            })
-            .await
-        });
-        installed.await.map(modules)
+            };
+            match self.announced(&wanted, self.install(&directory, &all, command)).await {
+                Ok(found) => return Some(modules(found)),
+                Err(problem) => {
+                    // A package that there is not, whose name is only in a text, must not keep the others away.
+                    let at_fault: BTreeSet<String> =
+                        wanted.iter().filter(|name| problem.contains(&requirement(name))).cloned().collect();
+                    let lost = if at_fault.is_empty() { wanted.clone() } else { at_fault };
+                    self.give_up(&lost, &problem);
+                    wanted.retain(|name| !lost.contains(name));
+                    failed.extend(lost);
+                }
+            }
+        }
+        None
     }
 
     /// The directory with `boto3` for an interpreter of a version.
     pub async fn boto3(&self, interpreter: &Utf8Path, (major, minor): (u32, u32)) -> Option<Utf8PathBuf> {
         let directory = self.cache.join(format!("python{major}.{minor}"));
         let packages = BTreeSet::from(["boto3".to_owned()]);
+        let mut failed = self.failed.lock().await;
         if let Some(found) = with(&directory, &packages) {
             return Some(found);
         }
+        if !failed.is_disjoint(&packages) {
+            return None;
+        }
         let pip = self.pip(interpreter).await;
-        let installed = self.once("boto3", || async {
-            self.install(&directory, &packages, |target| {
-                let (python, is_own) = pip.ok_or("no Python with `pip` was found")?;
-                let mut command = Command::new(python);
-                command
-                    .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
-                    .args(["--target", target.as_str(), "boto3"])
-                    // What the shell says is about other Pythons.
-                    .env_remove("PYTHONPATH")
-                    .env_remove("PYTHONHOME");
-                if !is_own {
-                    let version = format!("{major}.{minor}");
-                    command.args(["--python-version", &version, "--only-binary", ":all:"]);
-                }
-                Ok(command)
-            })
-            .await
-        });
-        installed.await
+        let command = |target: &Utf8Path| {
+            let (python, is_own) = pip.ok_or("no Python with `pip` was found")?;
+            let mut command = Command::new(python);
+            command
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
+                .args(["--target", target.as_str(), "boto3"])
+                // What the shell says is about other Pythons.
+                .env_remove("PYTHONPATH")
+                .env_remove("PYTHONHOME");
+            if !is_own {
+                let version = format!("{major}.{minor}");
+                command.args(["--python-version", &version, "--only-binary", ":all:"]);
+            }
+            Ok(command)
+        };
+        match self.announced(&packages, self.install(&directory, &packages, command)).await {
+            Ok(found) => Some(found),
+            Err(problem) => {
+                self.give_up(&packages, &problem);
+                failed.extend(packages);
+                None
+            }
+        }
     }
 
     /// A Python that can install packages, and whether it is the function's own. Virtual environments of uv have no `pip`.
@@ -157,35 +176,32 @@ impl Provided {
         None
     }
 
-    /// Has something installed, unless it has failed before, and says so.
-    async fn once<F: Future<Output = Result<Utf8PathBuf, String>>>(
+    /// Has packages installed, and says so.
+    async fn announced(
         &self,
-        what: &str,
-        install: impl FnOnce() -> F,
-    ) -> Option<Utf8PathBuf> {
-        // One at a time: several functions are built at once, and want the same.
-        let mut failed = self.failed.lock().await;
-        if failed.contains_key(what) {
-            return None;
-        }
+        packages: &BTreeSet<String>,
+        install: impl Future<Output = Result<Utf8PathBuf, String>>,
+    ) -> Result<Utf8PathBuf, String> {
+        let what = named(packages);
         let message =
             format!("Installing what Lambda's runtimes bring along ({what}) into `{}`, once", self.cache);
         self.ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
-        match install().await {
-            Ok(directory) => {
+        let result = install.await;
+        self.ui.send(match &result {
+            Ok(_) => {
                 let message = format!("What Lambda's runtimes bring along is installed ({what})");
-                self.ui.send(UiEvent::ProgressEnded { key: PROGRESS, message });
-                Some(directory)
+                UiEvent::ProgressEnded { key: PROGRESS, message }
             }
-            Err(problem) => {
-                self.ui.send(UiEvent::ProgressFailed { key: PROGRESS });
-                self.ui.warning(format!(
-                    "what Lambda's runtimes bring along ({what}) cannot be installed; install it in the project: {problem}"
-                ));
-                failed.insert(what.to_owned(), problem);
-                None
-            }
-        }
+            Err(_) => UiEvent::ProgressFailed { key: PROGRESS },
+        });
+        result
+    }
+
+    fn give_up(&self, packages: &BTreeSet<String>, problem: &str) {
+        let what = named(packages);
+        self.ui.warning(format!(
+            "what Lambda's runtimes bring along ({what}) cannot be installed; install it in the project: {problem}"
+        ));
     }
 
     /// Installs packages into a directory below `parent`, which is there as a whole or not at all.
@@ -219,6 +235,10 @@ impl Provided {
         let _ = unfinished.keep();
         Ok(directory)
     }
+}
+
+fn named(packages: &BTreeSet<String>) -> String {
+    packages.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The installed directories and what is in each.
