@@ -4,6 +4,7 @@ mod clock;
 mod profile;
 
 use std::{
+    ffi::OsString,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -71,8 +72,10 @@ impl Aws {
     ///
     /// # Errors
     /// [`Kind::Cloud`] when there are none, when they are refused, or when nothing answers;
-    /// [`Kind::Environment`] when the certificates of `AWS_CA_BUNDLE` cannot be read.
+    /// [`Kind::Environment`] when the certificates of `AWS_CA_BUNDLE` cannot be read; [`Kind::Usage`] when no region is known, and for an
+    /// endpoint in the environment that is none.
     pub async fn connect(options: Options) -> Result<Self> {
+        check_endpoints(std::env::vars_os())?;
         let bundle = ca_bundle()?;
         let mut trust = TrustStore::default();
         if let Some(pem) = &bundle {
@@ -254,6 +257,24 @@ fn not_known(detail: &str) -> Error {
     Error::new(Kind::Cloud, "AWS does not know who you are").detail(detail).hint(hint)
 }
 
+/// Refuses endpoints in the environment that the SDK would end the program over, e.g. empty ones.
+fn check_endpoints(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<()> {
+    for (name, value) in variables {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("AWS_ENDPOINT_URL")) else { continue };
+        let uri = value.to_str().and_then(|value| value.parse::<http::Uri>().ok());
+        let usable =
+            uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+        if !usable {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("`{name}` is `{}`, which is no endpoint", value.display()),
+            )
+            .hint("unset it, or set it to a URL such as `http://127.0.0.1:4566`"));
+        }
+    }
+    Ok(())
+}
+
 fn ca_bundle() -> Result<Option<Vec<u8>>> {
     let Some(path) = std::env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()) else { return Ok(None) };
     let unusable = |detail: String| {
@@ -286,4 +307,28 @@ fn websocket_tls(bundle: Option<&[u8]>) -> Result<rustls::ClientConfig> {
     let builder =
         builder.map_err(|error| Error::new(Kind::Environment, "TLS cannot be set up").detail(error))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_in_the_environment_are_checked() {
+        let check = |name: &str, value: &str| check_endpoints([(name.into(), value.into())].into_iter());
+        for (name, value) in [
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
+            ("AWS_ENDPOINT_URL_STS", "https://x/y"),
+            ("OTHER", ""),
+        ] {
+            assert!(check(name, value).is_ok(), "{name}");
+        }
+        for (name, value) in [
+            ("AWS_ENDPOINT_URL", ""),
+            ("AWS_ENDPOINT_URL_S3", "localhost:1"),
+            ("AWS_ENDPOINT_URL", "http://"),
+        ] {
+            assert_eq!(check(name, value).unwrap_err().kind, Kind::Usage, "{name}={value}");
+        }
+    }
 }

@@ -3,10 +3,25 @@
 The changes replace private names of ministack, so they are for exactly one release of it.
 """
 
+import importlib
 import importlib.metadata
 import sys
 
 RELEASE = "1.5.33"
+
+# What is replaced or used below. Without one of these a change would do nothing, or fail much later.
+NAMES = {
+    "ministack.services.cloudformation": ["_stacks"],
+    "ministack.services.cloudformation.custom_resource": ["_lock", "_pending", "deliver_response", "register_token"],
+    "ministack.services.cloudformation.provisioners": [
+        "_STACK_TAG_PROPERTY",
+        "_reconcile_tag_map",
+        "_s3_apply_configurations",
+        "_update_resource",
+    ],
+    "ministack.services.lambda_svc": ["_execute_function_with_config_scope"],
+    "ministack.services.s3": ["_bucket_tags"],
+}
 
 
 def keep_attributes_in_nested_stacks():
@@ -54,12 +69,22 @@ def tag_buckets():
 def end_failed_custom_resources():
     """Fails a custom resource whose function fails without having answered.
 
-    AWS waits for an answer for an hour, and so would ministack. Here somebody sits in front of it.
+    AWS waits for an answer for an hour, and so would ministack. Here somebody sits in front of it. Only the call that ministack
+    makes for the resource itself counts, which it makes in the thread that registered the answer: the CDK's `Provider` with an
+    `isCompleteHandler` has Step Functions call another function with the same event, whose failure means no more than "not yet".
     """
+    import threading
+
     from ministack.services import lambda_svc
     from ministack.services.cloudformation import custom_resource
 
+    register = custom_resource.register_token
     original = lambda_svc._execute_function_with_config_scope
+    own = threading.local()
+
+    def register_token(token):
+        own.token = token
+        return register(token)
 
     def execute(function, event):
         result = original(function, event)
@@ -67,21 +92,30 @@ def end_failed_custom_resources():
         token = url.rpartition("/")[2] if isinstance(url, str) else None
         with custom_resource._lock:
             open_request = custom_resource._pending.get(token)
-        if result.get("error") and open_request is not None and open_request["result"] is None:
+        is_own = token is not None and token == getattr(own, "token", None)
+        if is_own and result.get("error") and open_request is not None and open_request["result"] is None:
             reason = "the function of the custom resource failed: {}".format(result.get("body"))
             custom_resource.deliver_response(token, {"Status": "FAILED", "Reason": reason})
         return result
 
+    custom_resource.register_token = register_token
     lambda_svc._execute_function_with_config_scope = execute
 
 
 def main():
-    installed = importlib.metadata.version("ministack")
+    try:
+        installed = importlib.metadata.version("ministack")
+    except importlib.metadata.PackageNotFoundError:
+        installed = "none"
     if installed != RELEASE:
         sys.exit(f"the local cloud must be ministack {RELEASE}, but {sys.prefix} has {installed}")
     # Imported before its parts, as it prepares what they need, e.g. logging.
     from ministack.app import main as serve
 
+    wanted = ((module, name) for module, names in NAMES.items() for name in names)
+    missing = [f"{module}.{name}" for module, name in wanted if not hasattr(importlib.import_module(module), name)]
+    if missing:
+        sys.exit(f"the local cloud cannot be corrected: ministack {installed} in {sys.prefix} has no {', '.join(missing)}")
     keep_attributes_in_nested_stacks()
     tag_buckets()
     end_failed_custom_resources()

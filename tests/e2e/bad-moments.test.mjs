@@ -35,6 +35,34 @@ const provider = new LambdaFunction(stack, "Provider", { runtime: Runtime.NODEJS
 new CustomResource(stack, "Wrong", { resourceType: "Custom::Wrong", serviceToken: provider.functionArn });
 `;
 
+/** An app with a custom resource that is not complete at once, which its second function says by failing in the framework of the CDK. */
+const PATIENT = `
+const { App, CustomResource, Duration, Stack } = require("aws-cdk-lib");
+const { Code, Function: LambdaFunction, Runtime } = require("aws-cdk-lib/aws-lambda");
+const { Provider } = require("aws-cdk-lib/custom-resources");
+
+const stack = new Stack(new App(), "patient");
+const make = (id, code) => new LambdaFunction(stack, id, { runtime: Runtime.NODEJS_22_X, handler: "index.handler", code: Code.fromInline(code) });
+const onEventHandler = make("Begin", "exports.handler = async () => ({ PhysicalResourceId: String(Date.now()) });");
+const isComplete = "exports.handler = async (event) => ({ IsComplete: Date.now() - Number(event.PhysicalResourceId) > 1500 });";
+const provider = new Provider(stack, "Provider", { onEventHandler, isCompleteHandler: make("Complete", isComplete), queryInterval: Duration.seconds(1) });
+new CustomResource(stack, "Slow", { serviceToken: provider.serviceToken });
+`;
+
+test("a custom resource that is not complete at once is waited for", async () => {
+  const directory = copyApp("tests/fixtures/apps/cdk-plain");
+  fs.writeFileSync(path.join(directory, "app.js"), PATIENT);
+  fs.writeFileSync(path.join(directory, "cdk.json"), '{ "app": "node app.js" }');
+  const sst = await Sst.start(directory);
+  try {
+    assert.match(sst.output, /The app is deployed/);
+    assert.match(sst.output, /Not live, since they serve the deployment itself: 5 functions/);
+  } finally {
+    await sst.stop();
+    fs.rmSync(directory, { recursive: true, force: true });
+  }
+});
+
 describe("wrong input", () => {
   test("no project", async () => {
     const { code, output } = await fail(scratch());

@@ -120,6 +120,13 @@ describe("questions", () => {
     assert.match(nobody.output, /error: the profile `device` wants a code of `arn:\S+`, and there is no terminal to ask/);
   });
 
+  test("an endpoint that is empty is a mistake", async () => {
+    const program = run(["build"], { terminal: null, env: { AWS_ENDPOINT_URL: "" } });
+    assert.equal((await program.exited).code, 2);
+    await program.closed;
+    assert.match(program.output, /error: `AWS_ENDPOINT_URL` is ``, which is no endpoint\s+hint: unset it, or set it to a URL/);
+  });
+
   test("a profile that is named wins over the credentials of the environment", async () => {
     fs.writeFileSync(variables.AWS_CONFIG_FILE, "[profile other]\nregion = us-east-1\n");
     const program = run(["doctor", "--profile", "other"], { terminal: null });
