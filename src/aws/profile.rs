@@ -31,6 +31,10 @@ pub(super) async fn credentials(
     asked_for: Option<&str>,
     sdk: &SdkConfig,
 ) -> Result<Option<SharedCredentialsProvider>> {
+    // Then no profile counts, whatever is in it.
+    if asked_for.is_none() && std::env::var_os("AWS_ACCESS_KEY_ID").is_some() {
+        return Ok(None);
+    }
     let fs = Fs::real();
     let asked_for_name = asked_for.map(|name| name.to_owned().into());
     let profiles =
@@ -38,9 +42,6 @@ pub(super) async fn credentials(
     let profiles = profiles.map_err(|error| {
         Error::new(Kind::Usage, "the AWS configuration cannot be read").detail(chain(&error))
     })?;
-    if asked_for.is_none() && std::env::var_os("AWS_ACCESS_KEY_ID").is_some() {
-        return Ok(None);
-    }
     if let Some(device) = Device::of(&profiles)? {
         return device.provider(sdk).await.map(Some);
     }

@@ -70,35 +70,29 @@ impl Toolchain {
 
     /// Which packages a bundled function loads is known when it is bundled. The project's own files mention at least those.
     async fn node_ahead(&self, functions: &[FunctionSpec]) {
-        let mut places: BTreeSet<(Utf8PathBuf, Sdk)> = BTreeSet::new();
+        let mut places = BTreeSet::new();
         for spec in functions {
-            let (Some(sdk), place) = (
-                Sdk::of(&spec.runtime),
-                match &spec.source {
-                    Source::Directory { path } | Source::Inline { path, .. } => path,
-                    Source::Entry { .. } => &self.project,
-                    Source::Go { .. } | Source::Rust { .. } | Source::Command { .. } => continue,
-                },
-            ) else {
-                continue;
+            let Some(sdk) = Sdk::of(&spec.runtime) else { continue };
+            let place = match &spec.source {
+                Source::Directory { path } | Source::Inline { path, .. } => path,
+                Source::Entry { .. } => &self.project,
+                Source::Go { .. } | Source::Rust { .. } | Source::Command { .. } => continue,
             };
             places.insert((place.clone(), sdk));
         }
-        let look = move || {
-            places.into_iter().flat_map(|(place, sdk)| mentions::node(&place, sdk)).collect::<BTreeSet<_>>()
-        };
-        let packages = tokio::task::spawn_blocking(look).await.unwrap_or_default();
-        if !packages.is_empty() {
-            self.provided.node(&packages).await;
-        }
+        self.provide_mentioned(places).await;
     }
 
     /// The `node_modules` with what functions in these directories mention and any of Lambda's runtimes has; none when they mention
     /// nothing that is missing, and when it cannot be had.
     pub async fn provided_for(&self, directories: BTreeSet<Utf8PathBuf>) -> Option<Utf8PathBuf> {
+        let with_each = |directory: Utf8PathBuf| [Sdk::V2, Sdk::V3].map(|sdk| (directory.clone(), sdk));
+        self.provide_mentioned(directories.into_iter().flat_map(with_each).collect()).await
+    }
+
+    async fn provide_mentioned(&self, places: BTreeSet<(Utf8PathBuf, Sdk)>) -> Option<Utf8PathBuf> {
         let look = move || {
-            let of = |directory: &Utf8PathBuf| [Sdk::V2, Sdk::V3].map(|sdk| mentions::node(directory, sdk));
-            directories.iter().flat_map(of).flatten().collect::<BTreeSet<_>>()
+            places.into_iter().flat_map(|(place, sdk)| mentions::node(&place, sdk)).collect::<BTreeSet<_>>()
         };
         let packages = tokio::task::spawn_blocking(look).await.unwrap_or_default();
         if packages.is_empty() { None } else { self.provided.node(&packages).await }

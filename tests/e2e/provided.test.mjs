@@ -29,7 +29,8 @@ describe("an app that installs no AWS SDK", () => {
     cache = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-cache-"));
     const usual = path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), ".cache"), "sst");
     fs.mkdirSync(path.join(cache, "sst"));
-    for (const name of fs.readdirSync(usual).filter((name) => name.startsWith("ministack"))) {
+    const installed = fs.existsSync(usual) ? fs.readdirSync(usual) : [];
+    for (const name of installed.filter((name) => name.startsWith("ministack"))) {
       fs.symlinkSync(path.join(usual, name), path.join(cache, "sst", name));
     }
     sst = await Sst.start(directory, [], { XDG_CACHE_HOME: cache });
