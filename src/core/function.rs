@@ -1,8 +1,12 @@
 //! One function: its code's generations and the builds that make them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::event::{Artifact, BuildError, FileChange};
 use crate::{ids::Generation, project::manifest::FunctionSpec};
@@ -30,15 +34,16 @@ pub(super) struct Code {
     running: Option<Running>,
     /// Files changed since the last build began, while nobody needed the code.
     stale: bool,
-    last: Generation,
 }
 
 #[derive(Debug)]
 struct Running {
     generation: Generation,
     since: Instant,
-    /// Files changed meanwhile: build once more afterwards.
-    again: bool,
+    /// What changed meanwhile. Only at its end a build says which files it has read, and it may have read these before.
+    changes: Vec<Arc<[FileChange]>>,
+    /// It was begun for what the function is not any more.
+    overtaken: bool,
 }
 
 /// What a finished build means.
@@ -50,6 +55,8 @@ pub(super) enum Finished {
     New,
     /// The code is what it was before.
     Same,
+    /// The code is what it was before the last build, which failed.
+    Mended,
     /// It failed.
     Broken,
     /// The answer to a question nobody asked any more.
@@ -67,19 +74,30 @@ impl Code {
         !self.building() && (self.good.is_none() || self.stale)
     }
 
-    /// Begins a build and returns its generation.
-    pub fn begin(&mut self, now: Instant) -> Generation {
-        self.last = self.last.next();
+    /// Begins a build. No two builds have the same `generation`, whatever became of the function in between.
+    pub fn begin(&mut self, generation: Generation, now: Instant) {
         self.stale = false;
-        self.running = Some(Running { generation: self.last, since: now, again: false });
-        self.last
+        self.running = Some(Running { generation, since: now, changes: Vec::new(), overtaken: false });
     }
 
-    /// Notes that files changed which may concern the code. Returns whether a build should begin now, given that the
-    /// function is `warm`.
-    pub fn changed(&mut self, warm: bool) -> bool {
+    /// The code of a function that is to be made in another way. A build that runs goes on, because two at a time would write to the
+    /// same place, but nothing comes of it.
+    pub fn anew(self) -> Self {
+        let running = self.running.map(|running| Running { overtaken: true, ..running });
+        Self { running, ..Self::default() }
+    }
+
+    /// Notes that files changed. Returns whether a build should begin now, given that the function is `warm`.
+    pub fn changed(&mut self, changes: &Arc<[FileChange]>, warm: bool) -> bool {
         if let Some(running) = &mut self.running {
-            running.again = true;
+            running.changes.push(changes.clone());
+            return false;
+        }
+        let results = [
+            self.good.as_ref().map(|(_, artifact)| artifact.inputs.as_slice()),
+            self.broken.as_ref().map(|error| error.inputs.as_slice()),
+        ];
+        if !results.into_iter().flatten().any(|inputs| concerned_by(inputs, changes)) {
             return false;
         }
         self.stale = true;
@@ -92,12 +110,16 @@ impl Code {
         generation: Generation,
         result: Result<Arc<Artifact>, BuildError>,
         now: Instant,
-    ) -> (Finished, std::time::Duration) {
+    ) -> (Finished, Duration) {
         let Some(running) = self.running.take_if(|running| running.generation == generation) else {
-            return (Finished::Ignored, std::time::Duration::ZERO);
+            return (Finished::Ignored, Duration::ZERO);
         };
         let took = now.saturating_duration_since(running.since);
-        if running.again {
+        let inputs = match &result {
+            Ok(artifact) => &artifact.inputs,
+            Err(error) => &error.inputs,
+        };
+        if running.overtaken || running.changes.iter().any(|changes| concerned_by(inputs, changes)) {
             return (Finished::Again, took);
         }
         let finished = match result {
@@ -106,37 +128,31 @@ impl Code {
                 Finished::Broken
             }
             Ok(artifact) => {
-                self.broken = None;
-                let same =
-                    self.good.as_ref().is_some_and(|(_, good)| good.fingerprint == artifact.fingerprint);
+                let was_broken = self.broken.take().is_some();
                 // A build that brought nothing new keeps the generation, so that workers stay; its list of inputs may
                 // still be a new one.
-                let generation = match &self.good {
-                    Some((generation, _)) if same => *generation,
-                    _ => generation,
-                };
-                self.good = Some((generation, artifact));
-                if same { Finished::Same } else { Finished::New }
+                let same = self.good.as_ref().filter(|(_, good)| good.fingerprint == artifact.fingerprint);
+                let same = same.map(|(generation, _)| *generation);
+                self.good = Some((same.unwrap_or(generation), artifact));
+                match same {
+                    Some(_) if was_broken => Finished::Mended,
+                    Some(_) => Finished::Same,
+                    None => Finished::New,
+                }
             }
         };
         (finished, took)
     }
+}
 
-    /// Whether any of `changes` may lead to other code.
-    pub fn concerned_by(&self, changes: &[FileChange]) -> bool {
-        let inputs = [
-            self.good.as_ref().map(|(_, artifact)| artifact.inputs.as_slice()),
-            self.broken.as_ref().map(|error| error.inputs.as_slice()),
-        ];
-        changes.iter().any(|change| {
-            // A file that comes or goes can change how any import resolves, and no list of inputs names a file that was
-            // missing. Builds that bring nothing new are cheap.
-            (change.structural && looks_like_source(&change.path))
-                || inputs.iter().flatten().any(|inputs| {
-                    inputs.iter().any(|input| change.path == *input || change.path.starts_with(input))
-                })
-        })
-    }
+/// Whether any of `changes` may lead to another result of a build that has read `inputs`.
+fn concerned_by(inputs: &[Utf8PathBuf], changes: &[FileChange]) -> bool {
+    changes.iter().any(|change| {
+        // A file that comes or goes can change how any import resolves, and no list of inputs names a file that was
+        // missing. Builds that bring nothing new are cheap.
+        (change.structural && looks_like_source(&change.path))
+            || inputs.iter().any(|input| change.path.starts_with(input))
+    })
 }
 
 /// Whether a file that comes or goes could be imported.

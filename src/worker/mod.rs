@@ -128,14 +128,24 @@ impl Workers {
             let artifact = start.artifact;
             let api = runtime_api.to_string();
             let assignment = standby::assignment(&environment, &artifact, &api);
-            let assigned = match standby {
-                // A standby that died while it waited is no reason to fail a call.
-                Some(process) if start.gated => process.is_alive().then_some(process),
-                Some(process) => process.send(&assignment).await.ok().map(|()| process),
-                None => None,
+            // Its output is published before it is told anything: it may ask for its first call in the next moment, and where its
+            // debugger attaches has to be known by then.
+            let show = |process: &Process| {
+                let _ = publish.send(Some(process.output.clone()));
+                if let Some(target) = target(&artifact.program, process.pid()) {
+                    let _ = events.send(Event::Debuggable { worker, target });
+                }
             };
-            let process = match assigned {
-                Some(process) => Ok(process),
+            let mut process = None;
+            // A standby that died while it waited is no reason to fail a call.
+            if let Some(standby) = standby.filter(Process::is_alive) {
+                show(&standby);
+                if start.gated || standby.send(&assignment).await.is_ok() {
+                    process = Some(Ok(standby));
+                }
+            }
+            let process = match process {
+                Some(process) => process,
                 None => {
                     if !has_runner {
                         // It is its own client of the Runtime API.
@@ -151,15 +161,13 @@ impl Workers {
                     if let Some((_, others)) = bootloader {
                         environment.insert("NODE_OPTIONS".to_owned(), others);
                     }
-                    Process::spawn(&recipe.spawner, &launch, &environment, &artifact.task_root).await
+                    Process::spawn(&recipe.spawner, &launch, &environment, &artifact.task_root)
+                        .await
+                        .inspect(show)
                 }
             };
             match process {
                 Ok(process) => {
-                    let _ = publish.send(Some(process.output.clone()));
-                    if let Some(target) = target(&artifact.program, process.pid()) {
-                        let _ = events.send(Event::Debuggable { worker, target });
-                    }
                     let gated = start.gated.then_some((assignment, may_load));
                     process.run(worker, gated, to_tell, stopped, ready, events).await;
                 }

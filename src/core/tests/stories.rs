@@ -1,0 +1,437 @@
+//! Single stories.
+
+use super::*;
+
+/// The core together with what it believes about the outside, so that a story reads as one.
+struct World {
+    state: State,
+    now: Instant,
+    effects: Vec<Effect>,
+}
+
+impl World {
+    fn new(max_workers: usize) -> Self {
+        let mut world = Self {
+            state: State::new(Config { max_workers, ..Config::default() }),
+            now: Instant::now(),
+            effects: Vec::new(),
+        };
+        world.send(Event::Functions(vec![spec("a"), spec("b")]));
+        world
+    }
+
+    fn send(&mut self, event: Event) -> &mut Self {
+        self.effects = self.state.handle(event, self.now);
+        self
+    }
+
+    fn built(&mut self, function: &str, generation: u64, result: Result<&str, BuildError>) -> &mut Self {
+        self.send(Event::Built {
+            function: function.into(),
+            generation: Generation(generation),
+            result: result.map(|fingerprint| artifact(function, fingerprint)),
+        })
+    }
+
+    fn answer(&mut self, worker: u64, request: &str) -> &mut Self {
+        let outcome = Outcome::Returned(Bytes::from_static(b"1"));
+        self.send(Event::Answered { worker: WorkerId(worker), request: request.into(), outcome })
+    }
+
+    fn poll(&mut self, worker: u64) -> &mut Self {
+        self.send(Event::Polled { worker: WorkerId(worker) })
+    }
+
+    /// What the last event led to, in short, without what is shown.
+    fn did(&self) -> Vec<String> {
+        self.effects.iter().filter_map(describe).collect()
+    }
+}
+
+#[test]
+fn the_first_call_builds_starts_and_runs() {
+    let mut world = World::new(10);
+    assert_eq!(world.send(invocation("a", "r1")).did(), ["build a g1"]);
+    assert_eq!(world.built("a", 1, Ok("x")).did(), ["start w1 a x"]);
+    assert_eq!(world.poll(1).did(), ["deliver r1 w1"]);
+    assert_eq!(world.answer(1, "r1").did(), ["reply r1"]);
+    assert_eq!(world.answer(1, "r1").did(), [""; 0], "an answer counts once");
+    assert_eq!(world.poll(1).did(), [""; 0]);
+    assert_eq!(world.send(invocation("a", "r2")).did(), ["deliver r2 w1"]);
+}
+
+fn with_running_call() -> World {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1")).built("a", 1, Ok("x")).poll(1);
+    world
+}
+
+#[test]
+fn a_call_in_progress_finishes_on_the_old_code_and_the_next_one_runs_the_new() {
+    let mut world = with_running_call();
+    assert_eq!(world.send(changed("/app/a/index.js")).did(), ["build a g2"]);
+    assert_eq!(world.send(invocation("a", "r2")).did(), [""; 0], "waits for the build");
+    assert_eq!(world.built("a", 2, Ok("y")).did(), ["start w2 a y"]);
+    assert_eq!(world.answer(1, "r1").did(), ["reply r1"]);
+    assert_eq!(world.poll(1).did(), ["stop w1 Gently"], "the old worker ends when it has nothing to do");
+    assert_eq!(world.poll(2).did(), ["deliver r2 w2"]);
+}
+
+#[test]
+fn a_save_starts_the_next_worker_before_it_ends_the_old_one() {
+    let mut world = with_running_call();
+    world.answer(1, "r1").poll(1).send(changed("/app/a/index.js"));
+    assert_eq!(world.built("a", 2, Ok("y")).did(), ["start w2 a y", "stop w1 Gently"]);
+}
+
+#[test]
+fn a_build_that_brings_nothing_new_leaves_the_workers_alone() {
+    let mut world = with_running_call();
+    world.answer(1, "r1").poll(1).send(changed("/app/a/index.js"));
+    assert_eq!(world.built("a", 2, Ok("x")).did(), [""; 0]);
+    assert_eq!(world.send(invocation("a", "r2")).did(), ["deliver r2 w1"]);
+}
+
+#[test]
+fn a_broken_first_build_fails_its_calls_at_once_and_each_call_tries_again() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1")).send(invocation("a", "r2"));
+    assert_eq!(
+        world.built("a", 1, Err(broken())).did(),
+        ["fail r1 Runtime.UserCodeSyntaxError", "fail r2 Runtime.UserCodeSyntaxError"]
+    );
+    assert_eq!(world.send(invocation("a", "r3")).did(), ["build a g2"]);
+}
+
+#[test]
+fn a_later_broken_build_leaves_the_last_good_code_serving() {
+    let mut world = with_running_call();
+    world.answer(1, "r1").poll(1).send(changed("/app/a/index.js"));
+    assert_eq!(world.built("a", 2, Err(broken())).did(), [""; 0]);
+    assert_eq!(world.send(invocation("a", "r2")).did(), ["deliver r2 w1"]);
+}
+
+#[test]
+fn a_save_during_a_build_builds_once_more() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    world.send(changed("/app/a/index.js"));
+    assert_eq!(world.built("a", 1, Ok("x")).did(), ["build a g2"], "it may have read the file before");
+    world.send(changed("/app/b/index.js"));
+    assert_eq!(world.built("a", 2, Ok("y")).did(), ["start w1 a y"], "that file is not among its inputs");
+}
+
+#[test]
+fn a_save_during_a_build_that_fails_is_not_lost_either() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1")).send(changed("/app/a/index.js"));
+    assert_eq!(world.built("a", 1, Err(broken())).did(), ["build a g2"]);
+    assert_eq!(world.built("a", 2, Ok("x")).did(), ["start w1 a x"]);
+}
+
+#[test]
+fn a_file_that_appears_during_a_build_may_change_what_is_imported() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    let appeared = FileChange { path: "/lib/new.js".into(), structural: true };
+    world.send(Event::FilesChanged(vec![appeared]));
+    assert_eq!(world.built("a", 1, Ok("x")).did(), ["build a g2"]);
+}
+
+/// The same function with another timeout, as after a deployment.
+fn redeployed(name: &str) -> Arc<FunctionSpec> {
+    Arc::new(FunctionSpec { timeout_s: 11, ..(*spec(name)).clone() })
+}
+
+#[test]
+fn a_build_for_what_a_function_was_before_a_deployment_is_not_used() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    assert_eq!(
+        world.send(Event::Functions(vec![redeployed("a"), spec("b")])).did(),
+        [""; 0],
+        "one at a time"
+    );
+    assert_eq!(world.built("a", 1, Ok("old")).did(), ["build a g2"]);
+    assert_eq!(world.built("a", 1, Ok("old")).did(), [""; 0]);
+    assert_eq!(world.built("a", 2, Ok("new")).did(), ["start w1 a new"]);
+}
+
+#[test]
+fn no_two_builds_have_the_same_generation_when_a_function_comes_back() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    world.send(Event::Functions(vec![spec("b")]));
+    assert_eq!(world.did(), ["cool a", "fail r1 Sst.UnknownFunction"]);
+    world.send(Event::Functions(vec![redeployed("a"), spec("b")]));
+    assert_eq!(world.send(invocation("a", "r2")).did(), [""; 0], "the former build still runs");
+    assert_eq!(world.built("a", 1, Ok("old")).did(), ["build a g2"]);
+    assert_eq!(world.built("a", 2, Ok("new")).did(), ["start w1 a new"]);
+}
+
+#[test]
+fn code_that_is_mended_says_so_even_if_it_is_what_it_was() {
+    let rebuilt = |world: &World| {
+        world.effects.iter().any(|effect| matches!(effect, Effect::Ui(UiEvent::Rebuilt { .. })))
+    };
+    let mut world = with_running_call();
+    world.answer(1, "r1").poll(1).send(changed("/app/a/index.js")).built("a", 2, Err(broken()));
+    world.send(changed("/app/a/index.js")).built("a", 3, Ok("x"));
+    assert!(rebuilt(&world));
+    assert_eq!(world.send(invocation("a", "r2")).did(), ["deliver r2 w1"]);
+
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1")).built("a", 1, Err(broken()));
+    world.send(changed("/app/a/index.js")).built("a", 2, Ok("x"));
+    assert!(rebuilt(&world));
+}
+
+#[test]
+fn a_function_nobody_calls_is_built_when_it_is_called() {
+    let mut world = with_running_call();
+    world.answer(1, "r1").poll(1);
+    world.now += Duration::from_secs(3600);
+    assert_eq!(world.send(changed("/app/a/index.js")).did(), ["stop w1 Gently"], "idle for long");
+    world.send(Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) });
+    assert_eq!(world.send(invocation("a", "r2")).did(), ["build a g2"]);
+}
+
+#[test]
+fn a_timeout_kills_the_worker_and_says_what_lambda_says() {
+    let mut world = with_running_call();
+    world.now += Duration::from_secs(10);
+    world.send(Event::Tick);
+    assert_eq!(world.did(), ["fail r1 Sandbox.Timedout", "stop w1 Now"]);
+    let Some(Effect::Relay(RelayCommand::Reply { outcome: Outcome::Failed(error), .. })) =
+        world.effects.iter().find(|effect| matches!(effect, Effect::Relay(_)))
+    else {
+        panic!("no reply");
+    };
+    let body = String::from_utf8_lossy(&error.body);
+    assert!(body.contains("RequestId: r1 Error: Task timed out after 10.00 seconds"), "{body}");
+}
+
+#[test]
+fn the_clock_stands_still_while_paused() {
+    let mut world = with_running_call();
+    assert_eq!(world.send(Event::Paused { worker: WorkerId(1), place: None }).did(), ["working r1 true"]);
+    world.now += Duration::from_secs(600);
+    assert_eq!(world.send(Event::Tick).did(), ["working r1 true"]);
+    assert_eq!(world.send(Event::Resumed { worker: WorkerId(1) }).did(), ["working r1 false"]);
+    world.now += Duration::from_secs(9);
+    assert_eq!(world.send(Event::Tick).did(), [""; 0]);
+    world.now += Duration::from_secs(1);
+    assert_eq!(world.send(Event::Tick).did(), ["fail r1 Sandbox.Timedout", "stop w1 Now"]);
+}
+
+#[test]
+fn the_developer_hears_once_that_the_caller_of_an_api_has_gone() {
+    let mut world = World::new(10);
+    let Event::Invoked(mut call) = invocation("a", "r1") else { unreachable!() };
+    call.payload =
+        Bytes::from_static(br#"{"requestContext":{"http":{"method":"GET","path":"/"}},"rawPath":"/"}"#);
+    world.send(Event::Invoked(call));
+    world.built("a", 1, Ok("x"));
+    world.poll(1);
+    world.send(Event::Paused { worker: WorkerId(1), place: None });
+    let gone = |world: &World| {
+        world.effects.iter().filter(|effect| matches!(effect, Effect::Ui(UiEvent::CallerGone { .. }))).count()
+    };
+    world.now += Duration::from_secs(29);
+    world.send(Event::Tick);
+    assert_eq!(gone(&world), 0);
+    world.now += Duration::from_secs(1);
+    world.send(Event::Tick);
+    assert_eq!(gone(&world), 1);
+    world.now += Duration::from_secs(60);
+    world.send(Event::Tick);
+    assert_eq!(gone(&world), 0);
+    assert_eq!(world.send(Event::Resumed { worker: WorkerId(1) }).did(), ["working r1 false"]);
+}
+
+#[test]
+fn a_worker_gets_no_call_before_the_debuggers_have_set_their_breakpoints() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    world.built("a", 1, Ok("x"));
+    let inspector = Event::Debuggable { worker: WorkerId(1), target: inspector_target() };
+    assert_eq!(world.send(inspector).did(), [""; 0], "its function is loaded first");
+    assert_eq!(world.poll(1).did(), ["offer w1"], "nothing is delivered, and no second worker is started");
+    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["deliver r1 w1"]);
+    let exited = Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) };
+    assert_eq!(world.send(exited).did(), ["withdraw w1", "fail r1 Runtime.ExitError"]);
+}
+
+#[test]
+fn a_program_that_asks_for_a_call_before_its_process_is_known_waits_for_the_debuggers_too() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    let program = Program::Native { path: "/app/a".into(), arguments: Vec::new(), language: Native::Rust };
+    let artifact = Artifact { program, ..(*artifact("a", "x")).clone() };
+    let built = Event::Built { function: "a".into(), generation: Generation(1), result: Ok(artifact.into()) };
+    world.send(built);
+    world.send(Event::Debuggers { attached: 1, gate: Gate::default() });
+    assert_eq!(world.poll(1).did(), [""; 0]);
+    let target = Target::Native { pid: 7, executable: "/app/a".into(), language: Native::Rust };
+    assert_eq!(world.send(Event::Debuggable { worker: WorkerId(1), target }).did(), ["offer w1"]);
+    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["deliver r1 w1"]);
+}
+
+#[test]
+fn while_there_are_debuggers_a_first_call_waits_until_they_know_of_the_worker() {
+    let mut world = World::new(10);
+    world.send(Event::Debuggers { attached: 1, gate: Gate::default() });
+    world.send(invocation("a", "r1")).built("a", 1, Ok("x"));
+    assert_eq!(world.poll(1).did(), [""; 0], "it asks before it is known where its inspector listens");
+    let inspector = Event::Debuggable { worker: WorkerId(1), target: inspector_target() };
+    assert_eq!(world.send(inspector).did(), ["offer w1"]);
+    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["deliver r1 w1"]);
+}
+
+#[test]
+fn a_worker_that_never_says_where_a_debugger_attaches_serves_all_the_same() {
+    let mut world = World::new(10);
+    world.send(Event::Debuggers { attached: 1, gate: Gate::default() });
+    world.send(invocation("a", "r1")).built("a", 1, Ok("x")).poll(1);
+    let due = world.state.next_wake().unwrap();
+    assert_eq!(due - world.now, pool::UNSEEN);
+    world.now = due;
+    assert_eq!(world.send(Event::Tick).did(), ["deliver r1 w1"]);
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::Ui(UiEvent::Warning(_)))));
+    world.answer(1, "r1").poll(1);
+    assert_eq!(world.send(invocation("a", "r2")).did(), ["deliver r2 w1"]);
+}
+
+#[test]
+fn a_debugger_that_stops_the_initialisation_stops_the_clock_of_the_call_that_waits_for_it() {
+    let mut world = World::new(10);
+    world.send(Event::Debuggers { attached: 1, gate: Gate { node: true, python: false } });
+    world.send(invocation("a", "r1")).built("a", 1, Ok("x"));
+    world.send(Event::Debuggable { worker: WorkerId(1), target: inspector_target() });
+    world.send(Event::DebuggerReady { worker: WorkerId(1) });
+    world.send(Event::Paused { worker: WorkerId(1), place: None });
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::Ui(UiEvent::Paused { .. }))));
+    world.now += Duration::from_secs(600);
+    assert_eq!(world.send(Event::Tick).did(), ["working r1 true"]);
+    world.send(Event::Resumed { worker: WorkerId(1) });
+    assert_eq!(world.poll(1).did(), ["deliver r1 w1"]);
+}
+
+#[test]
+fn a_worker_that_fails_to_initialise_is_withdrawn_from_its_debuggers() {
+    let mut world = World::new(10);
+    world.send(Event::Debuggers { attached: 1, gate: Gate { node: true, python: false } });
+    world.send(invocation("a", "r1")).built("a", 1, Ok("x"));
+    world.send(Event::Debuggable { worker: WorkerId(1), target: inspector_target() });
+    world.send(Event::DebuggerReady { worker: WorkerId(1) });
+    let error = FunctionError::new("Runtime.ImportModuleError", "no");
+    world.send(Event::InitFailed { worker: WorkerId(1), error });
+    assert_eq!(world.did(), ["withdraw w1", "stop w1 Gently", "fail r1 Runtime.ImportModuleError"]);
+}
+
+#[test]
+fn a_worker_that_answers_and_never_asks_again_is_ended() {
+    let mut world = with_running_call();
+    world.now += Duration::from_secs(1);
+    world.answer(1, "r1");
+    world.now = world.state.next_wake().unwrap();
+    assert_eq!(world.send(Event::Tick).did(), ["stop w1 Now"]);
+}
+
+#[test]
+fn a_worker_that_a_debugger_comes_to_finishes_its_call_and_waits_before_the_next() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    world.built("a", 1, Ok("x"));
+    world.send(Event::Debuggable { worker: WorkerId(1), target: inspector_target() });
+    world.poll(1);
+    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["deliver r1 w1"]);
+    world.send(Event::DebuggerComes { worker: WorkerId(1) });
+    assert_eq!(world.answer(1, "r1").did(), ["reply r1"]);
+    world.poll(1);
+    assert_eq!(world.send(invocation("a", "r2")).did(), [""; 0], "no second worker is started for it");
+    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["deliver r2 w1"]);
+}
+
+#[test]
+fn the_clock_stands_still_while_the_function_is_being_built() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1"));
+    world.now += Duration::from_secs(60);
+    assert_eq!(world.send(Event::Tick).did(), ["working r1 true"]);
+    world.built("a", 1, Ok("x"));
+    world.now += Duration::from_secs(5);
+    assert_eq!(world.poll(1).did().last().unwrap(), "deliver r1 w1");
+    world.now += Duration::from_secs(6);
+    assert_eq!(world.send(Event::Tick).did(), ["fail r1 Sandbox.Timedout", "stop w1 Now"]);
+}
+
+#[test]
+fn debuggers_that_stop_at_every_script_are_there_before_the_function_is_loaded() {
+    let mut world = World::new(10);
+    world.send(Event::Debuggers { attached: 1, gate: Gate { node: true, python: false } });
+    world.send(invocation("a", "r1"));
+    world.built("a", 1, Ok("x"));
+    let inspector = Event::Debuggable { worker: WorkerId(1), target: inspector_target() };
+    assert_eq!(world.send(inspector).did(), ["offer w1"]);
+    assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["load w1"]);
+    assert_eq!(world.poll(1).did(), ["deliver r1 w1"]);
+}
+
+#[test]
+fn a_worker_that_dies_fails_its_call_only() {
+    let mut world = with_running_call();
+    world.send(invocation("a", "r2"));
+    let exited = Event::Exited { worker: WorkerId(1), exit: Exit::Code(3) };
+    assert_eq!(world.send(exited).did(), ["fail r1 Runtime.ExitError"]);
+    assert_eq!(world.poll(2).did(), ["deliver r2 w2"]);
+}
+
+#[test]
+fn an_initialisation_error_goes_to_the_call_that_needed_the_worker() {
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1")).built("a", 1, Ok("x"));
+    let error = FunctionError::new("Runtime.ImportModuleError", "no");
+    world.send(Event::InitFailed { worker: WorkerId(1), error });
+    assert_eq!(world.did(), ["stop w1 Gently", "fail r1 Runtime.ImportModuleError"]);
+    assert_eq!(world.send(Event::Exited { worker: WorkerId(1), exit: Exit::Code(129) }).did(), [""; 0]);
+}
+
+#[test]
+fn an_error_after_the_head_of_a_stream_ends_the_stream() {
+    let mut world = with_running_call();
+    let part = StreamPart::Begin { content_type: None };
+    world.send(Event::Streamed { worker: WorkerId(1), request: "r1".into(), part });
+    assert_eq!(world.did(), ["stream r1"]);
+    assert_eq!(world.send(Event::Exited { worker: WorkerId(1), exit: Exit::Code(1) }).did(), ["end r1"]);
+}
+
+#[test]
+fn changed_variables_call_for_a_new_worker_and_changed_credentials_do_not() {
+    let mut world = with_running_call();
+    world.answer(1, "r1").poll(1);
+    let Event::Invoked(mut next) = invocation("a", "r2") else { unreachable!() };
+    next.environment.insert("AWS_SESSION_TOKEN".into(), "new".into());
+    assert_eq!(world.send(Event::Invoked(next.clone())).did(), ["deliver r2 w1"]);
+    world.answer(1, "r2").poll(1);
+    next.request = "r3".into();
+    next.environment.insert("TABLE".into(), "other".into());
+    assert_eq!(world.send(Event::Invoked(next)).did(), ["stop w1 Gently", "start w2 a x"]);
+}
+
+#[test]
+fn at_the_limit_calls_wait_in_order_and_idle_workers_make_room() {
+    let mut world = World::new(1);
+    world.send(invocation("a", "r1")).built("a", 1, Ok("x")).poll(1);
+    world.send(invocation("a", "r2")).send(invocation("b", "r3"));
+    world.built("b", 2, Ok("z"));
+    assert_eq!(world.did(), [""; 0]);
+    world.answer(1, "r1");
+    assert_eq!(world.poll(1).did(), ["deliver r2 w1"]);
+    world.answer(1, "r2");
+    assert_eq!(world.poll(1).did(), ["stop w1 Gently"]);
+    assert_eq!(
+        world.send(Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) }).did(),
+        ["start w2 b z"]
+    );
+}
