@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::{
+    breakpoints::{Breakpoints, Missing},
     place::Scripts,
     registry::{Change, Offer, Registry, Wants},
     upstream::{self, FromWorker},
@@ -77,6 +78,9 @@ struct Child {
     scripts: Scripts,
     /// The id of the request with which the client said that it has set its breakpoints. They are set when it is answered.
     ready: Option<Value>,
+    breakpoints: Breakpoints,
+    /// What was missing when the client had said so, until nothing is.
+    missing: Option<Missing>,
 }
 
 impl Client {
@@ -200,6 +204,8 @@ impl Client {
                 announced: false,
                 scripts: Scripts::default(),
                 ready: None,
+                breakpoints: Breakpoints::default(),
+                missing: None,
             },
         );
     }
@@ -232,13 +238,25 @@ impl Client {
             }
             FromWorker::Text(text) => {
                 tracing::trace!(session, text = text.as_str(), "from worker");
-                if let Some(id) = &child.ready
-                    && text.starts_with(&format!("{{\"id\":{id},"))
-                {
+                let is_ready =
+                    child.ready.as_ref().is_some_and(|id| text.starts_with(&format!("{{\"id\":{id},")));
+                if is_ready {
                     child.ready = None;
-                    if let Some((client, _)) = &self.subscription {
-                        self.registry.ready(*client, worker);
+                }
+                let is_news = child.breakpoints.answer(&text);
+                if is_ready || (is_news && child.missing.is_some()) {
+                    let mut missing = child.breakpoints.missing(&mut child.scripts);
+                    // DevTools says nothing of what it is about to set.
+                    if self.target && child.scripts.have_maps() {
+                        missing = missing.max(Missing::Perhaps);
                     }
+                    let before = child.missing.replace(missing);
+                    if let Some((client, _)) = &self.subscription
+                        && before != Some(missing)
+                    {
+                        self.registry.ready(*client, worker, missing);
+                    }
+                    child.missing = child.missing.filter(|missing| *missing != Missing::Nothing);
                 }
                 if let Some((client, _)) = &self.subscription {
                     self.registry.observe(*client, worker, &mut child.scripts, &text);
@@ -271,6 +289,7 @@ impl Client {
     fn forward(&mut self, session: &str, message: String) -> bool {
         let Some(child) = self.children.get_mut(session) else { return false };
         tracing::trace!(session, message, "to worker");
+        child.breakpoints.request(&message);
         if message.contains("\"Runtime.runIfWaitingForDebugger\"") {
             let parsed: Value = serde_json::from_str(&message).unwrap_or_default();
             child.ready = parsed.get("id").cloned();

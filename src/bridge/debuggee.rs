@@ -12,6 +12,7 @@ use tokio_util::{codec::Framed, sync::CancellationToken};
 
 use super::{
     adapter::{Adapter, Starter, extensions},
+    breakpoints::Missing,
     dap::{Codec, Numbers, event, failure, success, unverified},
     dialect::Dialect,
     registry::{Offer, Registry},
@@ -370,7 +371,11 @@ impl<'a> Session<'a> {
                         let command = request["command"].as_str().unwrap_or_default();
                         if command == "configurationDone" {
                             self.debugger.configured = true;
-                            self.debuggee.registry.ready(self.id, self.debuggee.offer.worker);
+                            self.debuggee.registry.ready(
+                                self.id,
+                                self.debuggee.offer.worker,
+                                Missing::Nothing,
+                            );
                         }
                         if succeeded && RESUMING.contains(&command) {
                             self.resumed();
@@ -407,7 +412,7 @@ impl<'a> Session<'a> {
         }
         if let Some(request) = self.done.take() {
             self.send(success(&request, json!({}))).await;
-            self.debuggee.registry.ready(self.id, self.debuggee.offer.worker);
+            self.debuggee.registry.ready(self.id, self.debuggee.offer.worker, Missing::Nothing);
         }
     }
 

@@ -21,6 +21,7 @@ use super::{
     raw,
     registry::{Change, Offer, Registry, Wants},
 };
+use crate::ids::WorkerId;
 
 type Connection = Framed<TcpStream, Codec>;
 
@@ -114,7 +115,11 @@ struct Source {
 
 /// The connection to the debug adapter of one worker.
 struct Link {
+    worker: WorkerId,
     pid: u32,
+    /// It has been told everything that holds for all workers. Before that its debugger begins, which may take seconds; nothing is asked
+    /// of it then, and nothing else waits for it.
+    begun: bool,
     adapter: SplitSink<Connection, Value>,
     numbers: Numbers,
     asked: HashMap<u64, Asked>,
@@ -210,7 +215,7 @@ impl Session {
                 let mut arguments = request["arguments"].clone();
                 // What concerns no thread concerns any process.
                 let link = match self.handles.theirs(&mut arguments) {
-                    Ok(link) => link.or_else(|| self.links.keys().min().copied()),
+                    Ok(link) => link.or_else(|| self.begun().map(|(number, _)| number).min()),
                     Err(why) => return self.send(failure(&request, why)).await,
                 };
                 match link.and_then(|link| self.links.get_mut(&link)) {
@@ -230,14 +235,14 @@ impl Session {
         let path = source["path"].clone();
         self.sources.retain(|known| known.source["path"] != path);
         self.sources.push(Source { source, arguments: arguments.clone(), ids: ids.clone() });
-        if self.links.is_empty() {
+        if self.begun().next().is_none() {
             let answer = |(id, wanted): (&u64, &Value)| json!({ "id": id, "verified": false, "line": wanted["line"], "message": NO_WORKER });
             let answers: Vec<Value> = ids.iter().zip(&wanted).map(answer).collect();
             return self.send(success(&request, json!({ "breakpoints": answers }))).await;
         }
         // The first one answers the client.
         let mut request = Some(request);
-        for link in self.links.values_mut() {
+        for (_, link) in self.begun() {
             let asked = request.take().map_or_else(|| Asked::Breakpoints(path.clone()), Asked::Client);
             link.ask("setBreakpoints", arguments.clone(), asked).await;
         }
@@ -248,25 +253,27 @@ impl Session {
         let Some(command) = STANDING.into_iter().find(|name| *name == command) else { return };
         let arguments = request["arguments"].clone();
         self.standing.insert(command, arguments.clone());
-        if self.links.is_empty() {
+        if self.begun().next().is_none() {
             return self.send(success(&request, json!({ "breakpoints": [] }))).await;
         }
         let mut request = Some(request);
-        for link in self.links.values_mut() {
+        for (_, link) in self.begun() {
             let asked = request.take().map_or(Asked::Own, Asked::Client);
             link.ask(command, arguments.clone(), asked).await;
         }
     }
 
     async fn threads(&mut self, request: Value) {
-        if self.links.is_empty() {
+        let number = request["seq"].as_u64().unwrap_or_default();
+        let mut asked = 0;
+        for (_, link) in self.begun() {
+            link.ask("threads", json!({}), Asked::Threads(number)).await;
+            asked += 1;
+        }
+        if asked == 0 {
             return self.send(success(&request, json!({ "threads": [] }))).await;
         }
-        let number = request["seq"].as_u64().unwrap_or_default();
-        for link in self.links.values_mut() {
-            link.ask("threads", json!({}), Asked::Threads(number)).await;
-        }
-        self.gathering.insert(number, (request, Vec::new(), self.links.len()));
+        self.gathering.insert(number, (request, Vec::new(), asked));
     }
 
     /// One process has told its threads, or has ended.
@@ -281,7 +288,12 @@ impl Session {
         }
     }
 
-    /// Does with a worker's adapter what the client has done with us.
+    /// The links that can be asked for something.
+    fn begun(&mut self) -> impl Iterator<Item = (LinkNumber, &mut Link)> {
+        self.links.iter_mut().filter(|(_, link)| link.begun).map(|(number, link)| (*number, link))
+    }
+
+    /// Begins to do with a worker's adapter what the client has done with us.
     async fn came(&mut self, offer: &Offer) {
         let Some((client, _)) = &self.subscription else { return };
         let client = *client;
@@ -296,50 +308,59 @@ impl Session {
         let (adapter, mut messages) = Framed::new(stream, Codec).split();
         self.last_link += 1;
         let number = self.last_link;
+        let to_session = self.to_session.clone();
+        let reader = tokio::spawn(async move {
+            while let Some(Ok(message)) = messages.next().await {
+                let _ = to_session.send((number, Some(message)));
+            }
+            let _ = to_session.send((number, None));
+        });
         let mut link = Link {
+            worker: offer.worker,
             pid,
+            begun: false,
             adapter,
             numbers: Numbers::default(),
             asked: HashMap::new(),
             breakpoints: HashMap::new(),
             stopped: None,
-            _reader: AbortOnDropHandle::new(tokio::spawn(std::future::ready(()))),
+            _reader: AbortOnDropHandle::new(reader),
         };
         link.ask("initialize", json!({ "adapterID": "sst", "clientID": "sst" }), Asked::Own).await;
         link.ask("attach", json!({ "sst": client }), Asked::Own).await;
-        loop {
-            let message = messages.next().await?.ok()?;
-            match (message["type"].as_str(), message["event"].as_str()) {
-                (Some("event"), Some("initialized")) => break,
-                (Some("response"), _) if message["success"] != true => return None,
-                (Some("response"), _) if message["command"] == "initialize" => {
-                    self.send(event("capabilities", json!({ "capabilities": message["body"] }))).await;
-                }
-                _ => {}
-            }
-        }
-        for Source { source, arguments, .. } in &self.sources {
-            let asked = Asked::Breakpoints(source["path"].clone());
-            link.ask("setBreakpoints", arguments.clone(), asked).await;
-        }
-        for (command, arguments) in &self.standing {
-            link.ask(command, arguments.clone(), Asked::Own).await;
-        }
-        link.ask("configurationDone", json!({}), Asked::Own).await;
-        let to_session = self.to_session.clone();
-        link._reader = AbortOnDropHandle::new(tokio::spawn(async move {
-            while let Some(Ok(message)) = messages.next().await {
-                let _ = to_session.send((number, Some(message)));
-            }
-            let _ = to_session.send((number, None));
-        }));
         self.links.insert(number, link);
         Some(())
+    }
+
+    /// An adapter that begins has said something. When it is ready to, it is told what holds for all workers.
+    async fn begin(&mut self, number: LinkNumber, message: Value) {
+        match (message["type"].as_str(), message["event"].as_str()) {
+            (Some("response"), _) if message["success"] != true => self.lost(number).await,
+            (Some("response"), _) if message["command"] == "initialize" => {
+                self.send(event("capabilities", json!({ "capabilities": message["body"] }))).await;
+            }
+            (Some("event"), Some("initialized")) => {
+                let Some(link) = self.links.get_mut(&number) else { return };
+                for Source { source, arguments, .. } in &self.sources {
+                    let asked = Asked::Breakpoints(source["path"].clone());
+                    link.ask("setBreakpoints", arguments.clone(), asked).await;
+                }
+                for (command, arguments) in &self.standing {
+                    link.ask(command, arguments.clone(), Asked::Own).await;
+                }
+                link.ask("configurationDone", json!({}), Asked::Own).await;
+                link.begun = true;
+            }
+            _ => {}
+        }
     }
 
     async fn heard(&mut self, number: LinkNumber, mut message: Value) {
         let several = self.links.len() > 1;
         let Some(link) = self.links.get_mut(&number) else { return };
+        if !link.begun {
+            return self.begin(number, message).await;
+        }
         match message["type"].as_str() {
             Some("event") => {
                 self.handles.ours(number, &mut message["body"]);
@@ -409,6 +430,11 @@ impl Session {
     /// A worker has gone. What the client believes to be stopped in it is not there any more.
     async fn lost(&mut self, number: LinkNumber) {
         let Some(link) = self.links.remove(&number) else { return };
+        if !link.begun
+            && let Some((client, _)) = &self.subscription
+        {
+            self.registry.disconnected(*client, link.worker);
+        }
         for (_, asked) in link.asked {
             match asked {
                 Asked::Client(request) => self.send(failure(&request, "the process has ended")).await,

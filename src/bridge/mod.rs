@@ -7,6 +7,7 @@
 //! Workers in other languages have debug adapters, and one more endpoint shows all workers of all languages as sessions.
 
 mod adapter;
+mod breakpoints;
 mod client;
 mod dap;
 mod debuggee;
@@ -113,7 +114,7 @@ impl Bridge {
         let adapter_listener = listen(ports.adapter).await?;
         let (address, flat_address) = (listener.local_addr()?, flat_listener.local_addr()?);
         let adapter_address = adapter_listener.local_addr()?;
-        let registry = Arc::new(Registry::new(names.root, means.events.clone()));
+        let registry = Arc::new(Registry::new(names.root, means.events.clone(), means.ui.clone()));
         let servers = [
             tokio::spawn(http::serve(listener, registry.clone(), names.id, names.title)),
             tokio::spawn(flat::serve(flat_listener, registry.clone())),

@@ -116,7 +116,7 @@ mod tests {
         let line = errors.next_line().await.unwrap().unwrap();
         let url = line.strip_prefix("Debugger listening on ").unwrap().to_owned();
         let (sender, mut events) = mpsc::unbounded_channel();
-        let registry = Arc::new(Registry::new("/".into(), sender));
+        let registry = Arc::new(Registry::new("/".into(), sender, crate::ui::Ui::channel().0));
         let gone = CancellationToken::new();
         let offer = Offer { worker: WorkerId(1), title: "a".to_owned(), url, adapter: None, gone };
         let observer = tokio::spawn(observe(offer, registry));

@@ -6,11 +6,17 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use sourcemap::SourceMap;
 
+use super::breakpoints::LineMap;
+
 /// The scripts that one connection has been told of.
 #[derive(Debug, Default)]
 pub(super) struct Scripts {
     /// By V8's id: the file, and its source map if it has one.
     files: HashMap<String, (Utf8PathBuf, Option<Utf8PathBuf>)>,
+    /// The source maps of files by their URLs, as far as they were asked for. None where one cannot be read.
+    maps: HashMap<String, Option<LineMap>>,
+    /// The URLs of the scripts that have source maps, and where these are.
+    mapped: HashMap<String, Utf8PathBuf>,
 }
 
 impl Scripts {
@@ -30,7 +36,25 @@ impl Scripts {
         let map = reference
             .filter(|reference| !reference.contains(':'))
             .and_then(|reference| Some(file.parent()?.join(reference)));
+        if let (Some(map), Some(url)) = (&map, params["url"].as_str()) {
+            self.mapped.insert(url.to_owned(), map.clone());
+        }
         self.files.insert(id.to_owned(), (file, map));
+    }
+
+    /// Whether there is a script with a source map.
+    pub fn have_maps(&self) -> bool {
+        !self.mapped.is_empty()
+    }
+
+    /// The source maps that can be read, with the URLs of their scripts.
+    pub fn maps(&mut self) -> impl Iterator<Item = (&String, &LineMap)> {
+        for (url, file) in &self.mapped {
+            if !self.maps.contains_key(url) {
+                self.maps.insert(url.clone(), LineMap::read(file));
+            }
+        }
+        self.maps.iter().filter_map(|(url, map)| Some((url, map.as_ref()?)))
     }
 
     /// `file:line` of the innermost frame of a `Debugger.paused` message, the file relative to `root` if it is in there.
@@ -60,7 +84,7 @@ fn file_of(url: &str) -> Option<Utf8PathBuf> {
 }
 
 /// The path without `.` and `..`, by its text: links stay as they are written.
-fn normalized(path: &Utf8Path) -> Utf8PathBuf {
+pub(super) fn normalized(path: &Utf8Path) -> Utf8PathBuf {
     let mut result = Utf8PathBuf::new();
     for component in path.components() {
         match component.as_str() {

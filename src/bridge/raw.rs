@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    breakpoints::Missing,
     dialect::Dialect,
     packets::Traces,
     registry::{Change, Offer, Registry, Wants},
@@ -117,7 +118,7 @@ impl Session<'_> {
         self.stood = false;
         self.registry.resumed(self.offer.worker);
         if !std::mem::replace(&mut self.runs, true) {
-            self.registry.ready(self.number, self.offer.worker);
+            self.registry.ready(self.number, self.offer.worker, Missing::Nothing);
         }
     }
 

@@ -13,11 +13,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{observer, place::Scripts};
+use super::{breakpoints::Missing, observer, place::Scripts};
 use crate::{
     core::event::{Event, Gate},
     ids::WorkerId,
     process::following_variables,
+    ui::Ui,
 };
 
 /// How long a worker waits for the debuggers to set their breakpoints before it is given a call all the same.
@@ -26,8 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for debug adapters, which have to begin first.
 const ADAPTERS_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long vscode-js-debug is given for the breakpoints in files with source maps. It lets a worker go on a few milliseconds before
-/// it sets them, if their maps are large, and says nothing when it has.
+/// How long a debugger is given for breakpoints of which nobody knows whether it will set them; see [`Missing::Perhaps`].
 const BREAKPOINTS_TAKE: Duration = Duration::from_millis(500);
 
 /// How long new Node workers wait for an inspector's client that a debugger for all languages was told to start. An editor may have to
@@ -85,6 +85,7 @@ pub(super) struct Registry {
     /// Whether workers have a debugger that does not come through the endpoint.
     followed: bool,
     events: mpsc::UnboundedSender<Event>,
+    ui: Ui,
     sessions: AtomicU64,
     /// Whether there are functions that run on Node.
     node: AtomicBool,
@@ -120,13 +121,14 @@ struct State {
 }
 
 impl Registry {
-    pub fn new(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>) -> Self {
+    pub fn new(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>, ui: Ui) -> Self {
         let followed = !following_variables().is_empty();
         Self {
             state: Mutex::default(),
             root,
             followed,
             events,
+            ui,
             sessions: AtomicU64::new(0),
             node: AtomicBool::new(false),
         }
@@ -147,12 +149,17 @@ impl Registry {
         format!("{worker}-{}", self.sessions.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Shows a worker to those who want to hear of it, and waits for them.
+    /// Takes in a worker: shows it to those who want to hear of it, and waits for them.
     pub fn offer(self: &std::sync::Arc<Self>, offer: Offer) {
-        let worker = offer.worker;
         if self.followed && offer.adapter.is_none() {
             tokio::spawn(observer::observe(offer.clone(), self.clone()));
         }
+        self.show(offer);
+    }
+
+    /// Shows a worker now, or when the part for Node of those has connected that are about to.
+    fn show(self: &std::sync::Arc<Self>, offer: Offer) {
+        let worker = offer.worker;
         let mut state = self.lock();
         if offer.adapter.is_none() && !state.coming.is_empty() {
             state.deferred.push(offer);
@@ -192,16 +199,23 @@ impl Registry {
         }
         let deferred = std::mem::take(&mut state.deferred);
         drop(state);
-        deferred.into_iter().for_each(|offer| self.offer(offer));
+        deferred.into_iter().for_each(|offer| self.show(offer));
     }
 
     /// Lets a worker have calls when these clients take too long. One that comes later has its own time.
     fn give_up_later(self: &std::sync::Arc<Self>, offer: &Offer, clients: BTreeSet<u64>) {
-        let (registry, worker) = (self.clone(), offer.worker);
+        let (registry, worker, title) = (self.clone(), offer.worker, offer.title.clone());
         let patience = if offer.adapter.is_some() { ADAPTERS_PATIENCE } else { PATIENCE };
         tokio::spawn(async move {
             tokio::time::sleep(patience).await;
             let mut state = registry.lock();
+            let late = state.awaited.get(&worker).is_some_and(|awaited| !awaited.is_disjoint(&clients));
+            if late {
+                registry.ui.warning(format!(
+                    "a process of `{title}` goes on although its debugger has not set all breakpoints in {} s",
+                    patience.as_secs()
+                ));
+            }
             clients.iter().for_each(|client| registry.settle(&mut state, *client, worker));
         });
     }
@@ -341,18 +355,21 @@ impl Registry {
         }
     }
 
-    /// A client says that a worker may go on.
-    pub fn ready(self: &std::sync::Arc<Self>, client: u64, worker: WorkerId) {
+    /// A client says that a worker may go on, and this is what it may not have set yet. It says more when that changes.
+    pub fn ready(self: &std::sync::Arc<Self>, client: u64, worker: WorkerId, missing: Missing) {
         let mut state = self.lock();
-        let is_at_once = |client: &Client| client.stops_at_scripts || client.wants != Wants::Inspectors;
-        if state.clients.get(&client).is_none_or(is_at_once) {
-            return self.settle(&mut state, client, worker);
+        let is_in_time = state.clients.get(&client).is_none_or(|client| client.stops_at_scripts);
+        match missing {
+            Missing::Surely if !is_in_time => {}
+            Missing::Perhaps if !is_in_time => {
+                let registry = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(BREAKPOINTS_TAKE).await;
+                    registry.settle(&mut registry.lock(), client, worker);
+                });
+            }
+            _ => self.settle(&mut state, client, worker),
         }
-        let registry = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(BREAKPOINTS_TAKE).await;
-            registry.settle(&mut registry.lock(), client, worker);
-        });
     }
 
     pub fn paused(&self, client: u64, worker: WorkerId, place: Option<String>) {

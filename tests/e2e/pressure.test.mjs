@@ -4,11 +4,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
-import { createConnection } from "node:net";
 import path from "node:path";
 import { after, describe, test } from "node:test";
 
-import { Sst, copyApp } from "./support/sst.mjs";
+import { Sst, call, copyApp } from "./support/sst.mjs";
 
 const full = process.env.SST_FAULTS === "full";
 
@@ -42,18 +41,6 @@ function appWith(functions) {
     }\n`,
   );
   return directory;
-}
-
-/** Calls a function as `sst invoke` does. */
-function call({ control, token }, name, event) {
-  const [host, port] = control.split(":");
-  const request = { token, function: name, event: Buffer.from(JSON.stringify(event)).toString("base64") };
-  return new Promise((resolve, reject) => {
-    let text = "";
-    const socket = createConnection(Number(port), host, () => socket.write(JSON.stringify(request) + "\n"));
-    socket.setEncoding("utf8").on("data", (data) => (text += data));
-    socket.on("error", reject).on("end", () => (text ? resolve(JSON.parse(text)) : reject(new Error("no answer"))));
-  });
 }
 
 /** Makes all `calls` at once and shows that each is served. Returns how many workers that took, and how long. */

@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
+import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -128,6 +129,18 @@ export function extraArguments() {
 export function clientOptions(sst) {
   const { endpoint, region } = sst.session();
   return { endpoint, region, credentials: { accessKeyId: "test", secretAccessKey: "test" } };
+}
+
+/** Calls a function as `sst invoke` does. */
+export function call({ control, token }, name, event) {
+  const [host, port] = control.split(":");
+  const request = { token, function: name, event: Buffer.from(JSON.stringify(event)).toString("base64") };
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const socket = net.connect(Number(port), host, () => socket.write(JSON.stringify(request) + "\n"));
+    socket.setEncoding("utf8").on("data", (data) => (text += data));
+    socket.on("error", reject).on("end", () => (text ? resolve(JSON.parse(text)) : reject(new Error("no answer"))));
+  });
 }
 
 /** Waits until no process of an app is left: one that was killed ends in its own time. */
