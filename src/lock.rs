@@ -260,9 +260,10 @@ mod tests {
     async fn the_lock_of_one_that_was_killed_is_free_at_once_and_nobody_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(directory.path()).unwrap().join("lock");
-        // `flock` keeps the descriptor from the command that it runs, so the lock is its own.
-        let mut other = Command::new("flock")
-            .args(["--no-fork", path.as_str(), "sh", "-c", "echo; exec sleep 600"])
+        let script = "import fcntl, sys, time; file = open(sys.argv[1], 'a'); fcntl.flock(file, fcntl.LOCK_EX); \
+                      print(flush=True); time.sleep(600)";
+        let mut other = Command::new("python3")
+            .args(["-c", script, path.as_str()])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

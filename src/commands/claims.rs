@@ -219,8 +219,8 @@ impl Others {
     ///
     /// # Errors
     /// [`Kind::Usage`] when the answer is no, and when nobody can be asked while one on this machine serves the stage.
-    pub async fn confirm(&self, yes: bool, ui: &Ui) -> Result<()> {
-        let Some(sentence) = self.sentence().filter(|_| !yes) else { return Ok(()) };
+    pub async fn confirm(&self, ui: &Ui) -> Result<()> {
+        let Some(sentence) = self.sentence() else { return Ok(()) };
         if prompt::is_interactive() {
             let question =
                 format!("{sentence}. Replace the stubs, so that calls do not come there any more? [y/N]");

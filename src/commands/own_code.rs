@@ -41,8 +41,9 @@ pub async fn deploy(
     ui: &Ui,
 ) -> Result<()> {
     let copy = Copy::find("sst deploy", settings, spawner, ui).await?;
-    let others = Others::find(&copy.locks, &copy.aws, &copy.debug_stack()).await;
-    others.confirm(arguments.yes, ui).await?;
+    if !arguments.yes {
+        Others::find(&copy.locks, &copy.aws, &copy.debug_stack()).await.confirm(ui).await?;
+    }
     let app = copy.synthesize(&[EVERYTHING.to_owned()]).await?;
     let stacks = app.selectors(&arguments.stacks)?;
     if app.assembly.stacks.iter().any(|stack| stack.needs_bootstrap) && app::needs_bootstrap(&app.aws).await?

@@ -196,4 +196,18 @@ describe("one session", { timeout: 600_000 }, () => {
     assert.equal(sst.output.match(/Synthesising/g).length, 2, sst.output);
     assert.deepEqual(await call("Asset"), { text: '"saved 42"', isLive: true });
   });
+
+  test("one that is about to end is waited for, as under an editor that starts it anew", async () => {
+    const first = sst;
+    first.child.kill("SIGINT");
+    const file = path.join(directory, ".sst/start.lock");
+    while (!fs.readFileSync(file, "utf8").includes('"ending":true')) await new Promise(setImmediate);
+    // It takes as long as it likes.
+    first.child.kill("SIGSTOP");
+    sst = new Sst(directory, ["start", "--local", ...extraArguments()]);
+    await sst.waitFor(new RegExp("Waiting for `sst start` \\(process " + first.child.pid + ", stage dev, [^)]*\\) to end"));
+    first.child.kill("SIGCONT");
+    assert.equal((await first.stop()).code, 0);
+    await sst.waitFor(/The local cloud is at/);
+  });
 });

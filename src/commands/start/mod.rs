@@ -63,10 +63,13 @@ pub async fn run(
     settings: settings::Start,
     spawner: &Spawner,
     ui: &Ui,
-    interrupts: mpsc::UnboundedReceiver<Interrupt>,
+    mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
 ) -> Result<()> {
     let state_dir = settings.project.state_dir()?;
-    let session = claims::Session::begin(&settings.project, ui).await?;
+    let session = tokio::select! {
+        session = claims::Session::begin(&settings.project, ui) => session?,
+        _ = interrupts.recv() => return Err(Error::new(Kind::Interrupted, "interrupted")),
+    };
     let mut interrupts = session.heed(interrupts);
     let mut cloud = None;
     let cancel = CancellationToken::new();
