@@ -207,7 +207,7 @@ describe("one session", { timeout: 600_000 }, () => {
     sst = new Sst(directory, ["start", "--local", ...extraArguments()]);
     await sst.waitFor(new RegExp("Waiting for `sst start` \\(process " + first.child.pid + ", stage dev, [^)]*\\) to end"));
     first.child.kill("SIGCONT");
-    assert.equal((await first.stop()).code, 0);
+    assert.equal((await first.exited).code, 0, first.output);
     await sst.waitFor(/The local cloud is at/);
   });
 });
