@@ -62,7 +62,7 @@ describe("commands that leave functions their own code", () => {
   });
 
   test("sst deploy knows the stacks", async () => {
-    const { code, output } = await run("deploy", "nothing");
+    const { code, output } = await run("deploy", "nothing", "--yes");
     assert.equal(code, 2);
     assert.match(output, /error: no stack `nothing`; there are `dev-rest-api-stack`/);
   });
