@@ -119,7 +119,7 @@ pub struct Deploy {
     #[arg(long, value_name = "FILE")]
     pub outputs_file: Option<Utf8PathBuf>,
 
-    /// Bootstrap the account for the CDK without asking, if that is needed.
+    /// Do not ask: bootstrap the account for the CDK if that is needed, and replace the stubs of a running `sst start`.
     #[arg(long, short)]
     pub yes: bool,
 }

@@ -7,11 +7,17 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot},
+    task::JoinSet,
 };
-use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    descriptors,
+    lock::Holder,
+    tasks::{self, Tasks},
+};
 
 /// The longest request: an event of 6 MB in base64, and its frame.
 const MAX_REQUEST: u64 = 9 << 20;
@@ -19,12 +25,16 @@ const MAX_REQUEST: u64 = 9 << 20;
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Request {
     token: String,
+    #[serde(default)]
     function: String,
     /// In base64, because it need not be text; none when only the function's environment is wanted.
     event: Option<String>,
+    /// Whoever changes what is deployed, for as long as the connection lasts; nothing else is wanted then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    change: Option<Holder>,
 }
 
 /// What became of a request.
@@ -40,6 +50,17 @@ pub enum Answer {
     Environment { variables: BTreeMap<String, String> },
     /// It was not called.
     Refused { message: String, hint: Option<String> },
+    /// It is known now who changes what is deployed.
+    Noted,
+}
+
+/// Another command changes what is deployed of the stage that is served here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// It begins.
+    Began(Holder),
+    /// It has ended, in whatever way.
+    Ended(Holder),
 }
 
 /// Something that somebody on this machine wants of a function.
@@ -53,36 +74,52 @@ pub struct LocalCall {
     pub reply: oneshot::Sender<Answer>,
 }
 
-/// Listens for requests. Dropping it ends that.
+/// Where requests are listened for, and what comes in.
 #[derive(Debug)]
 pub struct Control {
     address: SocketAddr,
     token: String,
-    _server: AbortOnDropHandle<()>,
+    /// What is wanted of functions.
+    pub calls: mpsc::UnboundedReceiver<LocalCall>,
+    /// What is said of the stage.
+    pub notices: mpsc::UnboundedReceiver<Notice>,
+}
+
+/// What the connections have in common.
+#[derive(Debug)]
+struct Shared {
+    token: String,
+    calls: mpsc::UnboundedSender<LocalCall>,
+    notices: mpsc::UnboundedSender<Notice>,
 }
 
 impl Control {
-    /// Listens on 127.0.0.1, at a port of the system's choice. The calls come out of the receiver.
+    /// Listens on 127.0.0.1, at a port of the system's choice, in one of `tasks`.
     ///
     /// # Errors
     /// When the system gives no socket.
-    pub async fn open() -> io::Result<(Self, mpsc::UnboundedReceiver<LocalCall>)> {
+    pub async fn open(tasks: &mut Tasks) -> io::Result<Self> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let token = uuid::Uuid::new_v4().to_string();
-        let (calls, receiver) = mpsc::unbounded_channel();
-        let expected: Arc<str> = token.as_str().into();
-        let server = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (calls, expected) = (calls.clone(), expected.clone());
-                tokio::spawn(async move {
-                    if let Err(error) = serve(stream, &expected, &calls).await {
+        let (calls_sender, calls) = mpsc::unbounded_channel();
+        let (notices_sender, notices) = mpsc::unbounded_channel();
+        let shared = Shared { token: token.clone(), calls: calls_sender, notices: notices_sender };
+        let shared = Arc::new(shared);
+        tasks.spawn("the control socket", async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = descriptors::accept(&listener).await;
+                tasks::reap(&mut connections);
+                let shared = shared.clone();
+                connections.spawn(async move {
+                    if let Err(error) = serve(stream, &shared).await {
                         tracing::debug!(%error, "control connection");
                     }
                 });
             }
         });
-        Ok((Self { address, token, _server: AbortOnDropHandle::new(server) }, receiver))
+        Ok(Self { address, token, calls, notices })
     }
 
     /// Where it listens.
@@ -98,25 +135,29 @@ impl Control {
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    expected: &str,
-    calls: &mpsc::UnboundedSender<LocalCall>,
-) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut line = Vec::new();
     let mut reader = BufReader::new(reader.take(MAX_REQUEST));
     tokio::time::timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await??;
     // Whoever does not know the token learns nothing, not even what was wrong.
     let Ok(request) = serde_json::from_slice::<Request>(&line) else { return Ok(()) };
-    if request.token != expected {
+    if request.token != shared.token {
         return Ok(());
+    }
+    if let Some(other) = request.change {
+        let _ = shared.notices.send(Notice::Began(other.clone()));
+        let noted = write(&mut writer, &Answer::Noted).await;
+        // It says nothing more. The kernel tells of its end, whatever that was.
+        let _ = reader.read_until(b'\n', &mut line).await;
+        let _ = shared.notices.send(Notice::Ended(other));
+        return noted;
     }
     let answer = match request.event.map(|event| STANDARD.decode(event)).transpose() {
         Ok(event) => {
             let (reply, answer) = oneshot::channel();
             let call = LocalCall { function: request.function, event: event.map(Bytes::from), reply };
-            let _ = calls.send(call);
+            let _ = shared.calls.send(call);
             answer.await.unwrap_or_else(|_| Answer::Refused {
                 message: "`sst start` ended before the function answered".to_owned(),
                 hint: None,
@@ -124,9 +165,24 @@ async fn serve(
         }
         Err(error) => Answer::Refused { message: format!("the event is not base64: {error}"), hint: None },
     };
-    let mut text = serde_json::to_vec(&answer).unwrap_or_default();
+    write(&mut writer, &answer).await
+}
+
+/// Writes a line of JSON.
+async fn write(writer: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_vec(message)?;
     text.push(b'\n');
     writer.write_all(&text).await
+}
+
+/// Reads the line that answers.
+async fn read(stream: &mut TcpStream) -> io::Result<Answer> {
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).await?;
+    if answer.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no answer"));
+    }
+    Ok(serde_json::from_str(&answer)?)
 }
 
 /// Has a function called by the `sst start` at `address`, or asks it for the function's environment when there is no event.
@@ -136,16 +192,26 @@ async fn serve(
 pub async fn call(address: &str, token: &str, function: &str, event: Option<&[u8]>) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
     let event = event.map(|event| STANDARD.encode(event));
-    let request = Request { token: token.to_owned(), function: function.to_owned(), event };
-    let mut text = serde_json::to_vec(&request)?;
-    text.push(b'\n');
-    stream.write_all(&text).await?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).await?;
-    if answer.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no answer"));
-    }
-    Ok(serde_json::from_str(&answer)?)
+    let request = Request { token: token.to_owned(), function: function.to_owned(), event, change: None };
+    write(&mut stream, &request).await?;
+    read(&mut stream).await
+}
+
+/// Tells the `sst start` at `address` that `this` changes what is deployed, until the result is dropped.
+///
+/// # Errors
+/// When nobody listens there, or notes it in time.
+pub async fn announce(address: &str, token: &str, this: &Holder) -> io::Result<TcpStream> {
+    let announcing = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = Request { token: token.to_owned(), change: Some(this.clone()), ..Request::default() };
+        write(&mut stream, &request).await?;
+        match read(&mut stream).await? {
+            Answer::Noted => Ok(stream),
+            other => Err(io::Error::other(format!("it answers {other:?}"))),
+        }
+    };
+    tokio::time::timeout(PATIENCE, announcing).await?
 }
 
 #[cfg(test)]
@@ -154,16 +220,18 @@ mod tests {
 
     #[tokio::test]
     async fn only_who_knows_the_token_is_answered() {
-        let (control, mut calls) = Control::open().await.unwrap();
+        let mut tasks = Tasks::default();
+        let mut control = Control::open(&mut tasks).await.unwrap();
         assert!(control.address().ip().is_loopback());
         let address = control.address().to_string();
+        let mut calls = control.calls;
         let answering = tokio::spawn(async move {
             let call = calls.recv().await.unwrap();
             assert_eq!((call.function.as_str(), call.event.as_deref()), ("a", Some(&b"\xff{}"[..])));
             call.reply.send(Answer::Returned { body: "e30=".to_owned() }).unwrap();
             calls
         });
-        let answer = call(&address, control.token(), "a", Some(b"\xff{}")).await.unwrap();
+        let answer = call(&address, &control.token, "a", Some(b"\xff{}")).await.unwrap();
         assert_eq!(answer, Answer::Returned { body: "e30=".to_owned() });
         let mut calls = answering.await.unwrap();
         assert!(call(&address, "guessed", "a", Some(b"{}")).await.is_err());
@@ -174,5 +242,20 @@ mod tests {
         let _ = page.read_to_end(&mut answer).await;
         assert_eq!(answer, b"");
         assert!(calls.try_recv().is_err());
+        assert!(control.notices.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn who_changes_what_is_deployed_is_noted_until_it_ends() {
+        let mut tasks = Tasks::default();
+        let mut control = Control::open(&mut tasks).await.unwrap();
+        let address = control.address().to_string();
+        let this = Holder::this("sst deploy", Some("dev"), "/project".into());
+        assert!(announce(&address, "guessed", &this).await.is_err());
+        let announced = announce(&address, control.token(), &this).await.unwrap();
+        assert_eq!(control.notices.try_recv(), Ok(Notice::Began(this.clone())));
+        assert!(control.notices.try_recv().is_err());
+        drop(announced);
+        assert_eq!(control.notices.recv().await, Some(Notice::Ended(this)));
     }
 }

@@ -18,12 +18,14 @@ use crate::{
         effect::{Effect, RelayCommand, Start},
         event::{Event, Exit, FileChange, Invocation, Outcome, Target},
     },
+    error::Result,
     ids::WorkerId,
     local_calls::{Begun, LocalCalls},
     project::manifest::FunctionSpec,
     questions,
     relay::Relay,
     runtime_api::{self, Listener},
+    tasks::{self, Tasks},
     ui::Ui,
     worker::Workers,
 };
@@ -34,6 +36,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// How much of a worker's output is read before its next event is looked at. A worker that writes without end must not stop the
 /// loop.
 const MOST_READS: usize = 16;
+
+/// What the relay is called.
+const RELAY: &str = "the relay to the stubs";
 
 /// Everything the loop works with.
 #[derive(Debug)]
@@ -75,14 +80,19 @@ pub enum Interrupt {
 
 impl Live {
     /// Serves `functions` until told to stop. All workers are gone when it returns.
+    ///
+    /// # Errors
+    /// When one of `tasks` has ended, without which nothing can be served.
     pub async fn run(
         mut self,
         functions: Vec<Arc<FunctionSpec>>,
         relay: Relay,
+        tasks: &mut Tasks,
         mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
-    ) {
+    ) -> Result<()> {
         let (commands, receiver) = mpsc::unbounded_channel();
-        let mut relay = tokio::spawn(relay.run(receiver, self.sender.clone()));
+        tasks.spawn(RELAY, relay.run(receiver, self.sender.clone()));
+        let mut failure = None;
         let mut listeners = HashMap::new();
         let (unanswered_sender, mut unanswered) = mpsc::unbounded_channel();
         self.handle(Event::Functions(functions), &commands, &mut listeners);
@@ -114,6 +124,11 @@ impl Live {
                     }
                     _ => break,
                 },
+                error = tasks.failed(), if failure.is_none() => {
+                    failure = Some(error);
+                    deadline.get_or_insert(Instant::now() + FAREWELL);
+                    Event::Shutdown
+                }
                 () = sleep_until(deadline) => break,
             };
             let event = match event {
@@ -144,11 +159,12 @@ impl Live {
         }
         let _ = commands.send(RelayCommand::Close { within: FAREWELL });
         tokio::select! {
-            _ = &mut relay => {}
-            Some(Interrupt::Now) = interrupts.recv() => relay.abort(),
+            () = tasks.until_ended(RELAY) => {}
+            Some(Interrupt::Now) = interrupts.recv() => tasks.abort(RELAY),
         }
         drop(listeners);
         tokio::join!(self.workers.end(), self.builder.end(), self.bridge.end());
+        failure.map_or(Ok(()), Err)
     }
 
     /// Does what a local call needs. Questions that are not answered come out of `unanswered`.
@@ -163,14 +179,20 @@ impl Live {
             Begun::Call(invocation) => self.handle(Event::Invoked(invocation), relay, listeners),
             Begun::Ask(spec, token) => {
                 let (aws, unanswered) = (self.aws.clone(), unanswered.clone());
-                tokio::spawn(async move {
+                let name = format!("the question to the stub of `{}`", spec.id);
+                tokio::spawn(tasks::named(name, async move {
+                    // A question that is given up is one that was not answered.
+                    let lost = (unanswered.clone(), token.clone());
+                    let _guard = tasks::on_panic(move || {
+                        let _ = lost.0.send((lost.1.clone(), "the question failed".to_owned()));
+                    });
                     let reason = match questions::ask(&aws, &spec, token.clone()).await {
                         Err(reason) => reason,
                         // Unless its answer went to another machine, this is the end of a question that has been answered.
                         Ok(()) => "another machine answers for it".to_owned(),
                     };
                     let _ = unanswered.send((token, reason));
-                });
+                }));
             }
             Begun::Nothing => {}
         }

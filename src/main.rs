@@ -9,6 +9,7 @@ fn main() -> ExitCode {
     let cli = sst::cli::Cli::parse();
     let default = if cli.verbose { "sst=debug" } else { "off" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    sst::descriptors::raise();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {

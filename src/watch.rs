@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::{
     core::event::{Event, FileChange},
     error::{Error, Kind, Result},
+    tasks,
     ui::Ui,
 };
 
@@ -82,8 +83,13 @@ pub fn start(
             result => result.map_err(|error| cannot_watch(&root, &error))?,
         }
     }
-    let thread =
-        std::thread::Builder::new().name("watch".to_owned()).spawn(move || watching.run(&changes, &events));
+    let run = move || {
+        let ui = watching.ui.clone();
+        let _guard =
+            tasks::on_panic(|| ui.warning("changed files go unnoticed from now on: start `sst` again"));
+        watching.run(&changes, &events);
+    };
+    let thread = std::thread::Builder::new().name("the watch of files".to_owned()).spawn(run);
     thread.map_err(|error| Error::new(Kind::Environment, "cannot start a thread").detail(error))?;
     Ok(watch)
 }

@@ -9,6 +9,7 @@ use sst::{
     ids::{FunctionId, Generation},
     process::Spawner,
     project::manifest::{Bundling, FunctionSpec, Source},
+    tasks::Tasks,
     tools::Tools,
 };
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ struct Project {
     builder: Builder,
     events: mpsc::UnboundedReceiver<Event>,
     generation: Generation,
+    _tasks: Tasks,
     _directory: tempfile::TempDir,
 }
 
@@ -51,8 +53,10 @@ impl Project {
             base.join("cache"),
             sst::ui::Ui::channel().0,
         );
-        let builder = Builder::new(tools, toolchain, root.clone(), sender);
-        let project = Self { root, builder, events, generation: Generation(0), _directory: directory };
+        let mut tasks = Tasks::default();
+        let builder = Builder::new(tools, toolchain, root.clone(), sender, &mut tasks);
+        let generation = Generation(0);
+        let project = Self { root, builder, events, generation, _tasks: tasks, _directory: directory };
         project.write("package.json", "{}");
         for (path, text) in files {
             project.write(path, text);

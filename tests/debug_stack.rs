@@ -9,11 +9,14 @@ use futures_util::{SinkExt, StreamExt};
 use sst::{
     aws::{self, Aws},
     cloud::{Cloud, Options},
-    debug_stack,
+    core::effect::RelayCommand,
+    debug_stack::{self, DebugStack},
+    ids::FunctionId,
     process::Spawner,
+    relay::{self, Relay},
     ui::{Ui, UiEvent},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::mpsc};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Error, Message},
@@ -71,5 +74,34 @@ async fn it_connects_two_parties_and_refuses_strangers() {
     assert!(
         matches!(unsigned, Err(Error::Http(response)) if [401, 403].contains(&response.status().as_u16()))
     );
+    registrations_are_their_owners(&aws, &stack).await;
     cloud.stop().await;
+}
+
+/// Whoever leaves first takes only its own registrations along.
+async fn registrations_are_their_owners(aws: &Aws, stack: &DebugStack) {
+    assert_eq!(debug_stack::find(aws, "test-app-debug-stack").await.unwrap().as_ref(), Some(stack));
+    assert_eq!(debug_stack::find(aws, "no-debug-stack").await.unwrap(), None);
+    let owners = async || relay::owners(aws, stack).await.unwrap();
+    let connect = async |owner: &str| {
+        let config = relay::Config { aws: aws.clone(), debug_stack: stack.clone(), owner: owner.to_owned() };
+        Relay::connect(config, Ui::channel().0).await.unwrap()
+    };
+    let leave = async |relay: Relay| {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        commands.send(RelayCommand::Close { within: Duration::from_secs(30) }).unwrap();
+        relay.run(receiver, mpsc::unbounded_channel().0).await;
+    };
+    let (both, one) = (["a/One", "a/Two"].map(FunctionId::from).to_vec(), vec![FunctionId::from("a/One")]);
+    assert_eq!(owners().await, [""; 0]);
+    let mut alice = connect("alice@desk").await;
+    alice.register(both).await.unwrap();
+    assert_eq!(owners().await, ["alice@desk"]);
+    let mut bob = connect("bob@laptop").await;
+    bob.register(one).await.unwrap();
+    assert_eq!(owners().await, ["alice@desk", "bob@laptop"]);
+    leave(alice).await;
+    assert_eq!(owners().await, ["bob@laptop"]);
+    leave(bob).await;
+    assert_eq!(owners().await, [""; 0]);
 }

@@ -65,8 +65,7 @@ pub async fn deploy(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>)
 
 async fn run(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>) -> Result<Outputs> {
     open_asset_buckets(aws, assembly).await;
-    let state = context.project.state_dir()?;
-    let outputs = state.path("outputs.json");
+    let outputs = context.work.path("outputs.json");
     let _ = fs_err::remove_file(&outputs);
     let mut command = cdk_cli::command(context, aws).await?;
     command
@@ -76,7 +75,7 @@ async fn run(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>) -> Res
         .args(["--require-approval", "never", "--progress", "events", "--no-notices", "--ci"])
         .args(["--asset-parallelism", "true", "--concurrency", "4"])
         // Of the project's own `cdk.json` nothing is needed any more.
-        .current_dir(state.path(""));
+        .current_dir(context.work.path(""));
     if !assembly.rollback {
         command.arg("--no-rollback");
     }
@@ -126,7 +125,7 @@ pub async fn remove(context: &Context<'_>, aws: &Aws, directory: &Utf8Path, stac
             .arg("destroy")
             .args(stacks)
             .args(["--app", directory.as_str(), "--force", "--progress", "events", "--no-notices", "--ci"])
-            .current_dir(context.project.state_dir()?.path(""));
+            .current_dir(context.work.path(""));
         if let Some(role) = &aws.deployer {
             command.args(["--role-arn", role]);
         }

@@ -8,6 +8,7 @@ use super::{Assembly, Context, Target, cdk_cli, synthesize, tool};
 use crate::{
     aws::Aws,
     error::{Error, Kind, Result},
+    lock::{Holder, Lock},
     project::Kind as ProjectKind,
     ui::UiEvent,
 };
@@ -60,6 +61,10 @@ pub(super) fn answers(context: &Context<'_>) -> Result<Value> {
 async fn run(context: &Context<'_>, aws: &Aws, target: &Target) -> Result<bool> {
     let state = context.project.state_dir()?;
     let directory = state.create_directory(DIRECTORY)?;
+    // The answers are for all commands, of which several may run.
+    let this = Holder::this("sst", Some(&target.stage), &context.project.root);
+    let lock = Lock::wait(&directory.join("lock"), &this, |_| {}).await;
+    let _lock = lock.inspect_err(|error| tracing::warn!(%error, "no lock on look-ups"));
     let own = synthesize::cdk_context(context, target)?;
     let settings = json!({ "app": app_command(context), "context": own });
     state.write(&format!("{DIRECTORY}/cdk.json"), settings.to_string().as_bytes())?;

@@ -21,6 +21,7 @@ mod look_up;
 mod owners;
 mod resolve;
 mod rewrite;
+mod stubs;
 mod synthesize;
 mod tool;
 
@@ -35,9 +36,15 @@ pub use self::{
     discover::discover,
     look_up::look_up,
     rewrite::{DeployedStack, DeployedTemplate, Options, Rewritten, rewrite, stub_policy},
+    stubs::{Replaced, replaced},
     synthesize::{PlainDebugStack, Target, synthesize},
 };
-use crate::{process::Spawner, project::Project, tools::Tools, ui::Ui};
+use crate::{
+    process::Spawner,
+    project::{Project, StateDir},
+    tools::Tools,
+    ui::Ui,
+};
 
 /// What all steps work with.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +53,8 @@ pub struct Context<'a> {
     pub project: &'a Project,
     /// The programs and scripts.
     pub tools: &'a Tools,
+    /// Where the steps keep what they hand to one another. Not the same for two commands that may run at a time.
+    pub work: &'a StateDir,
     /// Starts them.
     pub spawner: &'a Spawner,
     /// The terminal.

@@ -41,7 +41,7 @@ pub struct PlainDebugStack {
     pub template: Utf8PathBuf,
 }
 
-/// Synthesises the app into `.sst/cdk.out`. Functions that run on this machine are not bundled; those of `bundle` (construct paths)
+/// Synthesises the app into `cdk.out` of where the command works. Functions that run on this machine are not bundled; those of `bundle` (construct paths)
 /// are.
 ///
 /// # Errors
@@ -66,9 +66,8 @@ pub async fn synthesize(context: &Context<'_>, target: &Target, bundle: &[String
 
 async fn run(context: &Context<'_>, target: &Target, bundle: &[String]) -> Result<Assembly> {
     let project = context.project;
-    let state = project.state_dir()?;
-    let directory = state.fresh_directory("cdk.out")?;
-    let sources = state.path("sources.jsonl");
+    let directory = context.work.fresh_directory("cdk.out")?;
+    let sources = context.work.path("sources.jsonl");
     for suffix in ["", ".inputs.json", ".debug-stack.json"] {
         let _ = fs_err::remove_file(format!("{sources}{suffix}"));
     }

@@ -226,7 +226,7 @@ async fn debugpy(starter: &Starter, worker: WorkerId) -> Result<Adapter, String>
     let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port();
     let _ = starter.events.send(Event::DebuggerWaits { worker, port });
-    let (stream, _) = listener.accept().await.map_err(failed)?;
+    let (stream, _) = crate::descriptors::accept(&listener).await;
     let (reader, writer) = stream.into_split();
     let attach =
         json!({ "request": "attach", "justMyCode": true, "subProcess": false, "redirectOutput": false });

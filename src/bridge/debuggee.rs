@@ -89,6 +89,7 @@ pub(super) struct Debuggee {
 impl Debuggee {
     /// Serves clients, one at a time, until the worker ends.
     pub async fn serve(self, listener: TcpListener) {
+        let listener = crate::descriptors::Patient(listener);
         let mut debugger = None;
         // The next client, while another may be about to leave.
         let mut next = None;

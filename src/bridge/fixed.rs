@@ -36,6 +36,7 @@ const STANDING: [&str; 3] = ["setFunctionBreakpoints", "setExceptionBreakpoints"
 
 /// Serves the debuggers of `function`, one at a time, until dropped.
 pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, function: String) {
+    let listener = crate::descriptors::Patient(listener);
     // The next client, while another may be about to leave.
     let mut next = None;
     loop {

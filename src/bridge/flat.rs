@@ -24,6 +24,7 @@ use super::{
     registry::{Offer, Registry},
     upstream::{self, FromWorker},
 };
+use crate::descriptors::Patient;
 
 /// RFC 6455, 7.4.1: an endpoint is going away.
 const GOING_AWAY: u16 = 1001;
@@ -37,7 +38,7 @@ pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>) {
         .route("/{id}", get(connect))
         .layer(middleware::from_fn(guard))
         .with_state(registry);
-    if let Err(error) = axum::serve(listener, router).await {
+    if let Err(error) = axum::serve(Patient(listener), router).await {
         tracing::warn!(%error, "the flat inspector endpoint");
     }
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{client, registry::Registry};
+use crate::descriptors::Patient;
 
 /// Heap snapshots are large, and no message of a debugger on this machine is too large.
 pub(super) const MAX_MESSAGE: usize = 1 << 30;
@@ -35,7 +36,7 @@ pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, id: St
         .route("/{id}", get(connect))
         .layer(middleware::from_fn(guard))
         .with_state(endpoint);
-    if let Err(error) = axum::serve(listener, router).await {
+    if let Err(error) = axum::serve(Patient(listener), router).await {
         tracing::warn!(%error, "the inspector endpoint");
     }
 }

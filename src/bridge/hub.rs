@@ -20,13 +20,14 @@ use super::{
     dap::{Codec, Numbers, event, failure, success, unverified},
     registry::{Change, Offer, Registry, Wants},
 };
-use crate::ids::WorkerId;
+use crate::{descriptors, ids::WorkerId, tasks};
 
 /// Serves clients until dropped. `inspector` is the endpoint for Node workers.
 pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, inspector: SocketAddr) {
     let mut clients = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        while clients.try_join_next().is_some() {}
+    loop {
+        let (stream, _) = descriptors::accept(&listener).await;
+        tasks::reap(&mut clients);
         let registry = registry.clone();
         clients.spawn(async move {
             let mut session = Session::new(Framed::new(stream, Codec), registry, inspector);
@@ -204,8 +205,9 @@ async fn next_change(subscription: &mut Option<(u64, mpsc::UnboundedReceiver<Cha
 /// Passes connections on to `target` until dropped.
 async fn pass(listener: TcpListener, target: SocketAddr) {
     let mut connections = JoinSet::new();
-    while let Ok((mut client, _)) = listener.accept().await {
-        while connections.try_join_next().is_some() {}
+    loop {
+        let (mut client, _) = descriptors::accept(&listener).await;
+        tasks::reap(&mut connections);
         connections.spawn(async move {
             if let Ok(mut server) = TcpStream::connect(target).await {
                 let _ = copy_bidirectional(&mut client, &mut server).await;

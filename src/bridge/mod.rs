@@ -45,6 +45,7 @@ use crate::{
     ids::{FunctionId, WorkerId},
     process::Spawner,
     project::manifest::FunctionSpec,
+    tasks::{self, Tasks},
     ui::Ui,
 };
 
@@ -90,7 +91,7 @@ pub struct Means {
     pub ui: Ui,
 }
 
-/// All endpoints. Dropping it closes them.
+/// All endpoints.
 #[derive(Debug)]
 pub struct Bridge {
     address: SocketAddr,
@@ -99,30 +100,25 @@ pub struct Bridge {
     registry: Arc<Registry>,
     means: Means,
     debuggees: JoinSet<()>,
-    /// They end when this is dropped.
-    _servers: [AbortOnDropHandle<()>; 3],
 }
 
 impl Bridge {
-    /// Listens on 127.0.0.1 at the wanted ports, or the next ones that are free.
+    /// Listens on 127.0.0.1 at the wanted ports, or the next ones that are free, as long as `tasks` run.
     ///
     /// # Errors
     /// When no port is free.
-    pub async fn open(ports: Ports, names: Names, means: Means) -> io::Result<Self> {
+    pub async fn open(ports: Ports, names: Names, means: Means, tasks: &mut Tasks) -> io::Result<Self> {
         let listener = listen(ports.inspector).await?;
         let flat_listener = listen(ports.flat).await?;
         let adapter_listener = listen(ports.adapter).await?;
         let (address, flat_address) = (listener.local_addr()?, flat_listener.local_addr()?);
         let adapter_address = adapter_listener.local_addr()?;
         let registry = Arc::new(Registry::new(names.root, means.events.clone(), means.ui.clone()));
-        let servers = [
-            tokio::spawn(http::serve(listener, registry.clone(), names.id, names.title)),
-            tokio::spawn(flat::serve(flat_listener, registry.clone())),
-            tokio::spawn(hub::serve(adapter_listener, registry.clone(), address)),
-        ];
-        let servers = servers.map(AbortOnDropHandle::new);
+        tasks.spawn("the inspector", http::serve(listener, registry.clone(), names.id, names.title));
+        tasks.spawn("the flat inspector", flat::serve(flat_listener, registry.clone()));
+        tasks.spawn("the debug adapter", hub::serve(adapter_listener, registry.clone(), address));
         let debuggees = JoinSet::new();
-        Ok(Self { address, flat_address, adapter_address, registry, means, debuggees, _servers: servers })
+        Ok(Self { address, flat_address, adapter_address, registry, means, debuggees })
     }
 
     /// For debuggers that attach to one function.
@@ -171,7 +167,7 @@ impl Bridge {
             }
             Target::Python { pid, .. } | Target::Native { pid, .. } => *pid,
         };
-        while self.debuggees.try_join_next().is_some() {}
+        tasks::reap(&mut self.debuggees);
         // Each has a port of its own, which nobody but the clients of the other endpoints needs to know.
         let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).and_then(|listener| {
             listener.set_nonblocking(true)?;
@@ -191,7 +187,8 @@ impl Bridge {
         let starter = Starter { spawner, events };
         let registry = self.registry.clone();
         let debuggee = Debuggee { offer: offer.clone(), target, registry, starter, ui };
-        self.debuggees.spawn(debuggee.serve(listener));
+        let name = format!("the debugger of `{function}`");
+        self.debuggees.spawn(tasks::named(name, debuggee.serve(listener)));
         self.registry.offer(offer);
     }
 
@@ -233,6 +230,7 @@ impl FunctionPorts {
             let port = listener.local_addr()?.port();
             free = free.max(port.saturating_add(1));
             let serving = fixed::serve(listener, self.registry.clone(), function.id.to_string());
+            let serving = tasks::named(format!("the debug port of `{}`", function.id), serving);
             let server = AbortOnDropHandle::new(tokio::spawn(serving));
             self.open.insert(function.id.clone(), (port, server));
         }

@@ -20,6 +20,7 @@ use crate::{
     ids::FunctionId,
     process::Spawner,
     project::manifest::Bundling,
+    tasks::Tasks,
     tools::Tools,
 };
 
@@ -90,9 +91,10 @@ enum Job {
 }
 
 impl Sidecar {
-    pub fn new(tools: Tools, spawner: Spawner, project: Utf8PathBuf) -> Self {
+    pub fn new(tools: Tools, spawner: Spawner, project: Utf8PathBuf, tasks: &mut Tasks) -> Self {
         let (jobs, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(Keeper { tools, spawner, project, running: None, next_id: 0 }.run(receiver));
+        let keeper = Keeper { tools, spawner, project, running: None, next_id: 0 };
+        tasks.spawn("the keeper of the build process", keeper.run(receiver));
         Self { jobs }
     }
 

@@ -24,9 +24,10 @@ pub use self::{
     toolchain::Toolchain,
 };
 use crate::{
-    core::event::{BuildError, Event},
+    core::event::{Artifact, BuildError, Event},
     ids::{FunctionId, Generation},
     project::manifest::{Bundling, FunctionSpec, Source},
+    tasks::{self, Tasks},
     tools::Tools,
 };
 
@@ -40,45 +41,30 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Prepares to build functions of `project`.
+    /// Prepares to build functions of `project`, as long as `tasks` run.
     #[must_use]
     pub fn new(
         tools: Tools,
         toolchain: Toolchain,
         project: Utf8PathBuf,
         events: mpsc::UnboundedSender<Event>,
+        tasks: &mut Tasks,
     ) -> Self {
-        let sidecar = Sidecar::new(tools, toolchain.spawner().clone(), project);
+        let sidecar = Sidecar::new(tools, toolchain.spawner().clone(), project, tasks);
         Self { sidecar, toolchain, builds: JoinSet::new(), events }
     }
 
     /// Builds a function.
     pub fn build(&mut self, spec: Arc<FunctionSpec>, generation: Generation) {
-        while self.builds.try_join_next().is_some() {}
+        tasks::reap(&mut self.builds);
         let events = self.events.clone();
         let sidecar = self.sidecar.clone();
         let toolchain = self.toolchain.clone();
-        self.builds.spawn(async move {
-            let result = match &spec.source {
-                Source::Entry { path, export, root, bundling } => {
-                    let request = Request {
-                        function: spec.id.to_string(),
-                        entry: path.clone(),
-                        root: root.clone(),
-                        directory: toolchain.directory(&spec),
-                        bundling: Bundling::clone(bundling),
-                        provided: Sdk::of(&spec.runtime),
-                    };
-                    match sidecar.build(request, export).await {
-                        Ok((artifact, packages)) => Ok(toolchain.with_provided(artifact, packages).await),
-                        Err(error) => Err(error),
-                    }
-                }
-                _ => toolchain.artifact(spec.clone()).await,
-            };
-            let result = result.map(Arc::new);
+        let name = format!("the build of `{}`", spec.id);
+        self.builds.spawn(tasks::named(name, async move {
+            let result = outcome(build(&spec, &sidecar, &toolchain)).await.map(Arc::new);
             let _ = events.send(Event::Built { function: spec.id.clone(), generation, result });
-        });
+        }));
     }
 
     /// Forgets what was kept to build a function quickly.
@@ -91,6 +77,33 @@ impl Builder {
         self.builds.shutdown().await;
         self.sidecar.end().await;
     }
+}
+
+async fn build(
+    spec: &Arc<FunctionSpec>,
+    sidecar: &Sidecar,
+    toolchain: &Toolchain,
+) -> Result<Artifact, BuildError> {
+    let Source::Entry { path, export, root, bundling } = &spec.source else {
+        return toolchain.artifact(spec.clone()).await;
+    };
+    let request = Request {
+        function: spec.id.to_string(),
+        entry: path.clone(),
+        root: root.clone(),
+        directory: toolchain.directory(spec),
+        bundling: Bundling::clone(bundling),
+        provided: Sdk::of(&spec.runtime),
+    };
+    let (artifact, packages) = sidecar.build(request, export).await?;
+    Ok(toolchain.with_provided(artifact, packages).await)
+}
+
+/// A build ends, even where it panics: a call waits for it, with its clock stopped.
+async fn outcome<T>(build: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {
+    tasks::caught(build).await.unwrap_or_else(|reason| {
+        Err(unbuildable(format!("the build failed by a fault of `sst` itself: {reason}"), Vec::new()))
+    })
 }
 
 /// A build that could not even be tried.
@@ -106,4 +119,15 @@ fn unbuildable(summary: String, inputs: Vec<Utf8PathBuf>) -> BuildError {
 /// A program that does not compile.
 fn not_compiled(summary: String, detail: String, inputs: Vec<Utf8PathBuf>) -> BuildError {
     BuildError { summary, detail, error_type: "Sst.BuildFailed".to_owned(), inputs }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_build_that_panics_has_an_outcome() {
+        let error = outcome::<()>(async { panic!("no such luck") }).await.expect_err("it fails");
+        assert_eq!(error.summary, "the build failed by a fault of `sst` itself: no such luck");
+    }
 }

@@ -35,7 +35,9 @@ pub async fn run(arguments: cli::Invoke, project: &Project, ui: &Ui) -> Result<(
         }
         Answer::Refused { message, hint } => Err(refused(message, hint)),
         // Nobody has asked for it.
-        Answer::Environment { .. } => Err(refused("the function was not called".to_owned(), None)),
+        Answer::Environment { .. } | Answer::Noted => {
+            Err(refused("the function was not called".to_owned(), None))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod claims;
 mod cloud_packages;
 mod doctor;
 mod ide;
@@ -21,11 +22,12 @@ use tokio::sync::mpsc;
 
 use crate::{
     cli::{Cli, Command},
+    descriptors,
     error::{Error, Kind, Result},
     live::Interrupt,
     process::{Spawner, family},
     project::Project,
-    settings,
+    settings, tasks,
     ui::{Ui, UiEvent, printer},
 };
 
@@ -33,6 +35,7 @@ use crate::{
 pub async fn run(cli: Cli) -> ExitCode {
     let (ui, receiver) = Ui::channel();
     let options = printer::Options::detect(cli.no_color);
+    tasks::tell_panics(&ui);
     let printing = tokio::spawn(printer::print(receiver, options));
     let no_color = cli.no_color;
     let result = dispatch(cli, &ui).await;
@@ -40,9 +43,11 @@ pub async fn run(cli: Cli) -> ExitCode {
     ui.send(UiEvent::End);
     // What was said before the end is shown before the end.
     let _ = printing.await;
+    let _ = std::panic::take_hook();
     let result = match result {
         // Only now, so that nothing of this process is in the way.
         Ok(Some(mut program)) => {
+            descriptors::restore();
             let error = program.exec();
             let message = format!("cannot run `{}`", program.get_program().display());
             Err(Error::new(Kind::Environment, message)

@@ -1,11 +1,12 @@
 //! `sst deploy`, `remove`, `diff`, `build`, and `cdk`: the app with its own code, without stubs.
 
-use std::{collections::BTreeSet, process::Command};
+use std::{collections::BTreeSet, ops::Deref, process::Command};
 
 use camino::Utf8PathBuf;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    claims::{self, Others, Stage},
     cloud_packages, session,
     stage::{confirm_bootstrap, confirmed, stage},
 };
@@ -15,11 +16,16 @@ use crate::{
     builder::Toolchain,
     cache, cli, debug_stack,
     error::{Error, Kind, Result},
+    lock::Lock,
     process::Spawner,
+    project::StateDir,
     settings,
     tools::Tools,
     ui::{Ui, UiEvent, prompt},
 };
+
+/// The commands of the CDK CLI that change what is deployed.
+const CHANGING: [&str; 6] = ["deploy", "destroy", "import", "refactor", "rollback", "watch"];
 
 /// All functions are built. None is, where nothing is deployed.
 const EVERYTHING: &str = "*";
@@ -34,20 +40,25 @@ pub async fn deploy(
     spawner: &Spawner,
     ui: &Ui,
 ) -> Result<()> {
-    let app = Synthesized::new(settings, &[EVERYTHING.to_owned()], spawner, ui).await?;
+    let copy = Copy::find("sst deploy", settings, spawner, ui).await?;
+    if !arguments.yes {
+        Others::find(&copy.locks, &copy.aws, &copy.debug_stack()).await.confirm(ui).await?;
+    }
+    let app = copy.synthesize(&[EVERYTHING.to_owned()]).await?;
     let stacks = app.selectors(&arguments.stacks)?;
     if app.assembly.stacks.iter().any(|stack| stack.needs_bootstrap) && app::needs_bootstrap(&app.aws).await?
     {
         confirm_bootstrap(arguments.yes, &app.aws).await?;
         app::bootstrap(&app.context(), &app.aws).await?;
     }
-    let state_dir = settings.project.state_dir()?;
-    if app.aws.endpoint.is_some() && session::running(&state_dir).is_ok() {
+    let _change = app.locks.change(app.command, ui).await;
+    let state_dir = &app.work;
+    if app.aws.endpoint.is_some() && session::running(state_dir).is_ok() {
         // The local cloud is that of a running `sst start`, which looks for packages where that has said.
-        let artifacts = state_dir.create_directory("artifacts")?;
+        let artifacts = state_dir.path("artifacts");
         let root = settings.project.root.clone();
         let toolchain = Toolchain::new(spawner.clone(), root, artifacts, cache::directory()?, ui.clone());
-        cloud_packages::provide(&toolchain, &app.assembly.directory, &state_dir).await;
+        cloud_packages::provide(&toolchain, &app.assembly.directory, state_dir).await;
     }
     let source = app::Deployment {
         directory: &app.assembly.directory,
@@ -77,9 +88,10 @@ pub async fn remove(
     spawner: &Spawner,
     ui: &Ui,
 ) -> Result<()> {
-    let app = Synthesized::new(settings, &[], spawner, ui).await?;
+    let copy = Copy::find("sst remove", settings, spawner, ui).await?;
+    let app = copy.synthesize(&[]).await?;
     let stacks = app.selectors(&arguments.stacks)?;
-    let debug_stack = debug_stack::name(&app.stage, &settings.project.name);
+    let debug_stack = app.debug_stack();
     let named: Vec<&str> = match arguments.stacks.as_slice() {
         [] => app
             .assembly
@@ -90,8 +102,11 @@ pub async fn remove(
             .collect(),
         named => named.iter().map(String::as_str).collect(),
     };
-    let what = format!("Remove {} from aws://{}/{}", named.join(", "), app.aws.account, app.aws.region);
+    let mut what = format!("Remove {} from aws://{}/{}", named.join(", "), app.aws.account, app.aws.region);
     if !arguments.yes {
+        if let Some(others) = Others::find(&app.locks, &app.aws, &debug_stack).await.sentence() {
+            what = format!("{others}. {what}");
+        }
         if !prompt::is_interactive() {
             return Err(Error::new(
                 Kind::Usage,
@@ -104,6 +119,7 @@ pub async fn remove(
             return Err(Error::new(Kind::Usage, "nothing was removed"));
         }
     }
+    let _change = app.locks.change(app.command, ui).await;
     app::remove(&app.context(), &app.aws, &app.assembly.directory, &stacks).await?;
     if arguments.stacks.is_empty() {
         debug_stack::remove(&app.aws, &debug_stack, ui).await?;
@@ -116,7 +132,8 @@ pub async fn remove(
 /// # Errors
 /// [`Kind::Synthesis`].
 pub async fn build(settings: &settings::Target, spawner: &Spawner, ui: &Ui) -> Result<()> {
-    let app = Synthesized::new(settings, &[EVERYTHING.to_owned()], spawner, ui).await?;
+    let copy = Copy::find("sst build", settings, spawner, ui).await?;
+    let app = copy.synthesize(&[EVERYTHING.to_owned()]).await?;
     ui.info(format!("The cloud assembly is in `{}`", app.assembly.directory));
     Ok(())
 }
@@ -131,9 +148,27 @@ pub async fn cdk(
     spawner: &Spawner,
     ui: &Ui,
 ) -> Result<Command> {
-    let app = Synthesized::new(settings, &[EVERYTHING.to_owned()], spawner, ui).await?;
+    let first = arguments.first().map(String::as_str).unwrap_or_default();
+    let name = if first == "diff" { "sst diff".to_owned() } else { format!("sst cdk {first}") };
+    let mut copy = Copy::find(&name, settings, spawner, ui).await?;
+    let app = copy.synthesize(&[EVERYTHING.to_owned()]).await?;
     let mut command = app::cdk_command(&app.context(), &app.aws, &app.assembly.directory).await?;
     command.args(arguments);
+    if CHANGING.contains(&first) {
+        if let Some(server) = app.locks.server() {
+            ui.warning(format!(
+                "{server} serves this stage; calls do not come there any more when its stubs go"
+            ));
+        }
+        app.locks.change(&name, ui).await.outlast_exec();
+    }
+    if let Some(lock) = copy.claim.take() {
+        if let Err(error) = lock.outlast_exec() {
+            tracing::warn!(%error, "a lock ends early");
+        }
+        // It is the program's from now on that this process becomes.
+        std::mem::forget(lock);
+    }
     Ok(command)
 }
 
@@ -145,51 +180,75 @@ pub fn diff(arguments: cli::Diff) -> Vec<String> {
     ["diff".to_owned()].into_iter().chain(stacks).collect()
 }
 
-/// The app as it is.
-struct Synthesized<'a> {
+/// A copy of the app in a cloud, and what works on it.
+struct Copy<'a> {
+    command: &'a str,
     settings: &'a settings::Target,
     spawner: &'a Spawner,
     ui: &'a Ui,
+    work: StateDir,
+    /// What is written there is ours while there is this.
+    claim: Option<Lock>,
     tools: Tools,
     cancel: CancellationToken,
     aws: Aws,
     stage: String,
+    locks: Stage,
+}
+
+/// The app as it is. Beside what it is a copy of, it has an assembly.
+struct Synthesized<'a> {
+    copy: &'a Copy<'a>,
     assembly: Assembly,
 }
 
-impl<'a> Synthesized<'a> {
-    async fn new(
+impl<'a> Deref for Synthesized<'a> {
+    type Target = Copy<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        self.copy
+    }
+}
+
+impl<'a> Copy<'a> {
+    async fn find(
+        command: &'a str,
         settings: &'a settings::Target,
-        bundle: &[String],
         spawner: &'a Spawner,
         ui: &'a Ui,
     ) -> Result<Self> {
-        let state_dir = settings.project.state_dir()?;
-        let tools = Tools::find(state_dir.create_directory("tool")?, spawner).await?;
+        let work = settings.project.state_dir()?;
+        let claim = claims::command(command, &settings.project, ui).await?;
+        let tools = Tools::find(work.create_directory("tool")?, spawner).await?;
         crate::process::claim(&tools.node_version);
         let aws = Aws::connect(settings.aws()).await?;
         let fallback = aws.endpoint.is_some().then_some("dev");
         let stage = stage(&settings.project, settings.stage.as_deref(), fallback, &aws, ui).await?;
-        let target = app::Target {
-            stage: stage.clone(),
-            region: aws.region.clone(),
-            account: aws.account.clone(),
-            debug_stack: None,
-            context: settings.context.clone(),
-        };
+        let locks = Stage::new(&cache::directory()?, &aws, &settings.project, &stage);
         let cancel = CancellationToken::new();
-        let context =
-            app::Context { project: &settings.project, tools: &tools, spawner, ui, cancel: &cancel };
+        Ok(Self { command, settings, spawner, ui, work, claim, tools, cancel, aws, stage, locks })
+    }
+
+    async fn synthesize(&'a self, bundle: &[String]) -> Result<Synthesized<'a>> {
+        let target = app::Target {
+            stage: self.stage.clone(),
+            region: self.aws.region.clone(),
+            account: self.aws.account.clone(),
+            debug_stack: None,
+            context: self.settings.context.clone(),
+        };
+        let context = self.context();
         let mut assembly = app::synthesize(&context, &target, bundle).await?;
-        if app::look_up(&context, &aws, &target, &assembly).await? {
+        if app::look_up(&context, &self.aws, &target, &assembly).await? {
             assembly = app::synthesize(&context, &target, bundle).await?;
         }
-        Ok(Self { settings, spawner, ui, tools, cancel, aws, stage, assembly })
+        Ok(Synthesized { copy: self, assembly })
     }
 
     fn context(&self) -> app::Context<'_> {
         app::Context {
             project: &self.settings.project,
+            work: &self.work,
             tools: &self.tools,
             spawner: self.spawner,
             ui: self.ui,
@@ -197,6 +256,12 @@ impl<'a> Synthesized<'a> {
         }
     }
 
+    fn debug_stack(&self) -> String {
+        debug_stack::name(&self.stage, &self.settings.project.name)
+    }
+}
+
+impl Synthesized<'_> {
     /// By which the CDK CLI selects what was named; everything if nothing was.
     fn selectors(&self, named: &[String]) -> Result<Vec<String>> {
         if named.is_empty() {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use nix::sys::signal::kill;
 use serde::{Deserialize, Serialize};
 
+use super::claims;
 use crate::{
     error::{Error, Kind, Result},
+    lock::Holder,
     project::StateDir,
 };
 
@@ -64,25 +67,34 @@ pub(super) struct Running {
 /// [`Kind::Usage`] when there is none.
 pub(super) fn running(directory: &StateDir) -> Result<Running> {
     let session: Option<Running> = directory.read(FILE)?.and_then(|text| serde_json::from_str(&text).ok());
-    // The file of one that was killed is still there.
-    let alive =
-        |session: &Running| nix::sys::signal::kill(nix::unistd::Pid::from_raw(session.pid), None).is_ok();
-    session.filter(alive).ok_or_else(|| {
+    // The file of one that was killed is still there, and its process id may be another's by now.
+    let runs = |session: &Running| {
+        claims::runs(directory).unwrap_or_else(|| kill(nix::unistd::Pid::from_raw(session.pid), None).is_ok())
+    };
+    session.filter(runs).ok_or_else(|| {
         Error::new(Kind::Usage, "`sst start` does not run in this project")
             .hint("start it in another terminal")
     })
 }
 
-/// The file. It goes when this is dropped.
+/// What an `sst start` has written that holds a lock.
+pub(super) fn of(holder: &Holder) -> Option<Running> {
+    let text = fs_err::read(holder.directory.join(".sst").join(FILE)).ok()?;
+    let session: Running = serde_json::from_slice(&text).ok()?;
+    (session.pid == holder.pid).then_some(session)
+}
+
+/// The file. It goes when this is dropped, unless another one has taken its place.
 #[derive(Debug)]
 pub(super) struct SessionFile {
     directory: StateDir,
+    token: String,
 }
 
 impl SessionFile {
     /// Writes the file, private to the user.
     pub fn write(directory: StateDir, session: &Session) -> Result<Self> {
-        let file = Self { directory };
+        let file = Self { directory, token: session.token.clone() };
         file.update(session)?;
         Ok(file)
     }
@@ -97,6 +109,42 @@ impl SessionFile {
 
 impl Drop for SessionFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(self.directory.path(FILE));
+        let text = self.directory.read(FILE).ok().flatten();
+        let session = text.and_then(|text| serde_json::from_str::<Running>(&text).ok());
+        if session.is_some_and(|session| session.token == self.token) {
+            let _ = std::fs::remove_file(self.directory.path(FILE));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_goes_with_whoever_wrote_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let state_dir = StateDir::open(camino::Utf8Path::from_path(directory.path()).unwrap()).unwrap();
+        let session = |token: &str| Session {
+            pid: std::process::id(),
+            stage: "dev".to_owned(),
+            region: "us-east-1".to_owned(),
+            inspector: String::new(),
+            flat_inspector: String::new(),
+            debug_adapter: String::new(),
+            debug_ports: BTreeMap::new(),
+            control: String::new(),
+            token: token.to_owned(),
+            endpoint: None,
+            outputs: BTreeMap::new(),
+        };
+        let first = SessionFile::write(state_dir.clone(), &session("a")).unwrap();
+        let second = SessionFile::write(state_dir.clone(), &session("b")).unwrap();
+        drop(first);
+        assert!(state_dir.read(FILE).unwrap().unwrap().contains("\"b\""));
+        // Nobody has the lock, whatever runs under that process id.
+        assert!(running(&state_dir).is_err());
+        drop(second);
+        assert_eq!(state_dir.read(FILE).unwrap(), None);
     }
 }

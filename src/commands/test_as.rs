@@ -69,7 +69,7 @@ async fn ask(running: &Running, spec: &FunctionSpec) -> Result<BTreeMap<String, 
     match answer {
         Ok(Answer::Environment { variables }) => Ok(variables),
         Ok(Answer::Refused { message, hint }) => Err(refused(message, hint)),
-        Ok(Answer::Returned { .. } | Answer::Failed { .. }) => {
+        Ok(Answer::Returned { .. } | Answer::Failed { .. } | Answer::Noted) => {
             Err(Error::new(Kind::Other, "`sst start` is of another version").hint("start it again"))
         }
         Err(error) => Err(Error::new(Kind::Other, "`sst start` did not answer")

@@ -49,6 +49,15 @@ pub async fn status(aws: &Aws, name: &str) -> Result<Option<Status>> {
     }))
 }
 
+/// The stack `name` as it is deployed; none when there is none, or none that could be used.
+///
+/// # Errors
+/// [`Kind::Deployment`] when CloudFormation does not say.
+pub async fn find(aws: &Aws, name: &str) -> Result<Option<DebugStack>> {
+    let stack = change_set::describe(aws, name).await?;
+    Ok(stack.and_then(|stack| read(aws, &stack).ok()))
+}
+
 /// The key of the progress that is shown.
 const PROGRESS: &str = "debug-stack";
 

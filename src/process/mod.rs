@@ -114,6 +114,7 @@ fn spawn(mut command: Command, inherited: Vec<(OwnedFd, RawFd)>) -> io::Result<C
                 return Err(io::Error::last_os_error());
             }
         }
+        crate::descriptors::restore();
         Ok(())
     };
     // SAFETY: the closure runs between fork and exec. It only makes system calls, allocates nothing, and takes no lock.

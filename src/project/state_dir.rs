@@ -29,6 +29,14 @@ impl StateDir {
         Ok(state)
     }
 
+    /// The same for a part of it that is used by itself: a directory with mode 0700 inside.
+    ///
+    /// # Errors
+    /// [`Kind::Environment`] when it cannot be created.
+    pub fn below(&self, name: &str) -> Result<Self> {
+        Ok(Self { path: self.create_directory(name)? })
+    }
+
     /// The path of an entry; of the directory itself for an empty name.
     #[must_use]
     pub fn path(&self, name: &str) -> Utf8PathBuf {

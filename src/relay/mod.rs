@@ -19,6 +19,7 @@ use sst_wire::{Invoke, ToClient};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::task::AbortOnDropHandle;
 
+pub use self::registration::owners;
 use self::{
     connection::{Connector, Incoming},
     payloads::Payloads,
@@ -34,6 +35,7 @@ use crate::{
     debug_stack::DebugStack,
     error::Result,
     ids::{FunctionId, RequestId},
+    tasks,
     ui::{Ui, UiEvent},
 };
 
@@ -58,7 +60,7 @@ pub struct Relay {
     sender: Arc<Sender>,
     payloads: Payloads,
     incoming: mpsc::UnboundedReceiver<Incoming>,
-    _connection: AbortOnDropHandle<()>,
+    connection: AbortOnDropHandle<()>,
     requests: HashMap<RequestId, Request>,
     responders: JoinSet<()>,
     functions: Vec<FunctionId>,
@@ -89,13 +91,14 @@ impl Relay {
         let first = connector.connect_at_first().await?;
         let connection_id = first.id.clone();
         let (incoming_sender, incoming) = mpsc::unbounded_channel();
-        let task = tokio::spawn(connector.keep_connected(first, incoming_sender, ui.clone()));
+        let keeping = connector.keep_connected(first, incoming_sender, ui.clone());
+        let task = tokio::spawn(tasks::named("the connection to the cloud", keeping));
         Ok(Self {
             registrations,
             sender,
             payloads,
             incoming,
-            _connection: AbortOnDropHandle::new(task),
+            connection: AbortOnDropHandle::new(task),
             requests: HashMap::new(),
             responders: JoinSet::new(),
             functions: Vec::new(),
@@ -144,6 +147,8 @@ impl Relay {
                     }
                 },
                 _ = forget.tick() => self.forget(Instant::now()),
+                // The requests that are open cannot be answered for, and no other will come.
+                _ = &mut self.connection => return self.close(Duration::from_secs(2)).await,
                 Some(_) = self.responders.join_next() => {}
                 Some(_) = self.registering.join_next() => {}
             }

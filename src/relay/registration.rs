@@ -1,7 +1,7 @@
 //! The table that tells the stubs who answers for a function.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, SystemTime},
 };
 
@@ -18,6 +18,34 @@ use crate::{
 
 /// How long a registration counts when it is not renewed: a little longer than a connection may last.
 const LIFETIME: Duration = Duration::from_secs(135 * 60);
+
+/// Who answers for functions of a stage, as far as the table can be read: `alice@laptop`. The registrations of one that was killed
+/// count until they expire.
+///
+/// # Errors
+/// [`Kind::Cloud`] when it cannot be read.
+pub async fn owners(aws: &Aws, stack: &DebugStack) -> Result<Vec<String>> {
+    let mut owners = BTreeSet::new();
+    let mut pages = aws.dynamodb().scan().table_name(&stack.table).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| {
+            Error::new(Kind::Cloud, format!("cannot read the table `{}`", stack.table))
+                .detail(explain(&error))
+        })?;
+        let counts = |item: &&HashMap<String, AttributeValue>| {
+            let expires = item.get(Registration::TTL).and_then(|ttl| ttl.as_n().ok()?.parse::<u64>().ok());
+            expires.is_none_or(|expires| expires > now().as_secs())
+        };
+        let owner =
+            |item: &HashMap<String, AttributeValue>| item.get(Registration::OWNER)?.as_s().ok().cloned();
+        owners.extend(page.items().iter().filter(counts).filter_map(owner));
+    }
+    Ok(owners.into_iter().collect())
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
 
 /// How many items are written at the same time.
 const PARALLEL: usize = 16;
@@ -65,7 +93,7 @@ impl Registrations {
 
     async fn write_one(&self, function: &FunctionId, connection: &str) -> Result<Option<String>> {
         let text = |value: &str| AttributeValue::S(value.to_owned());
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = now();
         let put = self
             .table
             .put_item()

@@ -16,7 +16,9 @@ use tokio_util::task::AbortOnDropHandle;
 use self::state::Shared;
 use crate::{
     core::{effect::Delivery, event::Event},
+    descriptors,
     ids::WorkerId,
+    tasks,
 };
 
 /// Clients send a whole stack trace as a header (`Lambda-Runtime-Function-XRay-Error-Cause`), up to 1 MiB by their own limits.
@@ -55,23 +57,16 @@ pub fn open(worker: WorkerId, events: mpsc::UnboundedSender<Event>) -> io::Resul
     let socket = TcpListener::from_std(socket)?;
     let (deliveries, receiver) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared::new(worker, address, receiver, events));
-    let task = AbortOnDropHandle::new(tokio::spawn(accept(socket, shared)));
+    let accepting = tasks::named("the runtime API of a process", accept(socket, shared));
+    let task = AbortOnDropHandle::new(tokio::spawn(accepting));
     Ok(Listener { address, deliveries, _task: task })
 }
 
 async fn accept(socket: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
-        let stream = match socket.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors, most likely: others will be closed, and the worker tries again.
-                tracing::warn!(%error, "cannot accept a connection to the runtime API");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        while connections.try_join_next().is_some() {}
+        let (stream, _) = descriptors::accept(&socket).await;
+        tasks::reap(&mut connections);
         // Without it, a client that sends head and body in two packets waits 40 ms for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let shared = shared.clone();

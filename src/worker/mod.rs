@@ -26,6 +26,7 @@ use crate::{
     },
     ids::WorkerId,
     process::{Spawner, split_bootloader},
+    tasks,
     tools::Tools,
 };
 
@@ -125,6 +126,10 @@ impl Workers {
         let events = self.events.clone();
         let artifact = start.artifact.clone();
         self.tasks.spawn(async move {
+            let lost = || {
+                drop(events.send(Event::Exited { worker, exit: Exit::NotStarted(tasks::LOST.to_owned()) }))
+            };
+            let _guard = tasks::on_panic(lost);
             let artifact = start.artifact;
             let api = runtime_api.to_string();
             let assignment = standby::assignment(&environment, &artifact, &api);
@@ -169,7 +174,7 @@ impl Workers {
             match process {
                 Ok(process) => {
                     let gated = start.gated.then_some((assignment, may_load));
-                    process.run(worker, gated, to_tell, stopped, ready, events).await;
+                    process.run(worker, gated, to_tell, stopped, ready, events.clone()).await;
                 }
                 Err(error) => {
                     let reason = format!("cannot start `{}`: {error}", launch.program);

@@ -12,7 +12,7 @@ use sst::{
     error::Error,
     process::Spawner,
     project::{
-        Project,
+        Project, StateDir,
         manifest::{Manifest, Source},
     },
     stub_package::{Package, package},
@@ -108,7 +108,7 @@ impl App {
         synthesize(&context, &target, &[]).await
     }
 
-    pub fn parts(&self) -> (Tools, Spawner, Ui) {
+    pub fn parts(&self) -> (Tools, Spawner, Ui, StateDir) {
         let node = which::which("node").expect("node is installed");
         let tools = Tools {
             node_version: "v20.0.0".to_owned(),
@@ -117,15 +117,15 @@ impl App {
             scripts: repository().join("infra"),
             stub: self.root.join("none"),
         };
-        (tools, Spawner::start().unwrap(), Ui::channel().0)
+        (tools, Spawner::start().unwrap(), Ui::channel().0, self.project.state_dir().unwrap())
     }
 
     pub fn context<'a>(
         &'a self,
-        (tools, spawner, ui): &'a (Tools, Spawner, Ui),
+        (tools, spawner, ui, work): &'a (Tools, Spawner, Ui, StateDir),
         cancel: &'a CancellationToken,
     ) -> Context<'a> {
-        Context { project: &self.project, tools, spawner, ui, cancel }
+        Context { project: &self.project, work, tools, spawner, ui, cancel }
     }
 
     pub fn discover(&self, assembly: &Assembly) -> Manifest {

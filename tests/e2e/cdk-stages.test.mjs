@@ -51,7 +51,7 @@ describe("a CDK app with stages", () => {
   test("sst deploy gives all of them their own code, in nested stacks as well", async () => {
     const { region, endpoint } = sst.session();
     const keys = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_REGION: region, AWS_ENDPOINT_URL: endpoint };
-    const deploy = new Sst(directory, ["deploy"], keys);
+    const deploy = new Sst(directory, ["deploy", "--yes"], keys);
     assert.equal((await deploy.exited).code, 0, deploy.output);
     const from = sst.output.length;
     assert.deepEqual(await invoke("Beta", "count"), { count: 2, stage: "Beta" });

@@ -49,7 +49,8 @@ describe("what is documented works", { skip: extraArguments().length > 0 && "it 
 
   before(async () => {
     directory = copy();
-    cloud = await Sst.start(directory);
+    // On a stage of its own: no example asks whether to replace its stubs, or is refused.
+    cloud = await Sst.start(directory, ["--stage", "docs"]);
   });
   after(async () => {
     await cloud?.stop();

@@ -62,7 +62,7 @@ describe("commands that leave functions their own code", () => {
   });
 
   test("sst deploy knows the stacks", async () => {
-    const { code, output } = await run("deploy", "nothing");
+    const { code, output } = await run("deploy", "nothing", "--yes");
     assert.equal(code, 2);
     assert.match(output, /error: no stack `nothing`; there are `dev-rest-api-stack`/);
   });
@@ -71,7 +71,7 @@ describe("commands that leave functions their own code", () => {
     const live = await call();
     assert.equal(live.status, 200, live.text);
     assert.ok(live.isLive());
-    const { code, output } = await run("deploy", "stack", "--outputs-file", "outputs.json");
+    const { code, output } = await run("deploy", "stack", "--yes", "--outputs-file", "outputs.json");
     assert.equal(code, 0, output);
     const outputs = JSON.parse(fs.readFileSync(path.join(directory, "outputs.json"), "utf8"));
     assert.deepEqual(outputs, sst.session().outputs);
@@ -209,10 +209,10 @@ describe("how stacks are deployed", () => {
   });
 
   test("so do sst deploy and sst remove", async () => {
-    const deployed = await run("deploy", "--role-arn", ROLE, "--no-rollback", "--context", "answer=8");
+    const deployed = await run("deploy", "--yes", "--role-arn", ROLE, "--no-rollback", "--context", "answer=8");
     assert.equal(deployed.code, 0, deployed.output);
     assert.match(last("deploy"), new RegExp(`--no-rollback --role-arn ${ROLE}$`));
-    const plain = await run("deploy");
+    const plain = await run("deploy", "--yes");
     assert.equal(plain.code, 0, plain.output);
     assert.doesNotMatch(last("deploy"), /rollback|role-arn/);
     const removed = await run("remove", "--yes", "--role-arn", ROLE);

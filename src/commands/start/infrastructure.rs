@@ -8,9 +8,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::{
-    app::{Outputs, StackSources, abandoned, bootstrap, changes, needs_bootstrap},
+    app::{Outputs, Replaced, StackSources, abandoned, bootstrap, changes, needs_bootstrap, replaced},
+    control::Notice,
     core::event::{Event, FileChange},
+    debug_stack,
     error::{Error, Kind, Result},
+    ids::FunctionId,
+    lock::Holder,
     project::manifest::FunctionSpec,
     ui::{Ui, UiEvent},
 };
@@ -32,6 +36,8 @@ pub(super) struct Infrastructure {
     pub events: mpsc::UnboundedSender<Event>,
     /// What was saved.
     pub saved: mpsc::UnboundedReceiver<Vec<FileChange>>,
+    /// Who else changes what is deployed.
+    pub notices: mpsc::UnboundedReceiver<Notice>,
     /// The user pressed ENTER.
     pub enter: mpsc::UnboundedReceiver<()>,
     /// Whether a deployment has failed since the last one that succeeded, so that it is not known which stacks are as planned.
@@ -68,6 +74,19 @@ impl Infrastructure {
                         all.extend(more);
                     }
                     self.concerned_by(&all, &pending)
+                }
+                Some(notice) = self.notices.recv() => {
+                    match notice {
+                        Notice::Began(other) => self.app.ui.warning(format!("{other} changes what is deployed")),
+                        Notice::Ended(other) => {
+                            let redeploy = self.replaced_by(&other).await;
+                            if redeploy && !matches!(pending, Pending::Planned(_)) {
+                                pending = Pending::Planned(Box::new(self.deployed.clone()));
+                            }
+                            while self.enter.try_recv().is_ok() {}
+                        }
+                    }
+                    false
                 }
                 pressed = self.enter.recv(), if self.keyboard => {
                     self.keyboard = pressed.is_some();
@@ -140,6 +159,48 @@ impl Infrastructure {
         Pending::Planned(Box::new(plan))
     }
 
+    /// Another command has changed what is deployed. Says which stubs are not there any more, and returns whether a deployment would
+    /// bring them back.
+    async fn replaced_by(&mut self, other: &Holder) -> bool {
+        let (ui, aws) = (&self.app.ui, &self.app.aws);
+        let command = &other.command;
+        let Replaced { own_code, gone } = match replaced(aws, &self.deployed.live.manifest.functions).await {
+            Ok(replaced) => replaced,
+            Err(reason) => {
+                ui.warning(format!(
+                    "`{command}` has ended; whether the stubs are there is not known: {reason}"
+                ));
+                return false;
+            }
+        };
+        let mut lost = Vec::new();
+        if !own_code.is_empty() {
+            lost.push(format!("with their own code in the cloud now: {}", listed(&own_code)));
+        }
+        if !gone.is_empty() {
+            lost.push(format!("removed: {}", listed(&gone)));
+        }
+        if lost.is_empty() {
+            ui.info(format!("`{command}` has ended; the stubs are in place"));
+            return false;
+        }
+        self.halfway = true;
+        let name = debug_stack::name(&self.app.target.stage, &self.app.settings.project.name);
+        let can_be_had_back = !matches!(debug_stack::status(aws, &name).await, Ok(None)) && self.keyboard;
+        let hint = match can_be_had_back {
+            true => "press ENTER to deploy the stubs again",
+            false => "start `sst start` again to deploy the stubs",
+        };
+        ui.send(UiEvent::Error {
+            message: format!(
+                "the stubs of this stage are gone by `{command}`, and calls do not come here any more; {}",
+                lost.join("; ")
+            ),
+            hint: Some(hint.to_owned()),
+        });
+        can_be_had_back
+    }
+
     /// Uses a plan that needs no deployment: what changed is only here.
     async fn take_over(&mut self, plan: Plan) {
         let same = plan.live.manifest == self.deployed.live.manifest;
@@ -180,6 +241,7 @@ impl Infrastructure {
     }
 
     async fn try_deploy(&self, plan: &Plan) -> Result<Outputs> {
+        let _deploying = self.app.stage.deployment(self.app.cancel.clone(), &self.app.ui).await?;
         if plan.needs_bootstrap() && needs_bootstrap(&self.app.aws).await? {
             bootstrap(&self.app.context(), &self.app.aws).await?;
         }
@@ -223,6 +285,17 @@ fn difference(old: &Plan, new: &Plan) -> String {
         }
     }
     text
+}
+
+/// The first few of them.
+fn listed(functions: &[FunctionId]) -> String {
+    const MOST: usize = 5;
+    let names: Vec<String> = functions.iter().take(MOST).map(|id| format!("`{id}`")).collect();
+    let names = names.join(", ");
+    match functions.len().saturating_sub(MOST) {
+        0 => names,
+        more => format!("{names}, and {more} more"),
+    }
 }
 
 /// Shows an error that ends nothing.

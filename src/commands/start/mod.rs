@@ -4,8 +4,9 @@ mod infrastructure;
 mod plan;
 mod ports;
 mod publication;
+mod watches;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +15,10 @@ use self::{
     infrastructure::Infrastructure,
     plan::{App, Plan},
     publication::Publication,
+    watches::Watches,
 };
 use super::{
+    claims::{self, owner},
     cloud_packages,
     session::Session,
     stage::{confirm_bootstrap, stage},
@@ -27,23 +30,27 @@ use crate::{
     builder::{Builder, Toolchain},
     cloud::{self, Cloud},
     control::Control,
-    core::{Config, State},
-    debug_stack, editors,
+    core::{Config, State, event::Event},
+    debug_stack, descriptors, editors,
     error::{Error, Kind, Result},
     live::{Interrupt, Live},
     local_calls::LocalCalls,
+    lock::Lock,
     process::{self, Spawner},
-    project::{StateDir, manifest::ORIGINAL_PREFIX},
+    project::{Kind as ProjectKind, StateDir, manifest::ORIGINAL_PREFIX},
     relay::{self, Relay},
     settings, stub_package,
+    tasks::Tasks,
     tools::Tools,
     ui::{Ui, prompt},
-    watch,
     worker::{Workers, environment::Surroundings},
 };
 
 /// The file of the debug stack's usual template.
 const DEBUG_TEMPLATE: &str = "debug-stack.yaml";
+
+/// What the task is called that watches and deploys the infrastructure.
+const INFRASTRUCTURE: &str = "the watch of the infrastructure";
 
 /// How long the preparations may take to stop after Ctrl-C, before their processes are killed.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -59,10 +66,15 @@ pub async fn run(
     mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
 ) -> Result<()> {
     let state_dir = settings.project.state_dir()?;
+    let session = tokio::select! {
+        session = claims::Session::begin(&settings.project, ui) => session?,
+        _ = interrupts.recv() => return Err(Error::new(Kind::Interrupted, "interrupted")),
+    };
+    let mut interrupts = session.heed(interrupts);
     let mut cloud = None;
     let cancel = CancellationToken::new();
     let prepared = {
-        let prepare = prepare(&settings, &state_dir, spawner, ui, &cancel, &mut cloud);
+        let prepare = prepare(&settings, &state_dir, spawner, ui, &cancel, (&session, &mut cloud));
         tokio::pin!(prepare);
         tokio::select! {
             prepared = &mut prepare => prepared,
@@ -94,6 +106,11 @@ struct Prepared {
     plan: Plan,
     outputs: Outputs,
     relay: Relay,
+    /// The stage is ours while there is this.
+    served: Option<Lock>,
+    /// What has happened to files since the synthesis, and the other end of it.
+    events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
+    watches: Watches,
 }
 
 async fn prepare(
@@ -102,7 +119,7 @@ async fn prepare(
     spawner: &Spawner,
     ui: &Ui,
     cancel: &CancellationToken,
-    cloud: &mut Option<Cloud>,
+    (claim, cloud): (&claims::Session, &mut Option<Cloud>),
 ) -> Result<Prepared> {
     let tools = Tools::find(state_dir.create_directory("tool")?, spawner).await?;
     process::claim(&tools.node_version);
@@ -118,6 +135,9 @@ async fn prepare(
     let aws = Aws::connect(settings.aws(cloud.as_ref().map(|cloud| cloud.endpoint().to_owned()))).await?;
     let fallback = aws.endpoint.is_some().then_some("dev");
     let stage = stage(&settings.project, settings.stage.as_deref(), fallback, &aws, ui).await?;
+    let locks = claims::Stage::new(&settings.cache, &aws, &settings.project, &stage);
+    let served = locks.serve(claim, ui).await?;
+    let deploying = locks.deployment(cancel.clone(), ui).await?;
     let name = debug_stack::name(&stage, &settings.project.name);
     state_dir.write(DEBUG_TEMPLATE, debug_stack::template(aws.endpoint.is_some()).as_bytes())?;
     let debug_stack = app::PlainDebugStack { name: name.clone(), template: state_dir.path(DEBUG_TEMPLATE) };
@@ -128,8 +148,10 @@ async fn prepare(
         debug_stack: Some(debug_stack),
         context: settings.context.clone(),
     };
-    let context = app::Context { project: &settings.project, tools: &tools, spawner, ui, cancel };
-
+    let work = state_dir.below("start")?;
+    let context =
+        app::Context { project: &settings.project, work: &work, tools: &tools, spawner, ui, cancel };
+    let began = SystemTime::now();
     let synthesis = app::synthesize(&context, &target, &[]);
     let (debug_stack, assembly) = if settings.project.may_change_debug_stack() {
         let assembly = synthesis.await?;
@@ -165,9 +187,19 @@ async fn prepare(
         debug_stack,
         package,
         toolchain,
+        work: work.clone(),
+        stage: locks,
         cancel: cancel.clone(),
     };
     let plan = app.plan_from(assembly).await?;
+    let events = mpsc::unbounded_channel();
+    // Before the deployment, which takes long enough for something to be saved meanwhile.
+    let mut watches = Watches::start(settings.project.root.clone(), events.0.clone(), ui.clone())?;
+    watches.follow(&plan.live.manifest.functions)?;
+    // A command that builds the app saves files itself.
+    if !matches!(settings.project.kind, ProjectKind::Cdk { build: Some(_), .. }) {
+        watches.catch_up(&plan.inputs, began);
+    }
     plan.report(ui);
     if plan.needs_bootstrap() && app::needs_bootstrap(&app.aws).await? {
         confirm_bootstrap(settings.yes, &app.aws).await?;
@@ -183,7 +215,8 @@ async fn prepare(
         tokio::try_join!(app.deploy(&plan), Relay::connect(config, ui.clone()), ahead)?;
     // Not before the deployment: calls are answered by whoever answered them until the stubs are there.
     relay.register(functions.iter().map(|function| function.id.clone()).collect()).await?;
-    Ok(Prepared { app, plan, outputs, relay })
+    drop(deploying);
+    Ok(Prepared { app, plan, outputs, relay, served, events, watches })
 }
 
 async fn serve(
@@ -191,10 +224,11 @@ async fn serve(
     state_dir: StateDir,
     interrupts: mpsc::UnboundedReceiver<Interrupt>,
 ) -> Result<()> {
-    let Prepared { app, plan, outputs, relay } = prepared;
+    let Prepared { app, plan, outputs, relay, served, events: (sender, events), watches } = prepared;
     let App { settings, tools, spawner, ui, aws, target, toolchain, cancel, .. } = app.clone();
     let (root, stage) = (settings.project.root.clone(), target.stage);
-    let (sender, events) = mpsc::unbounded_channel();
+    let mut tasks = Tasks::default();
+    tasks.spawn("the look-out for descriptors", descriptors::tell_shortages(ui.clone()));
     let (ready_sender, ready) = mpsc::unbounded_channel();
     let (saved_sender, saved) = mpsc::unbounded_channel();
     let strip = if aws.endpoint.is_some() { cloud::SERVER_VARIABLES } else { &[] };
@@ -203,10 +237,9 @@ async fn serve(
         // Functions find the local cloud by it; standbys have to know before they are functions.
         surroundings.machine.insert("AWS_ENDPOINT_URL".to_owned(), endpoint.clone());
     }
-    let _watch = watch::start(root.clone(), Vec::new(), sender.clone(), ui.clone())?;
     let means = bridge::Means { spawner: spawner.clone(), events: sender.clone(), ui: ui.clone() };
-    let bridge = ports::open_bridge(&settings, &state_dir, &stage, means).await?;
-    let (control, calls) = Control::open().await.map_err(|error| {
+    let bridge = ports::open_bridge(&settings, &state_dir, &stage, means, &mut tasks).await?;
+    let control = Control::open(&mut tasks).await.map_err(|error| {
         Error::new(Kind::Environment, "no socket for other commands to connect to").detail(error)
     })?;
     let session = Session {
@@ -223,16 +256,16 @@ async fn serve(
         outputs: Outputs::new(),
     };
     let Session { inspector, flat_inspector, debug_adapter, .. } = session.clone();
-    let mut publication = Publication::new(&app, session, bridge.function_ports(), sender.clone());
+    let mut publication = Publication::new(&app, session, bridge.function_ports(), watches);
     publication.update(&plan.live.manifest, &outputs).await?;
     let live = Live {
-        calls,
+        calls: control.calls,
         local: LocalCalls::default(),
         aws: aws.clone(),
         state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
         events,
         workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
-        builder: Builder::new(tools, toolchain, root.clone(), sender.clone()),
+        builder: Builder::new(tools, toolchain, root.clone(), sender.clone(), &mut tasks),
         bridge,
         sender: sender.clone(),
         ready,
@@ -255,21 +288,24 @@ async fn serve(
         publication,
         events: sender,
         saved,
+        notices: control.notices,
         enter: prompt::lines(),
         halfway: false,
         keyboard: true,
     };
-    let infrastructure = tokio::spawn(infrastructure.run());
-    live.run(functions.into_iter().map(Arc::new).collect(), relay, interrupts).await;
+    tasks.spawn(INFRASTRUCTURE, infrastructure.run());
+    let functions = functions.into_iter().map(Arc::new).collect();
+    let result = live.run(functions, relay, &mut tasks, interrupts).await;
     cancel.cancel();
-    let _ = infrastructure.await;
+    tasks.until_ended(INFRASTRUCTURE).await;
+    drop(served);
     if !matches!(settings.cloud, settings::Cloud::Local { .. }) {
         ui.info(format!(
             "The functions of stage {stage} are stubs still: `sst deploy` gives them their own code"
         ));
     }
     ui.info("Stopped");
-    Ok(())
+    result
 }
 
 /// `1 function`, `2 functions`.
@@ -286,11 +322,4 @@ fn mention_editors(root: &camino::Utf8Path, state_dir: &StateDir, ui: &Ui) -> Re
         state_dir.write(MARK, b"")?;
     }
     Ok(())
-}
-
-/// Who runs this, as others see it when functions change hands.
-fn owner() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or("somebody".to_owned());
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    format!("{user}@{}", host.as_deref().unwrap_or("a machine"))
 }

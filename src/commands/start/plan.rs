@@ -17,7 +17,10 @@ use crate::{
     ui::Ui,
 };
 
-use super::{super::cloud_packages, counted};
+use super::{
+    super::{claims::Stage, cloud_packages},
+    counted,
+};
 
 /// Everything that a deployment of the app takes.
 #[derive(Debug, Clone)]
@@ -32,6 +35,10 @@ pub(super) struct App {
     pub debug_stack: DebugStack,
     pub package: Package,
     pub toolchain: Toolchain,
+    /// Where what is synthesised goes: other commands of the project have a place of their own.
+    pub work: StateDir,
+    /// The locks of the stage.
+    pub stage: Stage,
     pub cancel: CancellationToken,
 }
 
@@ -47,6 +54,7 @@ impl App {
     pub fn context(&self) -> app::Context<'_> {
         app::Context {
             project: &self.settings.project,
+            work: &self.work,
             tools: &self.tools,
             spawner: &self.spawner,
             ui: &self.ui,

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Kind, Result},
     project::StateDir,
     settings,
+    tasks::Tasks,
 };
 
 /// Opens the inspector endpoint, where it was the last time if possible: debuggers are configured with its port.
@@ -13,6 +14,7 @@ pub(super) async fn open_bridge(
     state_dir: &StateDir,
     stage: &str,
     means: bridge::Means,
+    tasks: &mut Tasks,
 ) -> Result<Bridge> {
     let file = format!("inspector-{stage}");
     // In the order of `bridge::Ports`.
@@ -32,7 +34,7 @@ pub(super) async fn open_bridge(
         title: format!("{} ({stage})", settings.project.name),
         root: settings.project.root.clone(),
     };
-    let bridge = Bridge::open(ports, names, means).await.map_err(|error| {
+    let bridge = Bridge::open(ports, names, means, tasks).await.map_err(|error| {
         Error::new(Kind::Environment, format!("no port for the inspector endpoint from {port} on"))
             .detail(error)
             .hint("name a free one with `--inspect-port`")

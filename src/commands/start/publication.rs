@@ -2,20 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use tokio::sync::mpsc;
+use camino::Utf8PathBuf;
 
 use crate::{
     app::Outputs,
     bridge::FunctionPorts,
-    core::event::Event,
     error::{Error, Kind, Result},
     project::{
         StateDir,
         manifest::{FunctionSpec, Manifest},
     },
     ui::{Ui, UiEvent},
-    watch::{self, Watch},
 };
 
 use super::{
@@ -24,42 +21,34 @@ use super::{
         session::{Session, SessionFile},
     },
     plan::App,
+    watches::Watches,
 };
 
 /// Dropping it takes back what it has published.
 pub(super) struct Publication {
     state_dir: StateDir,
     stage: String,
-    root: Utf8PathBuf,
     outputs_file: Option<Utf8PathBuf>,
     /// Without what changes with the app.
     session: Session,
     ports: FunctionPorts,
-    events: mpsc::UnboundedSender<Event>,
+    watches: Watches,
     ui: Ui,
     file: Option<SessionFile>,
-    outside: BTreeMap<Utf8PathBuf, Watch>,
 }
 
 impl Publication {
     /// Nothing is published before [`Publication::update`].
-    pub fn new(
-        app: &App,
-        session: Session,
-        ports: FunctionPorts,
-        events: mpsc::UnboundedSender<Event>,
-    ) -> Self {
+    pub fn new(app: &App, session: Session, ports: FunctionPorts, watches: Watches) -> Self {
         Self {
             state_dir: app.state_dir.clone(),
             stage: app.target.stage.clone(),
-            root: app.settings.project.root.clone(),
             outputs_file: app.settings.outputs_file.clone(),
             session,
             ports,
-            events,
+            watches,
             ui: app.ui.clone(),
             file: None,
-            outside: BTreeMap::new(),
         }
     }
 
@@ -69,7 +58,7 @@ impl Publication {
     /// [`Kind::Environment`] when no port is free, a file cannot be written, or a directory cannot be watched.
     pub async fn update(&mut self, manifest: &Manifest, outputs: &Outputs) -> Result<()> {
         let functions = &manifest.functions;
-        self.watch_outside(functions)?;
+        self.watches.follow(functions)?;
         self.session.debug_ports = self.open_ports(functions).await?;
         self.show_outputs(outputs)?;
         self.session.outputs.clone_from(outputs);
@@ -113,21 +102,5 @@ impl Publication {
         let text = serde_json::to_vec_pretty(&wanted).unwrap_or_default();
         self.state_dir.write(&file, &text)?;
         Ok(open)
-    }
-
-    /// Watches the directories outside of the project that functions have code in, and no others.
-    fn watch_outside(&mut self, functions: &[FunctionSpec]) -> Result<()> {
-        let directories = functions.iter().map(|function| function.source.directory());
-        let outside: Vec<&Utf8Path> =
-            directories.filter(|directory| !directory.starts_with(&self.root)).collect();
-        self.outside.retain(|directory, _| outside.contains(&directory.as_path()));
-        for directory in outside {
-            if !self.outside.contains_key(directory) {
-                let watch =
-                    watch::start(directory.to_owned(), Vec::new(), self.events.clone(), self.ui.clone())?;
-                self.outside.insert(directory.to_owned(), watch);
-            }
-        }
-        Ok(())
     }
 }
