@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     aws::Aws,
@@ -64,25 +65,16 @@ pub struct Live {
     pub ui: Ui,
 }
 
-/// An order from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interrupt {
-    /// End in order: answer what is open.
-    Gently,
-    /// End now.
-    Now,
-}
-
 impl Live {
-    /// Serves `functions` until told to stop. All workers are gone when it returns.
+    /// Serves `functions` until it is `interrupted`, then answers what is open. All workers are gone when it returns.
     pub async fn run(
         mut self,
         functions: Vec<Arc<FunctionSpec>>,
         relay: Relay,
-        mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
+        interrupted: &CancellationToken,
     ) {
         let (commands, receiver) = mpsc::unbounded_channel();
-        let mut relay = tokio::spawn(relay.run(receiver, self.sender.clone()));
+        let relay = tokio::spawn(relay.run(receiver, self.sender.clone()));
         let mut listeners = HashMap::new();
         let (unanswered_sender, mut unanswered) = mpsc::unbounded_channel();
         self.handle(Event::Functions(functions), &commands, &mut listeners);
@@ -107,13 +99,10 @@ impl Live {
                     continue;
                 }
                 () = sleep_until(wake) => Event::Tick,
-                interrupt = interrupts.recv() => match interrupt {
-                    Some(Interrupt::Gently) if deadline.is_none() => {
-                        deadline = Some(Instant::now() + FAREWELL);
-                        Event::Shutdown
-                    }
-                    _ => break,
-                },
+                () = interrupted.cancelled(), if deadline.is_none() => {
+                    deadline = Some(Instant::now() + FAREWELL);
+                    Event::Shutdown
+                }
                 () = sleep_until(deadline) => break,
             };
             let event = match event {
@@ -143,10 +132,7 @@ impl Live {
             self.handle(event, &commands, &mut listeners);
         }
         let _ = commands.send(RelayCommand::Close { within: FAREWELL });
-        tokio::select! {
-            _ = &mut relay => {}
-            Some(Interrupt::Now) = interrupts.recv() => relay.abort(),
-        }
+        let _ = relay.await;
         drop(listeners);
         tokio::join!(self.workers.end(), self.builder.end(), self.bridge.end());
     }

@@ -30,7 +30,7 @@ use crate::{
     core::{Config, State},
     debug_stack, editors,
     error::{Error, Kind, Result},
-    live::{Interrupt, Live},
+    live::Live,
     local_calls::LocalCalls,
     process::{self, Spawner},
     project::{StateDir, manifest::ORIGINAL_PREFIX},
@@ -56,7 +56,7 @@ pub async fn run(
     settings: settings::Start,
     spawner: &Spawner,
     ui: &Ui,
-    mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
+    interrupted: &CancellationToken,
 ) -> Result<()> {
     let state_dir = settings.project.state_dir()?;
     let mut cloud = None;
@@ -66,20 +66,17 @@ pub async fn run(
         tokio::pin!(prepare);
         tokio::select! {
             prepared = &mut prepare => prepared,
-            _ = interrupts.recv() => {
+            () = interrupted.cancelled() => {
                 ui.info("stopping");
                 cancel.cancel();
                 // Whatever the preparations say now, the user's wish is the reason.
-                let _ = tokio::select! {
-                    ended = tokio::time::timeout(PATIENCE, &mut prepare) => ended.is_ok(),
-                    _ = interrupts.recv() => false,
-                };
+                let _ = tokio::time::timeout(PATIENCE, &mut prepare).await;
                 Err(Error::new(Kind::Interrupted, "interrupted"))
             }
         }
     };
     let result = match prepared {
-        Ok(prepared) => serve(prepared, state_dir, interrupts).await,
+        Ok(prepared) => serve(prepared, state_dir, interrupted).await,
         Err(error) => Err(error),
     };
     if let Some(cloud) = cloud {
@@ -186,11 +183,7 @@ async fn prepare(
     Ok(Prepared { app, plan, outputs, relay })
 }
 
-async fn serve(
-    prepared: Prepared,
-    state_dir: StateDir,
-    interrupts: mpsc::UnboundedReceiver<Interrupt>,
-) -> Result<()> {
+async fn serve(prepared: Prepared, state_dir: StateDir, interrupted: &CancellationToken) -> Result<()> {
     let Prepared { app, plan, outputs, relay } = prepared;
     let App { settings, tools, spawner, ui, aws, target, toolchain, cancel, .. } = app.clone();
     let (root, stage) = (settings.project.root.clone(), target.stage);
@@ -260,7 +253,7 @@ async fn serve(
         keyboard: true,
     };
     let infrastructure = tokio::spawn(infrastructure.run());
-    live.run(functions.into_iter().map(Arc::new).collect(), relay, interrupts).await;
+    live.run(functions.into_iter().map(Arc::new).collect(), relay, interrupted).await;
     cancel.cancel();
     let _ = infrastructure.await;
     if !matches!(settings.cloud, settings::Cloud::Local { .. }) {
