@@ -148,7 +148,9 @@ async fn dispatch(cli: Cli, ui: &Ui, interrupted: &CancellationToken) -> Result<
             until_interrupted(interrupted, doctor::run(&target, &spawner, ui)).await?;
         }
         Command::Completions(arguments) => {
-            clap_complete::generate(arguments.shell, &mut Cli::command(), "sst", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "sst", &mut script);
+            ui.send(UiEvent::Result(script));
         }
     }
     Ok(None)
