@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::UiEvent;
 
 /// How many bytes of a kind may wait. When it is more, half of it is dropped at once, so that there is one gap rather than many.
-const MOST: usize = 8 * 1024 * 1024;
+const MOST: usize = 16 * 1024 * 1024;
 
 /// How many bytes are taken at once.
 const AT_ONCE: usize = 32 * 1024;

@@ -109,6 +109,11 @@ impl Text {
 
 /// Adds `text` with everything that a terminal would obey made visible, unless it `stays`.
 fn show(text: &str, to: &mut String, stays: impl Fn(char) -> bool) {
+    // Almost every line, and fast to find out.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        to.push_str(text);
+        return;
+    }
     let mut rest = text;
     while let Some(at) = rest.find(|character| is_obeyed(character) && !stays(character)) {
         let (before, after) = rest.split_at(at);

@@ -63,11 +63,12 @@ async function seconds(promise) {
   return (performance.now() - begin) / 1000;
 }
 
-describe("a terminal", { skip: process.platform !== "linux" }, () => {
+describe("a terminal", { skip: process.platform !== "linux", timeout: 300_000 }, () => {
   let directory;
   let sst;
   beforeEach(() => {
     directory = copyApp("tests/fixtures/apps/cdk-plain");
+    fs.mkdirSync(path.join(directory, "tmp"));
     fs.writeFileSync(path.join(directory, "bin/app.js"), APP);
     fs.writeFileSync(path.join(directory, "functions/asset/index.js"), FUNCTION);
   });
@@ -90,7 +91,12 @@ describe("a terminal", { skip: process.platform !== "linux" }, () => {
     return result;
   }
   const done = { output: '"done"\n', code: 0 };
-  const start = (options) => new Sst(directory, ["start", "--local", ...extraArguments()], {}, options);
+  const start = (options) => new Sst(directory, ["start", "--local", ...extraArguments()], { TMPDIR: path.join(directory, "tmp") }, options);
+  const nothingStays = async () => {
+    await gone(directory);
+    assert.ok(!fs.existsSync(path.join(directory, ".sst/session.json")));
+    assert.deepEqual(fs.readdirSync(path.join(directory, "tmp")).filter((name) => name.startsWith("sst-")), []);
+  };
   const session = () => until("session", () => fs.existsSync(path.join(directory, ".sst/session.json")));
 
   test("that nobody reads holds up no call and takes no memory, on one core", async () => {
@@ -133,6 +139,7 @@ describe("a terminal", { skip: process.platform !== "linux" }, () => {
     let exit;
     assert.ok((await seconds(sst.exited.then((how) => (exit = how)))) < 15);
     assert.deepEqual(exit, { code: 0, signal: null });
+    await nothingStays();
   });
 
   test("that was stopped: the second Ctrl-C ends the program at once, also while it takes leave of a cloud that does not answer", async () => {
@@ -156,7 +163,7 @@ describe("a terminal", { skip: process.platform !== "linux" }, () => {
     assert.ok((await seconds(until("end", ended))) < 2);
     sst.child.kill("SIGCONT");
     assert.equal((await sst.exited).code, 130);
-    assert.ok(!fs.existsSync(path.join(directory, ".sst/session.json")));
+    await nothingStays();
   });
 
   test("two Ctrl-C during the preparations end them at once", async () => {
@@ -168,5 +175,6 @@ describe("a terminal", { skip: process.platform !== "linux" }, () => {
     let exit;
     assert.ok((await seconds(sst.exited.then((how) => (exit = how)))) < 2);
     assert.deepEqual(exit, { code: 130, signal: null });
+    await nothingStays();
   });
 });
