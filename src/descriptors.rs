@@ -151,7 +151,7 @@ mod tests {
         .into();
         assert_eq!(accepted(|| std::future::ready(results.pop_front().unwrap())).await, 7);
         tokio::task::yield_now().await;
-        let Some(UiEvent::Warning(text)) = told.recv().await else { panic!("a warning is told") };
+        let UiEvent::Warning(text) = told.recv().await else { panic!("a warning is told") };
         assert!(text.starts_with("too many files and connections are open (the limit is "), "{text}");
         assert!(told.try_recv().is_err(), "once");
         telling.abort();

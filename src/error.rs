@@ -9,7 +9,7 @@ use std::fmt::Display;
 pub struct Error {
     /// What happened.
     pub message: String,
-    /// Why: the text of a tool, a stack trace, a code frame. Printed as it is, below the message.
+    /// Why: the text of a tool, a stack trace, a code frame. Shown indented, below the message.
     pub detail: Option<String>,
     /// What to do.
     pub hint: Option<String>,

@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     aws::Aws,
@@ -69,17 +70,8 @@ pub struct Live {
     pub ui: Ui,
 }
 
-/// An order from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interrupt {
-    /// End in order: answer what is open.
-    Gently,
-    /// End now.
-    Now,
-}
-
 impl Live {
-    /// Serves `functions` until told to stop. All workers are gone when it returns.
+    /// Serves `functions` until it is `interrupted`, then answers what is open. All workers are gone when it returns.
     ///
     /// # Errors
     /// When one of `tasks` has ended, without which nothing can be served.
@@ -88,7 +80,7 @@ impl Live {
         functions: Vec<Arc<FunctionSpec>>,
         relay: Relay,
         tasks: &mut Tasks,
-        mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
+        interrupted: &CancellationToken,
     ) -> Result<()> {
         let (commands, receiver) = mpsc::unbounded_channel();
         tasks.spawn(RELAY, relay.run(receiver, self.sender.clone()));
@@ -117,16 +109,13 @@ impl Live {
                     continue;
                 }
                 () = sleep_until(wake) => Event::Tick,
-                interrupt = interrupts.recv() => match interrupt {
-                    Some(Interrupt::Gently) if deadline.is_none() => {
-                        deadline = Some(Instant::now() + FAREWELL);
-                        Event::Shutdown
-                    }
-                    _ => break,
-                },
                 error = tasks.failed(), if failure.is_none() => {
                     failure = Some(error);
                     deadline.get_or_insert(Instant::now() + FAREWELL);
+                    Event::Shutdown
+                }
+                () = interrupted.cancelled(), if deadline.is_none() => {
+                    deadline = Some(Instant::now() + FAREWELL);
                     Event::Shutdown
                 }
                 () = sleep_until(deadline) => break,
@@ -158,10 +147,7 @@ impl Live {
             self.handle(event, &commands, &mut listeners);
         }
         let _ = commands.send(RelayCommand::Close { within: FAREWELL });
-        tokio::select! {
-            () = tasks.until_ended(RELAY) => {}
-            Some(Interrupt::Now) = interrupts.recv() => tasks.abort(RELAY),
-        }
+        tasks.until_ended(RELAY).await;
         drop(listeners);
         tokio::join!(self.workers.end(), self.builder.end(), self.bridge.end());
         failure.map_or(Ok(()), Err)

@@ -1,26 +1,48 @@
 //! The program `sst`.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+use sst::{
+    commands,
+    error::{Error, Kind},
+    ui::{UiEvent, printer},
+};
 use tracing_subscriber::EnvFilter;
+
+/// How long tasks may take to give back what they hold. A thread that waits for a key press never ends.
+const LAST_MOMENT: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let cli = sst::cli::Cli::parse();
+    let options = printer::Options::detect(cli.no_color);
+    // Without a thread that prints nobody can be told.
+    let Ok((ui, printing)) = printer::start(options) else { return ExitCode::FAILURE };
     let default = if cli.verbose { "sst=debug" } else { "off" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     sst::descriptors::raise();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let diagnostics = ui.clone();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(options.error_colour)
+        .with_writer(move || diagnostics.diagnostics())
+        .init();
+    let code = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
-            let code = runtime.block_on(sst::commands::run(cli));
-            // A thread that waits for a key press cannot be ended otherwise.
-            runtime.shutdown_background();
+            let code = runtime.block_on(commands::run(cli, options, &ui, printing));
+            runtime.shutdown_timeout(LAST_MOMENT);
             code
         }
         Err(error) => {
-            tracing::error!(%error, "no async runtime");
-            ExitCode::FAILURE
+            let error = Error::new(Kind::Environment, "cannot start threads").detail(error);
+            let code = ExitCode::from(error.exit_code());
+            ui.fatal(error);
+            ui.send(UiEvent::End);
+            printing.wait();
+            return code;
         }
-    }
+    };
+    // What tasks have started since the command ended.
+    commands::sweep();
+    code
 }

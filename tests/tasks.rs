@@ -17,7 +17,7 @@ async fn a_panic_is_told_by_name_and_nothing_waits_for_what_it_leaves_undone() {
     let (ui, mut told) = Ui::channel();
     tasks::tell_panics(&ui);
     let mut next = async || match told.recv().await {
-        Some(UiEvent::Error { message, hint: Some(hint) }) => format!("{message}\n{hint}"),
+        UiEvent::Error { message, hint: Some(hint) } => format!("{message}\n{hint}"),
         other => panic!("not told: {other:?}"),
     };
 

@@ -221,7 +221,7 @@ async fn too_many_directories_are_a_warning() {
     let (ui, mut shown) = Ui::channel();
     let _watch = watch::start(root.clone(), Vec::new(), sender, ui).expect("the rest is watched");
     let warning = tokio::time::timeout(PATIENCE, shown.recv()).await.expect("a warning");
-    let Some(UiEvent::Warning(text)) = warning else { panic!("{warning:?}") };
+    let UiEvent::Warning(text) = warning else { panic!("{warning:?}") };
     assert!(text.contains("sysctl fs.inotify.max_user_watches="), "{text}");
     fs_err::write(root.join("here.ts"), "").expect("a file");
     let event = tokio::time::timeout(PATIENCE, events.recv()).await.expect("it is noticed");

@@ -15,15 +15,14 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::{net::TcpStream, sync::mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpStream;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{session, stage::confirmed};
 use crate::{
     aws::Aws,
     control, debug_stack,
     error::{Error, Kind, Result},
-    live::Interrupt,
     lock::{Attempt, Holder, Lock, holder, outlast_exec},
     project::{Project, StateDir},
     relay,
@@ -75,22 +74,13 @@ impl Session {
         amend(&self.claim, |holder| holder.stage = Some(stage.to_owned()));
     }
 
-    /// Passes interrupts on, and says of the first one that the session is about to end.
-    pub fn heed(
-        &self,
-        mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
-    ) -> mpsc::UnboundedReceiver<Interrupt> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let claim = self.claim.clone();
-        tokio::spawn(async move {
-            while let Some(interrupt) = interrupts.recv().await {
-                amend(&claim, |holder| holder.ending = true);
-                if sender.send(interrupt).is_err() {
-                    return;
-                }
-            }
-        });
-        receiver
+    /// Says that the session is about to end as soon as it is `interrupted`, for as long as the result is kept.
+    pub fn heed(&self, interrupted: &CancellationToken) -> AbortOnDropHandle<()> {
+        let (claim, interrupted) = (self.claim.clone(), interrupted.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            interrupted.cancelled().await;
+            amend(&claim, |holder| holder.ending = true);
+        }))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     control::{self, Answer},
     error::{Error, Kind, Result},
     project::Project,
-    ui::Ui,
+    ui::{Ui, UiEvent},
 };
 
 /// Calls the function and shows what it returns.
@@ -27,11 +27,12 @@ pub async fn run(arguments: cli::Invoke, project: &Project, ui: &Ui) -> Result<(
     })?;
     match answer {
         Answer::Returned { body } => {
-            ui.info(text(&body));
+            ui.send(UiEvent::Result(bytes(&body)));
             Ok(())
         }
         Answer::Failed { error_type, body } => {
-            Err(Error::new(Kind::Other, format!("the function failed: {error_type}")).detail(text(&body)))
+            Err(Error::new(Kind::Other, format!("the function failed: {error_type}"))
+                .detail(String::from_utf8_lossy(&bytes(&body))))
         }
         Answer::Refused { message, hint } => Err(refused(message, hint)),
         // Nobody has asked for it.
@@ -50,8 +51,8 @@ pub(super) fn refused(message: String, hint: Option<String>) -> Error {
     }
 }
 
-fn text(body: &str) -> String {
-    String::from_utf8_lossy(&STANDARD.decode(body).unwrap_or_default()).into_owned()
+fn bytes(body: &str) -> Vec<u8> {
+    STANDARD.decode(body).unwrap_or_default()
 }
 
 async fn event(source: Option<&str>) -> Result<Vec<u8>> {

@@ -4,6 +4,7 @@ mod claims;
 mod cloud_packages;
 mod doctor;
 mod ide;
+mod interrupts;
 mod invoke;
 mod own_code;
 mod session;
@@ -18,110 +19,143 @@ use std::{
 };
 
 use clap::CommandFactory;
-use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use self::interrupts::Interrupts;
 use crate::{
     cli::{Cli, Command},
     descriptors,
     error::{Error, Kind, Result},
-    live::Interrupt,
     process::{Spawner, family},
     project::Project,
     settings, tasks,
-    ui::{Ui, UiEvent, printer},
+    ui::{
+        Ui, UiEvent,
+        printer::{self, Printing},
+    },
 };
 
 /// Runs what the command line says. Nothing that was started is left running when it returns.
-pub async fn run(cli: Cli) -> ExitCode {
-    let (ui, receiver) = Ui::channel();
-    let options = printer::Options::detect(cli.no_color);
-    tasks::tell_panics(&ui);
-    let printing = tokio::spawn(printer::print(receiver, options));
-    let no_color = cli.no_color;
-    let result = dispatch(cli, &ui).await;
+pub async fn run(cli: Cli, options: printer::Options, ui: &Ui, printing: Printing) -> ExitCode {
+    tasks::tell_panics(ui);
+    let interrupts = match Interrupts::listen() {
+        Ok(interrupts) => interrupts,
+        Err(error) => {
+            let error = Error::new(Kind::Environment, "cannot listen for Ctrl-C").detail(error);
+            return end(Err(error), ui, printing, &Interrupts::default()).await;
+        }
+    };
+    let at_once = async {
+        interrupts.now.cancelled().await;
+        // Before what has started them is dropped: then nobody would know any more whose children they were.
+        sweep();
+    };
+    let result = tokio::select! {
+        result = dispatch(cli, ui, &interrupts.gently) => result,
+        () = at_once => Err(Error::new(Kind::Interrupted, "interrupted")),
+    };
     sweep();
-    ui.send(UiEvent::End);
-    // What was said before the end is shown before the end.
-    let _ = printing.await;
-    let _ = std::panic::take_hook();
-    let result = match result {
-        // Only now, so that nothing of this process is in the way.
+    match result {
         Ok(Some(mut program)) => {
+            let code = end(Ok(()), ui, printing, &interrupts).await;
+            if interrupts.gently.is_cancelled() {
+                return code;
+            }
+            // Only now, so that nothing of this process is in the way.
             descriptors::restore();
             let error = program.exec();
             let message = format!("cannot run `{}`", program.get_program().display());
-            Err(Error::new(Kind::Environment, message)
+            let error = Error::new(Kind::Environment, message)
                 .detail(error)
-                .hint("install Node.js and the project's packages"))
-        }
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            if error.kind != Kind::Interrupted {
-                printer::error(&error, no_color);
+                .hint("install Node.js and the project's packages");
+            // The other one has ended.
+            match printer::start(options) {
+                Ok((ui, printing)) => end(Err(error), &ui, printing, &interrupts).await,
+                Err(_) => ExitCode::from(error.exit_code()),
             }
-            ExitCode::from(error.exit_code())
         }
+        Ok(None) => end(Ok(()), ui, printing, &interrupts).await,
+        Err(error) => end(Err(error), ui, printing, &interrupts).await,
     }
 }
 
+/// Shows everything that was said before the end, and what the end is. What nobody reads is waited for, as other programs do, but not
+/// by a user who wants this one to end.
+async fn end(result: Result<()>, ui: &Ui, printing: Printing, interrupts: &Interrupts) -> ExitCode {
+    let mut code = 0;
+    if let Err(error) = result {
+        code = error.exit_code();
+        if error.kind != Kind::Interrupted {
+            ui.fatal(error);
+        }
+    }
+    ui.send(UiEvent::End);
+    let _ = std::panic::take_hook();
+    let Interrupts { gently, now } = interrupts;
+    let before = gently.is_cancelled();
+    tokio::select! {
+        () = printing.finish(gently) => {}
+        () = now.cancelled() => {}
+    }
+    let interrupted = now.is_cancelled() || (!before && gently.is_cancelled());
+    ExitCode::from(if interrupted { Error::new(Kind::Interrupted, "interrupted").exit_code() } else { code })
+}
+
 /// Runs a command. Returns the program as which this process goes on, if there is one.
-async fn dispatch(cli: Cli, ui: &Ui) -> Result<Option<Program>> {
+async fn dispatch(cli: Cli, ui: &Ui, interrupted: &CancellationToken) -> Result<Option<Program>> {
     let spawner = Spawner::start()
         .map_err(|error| Error::new(Kind::Environment, "cannot start a thread").detail(error))?;
-    let interrupts = interrupts();
     let directory = cli.project;
     let target = |arguments, directory| settings::Target::resolve(arguments, directory);
     match cli.command {
         Command::Start(arguments) => {
             let settings = settings::Start::resolve(arguments, directory)?;
-            start::run(settings, &spawner, ui, interrupts).await?;
+            start::run(settings, &spawner, ui, interrupted).await?;
         }
         Command::Invoke(arguments) => {
             let project = find_project(directory)?;
-            until_interrupted(interrupts, invoke::run(arguments, &project, ui)).await?;
+            until_interrupted(interrupted, invoke::run(arguments, &project, ui)).await?;
         }
         Command::Test(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
-            return until_interrupted(interrupts, test::run(&arguments, &target)).await.map(Some);
+            return until_interrupted(interrupted, test::run(&arguments, &target)).await.map(Some);
         }
         Command::Ide(arguments) => ide::run(&arguments, &find_project(directory)?, ui)?,
         Command::Deploy(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
             let target =
                 target.told(&arguments.synthesis)?.deployed_by(arguments.deployment.role_arn.clone());
-            until_interrupted(interrupts, own_code::deploy(&arguments, &target, &spawner, ui)).await?;
+            until_interrupted(interrupted, own_code::deploy(&arguments, &target, &spawner, ui)).await?;
         }
         Command::Remove(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
             let target = target.told(&arguments.synthesis)?.deployed_by(arguments.role_arn.clone());
-            until_interrupted(interrupts, own_code::remove(&arguments, &target, &spawner, ui)).await?;
+            until_interrupted(interrupted, own_code::remove(&arguments, &target, &spawner, ui)).await?;
         }
         Command::Build(arguments) => {
             let target = target(arguments.target, directory)?.told(&arguments.synthesis)?;
-            until_interrupted(interrupts, own_code::build(&target, &spawner, ui)).await?;
+            until_interrupted(interrupted, own_code::build(&target, &spawner, ui)).await?;
         }
         Command::Diff(mut arguments) => {
             let target =
                 target(std::mem::take(&mut arguments.target), directory)?.told(&arguments.synthesis)?;
             let arguments = own_code::diff(arguments);
             let cdk = own_code::cdk(&arguments, &target, &spawner, ui);
-            return until_interrupted(interrupts, cdk).await.map(Some);
+            return until_interrupted(interrupted, cdk).await.map(Some);
         }
         Command::Cdk(arguments) => {
             let target = target(arguments.target, directory)?.told(&arguments.synthesis)?;
             let cdk = own_code::cdk(&arguments.arguments, &target, &spawner, ui);
-            return until_interrupted(interrupts, cdk).await.map(Some);
+            return until_interrupted(interrupted, cdk).await.map(Some);
         }
         Command::Doctor(arguments) => {
             let target = target(arguments.target, directory)?;
-            until_interrupted(interrupts, doctor::run(&target, &spawner, ui)).await?;
+            until_interrupted(interrupted, doctor::run(&target, &spawner, ui)).await?;
         }
         Command::Completions(arguments) => {
-            clap_complete::generate(arguments.shell, &mut Cli::command(), "sst", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "sst", &mut script);
+            ui.send(UiEvent::Result(script));
         }
     }
     Ok(None)
@@ -129,12 +163,12 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Option<Program>> {
 
 /// Gives a command up when the user does. What it has started ends when it is dropped.
 async fn until_interrupted<T>(
-    mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
+    interrupted: &CancellationToken,
     command: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     tokio::select! {
         result = command => result,
-        _ = interrupts.recv() => Err(Error::new(Kind::Interrupted, "interrupted")),
+        () = interrupted.cancelled() => Err(Error::new(Kind::Interrupted, "interrupted")),
     }
 }
 
@@ -142,26 +176,8 @@ fn find_project(directory: Option<camino::Utf8PathBuf>) -> Result<Project> {
     Project::find(&directory.unwrap_or_else(|| camino::Utf8PathBuf::from(".")))
 }
 
-/// Ctrl-C and its relatives. The first asks for an orderly end, further ones for an end.
-fn interrupts() -> mpsc::UnboundedReceiver<Interrupt> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let (sender, receiver) = mpsc::unbounded_channel();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        let Ok(mut signals) = signal(kind) else { continue };
-        let sender = sender.clone();
-        tokio::spawn(async move {
-            let mut interrupt = Interrupt::Gently;
-            while signals.recv().await.is_some() && sender.send(interrupt).is_ok() {
-                interrupt = Interrupt::Now;
-            }
-        });
-    }
-    receiver
-}
-
 /// Kills what is left of the processes that were started. In the ordinary course of things there is nothing.
-fn sweep() {
+pub fn sweep() {
     for process in family(std::process::id().cast_signed()) {
         tracing::debug!(pid = process.pid(), "left over");
         process.kill();

@@ -1,7 +1,13 @@
 //! The only writer to the terminal. Everything else sends [`UiEvent`]s through a [`Ui`] handle.
+//!
+//! A thread of its own writes them. What it cannot write, because nobody reads, waits in a queue that is bounded; nothing else waits.
+//! What is written is `text::Text`, which has no control characters but ours.
 
 mod event;
 pub mod printer;
 pub mod prompt;
+mod queue;
+mod render;
+mod text;
 
 pub use event::{Ui, UiEvent};

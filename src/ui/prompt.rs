@@ -14,6 +14,8 @@ use nix::{
 };
 use tokio::sync::mpsc;
 
+use super::text::Text;
+
 /// Whether somebody is there to answer.
 #[must_use]
 pub fn is_interactive() -> bool {
@@ -22,7 +24,7 @@ pub fn is_interactive() -> bool {
 
 /// Explains the question that follows.
 pub fn say(text: &str) {
-    println!("{text}");
+    println!("{}", Text::new(false).block(text).as_str());
 }
 
 /// Asks for a line. Blocks its thread until there is one; the end of the input is an error.
@@ -30,7 +32,7 @@ pub fn say(text: &str) {
 /// # Errors
 /// When the terminal is gone.
 pub fn ask(question: &str) -> io::Result<String> {
-    print!("{question} ");
+    print!("{} ", Text::new(false).line(question).as_str());
     io::stdout().flush()?;
     let mut line = String::new();
     if io::stdin().lock().read_line(&mut line)? == 0 {

@@ -141,7 +141,10 @@ impl Stream {
         }
         self.partial.extend_from_slice(rest);
         if self.partial.len() >= MAX_LINE {
+            // The rest of its last character belongs to the next piece.
+            let begun = self.partial.split_off(self.partial.len() - begun_character(&self.partial));
             self.push(lines);
+            self.partial = begun;
         }
     }
 
@@ -163,6 +166,16 @@ impl Stream {
         if !(self.filter && is_of_the_inspector(&line)) {
             lines.push(line);
         }
+    }
+}
+
+/// How many bytes at the end are a character whose other bytes have not come yet.
+fn begun_character(bytes: &[u8]) -> usize {
+    let continues = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
+    let Some(start) = bytes.iter().rposition(|byte| !continues(byte)) else { return 0 };
+    match std::str::from_utf8(&bytes[start..]) {
+        Err(error) if error.error_len().is_none() => bytes.len() - start,
+        _ => 0,
     }
 }
 
@@ -221,5 +234,31 @@ mod tests {
         // Exactly what a pipe holds, so that the write does not wait for a reader.
         stderr.write_all(&vec![b'x'; MAX_LINE]).unwrap();
         assert_eq!(output.drain().0.len(), 1, "an endless line is shown in pieces");
+    }
+
+    #[test]
+    fn no_piece_of_a_line_ends_within_a_character() {
+        for text in ["ä", "漢", "👩", "aä漢👩"] {
+            for offset in 0..4 {
+                let (output, ends) = Output::new().unwrap();
+                let mut stdout = std::fs::File::from(ends.stdout);
+                let line = "x".repeat(offset) + &text.repeat(3 * MAX_LINE / text.len());
+                let mut pieces = Vec::new();
+                for part in line.as_bytes().chunks(10_007) {
+                    stdout.write_all(part).unwrap();
+                    pieces.extend(output.drain().0);
+                }
+                drop((stdout, ends.stderr));
+                pieces.extend(output.drain().0);
+                assert!(pieces.len() > 2 && pieces.iter().all(|piece| piece.len() < 2 * MAX_LINE));
+                assert_eq!(pieces.concat(), line, "{text}, {offset}");
+            }
+        }
+        // What is no text at all is not waited for.
+        let table =
+            [(&b"a\xff\xff"[..], 0), (b"\x80\x80\x80\x80", 0), (b"a\xe6\xbc", 2), (b"\xf0", 1), (b"", 0)];
+        for (bytes, begun) in table {
+            assert_eq!(begun_character(bytes), begun, "{bytes:?}");
+        }
     }
 }

@@ -33,7 +33,7 @@ use crate::{
     core::{Config, State, event::Event},
     debug_stack, descriptors, editors,
     error::{Error, Kind, Result},
-    live::{Interrupt, Live},
+    live::Live,
     local_calls::LocalCalls,
     lock::Lock,
     process::{self, Spawner},
@@ -63,14 +63,14 @@ pub async fn run(
     settings: settings::Start,
     spawner: &Spawner,
     ui: &Ui,
-    mut interrupts: mpsc::UnboundedReceiver<Interrupt>,
+    interrupted: &CancellationToken,
 ) -> Result<()> {
     let state_dir = settings.project.state_dir()?;
     let session = tokio::select! {
         session = claims::Session::begin(&settings.project, ui) => session?,
-        _ = interrupts.recv() => return Err(Error::new(Kind::Interrupted, "interrupted")),
+        () = interrupted.cancelled() => return Err(Error::new(Kind::Interrupted, "interrupted")),
     };
-    let mut interrupts = session.heed(interrupts);
+    let _heeding = session.heed(interrupted);
     let mut cloud = None;
     let cancel = CancellationToken::new();
     let prepared = {
@@ -78,20 +78,17 @@ pub async fn run(
         tokio::pin!(prepare);
         tokio::select! {
             prepared = &mut prepare => prepared,
-            _ = interrupts.recv() => {
+            () = interrupted.cancelled() => {
                 ui.info("stopping");
                 cancel.cancel();
                 // Whatever the preparations say now, the user's wish is the reason.
-                let _ = tokio::select! {
-                    ended = tokio::time::timeout(PATIENCE, &mut prepare) => ended.is_ok(),
-                    _ = interrupts.recv() => false,
-                };
+                let _ = tokio::time::timeout(PATIENCE, &mut prepare).await;
                 Err(Error::new(Kind::Interrupted, "interrupted"))
             }
         }
     };
     let result = match prepared {
-        Ok(prepared) => serve(prepared, state_dir, interrupts).await,
+        Ok(prepared) => serve(prepared, state_dir, interrupted).await,
         Err(error) => Err(error),
     };
     if let Some(cloud) = cloud {
@@ -219,11 +216,7 @@ async fn prepare(
     Ok(Prepared { app, plan, outputs, relay, served, events, watches })
 }
 
-async fn serve(
-    prepared: Prepared,
-    state_dir: StateDir,
-    interrupts: mpsc::UnboundedReceiver<Interrupt>,
-) -> Result<()> {
+async fn serve(prepared: Prepared, state_dir: StateDir, interrupted: &CancellationToken) -> Result<()> {
     let Prepared { app, plan, outputs, relay, served, events: (sender, events), watches } = prepared;
     let App { settings, tools, spawner, ui, aws, target, toolchain, cancel, .. } = app.clone();
     let (root, stage) = (settings.project.root.clone(), target.stage);
@@ -295,7 +288,7 @@ async fn serve(
     };
     tasks.spawn(INFRASTRUCTURE, infrastructure.run());
     let functions = functions.into_iter().map(Arc::new).collect();
-    let result = live.run(functions, relay, &mut tasks, interrupts).await;
+    let result = live.run(functions, relay, &mut tasks, interrupted).await;
     cancel.cancel();
     tasks.until_ended(INFRASTRUCTURE).await;
     drop(served);

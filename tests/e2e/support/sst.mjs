@@ -54,18 +54,27 @@ export class Sst extends App {
   output = "";
   #waiting = new Set();
 
-  /** `terminal` runs it in a pseudo-terminal of so many columns and rows, in which one can type. */
-  constructor(directory, args, env = {}, { terminal } = {}) {
+  /**
+   * `terminal` runs it in a pseudo-terminal of so many columns and rows, in which one can type. `prefix` is what its command line
+   * begins with. With `unread` nobody reads what it prints, until `read` is called.
+   */
+  constructor(directory, args, env = {}, { terminal, prefix = [], unread = false } = {}) {
     super(directory);
     const variables = { ...process.env, SST_NPM_ROOT: path.join(repository, "npm"), NO_COLOR: "1", ...env };
     for (const name of Object.keys(variables)) if (variables[name] === undefined) delete variables[name];
-    const command = [binary(), ...args];
+    const command = [...prefix, binary(), ...args];
     if (terminal) command.unshift("python3", path.join(repository, "tests/e2e/support/terminal.py"), ...terminal.map(String));
     const stdio = [terminal ? "pipe" : "ignore", "pipe", "pipe"];
     this.child = spawn(command[0], command.slice(1), { cwd: directory, env: variables, stdio });
     this.exited = once(this.child, "exit").then(([code, signal]) => ({ code, signal }));
     // The exit may be observed before the last of the output, the end of the pipes may not.
     this.closed = once(this.child, "close");
+    if (!unread) this.read();
+    this.closed.then(() => this.#waiting.forEach((check) => check(true)));
+  }
+
+  /** Reads what it prints. */
+  read() {
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => {
         this.output += text;
@@ -73,7 +82,6 @@ export class Sst extends App {
         for (const check of this.#waiting) check();
       });
     }
-    this.closed.then(() => this.#waiting.forEach((check) => check(true)));
   }
 
   /** Starts the app and waits until it listens. */

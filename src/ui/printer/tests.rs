@@ -1,0 +1,116 @@
+//! The printer with readers that read, and those that do not.
+
+use std::io::{PipeReader, Read};
+
+use super::*;
+
+const PLAIN: Options = Options { colour: false, error_colour: false, terminal: false, bars: false };
+
+/// A printer, and what reads its standard output and standard error.
+fn printer(options: Options) -> (Ui, Printing, PipeReader, PipeReader) {
+    let (output, output_end) = io::pipe().unwrap();
+    let (error, error_end) = io::pipe().unwrap();
+    let (ui, printing) = start_on(options, output_end.into(), error_end.into()).unwrap();
+    (ui, printing, output, error)
+}
+
+/// Everything that is said, by an orderly end.
+async fn said(options: Options, events: impl IntoIterator<Item = UiEvent>) -> (Vec<u8>, Vec<u8>) {
+    let (ui, printing, mut output, mut error) = printer(options);
+    events.into_iter().for_each(|event| ui.send(event));
+    ui.send(UiEvent::End);
+    printing.finish(&CancellationToken::new()).await;
+    let (mut standard, mut errors) = (Vec::new(), Vec::new());
+    output.read_to_end(&mut standard).unwrap();
+    error.read_to_end(&mut errors).unwrap();
+    (standard, errors)
+}
+
+fn log(number: u64) -> UiEvent {
+    UiEvent::Log { request: None, function: "f".into(), line: format!("{number} {}", "x".repeat(100)) }
+}
+
+#[tokio::test]
+async fn a_result_goes_to_a_program_byte_for_byte_and_to_a_terminal_as_text() {
+    let bytes = b"\x1b[2J\r\n\xff\tend".to_vec();
+    let event = || [UiEvent::Result(bytes.clone())];
+    assert_eq!(said(PLAIN, event()).await.0, [&bytes[..], b"\n"].concat());
+    let terminal = Options { terminal: true, ..PLAIN };
+    let shown = "\\u{1b}[2J\\r\n\u{fffd}\tend\n";
+    assert_eq!(String::from_utf8(said(terminal, event()).await.0).unwrap(), shown);
+}
+
+#[tokio::test]
+async fn errors_and_diagnostics_go_to_standard_error() {
+    let fatal = UiEvent::Fatal { message: "no\x07".into(), detail: None, hint: None };
+    let (output, error) =
+        said(PLAIN, [UiEvent::Info("yes".into()), UiEvent::Diagnostic("debug".into()), fatal]).await;
+    assert_eq!(output, b"yes\n");
+    assert_eq!(error, b"debug\nerror: no\\u{7}\n");
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_back_is_told_what_it_has_missed() {
+    let (ui, printing, mut output, _error) = printer(PLAIN);
+    let begin = Instant::now();
+    let count = 400_000;
+    for number in 0..count {
+        ui.send(log(number));
+    }
+    ui.send(UiEvent::Warning("still here".into()));
+    ui.send(UiEvent::End);
+    assert!(begin.elapsed() < Duration::from_secs(30), "nobody waits for a reader");
+    let read = std::thread::spawn(move || {
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        text
+    });
+    printing.finish(&CancellationToken::new()).await;
+    let text = read.join().unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let dropped: Vec<u64> = lines
+        .iter()
+        .filter_map(|line| {
+            line.strip_prefix("warning: ")?
+                .strip_suffix(" lines of output dropped here, because nobody has read them")
+        })
+        .map(|number| number.parse().unwrap())
+        .collect();
+    assert!(!dropped.is_empty());
+    // All that was written and all that was dropped is all there was.
+    let warnings = dropped.len() as u64 + 1;
+    assert_eq!(lines.len() as u64 - warnings + dropped.iter().sum::<u64>(), count);
+    assert_eq!(lines.last(), Some(&"warning: still here"));
+}
+
+#[tokio::test]
+async fn in_a_hurry_nobody_waits_for_a_reader_that_does_not_read() {
+    let (ui, printing, output, _error) = printer(PLAIN);
+    for number in 0..10_000 {
+        ui.send(log(number));
+    }
+    ui.send(UiEvent::End);
+    let hurry = CancellationToken::new();
+    let begin = Instant::now();
+    let finish = printing.finish(&hurry);
+    tokio::pin!(finish);
+    let waited = tokio::time::timeout(Duration::from_millis(50), &mut finish).await;
+    assert!(waited.is_err(), "without one it waits");
+    hurry.cancel();
+    finish.await;
+    assert!(begin.elapsed() < FAREWELL, "{:?}", begin.elapsed());
+    drop(output);
+}
+
+#[tokio::test]
+async fn a_reader_that_went_away_is_no_reason_to_stop() {
+    let (ui, printing, output, mut error) = printer(PLAIN);
+    drop(output);
+    ui.info("nobody");
+    ui.send(UiEvent::Fatal { message: "somebody".into(), detail: None, hint: None });
+    ui.send(UiEvent::End);
+    printing.finish(&CancellationToken::new()).await;
+    let mut text = String::new();
+    error.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "error: somebody\n");
+}
