@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot},
 };
@@ -16,11 +16,15 @@ use tokio_util::task::AbortOnDropHandle;
 /// The longest request: an event of 6 MB in base64, and its frame.
 const MAX_REQUEST: u64 = 9 << 20;
 
+/// The longest answer: a response of 6 MB in base64, and its frame.
+const MAX_ANSWER: u64 = 9 << 20;
+
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Request {
+    /// First, because nothing is read of a request that does not begin with it.
     token: String,
     function: String,
     /// In base64, because it need not be text; none when only the function's environment is wanted.
@@ -103,15 +107,10 @@ async fn serve(
     expected: &str,
     calls: &mpsc::UnboundedSender<LocalCall>,
 ) -> io::Result<()> {
-    let (reader, mut writer) = stream.split();
-    let mut line = Vec::new();
-    let mut reader = BufReader::new(reader.take(MAX_REQUEST));
-    tokio::time::timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await??;
+    let (mut reader, mut writer) = stream.split();
+    let read = read(&mut reader, expected);
     // Whoever does not know the token learns nothing, not even what was wrong.
-    let Ok(request) = serde_json::from_slice::<Request>(&line) else { return Ok(()) };
-    if request.token != expected {
-        return Ok(());
-    }
+    let Some(request) = tokio::time::timeout(PATIENCE, read).await?? else { return Ok(()) };
     let answer = match request.event.map(|event| STANDARD.decode(event)).transpose() {
         Ok(event) => {
             let (reply, answer) = oneshot::channel();
@@ -129,6 +128,18 @@ async fn serve(
     writer.write_all(&text).await
 }
 
+/// Reads a request. Of one that does not begin with the token nothing more is read.
+async fn read(reader: &mut (impl AsyncRead + Unpin), expected: &str) -> io::Result<Option<Request>> {
+    let beginning = format!("{{\"token\":\"{expected}\"");
+    let mut line = vec![0; beginning.len()];
+    reader.read_exact(&mut line).await?;
+    if line != beginning.as_bytes() {
+        return Ok(None);
+    }
+    BufReader::new(reader.take(MAX_REQUEST)).read_until(b'\n', &mut line).await?;
+    Ok(serde_json::from_slice(&line).ok())
+}
+
 /// Has a function called by the `sst start` at `address`, or asks it for the function's environment when there is no event.
 ///
 /// # Errors
@@ -141,7 +152,7 @@ pub async fn call(address: &str, token: &str, function: &str, event: Option<&[u8
     text.push(b'\n');
     stream.write_all(&text).await?;
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).await?;
+    BufReader::new(stream.take(MAX_ANSWER)).read_line(&mut answer).await?;
     if answer.is_empty() {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no answer"));
     }
@@ -174,5 +185,12 @@ mod tests {
         let _ = page.read_to_end(&mut answer).await;
         assert_eq!(answer, b"");
         assert!(calls.try_recv().is_err());
+        // Nor is anybody listened to who has not said it first.
+        let mut stranger = TcpStream::connect(&address).await.unwrap();
+        stranger.write_all(&[b' '; 100]).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = stranger.read_to_end(&mut answer);
+        let _ = tokio::time::timeout(PATIENCE / 2, closed).await.expect("it is closed at once");
+        assert_eq!(answer, b"");
     }
 }

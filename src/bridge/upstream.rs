@@ -4,8 +4,10 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::{net::TcpStream, sync::mpsc};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, protocol::WebSocketConfig};
 
+use super::pieces::{PIECE, Pieces};
+
 /// The longest message of a worker.
-const MAX_MESSAGE: usize = 256 << 20;
+const MAX_MESSAGE: usize = 1 << 30;
 
 /// What comes from a worker.
 #[derive(Debug)]
@@ -41,8 +43,9 @@ async fn pump(
     let authority = url.strip_prefix("ws://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
     let stream = TcpStream::connect(authority).await?;
     stream.set_nodelay(true)?;
-    let config =
-        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+    // Profiles and the results of evaluations have no limit of their own.
+    let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(PIECE));
+    let stream = Pieces::new(stream);
     let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await?;
     if !tell(FromWorker::Open) {
         return Ok(());

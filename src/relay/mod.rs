@@ -336,3 +336,6 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What a broken or hostile debugger could say to the inspector endpoint, and a worker's inspector to us.
 
 use proptest::prelude::*;
-use sst_fuzz::{corpus, damaged, damaged_json, fuzz};
+use sst_fuzz::{Document, corpus, damaged, damaged_json, fuzz};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -31,7 +31,7 @@ fn client() -> Client {
 }
 
 /// Each message comes from the worker or from the debugger.
-fn hear(messages: &[(bool, Vec<u8>)]) {
+fn hear(messages: &[(bool, Document)]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _inside = runtime.enter();
     let mut client = client();

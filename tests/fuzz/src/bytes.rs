@@ -54,6 +54,42 @@ const SURPRISES: [&[u8]; 45] = [
     "\u{202e}ä\u{1f4a9}".as_bytes(),
 ];
 
+/// A damaged document.
+#[derive(Clone)]
+pub struct Document(pub Vec<u8>);
+
+impl std::ops::Deref for Document {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Document {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<[u8]> for Document {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Document {
+    /// Enough to see what it is; proptest remembers how to make it again.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 2_000;
+        write!(formatter, "b\"{}\"", self.0[..self.0.len().min(SHOWN)].escape_ascii())?;
+        if self.0.len() > SHOWN {
+            write!(formatter, " and {} bytes more", self.0.len() - SHOWN)?;
+        }
+        Ok(())
+    }
+}
+
 /// One damage.
 #[derive(Debug, Clone)]
 pub enum Damage {
@@ -136,9 +172,9 @@ impl Damage {
 }
 
 /// One of `documents`, damaged up to five times.
-pub fn damaged(documents: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+pub fn damaged(documents: Vec<Vec<u8>>) -> impl Strategy<Value = Document> {
     (prop::sample::select(documents), prop::collection::vec(damage(), 0..6)).prop_map(|(mut bytes, all)| {
         all.iter().for_each(|damage| damage.apply(&mut bytes));
-        bytes
+        Document(bytes)
     })
 }

@@ -3,7 +3,7 @@
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Map, Value, json};
 
-use crate::bytes::damage;
+use crate::bytes::{Document, damage};
 
 /// One damage to a value somewhere in a document.
 #[derive(Debug, Clone)]
@@ -99,12 +99,12 @@ pub fn damaged_values(documents: Vec<Value>) -> impl Strategy<Value = Value> {
 }
 
 /// The texts of damaged documents. Of every fourth, the text is damaged as well.
-pub fn damaged_json(documents: Vec<Value>) -> impl Strategy<Value = Vec<u8>> {
+pub fn damaged_json(documents: Vec<Value>) -> impl Strategy<Value = Document> {
     let text = prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(damage(), 1..4)];
     (damaged_values(documents), text).prop_map(|(value, text)| {
         let mut bytes = serde_json::to_vec(&value).unwrap_or_default();
         text.iter().for_each(|damage| damage.apply(&mut bytes));
-        bytes
+        Document(bytes)
     })
 }
 

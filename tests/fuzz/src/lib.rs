@@ -19,7 +19,7 @@ use proptest::{
 };
 
 pub use self::{
-    bytes::{Damage, damage, damaged},
+    bytes::{Damage, Document, damage, damaged},
     json::{damaged_json, damaged_values},
 };
 
