@@ -10,7 +10,7 @@ export SST_NPM_ROOT ?= $(CURDIR)/npm
 STUB_TARGET := x86_64-unknown-linux-musl
 PYTHON := $(CARGO_TARGET_DIR)/python/bin/python
 
-.PHONY: demo test bench build stub package test-rust test-docs test-node test-python test-infra test-e2e test-vscode clean
+.PHONY: faults faults-fuzz faults-memory demo test bench build stub package test-rust test-docs test-node test-python test-infra test-e2e test-vscode clean
 
 # Builds everything and runs an example in a local cloud.
 demo: build examples/rest-api/node_modules/.package-lock.json
@@ -25,6 +25,18 @@ bench: build tests/fixtures/node_modules/.package-lock.json
 
 build: stub npm/node_modules/.package-lock.json
 	cargo build --locked
+
+# What `make test` tries a little of, tried long.
+faults: faults-fuzz faults-memory
+
+# Damaged frames, messages of debuggers, requests of runtimes, templates, and project files.
+faults-fuzz:
+	PROPTEST_CASES=100000 cargo test --locked --package sst-wire --lib fuzz -- --nocapture
+	PROPTEST_CASES=100000 cargo test --locked --package sst --lib fuzz -- --nocapture
+
+# Memory, descriptors, and wake-ups of a long session.
+faults-memory: build tests/fixtures/node_modules/.package-lock.json
+	SST_FAULTS=full node --test --test-force-exit tests/e2e/memory.test.mjs
 
 stub:
 	@rustup target list --installed | grep -qx $(STUB_TARGET) || rustup target add $(STUB_TARGET)

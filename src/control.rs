@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -22,11 +22,15 @@ use crate::{
 /// The longest request: an event of 6 MB in base64, and its frame.
 const MAX_REQUEST: u64 = 9 << 20;
 
+/// The longest answer: a response of 6 MB in base64, and its frame.
+const MAX_ANSWER: u64 = 9 << 20;
+
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Request {
+    /// First, because nothing is read of a request that does not begin with it.
     token: String,
     #[serde(default)]
     function: String,
@@ -136,20 +140,15 @@ impl Control {
 }
 
 async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
-    let (reader, mut writer) = stream.split();
-    let mut line = Vec::new();
-    let mut reader = BufReader::new(reader.take(MAX_REQUEST));
-    tokio::time::timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await??;
+    let (mut reader, mut writer) = stream.split();
+    let asked = request_of(&mut reader, &shared.token);
     // Whoever does not know the token learns nothing, not even what was wrong.
-    let Ok(request) = serde_json::from_slice::<Request>(&line) else { return Ok(()) };
-    if request.token != shared.token {
-        return Ok(());
-    }
+    let Some(request) = tokio::time::timeout(PATIENCE, asked).await?? else { return Ok(()) };
     if let Some(other) = request.change {
         let _ = shared.notices.send(Notice::Began(other.clone()));
         let noted = write(&mut writer, &Answer::Noted).await;
         // It says nothing more. The kernel tells of its end, whatever that was.
-        let _ = reader.read_until(b'\n', &mut line).await;
+        let _ = reader.read(&mut [0]).await;
         let _ = shared.notices.send(Notice::Ended(other));
         return noted;
     }
@@ -178,11 +177,23 @@ async fn write(writer: &mut (impl AsyncWrite + Unpin), message: &impl Serialize)
 /// Reads the line that answers.
 async fn read(stream: &mut TcpStream) -> io::Result<Answer> {
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).await?;
+    BufReader::new(stream.take(MAX_ANSWER)).read_line(&mut answer).await?;
     if answer.is_empty() {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no answer"));
     }
     Ok(serde_json::from_str(&answer)?)
+}
+
+/// Reads a request. Of one that does not begin with the token nothing more is read.
+async fn request_of(reader: &mut (impl AsyncRead + Unpin), expected: &str) -> io::Result<Option<Request>> {
+    let beginning = format!("{{\"token\":\"{expected}\"");
+    let mut line = vec![0; beginning.len()];
+    reader.read_exact(&mut line).await?;
+    if line != beginning.as_bytes() {
+        return Ok(None);
+    }
+    BufReader::new(reader.take(MAX_REQUEST)).read_until(b'\n', &mut line).await?;
+    Ok(serde_json::from_slice(&line).ok())
 }
 
 /// Has a function called by the `sst start` at `address`, or asks it for the function's environment when there is no event.
@@ -242,6 +253,13 @@ mod tests {
         let _ = page.read_to_end(&mut answer).await;
         assert_eq!(answer, b"");
         assert!(calls.try_recv().is_err());
+        // Nor is anybody listened to who has not said it first.
+        let mut stranger = TcpStream::connect(&address).await.unwrap();
+        stranger.write_all(&[b' '; 100]).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = stranger.read_to_end(&mut answer);
+        let _ = tokio::time::timeout(PATIENCE / 2, closed).await.expect("it is closed at once");
+        assert_eq!(answer, b"");
         assert!(control.notices.try_recv().is_err());
     }
 

@@ -27,6 +27,9 @@ use crate::{
 /// Credentials that were received this long ago may have expired.
 const FRESH: Duration = Duration::from_secs(15 * 60);
 
+/// The longest response of a call that waits for all of it, in bytes, streamed or not.
+const MAX_RESPONSE: usize = 6_291_556;
+
 /// The calls that are open.
 #[derive(Debug, Default)]
 pub struct LocalCalls {
@@ -57,6 +60,8 @@ struct Open {
     reply: oneshot::Sender<Answer>,
     /// What was streamed so far.
     streamed: Vec<u8>,
+    /// It was more than a caller who waits for all of it can be given.
+    too_long: bool,
 }
 
 impl LocalCalls {
@@ -117,7 +122,7 @@ impl LocalCalls {
             return Begun::Nothing;
         };
         let request = RequestId::from(uuid::Uuid::new_v4().to_string());
-        self.open.insert(request.clone(), Open { reply: call.reply, streamed: Vec::new() });
+        self.open.insert(request.clone(), Open { reply: call.reply, streamed: Vec::new(), too_long: false });
         Begun::Call(Box::new(Invocation {
             request,
             function: spec.id.clone(),
@@ -139,7 +144,12 @@ impl LocalCalls {
                 StreamPart::Begin { .. } => {}
                 StreamPart::Data(bytes) => {
                     if let Some(open) = self.open.get_mut(&request) {
-                        open.streamed.extend_from_slice(&bytes);
+                        open.too_long |= open.streamed.len() + bytes.len() > MAX_RESPONSE;
+                        if open.too_long {
+                            open.streamed = Vec::new();
+                        } else {
+                            open.streamed.extend_from_slice(&bytes);
+                        }
                     }
                 }
                 StreamPart::End { error } => self.end(&request, |streamed| match error {
@@ -157,7 +167,15 @@ impl LocalCalls {
 
     fn end(&mut self, request: &RequestId, outcome: impl FnOnce(Vec<u8>) -> Outcome) {
         let Some(open) = self.open.remove(request) else { return };
-        let answer = match outcome(open.streamed) {
+        let outcome = if open.too_long {
+            let message = format!(
+                "Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE} bytes)."
+            );
+            Outcome::Failed(FunctionError::new("Function.ResponseSizeTooLarge", &message))
+        } else {
+            outcome(open.streamed)
+        };
+        let answer = match outcome {
             Outcome::Returned(body) => Answer::Returned { body: STANDARD.encode(&body) },
             Outcome::Failed(error) => {
                 Answer::Failed { error_type: error.error_type, body: STANDARD.encode(&error.body) }

@@ -16,6 +16,8 @@ mod changes;
 mod deploy;
 mod discover;
 mod environment;
+#[cfg(test)]
+mod fuzz;
 mod inline;
 mod look_up;
 mod owners;

@@ -364,3 +364,6 @@ fn target_info(offer: &Offer, attached: bool) -> Value {
 fn url_of(offer: &Offer) -> String {
     format!("lambda://{}#{}", offer.title, offer.worker)
 }
+
+#[cfg(test)]
+mod fuzz;

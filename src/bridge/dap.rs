@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// A message may hold the value of a large variable.
-const MAX_MESSAGE: usize = 256 * 1024 * 1024;
+const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 
 /// More than any header that this protocol has.
 const MAX_HEADER: usize = 1024;
@@ -42,14 +42,30 @@ impl Decoder for Codec {
             }
         }
         let length = length.filter(|length| *length <= MAX_MESSAGE).ok_or_else(|| invalid("no length"))?;
+        // No room is made ahead: whoever connects can announce anything, and what really comes makes its own.
         if bytes.len() < end + 4 + length {
-            bytes.reserve(end + 4 + length - bytes.len());
             return Ok(None);
         }
         bytes.advance(end + 4);
         let message = bytes.split_to(length);
-        serde_json::from_slice(&message).map(Some).map_err(|error| invalid(&error.to_string()))
+        let message = serde_json::from_slice(&message).map_err(|error| invalid(&error.to_string()))?;
+        if !is_message(&message) {
+            return Err(invalid("not the Debug Adapter Protocol"));
+        }
+        Ok(Some(message))
     }
+}
+
+/// Whether a message has the shape of one, as far as anybody here changes what is in it: an object is where an object has to be.
+fn is_message(message: &Value) -> bool {
+    let is_object = |value: Option<&Value>| value.is_none_or(|value| value.is_object() || value.is_null());
+    let body = message.get("body");
+    let list =
+        |name: &str| body.and_then(|body| body.get(name)).and_then(Value::as_array).into_iter().flatten();
+    message.is_object()
+        && is_object(body)
+        && is_object(body.and_then(|body| body.get("breakpoint")))
+        && list("breakpoints").chain(list("threads")).all(Value::is_object)
 }
 
 /// Whether the beginning of a message is that of a header.
@@ -119,6 +135,9 @@ impl Numbers {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -131,7 +150,7 @@ mod tests {
         let mut bytes = BytesMut::new();
         let message = json!({ "seq": 1, "text": "ä\r\n\r\n" });
         Codec.encode(message.clone(), &mut bytes).unwrap();
-        Codec.encode(json!(2), &mut bytes).unwrap();
+        Codec.encode(json!({}), &mut bytes).unwrap();
         let all = bytes.to_vec();
         let mut received = BytesMut::new();
         let mut found = Vec::new();
@@ -139,8 +158,30 @@ mod tests {
             received.extend_from_slice(&[byte]);
             found.extend(Codec.decode(&mut received).unwrap());
         }
-        assert_eq!(found, [message, json!(2)]);
+        assert_eq!(found, [message, json!({})]);
         assert!(received.is_empty());
+    }
+
+    #[test]
+    fn a_message_that_is_only_announced_takes_no_room() {
+        let mut bytes = BytesMut::from(&b"Content-Length: 60000000\r\n\r\n{"[..]);
+        assert_eq!(Codec.decode(&mut bytes).unwrap(), None);
+        assert!(bytes.capacity() < 64 * 1024, "{}", bytes.capacity());
+    }
+
+    #[test]
+    fn what_has_not_the_shape_of_a_message_is_refused() {
+        let message = |text: &str| decode(format!("Content-Length: {}\r\n\r\n{text}", text.len()).as_bytes());
+        for text in
+            ["{}", r#"{"body":null}"#, r#"{"body":{"breakpoint":{"id":1},"breakpoints":[{}],"threads":[]}}"#]
+        {
+            assert!(message(text).is_ok(), "{text}");
+        }
+        for text in
+            ["2", "[]", r#"{"body":[]}"#, r#"{"body":{"breakpoint":1}}"#, r#"{"body":{"threads":[1]}}"#]
+        {
+            assert!(message(text).is_err(), "{text}");
+        }
     }
 
     #[test]

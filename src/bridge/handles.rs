@@ -42,7 +42,9 @@ impl Handles {
                     }
                     if let Some((_, kind)) = LISTS.iter().find(|(list, _)| list == name) {
                         for entry in value.as_array_mut().into_iter().flatten() {
-                            self.replace(link, *kind, &mut entry["id"]);
+                            if let Some(id) = entry.get_mut("id") {
+                                self.replace(link, *kind, id);
+                            }
                         }
                     }
                     self.ours(link, value);

@@ -16,8 +16,8 @@ use tokio::net::TcpListener;
 use super::{client, registry::Registry};
 use crate::descriptors::Patient;
 
-/// Heap snapshots are large, and no message of a debugger on this machine is too large.
-pub(super) const MAX_MESSAGE: usize = 1 << 30;
+/// The longest message of a debugger. What it sends is short, but for a changed script; what it is sent has no limit.
+pub(super) const MAX_MESSAGE: usize = 64 << 20;
 
 #[derive(Clone)]
 struct Endpoint {

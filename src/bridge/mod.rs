@@ -19,6 +19,7 @@ mod http;
 mod hub;
 mod observer;
 mod packets;
+mod pieces;
 mod place;
 mod raw;
 mod registry;

@@ -11,31 +11,50 @@ pub(super) enum Item {
     Interrupt,
 }
 
+/// The longest packet that is understood. Debuggers and their servers agree on some kilobytes; LLDB reads memory in larger pieces.
+const MAX_PACKET: usize = 4 * 1024 * 1024;
+
 /// Takes items out of a stream, and passes acknowledgements over.
 #[derive(Debug, Default)]
-pub(super) struct Packets(BytesMut);
+pub(super) struct Packets {
+    received: BytesMut,
+    /// How much of it has been looked through for the end of the packet that it begins with.
+    searched: usize,
+}
 
 impl Packets {
     /// Takes in bytes and returns the items that are complete.
     pub fn take(&mut self, bytes: &[u8]) -> Vec<Item> {
-        self.0.extend_from_slice(bytes);
+        self.received.extend_from_slice(bytes);
         let mut items = Vec::new();
-        while let Some(first) = self.0.first() {
+        while let Some(first) = self.received.first() {
             match first {
                 3 => {
                     items.push(Item::Interrupt);
-                    self.0.advance(1);
+                    self.received.advance(1);
                 }
                 b'$' => {
-                    let Some(end) = self.0.iter().position(|byte| *byte == b'#') else { break };
-                    if self.0.len() < end + 3 {
+                    let rest = &self.received[self.searched..];
+                    let Some(end) = rest.iter().position(|byte| *byte == b'#') else {
+                        self.searched = self.received.len();
+                        break;
+                    };
+                    let end = self.searched + end;
+                    self.searched = end;
+                    if self.received.len() < end + 3 {
                         break;
                     }
-                    let packet = self.0.split_to(end + 3);
+                    self.searched = 0;
+                    let packet = self.received.split_to(end + 3);
                     items.push(Item::Packet(String::from_utf8_lossy(&packet[1..end]).into_owned()));
                 }
-                _ => self.0.advance(1),
+                _ => self.received.advance(1),
             }
+        }
+        // What has no end is no packet. It goes on to the other side all the same.
+        if self.searched > MAX_PACKET {
+            self.received = BytesMut::new();
+            self.searched = 0;
         }
         items
     }
@@ -121,6 +140,17 @@ mod tests {
         assert_eq!(packets.take(b"3"), [Item::Packet("c".into())]);
         assert_eq!(packet("c"), "$c#63");
         assert_eq!(packet("g"), "$g#67");
+    }
+
+    #[test]
+    fn a_packet_without_an_end_is_not_kept() {
+        let mut packets = Packets::default();
+        packets.take(b"$");
+        for _ in 0..MAX_PACKET / 65_536 * 3 {
+            assert_eq!(packets.take(&[b'a'; 65_536]), []);
+            assert!(packets.received.len() <= MAX_PACKET + 65_537);
+        }
+        assert_eq!(packets.take(b"#00$c#63"), [Item::Packet("c".into())]);
     }
 
     #[test]

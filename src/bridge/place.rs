@@ -66,7 +66,7 @@ impl Scripts {
         let (file, map) = self.files.get(location["scriptId"].as_str()?)?;
         let original = map.as_ref().and_then(|map| original(map, line, column));
         let (file, line) = original.unwrap_or_else(|| (file.clone(), line));
-        Some(format!("{}:{}", file.strip_prefix(root).unwrap_or(&file), line + 1))
+        Some(format!("{}:{}", file.strip_prefix(root).unwrap_or(&file), u64::from(line) + 1))
     }
 }
 

@@ -25,6 +25,9 @@ use crate::process::is_held_by_debugger;
 /// How often it is looked whether a worker stands.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The most that is kept of what a client says: while it waits for a worker, and of a message that has not ended.
+const MOST_KEPT: usize = 1024 * 1024;
+
 /// Serves one client until it leaves or its worker ends.
 pub(super) async fn serve(mut client: TcpStream, dialect: Dialect, registry: &Arc<Registry>, function: &str) {
     let (number, mut changes) = registry.subscribe(Wants::AdaptersOf(function.to_owned()));
@@ -37,7 +40,7 @@ pub(super) async fn serve(mut client: TcpStream, dialect: Dialect, registry: &Ar
                 None => break None,
             },
             // Read, so that its end is noticed.
-            read = client.read_buf(&mut early) => if read.unwrap_or(0) == 0 {
+            read = client.read_buf(&mut early) => if read.unwrap_or(0) == 0 || early.len() > MOST_KEPT {
                 break None;
             },
         }
@@ -146,16 +149,24 @@ impl Hearing {
     fn runs(&mut self, bytes: &[u8]) -> bool {
         match self {
             Self::Packets(traces) => traces.client(bytes),
-            Self::Json(text) => {
-                text.extend_from_slice(bytes);
-                let mut messages = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
-                let runs = messages.by_ref().map_while(Result::ok).any(|message| is_continue(&message));
-                let read = messages.byte_offset();
-                text.drain(..read);
-                runs
-            }
+            Self::Json(text) => heard(text, bytes),
         }
     }
+}
+
+/// Whether a client of Delve lets the worker run with `bytes`. `text` is what it has said and not ended before.
+pub(super) fn heard(text: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    text.extend_from_slice(bytes);
+    let mut messages = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
+    // All of them, or those behind the first that counts would be heard again.
+    let runs = messages.by_ref().map_while(Result::ok).filter(is_continue).count() > 0;
+    let read = messages.byte_offset();
+    text.drain(..read);
+    // What is no JSON never ends.
+    if text.len() > MOST_KEPT {
+        *text = Vec::new();
+    }
+    runs
 }
 
 /// Delve's commands that let the program run, and leaving it.

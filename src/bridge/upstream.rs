@@ -4,6 +4,11 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::{net::TcpStream, sync::mpsc};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, protocol::WebSocketConfig};
 
+use super::pieces::{PIECE, Pieces};
+
+/// The longest message of a worker.
+const MAX_MESSAGE: usize = 1 << 30;
+
 /// What comes from a worker.
 #[derive(Debug)]
 pub(super) enum FromWorker {
@@ -38,7 +43,9 @@ async fn pump(
     let authority = url.strip_prefix("ws://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
     let stream = TcpStream::connect(authority).await?;
     stream.set_nodelay(true)?;
-    let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
+    // Profiles and the results of evaluations have no limit of their own.
+    let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(PIECE));
+    let stream = Pieces::new(stream);
     let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await?;
     if !tell(FromWorker::Open) {
         return Ok(());
@@ -66,7 +73,7 @@ async fn pump(
 }
 
 /// Whether a process says that it has ended but for its debuggers: its main context, which is the first, is gone.
-fn is_end(text: &str) -> bool {
+pub(super) fn is_end(text: &str) -> bool {
     if text.starts_with(r#"{"method":"NodeRuntime.waitingForDisconnect""#) {
         return true;
     }

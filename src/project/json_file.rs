@@ -32,6 +32,9 @@ pub fn read_json(path: &Utf8Path) -> Result<Value> {
 /// The lines around a position (both counted from 1), the line itself marked, and a caret below the column.
 fn code_frame(text: &str, line: usize, column: usize) -> String {
     const AROUND: usize = 2;
+    // What was minified is one line, of which nobody wants to see all.
+    const LONGEST: usize = 160;
+    let skipped = if column > LONGEST { column - LONGEST / 2 } else { 0 };
     let first = line.saturating_sub(AROUND).max(1);
     let width = (line + AROUND).to_string().len();
     let mut frame = String::new();
@@ -42,12 +45,13 @@ fn code_frame(text: &str, line: usize, column: usize) -> String {
         .skip(first - 1)
         .take_while(|(number, _)| *number <= line + AROUND)
     {
-        let content = content.replace('\t', " ");
+        let content: String = content.replace('\t', " ").chars().skip(skipped).take(LONGEST).collect();
         let mark = if number == line { '>' } else { ' ' };
         frame += format!("{mark} {number:>width$} | {content}").trim_end();
         frame.push('\n');
         if number == line {
-            frame += &format!("  {:width$} | {:indent$}^\n", "", "", indent = column.saturating_sub(1));
+            frame +=
+                &format!("  {:width$} | {:indent$}^\n", "", "", indent = column.saturating_sub(skipped + 1));
         }
     }
     frame.trim_end().to_owned()
@@ -61,6 +65,13 @@ mod tests {
     fn the_frame_points_at_the_column() {
         let frame = code_frame("{\n  \"name\": \"x\"\n  \"region\": 1\n}\n", 3, 3);
         assert_eq!(frame, "  1 | {\n  2 |   \"name\": \"x\"\n> 3 |   \"region\": 1\n    |   ^\n  4 | }");
+    }
+
+    #[test]
+    fn of_a_long_line_only_what_is_around_the_column_is_shown() {
+        let text = format!("{{{}x", " ".repeat(70_000));
+        let frame = code_frame(&text, 1, 70_002);
+        assert_eq!(frame, format!("> 1 | {}x\n    | {}^", " ".repeat(79), " ".repeat(79)));
     }
 
     #[test]

@@ -190,3 +190,32 @@ fn a_state_directory_that_cannot_be_one_is_an_error_that_names_it() {
     assert!(error.hint.unwrap().contains(".sst"));
     assert_eq!(error.kind, ErrorKind::Environment);
 }
+
+mod fuzz {
+    use proptest::prelude::*;
+    use sst_fuzz::{corpus, damaged, damaged_json, fuzz};
+
+    use super::*;
+
+    #[test]
+    fn whatever_the_projects_files_hold_is_read_or_an_error() {
+        let documents = corpus("sst-json");
+        let values = documents.iter().map(|document| serde_json::from_slice(document).unwrap()).collect();
+        let inputs = (prop_oneof![damaged(documents), damaged_json(values)], 0..4_u8);
+        let place = place(&[("package.json", "{ \"name\": \"@scope/notes\" }")]);
+        let (sst, cdk) = (place.root.join("sst.json"), place.root.join("cdk.json"));
+        fuzz("sst.json", file!(), 3_000, &inputs, |(bytes, files)| {
+            // As either file, as both, and beside a good one.
+            let good: &[u8] = br#"{ "name": "a", "app": "b" }"#;
+            std::fs::write(&sst, if files == 2 { good } else { &bytes }).unwrap();
+            std::fs::write(&cdk, if files == 0 { good } else { &bytes }).unwrap();
+            if files == 1 {
+                std::fs::remove_file(&sst).unwrap();
+            }
+            match Project::find(&place.root) {
+                Ok(project) => drop(project.may_change_debug_stack()),
+                Err(error) => assert!(!error.message.is_empty() && format!("{error:?}").len() < 4_000_000),
+            }
+        });
+    }
+}

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{self, Message},
+    tungstenite::{self, Message, protocol::WebSocketConfig},
 };
 
 use crate::{
@@ -151,7 +151,11 @@ impl Connector {
     async fn dial(&self) -> Result<Connection> {
         let url = self.aws.presign_websocket(&self.endpoint).await?;
         let stream = self.stream(&url).await.map_err(|error| Error::new(Kind::Cloud, error.to_string()))?;
-        let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.map_err(refusal)?;
+        let limits = WebSocketConfig::default()
+            .max_message_size(Some(sst_wire::MAX_RECEIVED))
+            .max_frame_size(Some(sst_wire::MAX_RECEIVED));
+        let dialled = tokio_tungstenite::client_async_with_config(url, stream, Some(limits)).await;
+        let (mut socket, _) = dialled.map_err(refusal)?;
         let failed = |error: tungstenite::Error| Error::new(Kind::Cloud, error.to_string());
         socket.send(Message::text(HELLO)).await.map_err(failed)?;
         let mut early = Vec::new();

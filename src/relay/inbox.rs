@@ -71,4 +71,12 @@ mod tests {
         };
         assert_eq!((theirs, request, reply_to), (7, Some("r1".into()), Some("c=".into())));
     }
+
+    #[test]
+    fn fuzz_damaged_messages_are_told_apart() {
+        let inputs = sst_fuzz::damaged(sst_fuzz::corpus("frames"));
+        sst_fuzz::fuzz("frames (inbox)", file!(), 5_000, &inputs, |bytes| {
+            read(&String::from_utf8_lossy(&bytes));
+        });
+    }
 }

@@ -1,10 +1,12 @@
 //! The connection to the stubs: frames come in over a WebSocket, answers go out through `@connections`.
 //!
-//! On the wire a request may arrive more than once; the core hears of it once. What a request was answered with is remembered for
-//! a while, so that a stub that asks again gets the same answer and the function does not run again.
+//! On the wire a request may arrive more than once; the core hears of it once. What a request was answered with is remembered while
+//! its stub lives, so that a stub that asks again gets the same answer and the function does not run again. Nothing else is kept of
+//! an answered request.
 
 mod connection;
 mod inbox;
+mod memory;
 mod payloads;
 mod registration;
 mod responder;
@@ -22,15 +24,16 @@ use tokio_util::task::AbortOnDropHandle;
 pub use self::registration::owners;
 use self::{
     connection::{Connector, Incoming},
+    memory::Memory,
     payloads::Payloads,
     registration::Registrations,
-    responder::{Answer, Responder, Sender},
+    responder::{Answer, Finished, Responder, Sender},
 };
 use crate::{
     aws::Aws,
     core::{
         effect::RelayCommand,
-        event::{Event, FunctionError, Invocation, Outcome, StreamPart},
+        event::{Event, FunctionError, Invocation, Outcome},
     },
     debug_stack::DebugStack,
     error::Result,
@@ -39,8 +42,11 @@ use crate::{
     ui::{Ui, UiEvent},
 };
 
-/// How long an answered request is remembered. Lambda gives no invocation more time than this.
+/// The longest that an answered request is remembered. Lambda gives no invocation more time than this.
 const MEMORY: Duration = Duration::from_secs(900);
+
+/// How often answered requests are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(30);
 
 /// What the relay needs to know.
 #[derive(Debug, Clone)]
@@ -62,19 +68,20 @@ pub struct Relay {
     incoming: mpsc::UnboundedReceiver<Incoming>,
     connection: AbortOnDropHandle<()>,
     requests: HashMap<RequestId, Request>,
-    responders: JoinSet<()>,
+    answered: Memory,
+    responders: JoinSet<Option<Finished>>,
     functions: Vec<FunctionId>,
     connection_id: String,
     registering: JoinSet<()>,
     ui: Ui,
 }
 
-/// A request that arrived.
+/// A request that arrived and has not been answered.
 #[derive(Debug)]
 struct Request {
     responder: Responder,
-    /// When its last answer was handed to the responder.
-    answered: Option<Instant>,
+    /// Until when its stub lives.
+    until: Instant,
 }
 
 impl Relay {
@@ -100,6 +107,7 @@ impl Relay {
             incoming,
             connection: AbortOnDropHandle::new(task),
             requests: HashMap::new(),
+            answered: Memory::default(),
             responders: JoinSet::new(),
             functions: Vec::new(),
             connection_id,
@@ -131,7 +139,7 @@ impl Relay {
         mut commands: mpsc::UnboundedReceiver<RelayCommand>,
         events: mpsc::UnboundedSender<Event>,
     ) {
-        let mut forget = tokio::time::interval(Duration::from_secs(60));
+        let mut forget = tokio::time::interval(FORGET_EVERY);
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
@@ -146,10 +154,12 @@ impl Relay {
                         self.register_again();
                     }
                 },
-                _ = forget.tick() => self.forget(Instant::now()),
+                _ = forget.tick() => self.answered.expire(Instant::now()),
                 // The requests that are open cannot be answered for, and no other will come.
                 _ = &mut self.connection => return self.close(Duration::from_secs(2)).await,
-                Some(_) = self.responders.join_next() => {}
+                Some(ended) = self.responders.join_next() => if let Ok(Some(finished)) = ended {
+                    self.finished(finished);
+                },
                 Some(_) = self.registering.join_next() => {}
             }
         }
@@ -173,21 +183,42 @@ impl Relay {
             RelayCommand::Stream { request, part } => (request, Answer::Part(part)),
             RelayCommand::Close { .. } => return,
         };
-        let Some(known) = self.requests.get_mut(&request) else {
-            return tracing::warn!(%request, "an answer to a request that is not known");
-        };
-        if matches!(answer, Answer::Outcome(_) | Answer::Part(StreamPart::End { .. })) {
-            known.answered = Some(Instant::now());
+        match self.requests.get(&request) {
+            Some(known) => known.responder.send(answer),
+            None => tracing::warn!(%request, "an answer to a request that is not open"),
         }
-        known.responder.send(answer);
+    }
+
+    /// A request has been answered. What it was answered with is all that is left of it.
+    fn finished(&mut self, finished: Finished) {
+        let Some(Request { responder, until }) = self.requests.remove(&finished.request) else { return };
+        let missed = responder.missed(&finished);
+        let request = finished.request.clone();
+        self.answered.insert(finished.request, finished.frames, until);
+        if let Some(connection) = missed {
+            self.repeat(request, connection);
+        }
+    }
+
+    /// Answers a stub that has asked once more for what was answered already. Whether it was.
+    fn repeat(&mut self, request: RequestId, connection: String) -> bool {
+        let Some(answered) = self.answered.get(&request).cloned() else { return false };
+        let sender = self.sender.clone();
+        self.responders.spawn(async move {
+            sender.repeat(&connection, request, answered).await;
+            None
+        });
+        true
     }
 
     fn message(&mut self, text: &str, events: &mpsc::UnboundedSender<Event>) {
         match inbox::read(text) {
             inbox::Message::Frame(ToClient::Invoke(invoke)) => self.invoke(*invoke, events),
             inbox::Message::Frame(ToClient::Moved { request_id, reply_to }) => {
-                if let Some(request) = self.requests.get(&RequestId::from(&request_id)) {
-                    request.responder.moved(reply_to);
+                let request = RequestId::from(&request_id);
+                match self.requests.get(&request) {
+                    Some(known) => known.responder.moved(reply_to),
+                    None => drop(self.repeat(request, reply_to)),
                 }
             }
             inbox::Message::Frame(ToClient::Displaced { by, functions }) => {
@@ -207,7 +238,10 @@ impl Relay {
                 self.ui.warning(reason.clone());
                 if let (Some(request), Some(reply_to)) = (request, reply_to) {
                     let sender = self.sender.clone();
-                    self.responders.spawn(async move { sender.refuse(&reply_to, request, reason).await });
+                    self.responders.spawn(async move {
+                        sender.refuse(&reply_to, request, reason).await;
+                        None
+                    });
                 }
             }
             inbox::Message::Platform(message) => {
@@ -226,13 +260,17 @@ impl Relay {
             // The stub has not heard of us: whatever was sent so far goes to where it listens now.
             return known.responder.asked_again(invoke.reply_to);
         }
+        if self.repeat(request.clone(), invoke.reply_to.clone()) {
+            return;
+        }
         let (responder, work) =
             responder::start(self.sender.clone(), request.clone(), invoke.reply_to.clone());
-        self.responders.spawn(work);
+        self.responders.spawn(async move { Some(work.await) });
         let itself = responder.clone();
-        self.requests.insert(request.clone(), Request { responder, answered: None });
-        let payloads = self.payloads.clone();
         let received = Instant::now();
+        let until = received + Duration::from_millis(invoke.remaining_ms).min(MEMORY);
+        self.requests.insert(request.clone(), Request { responder, until });
+        let payloads = self.payloads.clone();
         let events = events.clone();
         let deliver = move |payload| {
             let waited = received.elapsed();
@@ -260,6 +298,7 @@ impl Relay {
                     itself.send(Answer::Outcome(Outcome::Failed(error)));
                 }
             }
+            None
         });
     }
 
@@ -287,12 +326,6 @@ impl Relay {
         });
     }
 
-    fn forget(&mut self, now: Instant) {
-        self.requests.retain(|_, request| {
-            request.answered.is_none_or(|answered| now.saturating_duration_since(answered) < MEMORY)
-        });
-    }
-
     async fn close(mut self, within: Duration) {
         let deadline = tokio::time::Instant::now() + within;
         self.registering.abort_all();
@@ -308,3 +341,6 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,16 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_sdk_apigatewaymanagement::primitives::Blob;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use sst_wire::{Payload, ToClient, ToStub};
+use sst_wire::{Payload, StreamError, ToClient, ToStub};
 use tokio::sync::{mpsc, watch};
 
-use super::{connection::backoff, payloads::Payloads};
+use super::{
+    connection::backoff,
+    memory::{Answered, Frames},
+    payloads::Payloads,
+};
 use crate::{
     aws::{Aws, explain},
     core::event::{FunctionError, Outcome, StreamPart},
@@ -20,6 +25,9 @@ use crate::{
 
 /// The most bytes of a streamed response in one frame. They fit even when they do not compress.
 const CHUNK: usize = 64 * 1024;
+
+/// How many bytes of a streamed response's frames are kept while it lasts. The frames that follow are objects of the bucket.
+const KEPT: usize = 1024 * 1024;
 
 /// How long a frame is tried to be sent when the service answers with errors.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -38,7 +46,8 @@ pub(super) enum Answer {
     Part(StreamPart),
 }
 
-/// The handle of a request's task. The task ends, after it has sent what it has, when the last handle is dropped.
+/// The handle of a request's task. The task ends when it has sent the end of the answer, or what it has when the last handle is
+/// dropped.
 #[derive(Debug, Clone)]
 pub(super) struct Responder {
     answers: mpsc::UnboundedSender<Answer>,
@@ -77,12 +86,41 @@ pub(super) fn start(
     sender: Arc<Sender>,
     request: RequestId,
     reply_to: String,
-) -> (Responder, impl Future<Output = ()> + Send) {
+) -> (Responder, impl Future<Output = Finished> + Send) {
     let (answers, queue) = mpsc::unbounded_channel();
     let (listener, changes) = watch::channel(Listener { connection: reply_to, asked: 1 });
     let responder = Responder { answers, listener: Arc::new(listener) };
-    let task = Task { sender, request, queue, changes, sent: Vec::new(), sequence: 0 };
+    let task = Task {
+        sender,
+        request,
+        queue,
+        changes,
+        asked: 1,
+        next: None,
+        sent: Vec::new(),
+        kept: 0,
+        sequence: 0,
+        finished: false,
+    };
     (responder, task.run())
+}
+
+/// What is left of a request when it has been answered.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub request: RequestId,
+    /// The frames of its answer.
+    pub frames: Frames,
+    /// How often the stub had asked when they were sent.
+    asked: u32,
+}
+
+impl Responder {
+    /// The connection of a stub that has asked once more since its request was finished.
+    pub fn missed(&self, finished: &Finished) -> Option<String> {
+        let listener = self.listener.borrow();
+        (listener.asked > finished.asked).then(|| listener.connection.clone())
+    }
 }
 
 struct Task {
@@ -90,17 +128,28 @@ struct Task {
     request: RequestId,
     queue: mpsc::UnboundedReceiver<Answer>,
     changes: watch::Receiver<Listener>,
+    /// How often the stub had asked when it was last answered from the beginning.
+    asked: u32,
+    /// What was taken out of the queue and is not the part of a response.
+    next: Option<Answer>,
     /// The frames that make up the answer so far, for a stub that asks again.
-    sent: Vec<ToStub>,
+    sent: Vec<Box<str>>,
+    /// How many bytes they are.
+    kept: usize,
     sequence: u64,
+    finished: bool,
 }
 
 impl Task {
-    async fn run(mut self) {
+    async fn run(mut self) -> Finished {
         self.changes.mark_unchanged();
         self.post(&ToStub::Ack { request_id: self.request.to_string() }).await;
         let mut open = true;
-        while open {
+        while open && !self.finished {
+            if let Some(answer) = self.next.take() {
+                self.answer(answer).await;
+                continue;
+            }
             tokio::select! {
                 // Whoever asks again is behind: it gets the past before it gets what is new.
                 biased;
@@ -114,16 +163,19 @@ impl Task {
                 },
             }
         }
-        while let Ok(answer) = self.queue.try_recv() {
+        while !self.finished
+            && let Some(answer) = self.next.take().or_else(|| self.queue.try_recv().ok())
+        {
             self.answer(answer).await;
         }
+        Finished { request: self.request, frames: self.sent.into(), asked: self.asked }
     }
 
     async fn repeat(&mut self) {
+        self.asked = self.changes.borrow_and_update().asked;
         self.post(&ToStub::Ack { request_id: self.request.to_string() }).await;
-        for frame in std::mem::take(&mut self.sent) {
-            self.post(&frame).await;
-            self.sent.push(frame);
+        for frame in &self.sent {
+            self.post_text(frame, false).await;
         }
     }
 
@@ -133,46 +185,98 @@ impl Task {
             Answer::Working { paused } => self.post(&ToStub::Working { request_id, paused }).await,
             Answer::Outcome(outcome) => {
                 let outcome = self.sender.outcome(&self.request, outcome).await;
-                self.post_answer(ToStub::Reply { request_id, outcome }).await;
+                self.post_answer(&ToStub::Reply { request_id, outcome }).await;
             }
             Answer::Part(StreamPart::Begin { content_type }) => {
-                self.chunk(content_type.or(Some("application/octet-stream".to_owned())), &Bytes::new()).await;
+                let content_type = content_type.or(Some("application/octet-stream".to_owned()));
+                self.chunk(content_type, Payload::inline(&[])).await;
             }
-            Answer::Part(StreamPart::Data(data)) => {
-                for piece in data.chunks(CHUNK) {
-                    self.chunk(None, piece).await;
+            Answer::Part(StreamPart::Data(data)) => self.data(data).await,
+            Answer::Part(StreamPart::End { error }) => self.end(error).await,
+        }
+    }
+
+    /// Sends a part of a streamed response. It is dropped only then, with which its worker may send more.
+    async fn data(&mut self, data: Bytes) {
+        if self.kept <= KEPT {
+            for piece in data.chunks(CHUNK) {
+                self.chunk(None, Payload::inline(piece)).await;
+            }
+            return;
+        }
+        // The bucket keeps the rest of a long response. One object for all that has come meanwhile.
+        let mut parts = vec![data];
+        while let Ok(answer) = self.queue.try_recv() {
+            match answer {
+                Answer::Part(StreamPart::Data(data)) => parts.push(data),
+                other => {
+                    self.next = Some(other);
+                    break;
                 }
             }
-            Answer::Part(StreamPart::End { error }) => {
-                let seq = self.sequence;
-                self.post_answer(ToStub::End { request_id, seq, error }).await;
+        }
+        let bytes = Bytes::from(parts.concat());
+        match self.sender.payloads.store_part(&self.request, self.sequence, bytes).await {
+            Ok(payload) => self.chunk(None, Some(payload)).await,
+            Err(problem) => {
+                let message = format!("the response could not be put into the bucket: {problem}");
+                self.sender.ui.send(UiEvent::Error { message: message.clone(), hint: None });
+                let error = FunctionError::new("Sst.PayloadUnavailable", &message);
+                let error_body = STANDARD.encode(&error.body);
+                self.end(Some(StreamError { error_type: error.error_type, error_body })).await;
             }
         }
     }
 
-    async fn chunk(&mut self, content_type: Option<String>, bytes: &[u8]) {
-        let Some(data) = Payload::inline(bytes) else {
-            return tracing::error!(request = %self.request, length = bytes.len(), "a chunk does not fit a frame");
+    async fn chunk(&mut self, content_type: Option<String>, data: Option<Payload>) {
+        let Some(data) = data else {
+            return tracing::error!(request = %self.request, "a chunk does not fit a frame");
         };
         let request_id = self.request.to_string();
         let frame = ToStub::Chunk { request_id, seq: self.sequence, content_type, data };
         self.sequence += 1;
-        self.post_answer(frame).await;
+        self.post_answer(&frame).await;
     }
 
-    async fn post_answer(&mut self, frame: ToStub) {
-        self.post(&frame).await;
-        self.sent.push(frame);
+    async fn end(&mut self, error: Option<StreamError>) {
+        let frame = ToStub::End { request_id: self.request.to_string(), seq: self.sequence, error };
+        self.post_answer(&frame).await;
+    }
+
+    async fn post_answer(&mut self, frame: &ToStub) {
+        let last = matches!(frame, ToStub::Reply { .. } | ToStub::End { .. });
+        self.finished |= last;
+        let Some(text) = text_of(frame) else { return };
+        self.post_text(&text, last).await;
+        self.kept += text.len();
+        self.sent.push(text);
+    }
+
+    async fn post(&self, frame: &ToStub) {
+        if let Some(text) = text_of(frame) {
+            self.post_text(&text, false).await;
+        }
     }
 
     /// Sends one frame to wherever the stub listens. One that is gone may come back under another connection, and asks then.
-    async fn post(&self, frame: &ToStub) {
+    async fn post_text(&self, text: &str, last: bool) {
         let connection = self.changes.borrow().connection.clone();
-        if let Err(problem) = self.sender.post(&connection, frame).await
-            && matches!(frame, ToStub::Reply { .. } | ToStub::End { .. })
+        if let Err(problem) = self.sender.post(&connection, text).await
+            && last
         {
             let message = format!("the answer to request {} could not be sent: {problem}", self.request);
             self.sender.ui.send(UiEvent::Error { message, hint: None });
+        }
+    }
+}
+
+/// A frame as it is sent.
+fn text_of(frame: &ToStub) -> Option<Box<str>> {
+    match sst_wire::encode(frame) {
+        Ok(text) => Some(text.into_boxed_str()),
+        Err(error) => {
+            tracing::error!(%error, "a frame cannot be written");
+            None
         }
     }
 }
@@ -192,9 +296,34 @@ impl Sender {
 
     /// Tells a stub that its request is not taken.
     pub async fn refuse(&self, connection: &str, request: RequestId, reason: String) {
-        let frame = ToStub::Refused { request_id: request.to_string(), reason };
-        if let Err(problem) = self.post(connection, &frame).await {
-            tracing::debug!(problem, "refusal");
+        self.post_frame(connection, &ToStub::Refused { request_id: request.to_string(), reason }).await;
+    }
+
+    /// Tells a stub once more what its request was answered with.
+    pub async fn repeat(&self, connection: &str, request: RequestId, answered: Answered) {
+        let request_id = request.to_string();
+        self.post_frame(connection, &ToStub::Ack { request_id: request_id.clone() }).await;
+        match answered {
+            Answered::With(frames) => {
+                for frame in frames.iter() {
+                    if let Err(problem) = self.post(connection, frame).await {
+                        return tracing::debug!(problem, %request, "repetition");
+                    }
+                }
+            }
+            Answered::Forgotten => {
+                let message = "the request was answered, but its answer got lost and is not kept any more";
+                let outcome = failed(&FunctionError::new("Sst.AnswerLost", message));
+                self.post_frame(connection, &ToStub::Reply { request_id, outcome }).await;
+            }
+        }
+    }
+
+    /// Posts a frame that may get lost.
+    async fn post_frame(&self, connection: &str, frame: &ToStub) {
+        let Some(text) = text_of(frame) else { return };
+        if let Err(problem) = self.post(connection, &text).await {
+            tracing::debug!(problem, "post");
         }
     }
 
@@ -220,22 +349,18 @@ impl Sender {
             (_, Err(problem)) => {
                 let message = format!("the result could not be put into the bucket: {problem}");
                 self.ui.send(UiEvent::Error { message: message.clone(), hint: None });
-                let error = FunctionError::new("Sst.PayloadUnavailable", &message);
-                let body = Payload::inline(&error.body)
-                    .unwrap_or(Payload::Inline { data: String::new(), length: 0 });
-                sst_wire::Outcome::Failed { error_type: error.error_type, body }
+                failed(&FunctionError::new("Sst.PayloadUnavailable", &message))
             }
         }
     }
 
-    async fn post(&self, connection: &str, frame: &ToStub) -> Result<(), String> {
-        let text = sst_wire::encode(frame).map_err(|error| error.to_string())?;
+    async fn post(&self, connection: &str, text: &str) -> Result<(), String> {
         let until = tokio::time::Instant::now() + PATIENCE;
         let fresh = tokio::time::Instant::now() + FRESH;
         let mut pauses = backoff();
         loop {
             let post = self.management.post_to_connection().connection_id(connection);
-            let error = match post.data(Blob::new(text.as_str())).send().await {
+            let error = match post.data(Blob::new(text)).send().await {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
             };
@@ -254,4 +379,10 @@ impl Sender {
             }
         }
     }
+}
+
+/// A failure that is small enough for a frame.
+fn failed(error: &FunctionError) -> sst_wire::Outcome {
+    let body = Payload::inline(&error.body).unwrap_or(Payload::Inline { data: String::new(), length: 0 });
+    sst_wire::Outcome::Failed { error_type: error.error_type.clone(), body }
 }

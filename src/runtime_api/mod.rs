@@ -3,6 +3,7 @@
 //! It follows the developer guide's "Using the Lambda runtime API for custom runtimes" and, where that is silent, what the
 //! official runtime clients expect.
 
+mod credit;
 mod request;
 mod state;
 
@@ -10,7 +11,12 @@ use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::mpsc,
+    task::JoinSet,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::state::Shared;
@@ -70,17 +76,19 @@ async fn accept(socket: TcpListener, shared: Arc<Shared>) {
         // Without it, a client that sends head and body in two packets waits 40 ms for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let shared = shared.clone();
-        connections.spawn(async move {
-            let service = service_fn(|request| request::answer(&shared, request));
-            let served = http1::Builder::new()
-                .max_buf_size(MAX_HEADER_BYTES)
-                .max_header_size(MAX_HEADER_BYTES)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "connection to the runtime API");
-            }
-        });
+        connections.spawn(serve(stream, shared));
+    }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
+    let service = service_fn(|request| request::answer(&shared, request));
+    let served = http1::Builder::new()
+        .max_buf_size(MAX_HEADER_BYTES)
+        .max_header_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "connection to the runtime API");
     }
 }
 
@@ -91,5 +99,7 @@ fn epoch_ms(deadline: Instant) -> u128 {
         + left.as_millis()
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

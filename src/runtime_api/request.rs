@@ -1,15 +1,17 @@
 //! One HTTP request of a worker.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
 use super::{
+    credit::{Credit, LONGEST_PART},
     epoch_ms,
-    state::{Refusal, Shared},
+    state::{MAX_STREAM, Refusal, Shared},
 };
 use crate::core::{
     effect::Delivery,
@@ -18,6 +20,9 @@ use crate::core::{
 
 /// The longest response of a function, in bytes: 6 MiB and 100 bytes, as Lambda counts.
 const MAX_RESPONSE: u64 = 6_291_556;
+
+/// How long a worker may go on writing a response that is too long already.
+const READ_OUT: Duration = Duration::from_secs(1);
 
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 const ERROR_BODY: &str = "lambda-runtime-function-error-body";
@@ -143,7 +148,9 @@ async fn streamed(shared: &Shared, id: &str, request: Request<Incoming>) -> Answ
     if let Err(refusal) = pass_on(StreamPart::Begin { content_type }) {
         return refused(refusal);
     }
+    let credit = Credit::default();
     let mut body = request.into_body();
+    let mut length = 0;
     let mut failure = None;
     while let Some(frame) = body.frame().await {
         let frame = match frame {
@@ -154,16 +161,36 @@ async fn streamed(shared: &Shared, id: &str, request: Request<Incoming>) -> Answ
             }
         };
         match frame.into_data() {
-            Ok(data) if data.is_empty() => {}
             Ok(data) => {
-                if let Err(refusal) = pass_on(StreamPart::Data(data)) {
-                    return refused(refusal);
+                length += data.len() as u64;
+                if length > MAX_STREAM {
+                    return stream_too_long(shared, id, body).await;
+                }
+                for part in data.chunks(LONGEST_PART) {
+                    let part = credit.spend(part).await;
+                    if let Err(refusal) = pass_on(StreamPart::Data(part)) {
+                        return refused(refusal);
+                    }
                 }
             }
             Err(frame) => failure = trailing_error(frame.trailers_ref()),
         }
     }
     accepted(pass_on(StreamPart::End { error: failure }))
+}
+
+/// Breaks a streamed response off that is longer than Lambda lets it be.
+async fn stream_too_long(shared: &Shared, id: &str, mut rest: Incoming) -> Answer {
+    let message =
+        format!("Response payload size exceeded maximum allowed payload size ({MAX_STREAM} bytes).");
+    let failure = FunctionError::new("Function.ResponseSizeTooLarge", &message);
+    if let Err(refusal) = shared.stream(id, StreamPart::End { error: Some(encoded(failure)) }) {
+        return refused(refusal);
+    }
+    // Most clients read an answer only when they have written everything, which this one may never have.
+    let read_out = async { while let Some(Ok(_)) = rest.frame().await {} };
+    let _ = tokio::time::timeout(READ_OUT, read_out).await;
+    error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
 }
 
 async fn invocation_error(shared: &Shared, id: &str, request: Request<Incoming>) -> Answer {
@@ -244,7 +271,6 @@ fn trailing_error(trailers: Option<&HeaderMap>) -> Option<sst_wire::StreamError>
 }
 
 fn decoded(error: &sst_wire::StreamError) -> FunctionError {
-    use base64::{Engine, engine::general_purpose::STANDARD};
     match STANDARD.decode(&error.error_body) {
         Ok(body) if !body.is_empty() => {
             FunctionError { error_type: error.error_type.clone(), body: Bytes::from(body) }
@@ -254,9 +280,10 @@ fn decoded(error: &sst_wire::StreamError) -> FunctionError {
 }
 
 fn truncated(problem: &str) -> sst_wire::StreamError {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let failure =
-        FunctionError::new("Runtime.TruncatedResponse", &format!("the response broke off: {problem}"));
+    encoded(FunctionError::new("Runtime.TruncatedResponse", &format!("the response broke off: {problem}")))
+}
+
+fn encoded(failure: FunctionError) -> sst_wire::StreamError {
     let error_body = STANDARD.encode(&failure.body);
     sst_wire::StreamError { error_type: failure.error_type, error_body }
 }

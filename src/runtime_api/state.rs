@@ -12,6 +12,9 @@ use crate::{
     ids::{RequestId, WorkerId},
 };
 
+/// The longest streamed response, in bytes: 200 MB, as Lambda documents.
+pub(super) const MAX_STREAM: u64 = 200 * 1024 * 1024;
+
 /// The state of one worker's Runtime API.
 #[derive(Debug)]
 pub(super) struct Shared {

@@ -172,6 +172,78 @@ async fn a_streamed_response_arrives_in_parts_and_can_break_off() {
     assert_eq!(parts[2], StreamPart::End { error: Some(error) });
 }
 
+/// The beginning of a streamed response, and `length` more bytes of it for as long as somebody takes them.
+async fn write_stream(address: SocketAddr, length: usize) -> (TcpStream, usize) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /2018-06-01/runtime/invocation/r1/response HTTP/1.1\r\nHost: {address}\r\nTransfer-Encoding: chunked\r\n\
+         Lambda-Runtime-Function-Response-Mode: streaming\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = [b"10000\r\n", &[b'x'; 0x10000][..], b"\r\n"].concat();
+    let mut written = 0;
+    while written < length {
+        match tokio::time::timeout(Duration::from_millis(200), stream.write_all(&chunk)).await {
+            Ok(Ok(())) => written += 0x10000,
+            _ => break,
+        }
+    }
+    (stream, written)
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_takes_is_not_read_from() {
+    const LENGTH: usize = 64 * 1024 * 1024;
+    let mut worker = Worker::new();
+    worker.take("r1").await;
+    // What the core has not looked at yet is what nobody has taken.
+    let (stream, written) = write_stream(worker.listener.address(), LENGTH).await;
+    assert!(written < LENGTH, "all of it was read");
+    let mut waiting = 0;
+    while let Ok(Event::Streamed { part, .. }) = worker.events.try_recv() {
+        if let StreamPart::Data(data) = part {
+            waiting += data.len();
+        }
+    }
+    assert!((1..=1024 * 1024).contains(&waiting), "{waiting}");
+    // Those were dropped, so the next ones are read.
+    assert!(matches!(worker.event().await, Event::Streamed { part: StreamPart::Data(_), .. }));
+    drop(stream);
+    loop {
+        let Event::Streamed { part, .. } = worker.event().await else { panic!("a part") };
+        if let StreamPart::End { error } = part {
+            assert_eq!(error.unwrap().error_type, "Runtime.TruncatedResponse");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_over_the_limit_is_broken_off() {
+    let mut worker = Worker::new();
+    worker.take("r1").await;
+    let address = worker.listener.address();
+    let writing = tokio::spawn(async move {
+        let (mut stream, _) = write_stream(address, state::MAX_STREAM as usize + 1).await;
+        let mut answer = Vec::new();
+        let _ = stream.write_all(b"0\r\n\r\n").await;
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    });
+    let mut length = 0;
+    let error = loop {
+        match worker.event().await {
+            Event::Streamed { part: StreamPart::Data(data), .. } => length += data.len() as u64,
+            Event::Streamed { part: StreamPart::End { error }, .. } => break error.unwrap(),
+            _ => {}
+        }
+    };
+    assert!(length <= state::MAX_STREAM && length > state::MAX_STREAM - 4 * 1024 * 1024, "{length}");
+    assert_eq!(error.error_type, "Function.ResponseSizeTooLarge");
+    let answer = writing.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
 #[tokio::test]
 async fn an_unknown_response_mode_fails_the_invocation() {
     let mut worker = Worker::new();

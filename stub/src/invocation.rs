@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use base64::Engine as _;
 use bytes::Bytes;
 use sst_wire::{
     ACK_TIMEOUT_MS, DecodeError, Invoke, MAX_MESSAGE, Outcome, Payload, SILENCE_TIMEOUT_MS, StreamError,
@@ -90,10 +91,7 @@ impl Stub {
         if let Some(stream) = progress.stream.take() {
             let error = StreamError {
                 error_type: problem.error_type().to_owned(),
-                error_body: base64::Engine::encode(
-                    &base64::engine::general_purpose::STANDARD,
-                    problem.error_body(),
-                ),
+                error_body: base64::engine::general_purpose::STANDARD.encode(problem.error_body()),
             };
             stream.end(&call.request_id, Some(error)).await;
             return Ending::Streamed;
@@ -193,7 +191,13 @@ impl Stub {
             }
             ToStub::Reply { outcome: Outcome::Failed { error_type, body }, .. } => {
                 let body = self.cloud.fetch(call, &body).await?;
-                return Ok(Some(Ending::Error { error_type, body }));
+                let Some(stream) = progress.stream.take() else {
+                    return Ok(Some(Ending::Error { error_type, body }));
+                };
+                // What has begun as a stream can only be broken off.
+                let error_body = base64::engine::general_purpose::STANDARD.encode(&body);
+                stream.end(&call.request_id, Some(StreamError { error_type, error_body })).await;
+                return Ok(Some(Ending::Streamed));
             }
             ToStub::Chunk { seq, content_type, data, .. } => {
                 progress.keep(seq, Part::Data { content_type, data })?;

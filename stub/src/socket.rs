@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{Error, Message},
+    WebSocketStream, client_async_with_config,
+    tungstenite::{Error, Message, protocol::WebSocketConfig},
 };
 
 use crate::{cloud::Cloud, http::Stream, problem::Problem, runtime_api::Call};
@@ -109,8 +109,12 @@ impl Socket {
     async fn dial(cloud: &Cloud) -> Result<Self, Problem> {
         let url = cloud.handshake_url()?;
         let stream = cloud.http.connect(&url).await.map_err(|error| unreachable(&error.to_string()))?;
-        let (mut stream, _) =
-            client_async(url, stream).await.map_err(|error| handshake_problem(cloud, error))?;
+        let limits = WebSocketConfig::default()
+            .max_message_size(Some(sst_wire::MAX_RECEIVED))
+            .max_frame_size(Some(sst_wire::MAX_RECEIVED));
+        let (mut stream, _) = client_async_with_config(url, stream, Some(limits))
+            .await
+            .map_err(|error| handshake_problem(cloud, error))?;
         let hello = Message::text(r#"{"action":"hello"}"#);
         stream.send(hello).await.map_err(|error| unreachable(&error.to_string()))?;
         while let Some(message) = stream.next().await {

@@ -10,9 +10,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+#[cfg(test)]
+mod fuzz;
 mod payload;
 
-pub use payload::{MAX_INLINE_TEXT, Payload, PayloadError, sha256_hex};
+pub use payload::{MAX_INLINE_BYTES, MAX_INLINE_TEXT, Payload, PayloadError, sha256_hex};
 
 /// The version of the frames in this file. Raise it with every change that an older peer would misread.
 pub const VERSION: u32 = 1;
@@ -20,6 +22,10 @@ pub const VERSION: u32 = 1;
 /// The longest text that is sent as one message, in bytes. API Gateway takes 131,072 bytes per
 /// `PostToConnection`; the rest is headroom.
 pub const MAX_MESSAGE: usize = 120 * 1024;
+
+/// The longest text that is taken as one message, in bytes: more than API Gateway delivers (131,072), and a bound on what a peer
+/// can have this side make room for.
+pub const MAX_RECEIVED: usize = 256 * 1024;
 
 /// The environment variable in which a stub finds its [`StubConfig`].
 pub const CONFIG_VARIABLE: &str = "SST_STUB";

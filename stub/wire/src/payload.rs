@@ -12,6 +12,10 @@ use sha2::{Digest, Sha256};
 /// function's environment (4 KB), its credentials, and its context.
 pub const MAX_INLINE_TEXT: usize = 96 * 1024;
 
+/// The most bytes that a [`Payload::Inline`] inflates to: more than Lambda takes as an event or as a response (6 MB), and a bound
+/// on what a few kilobytes from a peer can become.
+pub const MAX_INLINE_BYTES: u64 = 16 * 1024 * 1024;
+
 /// The bytes of an event or of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
@@ -51,6 +55,12 @@ pub enum PayloadError {
         /// As found.
         actual: u64,
     },
+    /// More bytes are announced than any payload has.
+    #[error("the payload announces {announced} bytes, at most {MAX_INLINE_BYTES} fit a frame")]
+    TooLong {
+        /// As announced.
+        announced: u64,
+    },
     /// The bytes are not the ones announced.
     #[error("the payload's SHA-256 is not the announced one")]
     Hash,
@@ -63,6 +73,9 @@ impl Payload {
     /// Puts `bytes` into a frame, or returns `None` when they do not fit one message.
     #[must_use]
     pub fn inline(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() as u64 > MAX_INLINE_BYTES {
+            return None;
+        }
         let mut encoder = DeflateEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
         // Writing to a Vec cannot fail; `ok` keeps the signature free of an error nobody can meet.
         encoder.write_all(bytes).ok()?;
@@ -84,6 +97,9 @@ impl Payload {
         let Self::Inline { data, length } = self else {
             return Err(PayloadError::Elsewhere);
         };
+        if *length > MAX_INLINE_BYTES {
+            return Err(PayloadError::TooLong { announced: *length });
+        }
         let deflated = STANDARD.decode(data)?;
         let mut bytes = Vec::new();
         // One byte more than announced is enough to notice a lie, and bounds what a hostile frame can inflate to.
@@ -144,8 +160,11 @@ mod tests {
 
     #[test]
     fn a_lie_about_the_length_or_the_hash_is_found() {
-        let payload = Payload::Inline { data: "S0wsTgQA".into(), length: 2 };
-        assert!(payload.bytes().is_err());
+        let inline = |length| Payload::Inline { data: "S0wsTgQA".into(), length };
+        assert!(matches!(inline(2).bytes(), Err(PayloadError::Length { .. })));
+        for length in [MAX_INLINE_BYTES + 1, u64::MAX] {
+            assert!(matches!(inline(length).bytes(), Err(PayloadError::TooLong { .. })), "{length}");
+        }
         let payload = Payload::object("payloads/x".into(), b"abc");
         assert!(payload.check_object(b"abc").is_ok());
         assert!(matches!(payload.check_object(b"abd"), Err(PayloadError::Hash)));

@@ -1,0 +1,156 @@
+//! Answers on their way to a stub, in a cloud that only takes note of them.
+
+use std::{collections::HashMap, sync::Mutex};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Path, State},
+    routing::{post, put},
+};
+use bytes::Bytes;
+use sst_wire::{Payload, ToStub};
+use tokio::net::TcpListener;
+
+use super::{
+    memory::{Answered, Frames},
+    responder::start,
+    *,
+};
+use crate::{aws, core::event::StreamPart};
+
+const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:user/a</Arn>\
+    <Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+
+/// What has been posted, by connection, and put into the bucket, by key.
+#[derive(Debug, Default)]
+struct Cloud {
+    posted: Mutex<Vec<(String, String)>>,
+    objects: Mutex<HashMap<String, Bytes>>,
+}
+
+impl Cloud {
+    async fn start() -> (Arc<Self>, Arc<Sender>) {
+        let cloud = Arc::new(Self::default());
+        let router = Router::new()
+            .route("/", post(async || IDENTITY))
+            .route(
+                "/dev/@connections/{id}",
+                post(async |State(cloud): State<Arc<Self>>, Path(id): Path<String>, body: String| {
+                    cloud.posted.lock().unwrap().push((id, body));
+                }),
+            )
+            .route(
+                "/payloads/{*key}",
+                put(async |State(cloud): State<Arc<Self>>, Path(key): Path<String>, body: Bytes| {
+                    cloud.objects.lock().unwrap().insert(key, body);
+                }),
+            )
+            .layer(DefaultBodyLimit::disable())
+            .with_state(cloud.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let options =
+            aws::Options { endpoint: Some(endpoint.clone()), local: true, ..aws::Options::default() };
+        let aws = Aws::connect(options).await.unwrap();
+        let stack = DebugStack {
+            endpoint: "ws://127.0.0.1:9".into(),
+            management: format!("{endpoint}/dev"),
+            api_id: "a".into(),
+            api_stage: "dev".into(),
+            table: "t".into(),
+            table_arn: "arn:aws:dynamodb:us-east-1:000000000000:table/t".into(),
+            bucket: "payloads".into(),
+        };
+        let (ui, _) = Ui::channel();
+        let payloads = Payloads::new(&aws, &stack);
+        (cloud, Arc::new(Sender::new(&aws, &stack, payloads, ui)))
+    }
+
+    /// The frames that a connection has got.
+    fn frames(&self, connection: &str) -> Vec<ToStub> {
+        let posted = self.posted.lock().unwrap();
+        let texts = posted.iter().filter(|(id, _)| id == connection);
+        texts.map(|(_, text)| sst_wire::decode(text).unwrap()).collect()
+    }
+
+    /// The response that a stub puts together.
+    fn streamed(&self, frames: &[ToStub]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut next = 0;
+        for frame in frames {
+            let ToStub::Chunk { seq, data, .. } = frame else { continue };
+            assert_eq!(*seq, next);
+            next += 1;
+            match data {
+                Payload::Inline { .. } => bytes.extend(data.bytes().unwrap()),
+                Payload::Object { key, .. } => {
+                    let objects = self.objects.lock().unwrap();
+                    let object = objects.get(key).unwrap();
+                    data.check_object(object).unwrap();
+                    bytes.extend_from_slice(object);
+                }
+            }
+        }
+        assert!(matches!(frames.last(), Some(ToStub::End { seq, error: None, .. }) if *seq == next));
+        bytes
+    }
+}
+
+fn size(frames: &Frames) -> usize {
+    frames.iter().map(|frame| frame.len()).sum()
+}
+
+/// Bytes that do not compress.
+fn noise(length: usize) -> Bytes {
+    let mut state = 1_u64;
+    let byte = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..length).map(byte).collect()
+}
+
+#[tokio::test]
+async fn of_a_long_stream_most_is_kept_in_the_bucket_and_can_be_repeated() {
+    let (cloud, sender) = Cloud::start().await;
+    let (responder, task) = start(sender.clone(), "r1".into(), "c1".to_owned());
+    let response = noise(6 * 1024 * 1024);
+    responder.send(Answer::Part(StreamPart::Begin { content_type: Some("text/plain".into()) }));
+    for part in response.chunks(50_000) {
+        responder.send(Answer::Part(StreamPart::Data(response.slice_ref(part))));
+    }
+    responder.send(Answer::Part(StreamPart::End { error: None }));
+    let finished = task.await;
+    assert!(cloud.streamed(&cloud.frames("c1")) == response, "the response arrives as it was");
+    assert!(size(&finished.frames) < 1_400_000, "{}", size(&finished.frames));
+    assert!(!cloud.objects.lock().unwrap().is_empty());
+
+    sender.repeat("c2", "r1".into(), Answered::With(finished.frames)).await;
+    assert!(cloud.streamed(&cloud.frames("c2")) == response, "and once more");
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_request_that_has_been_answered() {
+    let (cloud, sender) = Cloud::start().await;
+    let (responder, task) = start(sender.clone(), "r1".into(), "c1".to_owned());
+    responder.send(Answer::Outcome(Outcome::Returned("null".into())));
+    // It ends although its handle is still there.
+    let finished = task.await;
+    assert!(matches!(cloud.frames("c1")[..], [ToStub::Ack { .. }, ToStub::Reply { .. }]));
+    assert_eq!(responder.missed(&finished), None);
+    responder.asked_again("c2".to_owned());
+    assert_eq!(responder.missed(&finished).as_deref(), Some("c2"), "it asked when the answer was on its way");
+    assert!(size(&finished.frames) < 200, "{}", size(&finished.frames));
+
+    sender.repeat("c2", "r1".into(), Answered::With(finished.frames)).await;
+    assert_eq!(cloud.frames("c2"), cloud.frames("c1"));
+    sender.repeat("c3", "r1".into(), Answered::Forgotten).await;
+    let frames = cloud.frames("c3");
+    let [ToStub::Ack { .. }, ToStub::Reply { outcome: sst_wire::Outcome::Failed { error_type, .. }, .. }] =
+        &frames[..]
+    else {
+        panic!("{frames:?}")
+    };
+    assert_eq!(error_type, "Sst.AnswerLost");
+}
