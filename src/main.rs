@@ -3,9 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use sst::process;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == process::GUARD) {
+        return process::guard();
+    }
     let cli = sst::cli::Cli::parse();
     let default = if cli.verbose { "sst=debug" } else { "off" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

@@ -11,10 +11,7 @@ mod start;
 mod test;
 mod test_as;
 
-use std::{
-    os::unix::process::CommandExt,
-    process::{Command as Program, ExitCode},
-};
+use std::process::ExitCode;
 
 use clap::CommandFactory;
 use tokio::sync::mpsc;
@@ -23,7 +20,7 @@ use crate::{
     cli::{Cli, Command},
     error::{Error, Kind, Result},
     live::Interrupt,
-    process::{Spawner, family},
+    process::{Command as Program, Spawner, remove_abandoned_directories},
     project::Project,
     settings,
     ui::{Ui, UiEvent, printer},
@@ -35,16 +32,17 @@ pub async fn run(cli: Cli) -> ExitCode {
     let options = printer::Options::detect(cli.no_color);
     let printing = tokio::spawn(printer::print(receiver, options));
     let no_color = cli.no_color;
-    let result = dispatch(cli, &ui).await;
-    sweep();
+    let spawner = Spawner::of_this_program();
+    let result = dispatch(cli, &spawner, &ui).await;
+    spawner.end().await;
     ui.send(UiEvent::End);
     // What was said before the end is shown before the end.
     let _ = printing.await;
     let result = match result {
         // Only now, so that nothing of this process is in the way.
-        Ok(Some(mut program)) => {
+        Ok(Some(program)) => {
+            let message = format!("cannot run `{}`", program.program().display());
             let error = program.exec();
-            let message = format!("cannot run `{}`", program.get_program().display());
             Err(Error::new(Kind::Environment, message)
                 .detail(error)
                 .hint("install Node.js and the project's packages"))
@@ -64,16 +62,15 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 /// Runs a command. Returns the program as which this process goes on, if there is one.
-async fn dispatch(cli: Cli, ui: &Ui) -> Result<Option<Program>> {
-    let spawner = Spawner::start()
-        .map_err(|error| Error::new(Kind::Environment, "cannot start a thread").detail(error))?;
+async fn dispatch(cli: Cli, spawner: &Spawner, ui: &Ui) -> Result<Option<Program>> {
     let interrupts = interrupts();
     let directory = cli.project;
     let target = |arguments, directory| settings::Target::resolve(arguments, directory);
     match cli.command {
         Command::Start(arguments) => {
+            tokio::task::spawn_blocking(remove_abandoned_directories);
             let settings = settings::Start::resolve(arguments, directory)?;
-            start::run(settings, &spawner, ui, interrupts).await?;
+            start::run(settings, spawner, ui, interrupts).await?;
         }
         Command::Invoke(arguments) => {
             let project = find_project(directory)?;
@@ -83,37 +80,40 @@ async fn dispatch(cli: Cli, ui: &Ui) -> Result<Option<Program>> {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
             return until_interrupted(interrupts, test::run(&arguments, &target)).await.map(Some);
         }
-        Command::Ide(arguments) => ide::run(&arguments, &find_project(directory)?, ui)?,
+        Command::Ide(arguments) => {
+            let project = find_project(directory)?;
+            until_interrupted(interrupts, ide::run(&arguments, &project, spawner, ui)).await?;
+        }
         Command::Deploy(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
             let target =
                 target.told(&arguments.synthesis)?.deployed_by(arguments.deployment.role_arn.clone());
-            until_interrupted(interrupts, own_code::deploy(&arguments, &target, &spawner, ui)).await?;
+            until_interrupted(interrupts, own_code::deploy(&arguments, &target, spawner, ui)).await?;
         }
         Command::Remove(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
             let target = target.told(&arguments.synthesis)?.deployed_by(arguments.role_arn.clone());
-            until_interrupted(interrupts, own_code::remove(&arguments, &target, &spawner, ui)).await?;
+            until_interrupted(interrupts, own_code::remove(&arguments, &target, spawner, ui)).await?;
         }
         Command::Build(arguments) => {
             let target = target(arguments.target, directory)?.told(&arguments.synthesis)?;
-            until_interrupted(interrupts, own_code::build(&target, &spawner, ui)).await?;
+            until_interrupted(interrupts, own_code::build(&target, spawner, ui)).await?;
         }
         Command::Diff(mut arguments) => {
             let target =
                 target(std::mem::take(&mut arguments.target), directory)?.told(&arguments.synthesis)?;
             let arguments = own_code::diff(arguments);
-            let cdk = own_code::cdk(&arguments, &target, &spawner, ui);
+            let cdk = own_code::cdk(&arguments, &target, spawner, ui);
             return until_interrupted(interrupts, cdk).await.map(Some);
         }
         Command::Cdk(arguments) => {
             let target = target(arguments.target, directory)?.told(&arguments.synthesis)?;
-            let cdk = own_code::cdk(&arguments.arguments, &target, &spawner, ui);
+            let cdk = own_code::cdk(&arguments.arguments, &target, spawner, ui);
             return until_interrupted(interrupts, cdk).await.map(Some);
         }
         Command::Doctor(arguments) => {
             let target = target(arguments.target, directory)?;
-            until_interrupted(interrupts, doctor::run(&target, &spawner, ui)).await?;
+            until_interrupted(interrupts, doctor::run(&target, spawner, ui)).await?;
         }
         Command::Completions(arguments) => {
             clap_complete::generate(arguments.shell, &mut Cli::command(), "sst", &mut std::io::stdout());
@@ -153,12 +153,4 @@ fn interrupts() -> mpsc::UnboundedReceiver<Interrupt> {
         });
     }
     receiver
-}
-
-/// Kills what is left of the processes that were started. In the ordinary course of things there is nothing.
-fn sweep() {
-    for process in family(std::process::id().cast_signed()) {
-        tracing::debug!(pid = process.pid(), "left over");
-        process.kill();
-    }
 }

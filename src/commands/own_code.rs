@@ -1,6 +1,6 @@
 //! `sst deploy`, `remove`, `diff`, `build`, and `cdk`: the app with its own code, without stubs.
 
-use std::{collections::BTreeSet, process::Command};
+use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use crate::{
     builder::Toolchain,
     cache, cli, debug_stack,
     error::{Error, Kind, Result},
-    process::Spawner,
+    process::{Command, Spawner},
     settings,
     tools::Tools,
     ui::{Ui, UiEvent, prompt},

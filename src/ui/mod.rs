@@ -3,5 +3,6 @@
 mod event;
 pub mod printer;
 pub mod prompt;
+mod reminder;
 
 pub use event::{Ui, UiEvent};
