@@ -1,7 +1,10 @@
 //! The user's cache directory: what can be downloaded again, shared by all projects.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 
 use crate::error::{Error, Kind, Result};
 
@@ -23,16 +26,24 @@ pub fn directory() -> Result<Utf8PathBuf> {
     Ok(base.join("sst"))
 }
 
-/// Waits until no other program installs something into the cache. Others wait until the result is dropped.
+/// Waits until no other program installs something into the cache, after saying so with `wait`. Others wait until the result is dropped.
 ///
 /// # Errors
 /// When the directory cannot be created or written to.
-pub async fn lock(cache: &Utf8Path) -> std::io::Result<Flock<std::fs::File>> {
+pub async fn lock(
+    cache: &Utf8Path,
+    wait: impl FnOnce() + Send + 'static,
+) -> std::io::Result<Flock<std::fs::File>> {
     fs_err::create_dir_all(cache)?;
     let path = cache.join("install.lock");
     let locked = tokio::task::spawn_blocking(move || {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
-        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| std::io::Error::from(errno))
+        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Err((file, Errno::EWOULDBLOCK)) => file,
+            result => return result.map_err(|(_, errno)| errno.into()),
+        };
+        wait();
+        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
     });
     locked.await.map_err(std::io::Error::other)?
 }

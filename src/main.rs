@@ -6,6 +6,7 @@ use clap::Parser;
 use sst::{
     commands,
     error::{Error, Kind},
+    process,
     ui::{UiEvent, printer},
 };
 use tracing_subscriber::EnvFilter;
@@ -14,6 +15,9 @@ use tracing_subscriber::EnvFilter;
 const LAST_MOMENT: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == process::GUARD) {
+        return process::guard();
+    }
     let cli = sst::cli::Cli::parse();
     let options = printer::Options::detect(cli.no_color);
     // Without a thread that prints nobody can be told.
@@ -42,7 +46,5 @@ fn main() -> ExitCode {
             return code;
         }
     };
-    // What tasks have started since the command ended.
-    commands::sweep();
     code
 }

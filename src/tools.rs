@@ -1,14 +1,12 @@
 //! The programs and files that come with `sst` or must be on the machine: Node, the npm package's own dependencies, the
 //! embedded scripts, the stub.
 
-use std::process::Stdio;
-
 use camino::{Utf8Path, Utf8PathBuf};
 use include_dir::{Dir, include_dir};
 
 use crate::{
     error::{Error, Kind, Result},
-    process::Spawner,
+    process::{Command, Spawner, Stdio},
 };
 
 /// The oldest major version of Node that the scripts run on.
@@ -60,10 +58,10 @@ async fn find_node(spawner: &Spawner) -> Result<(Utf8PathBuf, String)> {
     let path = which::which("node").map_err(|_| missing("`node` is not in the PATH".to_owned()))?;
     let path = Utf8PathBuf::from_path_buf(path)
         .map_err(|path| missing(format!("the path `{}` is not UTF-8", path.display())))?;
-    let mut command = std::process::Command::new(&path);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut command = Command::new(&path);
+    command.arg("--version").stdout(Stdio::piped());
     let failed = |error| missing(format!("`{path} --version` fails: {error}"));
-    let child = spawner.spawn(command, Vec::new()).await.map_err(failed)?;
+    let child = spawner.spawn(command).await.map_err(failed)?;
     let output = child.wait_with_output().await.map_err(failed)?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
@@ -119,6 +117,10 @@ fn write_scripts(target: &Utf8Path) -> Result<()> {
 }
 
 fn write_directory(source: &Dir<'_>, target: &Utf8Path) -> std::io::Result<()> {
+    if target.is_symlink() {
+        // Nothing of ours, and it may lead anywhere.
+        fs_err::remove_file(target)?;
+    }
     fs_err::create_dir_all(target)?;
     for file in source.files() {
         let Some(name) = file.path().file_name().and_then(|name| name.to_str()) else { continue };

@@ -56,6 +56,37 @@ fn tasks_do_not_know_one_another() {
     }
 }
 
+/// What a file brings into scope from `std::process`, whichever way it is written.
+fn imported_from_process(text: &str) -> impl Iterator<Item = &str> {
+    let imports = text.split("use std::").skip(1).filter_map(|rest| rest.split(';').next());
+    imports.filter_map(|import| import.split("process::").nth(1)).flat_map(|rest| {
+        let (names, end) = rest.strip_prefix('{').map_or((rest, ','), |list| (list, '}'));
+        names.split(end).next().unwrap_or_default().split(',').map(str::trim)
+    })
+}
+
+#[test]
+fn children_are_started_in_one_place() {
+    let mut spawning = 0;
+    for (path, text) in sources("") {
+        let written_out =
+            ["std::process::Command", "tokio::process", "CommandExt", "libc::fork", "unistd::fork"];
+        let mut found: Vec<&str> = written_out.into_iter().filter(|name| text.contains(name)).collect();
+        found.extend(
+            imported_from_process(&text).filter(|name| name.starts_with("Command") || *name == "Stdio"),
+        );
+        if path.components().any(|part| part.as_os_str() == "process") {
+            spawning += found.len();
+        } else {
+            assert!(found.is_empty(), "{} uses {found:?} where `src/process` is to be used", path.display());
+        }
+    }
+    assert!(spawning > 2, "`src/process` starts processes");
+    let forms =
+        "use std::{io, process::{ExitCode, Command as C},};use std::process::Stdio;use a::process::Child;";
+    assert_eq!(imported_from_process(forms).collect::<Vec<_>>(), ["ExitCode", "Command as C", "Stdio"]);
+}
+
 #[test]
 fn no_error_ends_a_listener() {
     let accepting =

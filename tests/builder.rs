@@ -8,9 +8,10 @@ use sst::{
     core::event::{Artifact, BuildError, Event},
     ids::{FunctionId, Generation},
     process::Spawner,
-    project::manifest::{Bundling, FunctionSpec, Source},
+    project::manifest::{BuildOptions, Bundling, FunctionSpec, Source},
     tasks::Tasks,
     tools::Tools,
+    ui::{Ui, UiEvent},
 };
 use tokio::sync::mpsc;
 
@@ -23,6 +24,7 @@ struct Project {
     events: mpsc::UnboundedReceiver<Event>,
     generation: Generation,
     _tasks: Tasks,
+    shown: sst::ui::Events,
     _directory: tempfile::TempDir,
 }
 
@@ -46,17 +48,18 @@ impl Project {
         };
         let root = base.join("project");
         let (sender, events) = mpsc::unbounded_channel();
+        let (ui, shown) = Ui::channel();
         let toolchain = Toolchain::new(
-            Spawner::start().expect("a spawner"),
+            Spawner::guarded_by(env!("CARGO_BIN_EXE_sst")),
             root.clone(),
             root.join(".sst/artifacts"),
             base.join("cache"),
-            sst::ui::Ui::channel().0,
+            ui,
         );
         let mut tasks = Tasks::default();
         let builder = Builder::new(tools, toolchain, root.clone(), sender, &mut tasks);
         let generation = Generation(0);
-        let project = Self { root, builder, events, generation, _tasks: tasks, _directory: directory };
+        let project = Self { root, builder, events, generation, shown, _tasks: tasks, _directory: directory };
         project.write("package.json", "{}");
         for (path, text) in files {
             project.write(path, text);
@@ -542,4 +545,31 @@ async fn a_directory_is_taken_as_it_is() {
     assert_eq!(error.inputs, vec![path.clone()]);
     project.write("plain/src/none.js", "");
     project.build(&spec).await.expect("now there is");
+}
+
+#[tokio::test]
+async fn it_is_told_when_cargo_waits_for_another_one() {
+    let mut project = Project::new(&[
+        ("rust/Cargo.toml", "[package]\nname = \"waits\"\nversion = \"0.0.0\"\n\n[workspace]\n"),
+        ("rust/src/main.rs", "fn main() {}\n"),
+        // What another Cargo holds that builds into the same directory, e.g. that of an editor.
+        ("target/debug/.cargo-lock", ""),
+    ]);
+    let lock = std::fs::File::open(project.root.join("target/debug/.cargo-lock")).expect("a lock");
+    lock.lock().expect("nobody has it");
+    let target = project.root.join("target").into_string();
+    let environment = [("CARGO_TARGET_DIR".to_owned(), target)].into();
+    let build = BuildOptions { environment, ..BuildOptions::default() };
+    let source = Source::Rust { manifest: project.root.join("rust/Cargo.toml"), build: build.into() };
+    let spec = function("stack/rust", "", source);
+    project.builder.build(spec.clone(), Generation(1));
+    let told = async {
+        // Which directory that is depends on Cargo's version.
+        let waits = "Compiling `stack/rust`: cargo is waiting for file lock on ";
+        while !matches!(project.shown.recv().await, UiEvent::Info(text) if text.starts_with(waits)) {}
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("it is told");
+    drop(lock);
+    project.built(&spec, Generation(1)).await.expect("it compiles then");
+    project.builder.end().await;
 }

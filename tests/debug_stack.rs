@@ -41,7 +41,7 @@ async fn it_connects_two_parties_and_refuses_strangers() {
     let home = Utf8PathBuf::from(std::env::var("HOME").unwrap());
     let cache = std::env::var("XDG_CACHE_HOME").map_or_else(|_| home.join(".cache"), Utf8PathBuf::from);
     let (ui, mut shown) = Ui::channel();
-    let spawner = Spawner::start().unwrap();
+    let spawner = Spawner::guarded_by(env!("CARGO_BIN_EXE_sst"));
     let options = Options {
         cache: cache.join("sst"),
         enforce_iam: true,

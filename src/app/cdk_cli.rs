@@ -3,14 +3,13 @@
 //! A CLI reads the cloud assemblies of all older versions of the CDK, and none of newer ones. Those before 2.115 or so do not know
 //! `AWS_ENDPOINT_URL` and would deploy past the local cloud.
 
-use std::process::Command;
-
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Context;
 use crate::{
     aws::Aws,
     error::{Error, Kind, Result},
+    process::Command,
     project::Project,
     tools::Tools,
 };

@@ -1,9 +1,6 @@
 //! Deploys an assembly with the CDK CLI, and removes what was deployed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::Command,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 
@@ -11,6 +8,7 @@ use super::{Context, Rewritten, cdk_cli, tool};
 use crate::{
     aws::{Aws, explain},
     error::{Error, Kind, Result},
+    process::Command,
     ui::UiEvent,
 };
 

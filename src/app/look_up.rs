@@ -1,7 +1,5 @@
 //! What an app wants to know of its account while it is synthesised, e.g. its availability zones or the id of a VPC.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
 use super::{Assembly, Context, Target, cdk_cli, synthesize, tool};
@@ -70,7 +68,7 @@ async fn run(context: &Context<'_>, aws: &Aws, target: &Target) -> Result<bool> 
     state.write(&format!("{DIRECTORY}/cdk.json"), settings.to_string().as_bytes())?;
     let output = state.fresh_directory(&format!("{DIRECTORY}/cdk.out"))?;
     let sources = directory.join("sources.jsonl");
-    let mut command: Command = cdk_cli::command(context, aws).await?;
+    let mut command = cdk_cli::command(context, aws).await?;
     command.args(["synth", "**", "--quiet", "--no-notices", "--ci", "--output", output.as_str()]);
     let mut command = synthesize::prepare(command, context, target, &[], &output, &sources)?;
     command.current_dir(&directory);

@@ -1,13 +1,12 @@
 //! Runs the app's own code to get its cloud assembly.
 
-use std::process::Command;
-
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::{Assembly, Context, look_up, tool};
 use crate::{
     error::{Error, Kind, Result},
+    process::Command,
     project::Kind as ProjectKind,
     ui::UiEvent,
 };

@@ -1,10 +1,6 @@
 //! Runs a tool (Node, the CDK) to its end.
 
-use std::{
-    io,
-    process::{Command, ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{io, process::ExitStatus, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
@@ -14,7 +10,7 @@ use tokio::{
 use super::Context;
 use crate::{
     error::{Error, Kind},
-    process::{ProcessIdentity, family},
+    process::{Command, Stdio},
 };
 
 /// How long what a tool wrote may take to arrive after its end.
@@ -54,9 +50,8 @@ pub(super) async fn run(
     mut command: Command,
     mut on_line: impl FnMut(&str),
 ) -> Result<Finished, Problem> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = context.spawner.spawn(command, Vec::new()).await.map_err(Problem::Io)?;
-    let mut members = child.id().map(|pid| KillFamily(pid.cast_signed()));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = context.spawner.spawn(command).await.map_err(Problem::Io)?;
     let mut stdout = Lines::new(child.stdout.take());
     let mut stderr = Lines::new(child.stderr.take());
     let mut output = String::new();
@@ -68,11 +63,9 @@ pub(super) async fn run(
                 line = stderr.next(), if !stderr.ended() => line?,
                 status = child.wait(), if ended.is_none() => {
                     ended = Some((status?, Instant::now() + LAST_WORDS));
-                    // What it has left running may hold the pipes open for ever.
-                    drop(members.take());
                     None
                 }
-                // Unless it has left the session as well: then it is not found, and not waited for.
+                // Where somebody can get away, the pipes may stay open for ever.
                 () = sleep_until(ended.map_or_else(Instant::now, |(_, deadline)| deadline)), if ended.is_some() => break,
             };
             if let Some(line) = line {
@@ -119,14 +112,5 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         // What a tool writes need not be text.
         let line = String::from_utf8_lossy(&bytes);
         Ok((!bytes.is_empty()).then(|| line.trim_end_matches(['\n', '\r']).to_owned()))
-    }
-}
-
-/// Kills a tool and what it started, which the handle of the tool alone would leave running.
-struct KillFamily(i32);
-
-impl Drop for KillFamily {
-    fn drop(&mut self) {
-        family(self.0).into_iter().for_each(ProcessIdentity::kill);
     }
 }

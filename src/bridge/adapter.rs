@@ -3,22 +3,13 @@
 //! It is started for the first client and stays until the worker ends, whoever comes and goes: debugpy connects once, and a native
 //! debugger takes a second to begin.
 
-use std::{
-    collections::HashMap,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader},
     net::{TcpListener, TcpStream},
-    process::Child,
     sync::mpsc,
 };
 use tokio_util::{
@@ -30,7 +21,7 @@ use super::dap::{Codec, Numbers};
 use crate::{
     core::event::{Event, Native, Target},
     ids::WorkerId,
-    process::{Spawner, family},
+    process::{Child, Command, Spawner, Stdio},
 };
 
 /// What to do when Delve is missing.
@@ -115,15 +106,10 @@ impl Adapter {
 
     /// Ends the debugger, after which the worker runs on without one.
     pub async fn end(mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        let Some(pid) = child.id().map(|pid| pid as i32) else { return };
-        let members = tokio::task::spawn_blocking(move || family(pid)).await.unwrap_or_default();
         // Asked first, so that it takes its breakpoints out of the process.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
-            let _ = child.kill().await;
+        if let Some(mut child) = self.child.take() {
+            let _ = child.end(GRACE).await;
         }
-        members.iter().for_each(|member| member.kill());
     }
 
     /// Has the debugger leave the worker, which runs on without one.
@@ -241,11 +227,10 @@ async fn delve(starter: &Starter, pid: u32) -> Result<Adapter, String> {
         .args(["attach", &pid.to_string(), "--headless", "--listen=127.0.0.1:0", "--api-version=2"])
         // Without `--continue`: the program would go on at any time, also after a client was told that it stands.
         .arg("--accept-multiclient")
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let cannot = |error: std::io::Error| format!("`dlv` cannot be run: {error}");
-    let mut child = starter.spawner.spawn(command, Vec::new()).await.map_err(cannot)?;
+    let mut child = starter.spawner.spawn(command).await.map_err(cannot)?;
     let mut errors = child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
     let mut lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines()).ok_or("no output")?;
     let address = loop {
@@ -287,9 +272,9 @@ async fn delve(starter: &Starter, pid: u32) -> Result<Adapter, String> {
 async fn lldb(starter: &Starter, pid: u32, executable: &str) -> Result<Adapter, String> {
     let program = lldb_dap().ok_or_else(|| format!("`lldb-dap` is not in the PATH: {INSTALL_LLDB}"))?;
     let mut command = Command::new(&program);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let cannot = |error: std::io::Error| format!("`{}` cannot be run: {error}", program.display());
-    let mut child = starter.spawner.spawn(command, Vec::new()).await.map_err(cannot)?;
+    let mut child = starter.spawner.spawn(command).await.map_err(cannot)?;
     let (Some(reader), Some(writer)) = (child.stdout.take(), child.stdin.take()) else {
         return Err("`lldb-dap` has no pipes".to_owned());
     };
@@ -313,8 +298,8 @@ pub fn lldb_dap() -> Option<std::path::PathBuf> {
 async fn rust_formatters(starter: &Starter) -> Vec<String> {
     let Ok(rustc) = which::which("rustc") else { return Vec::new() };
     let mut command = Command::new(rustc);
-    command.args(["--print", "sysroot"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let Ok(child) = starter.spawner.spawn(command, Vec::new()).await else { return Vec::new() };
+    command.args(["--print", "sysroot"]).stdout(Stdio::piped());
+    let Ok(child) = starter.spawner.spawn(command).await else { return Vec::new() };
     let Ok(output) = child.wait_with_output().await else { return Vec::new() };
     let scripts = format!("{}/lib/rustlib/etc", String::from_utf8_lossy(&output.stdout).trim());
     if !std::path::Path::new(&scripts).join("lldb_lookup.py").is_file() {

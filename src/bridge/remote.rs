@@ -6,7 +6,6 @@
 use std::{
     io,
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
-    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -17,6 +16,7 @@ use tokio::{
 };
 
 use super::{adapter::Starter, dialect::Dialect, packets::Traces};
+use crate::process::{Child, Command};
 
 /// How long taking back what a client has set may take.
 const TIDYING: Duration = Duration::from_secs(5);
@@ -99,7 +99,15 @@ pub(super) async fn gdb(
     pid: u32,
     dialect: Dialect,
 ) -> Result<(), String> {
-    let (mut server, _child) = attach(starter, pid, dialect).await?;
+    let (mut server, mut child) = attach(starter, pid, dialect).await?;
+    let result = converse(&mut client, &mut server, pid).await;
+    // It has nothing to do any more. When it is gone, another one can attach.
+    let _ = child.kill().await;
+    result
+}
+
+/// Passes on what both say, until one of them leaves.
+async fn converse(client: &mut TcpStream, server: &mut UnixStream, pid: u32) -> Result<(), String> {
     let mut traces = Traces::default();
     let (mut up, mut down) = (Vec::new(), Vec::new());
     loop {
@@ -126,7 +134,7 @@ pub(super) async fn gdb(
             }
         }
     }
-    match tokio::time::timeout(TIDYING, release(&mut server, &mut traces, pid)).await {
+    match tokio::time::timeout(TIDYING, release(server, &mut traces, pid)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(format!("its debugger does not let it go: {error}")),
         Err(_) => Err(format!("its debugger does not let it go within {} s", TIDYING.as_secs())),
@@ -164,11 +172,7 @@ async fn answer(server: &mut UnixStream, traces: &mut Traces) -> io::Result<()> 
 }
 
 /// Starts a server that attaches to a process, and speaks with its client through a socket of ours.
-async fn attach(
-    starter: &Starter,
-    pid: u32,
-    dialect: Dialect,
-) -> Result<(UnixStream, tokio::process::Child), String> {
+async fn attach(starter: &Starter, pid: u32, dialect: Dialect) -> Result<(UnixStream, Child), String> {
     let failed = |error: io::Error| format!("its debugger cannot be run: {error}");
     let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
@@ -177,24 +181,24 @@ async fn attach(
     let gdbserver = which::which("gdbserver").ok();
     let lldb_server = lldb_server();
     let pid = pid.to_string();
-    let (command, inherited) = match (gdbserver, lldb_server) {
+    let command = match (gdbserver, lldb_server) {
         (gdbserver, Some(program)) if dialect == Dialect::Lldb || gdbserver.is_none() => {
             let mut command = Command::new(program);
             command.args(["gdbserver", "--fd", &SPEAKING.to_string(), "--attach", &pid]);
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            (command, vec![(theirs, SPEAKING)])
+            command.inherit(theirs, SPEAKING);
+            command
         }
         (Some(program), _) => {
             let mut command = Command::new(program);
-            command.args(["--once", "--attach", "-", &pid]).stderr(Stdio::null());
-            command.stdin(Stdio::from(theirs.try_clone().map_err(failed)?)).stdout(Stdio::from(theirs));
-            (command, Vec::new())
+            command.args(["--once", "--attach", "-", &pid]);
+            command.stdin(theirs.try_clone().map_err(failed)?).stdout(theirs);
+            command
         }
         (None, _) => {
             return Err("neither `gdbserver` nor `lldb-server` is in the PATH: `apt install gdbserver` or `apt install lldb`".into());
         }
     };
-    let child = starter.spawner.spawn(command, inherited).await.map_err(failed)?;
+    let child = starter.spawner.spawn(command).await.map_err(failed)?;
     Ok((ours, child))
 }
 

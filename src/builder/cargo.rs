@@ -1,14 +1,17 @@
 //! Functions in Rust: `cargo build` in the project's own target directory, so that what the developer has compiled is compiled.
 
-use std::{collections::BTreeMap, process::Command, time::SystemTime};
+use std::{collections::BTreeMap, time::SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use super::{child::run, not_compiled, unbuildable};
+use super::{
+    child::{TO_COMPILE, follow},
+    not_compiled, unbuildable,
+};
 use crate::{
     core::event::{Artifact, BuildError, Native, Program},
-    process::Spawner,
+    process::{Command, Spawner},
     project::manifest::BuildOptions,
 };
 
@@ -49,6 +52,7 @@ pub(super) async fn artifact(
     spawner: &Spawner,
     manifest: &Utf8Path,
     options: &BuildOptions,
+    on_line: impl FnMut(&str),
 ) -> Result<Artifact, BuildError> {
     let directory = manifest.parent().unwrap_or(manifest);
     let inputs = vec![directory.to_owned()];
@@ -71,8 +75,11 @@ pub(super) async fn artifact(
         command.args(["--features", &options.features.join(",")]);
     }
     command.args(&options.flags);
-    let said =
-        run(spawner, command).await.map_err(|error| cannot(format!("`cargo` cannot be run: {error}")))?;
+    command
+        .own_temporary_files()
+        .map_err(|error| cannot(format!("no directory for temporary files: {error}")))?;
+    let said = follow(spawner, command, TO_COMPILE, on_line).await;
+    let said = said.map_err(|error| cannot(format!("`cargo` cannot be run to its end: {error}")))?;
     let messages: Vec<Message> =
         said.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     if !said.status.success() {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -10,7 +9,6 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::Child,
     sync::{mpsc, oneshot},
 };
 
@@ -18,7 +16,7 @@ use super::{provided::Sdk, unbuildable};
 use crate::{
     core::event::{Artifact, BuildError, Program},
     ids::FunctionId,
-    process::Spawner,
+    process::{Child, Command, Spawner, Stdio},
     project::manifest::Bundling,
     tasks::Tasks,
     tools::Tools,
@@ -223,7 +221,7 @@ impl Keeper {
     /// Kills the sidecar. Its end is noticed, and what it was busy with is given to another one.
     fn give_up(&mut self) {
         if let Some(running) = &mut self.running {
-            let _ = running.child.start_kill();
+            running.child.start_kill();
         }
     }
 
@@ -240,11 +238,11 @@ impl Keeper {
     async fn died(&mut self) {
         let Some(mut running) = self.running.take() else { return };
         // A process that closed its output is of no use, even if it goes on.
-        if tokio::time::timeout(GRACE, running.child.wait()).await.is_err() {
-            let _ = running.child.start_kill();
-        }
-        let status =
-            running.child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let ended = match tokio::time::timeout(GRACE, running.child.wait()).await {
+            Ok(ended) => ended,
+            Err(_) => running.child.kill().await,
+        };
+        let status = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
         tracing::warn!(status, "the build process ended");
         for (request, attempt, reply) in std::mem::take(&mut running.pending).into_values() {
             if reply.is_closed() {
@@ -277,7 +275,7 @@ impl Keeper {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = self.spawner.spawn(command, Vec::new()).await?;
+        let mut child = self.spawner.spawn(command).await?;
         let no_pipe = || std::io::Error::other("no pipe");
         let mut stdin = child.stdin.take().ok_or_else(no_pipe)?;
         let stdout = child.stdout.take().ok_or_else(no_pipe)?;

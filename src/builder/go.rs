@@ -1,16 +1,14 @@
 //! Functions in Go: `go build` into the artifact's directory, with the kept build cache of the developer's own toolchain.
 
-use std::process::Command;
-
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
-    child::{Said, run},
+    child::{Said, TO_ANSWER, TO_COMPILE, follow, run},
     not_compiled, unbuildable,
 };
 use crate::{
     core::event::{Artifact, BuildError, Native, Program},
-    process::Spawner,
+    process::{Command, Spawner},
     project::manifest::BuildOptions,
 };
 
@@ -26,6 +24,7 @@ pub(super) async fn artifact(
     path: &Utf8Path,
     options: &BuildOptions,
     output: &Utf8Path,
+    on_line: impl FnMut(&str),
 ) -> Result<Artifact, BuildError> {
     let (directory, package) = match (path.extension(), path.parent(), path.file_name()) {
         (Some("go"), Some(parent), Some(name)) => (parent, name),
@@ -54,15 +53,22 @@ pub(super) async fn artifact(
     build.args(options.flags.iter().map(|flag| with_symbols(flag))).arg(package);
     let list = command(&["list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}{{end}}", package]);
     let modules = command(&["env", "GOMODCACHE", "GOMOD", "GOWORK"]);
-    let failed = |error: std::io::Error| cannot(format!("`go` cannot be run: {error}"));
-    let (built, listed, modules) =
-        tokio::try_join!(run(spawner, build), run(spawner, list), run(spawner, modules)).map_err(failed)?;
+    build
+        .own_temporary_files()
+        .map_err(|error| cannot(format!("no directory for temporary files: {error}")))?;
+    let failed = |error: std::io::Error| cannot(format!("`go` cannot be run to its end: {error}"));
+    let (built, listed, modules) = tokio::try_join!(
+        follow(spawner, build, TO_COMPILE, on_line),
+        run(spawner, list, TO_COMPILE),
+        run(spawner, modules, TO_ANSWER),
+    )
+    .map_err(failed)?;
     let inputs = inputs_of(directory, &listed, &modules);
     if !built.status.success() {
         return Err(error(directory, &built.stderr, inputs));
     }
-    let identified =
-        run(spawner, command(&["tool", "buildid", executable.as_str()])).await.map_err(failed)?;
+    let identify = command(&["tool", "buildid", executable.as_str()]);
+    let identified = run(spawner, identify, TO_ANSWER).await.map_err(failed)?;
     Ok(Artifact {
         program: Program::Native { path: executable, arguments: Vec::new(), language: Native::Go },
         task_root: directory.to_owned(),

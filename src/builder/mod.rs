@@ -62,7 +62,7 @@ impl Builder {
         let toolchain = self.toolchain.clone();
         let name = format!("the build of `{}`", spec.id);
         self.builds.spawn(tasks::named(name, async move {
-            let result = outcome(build(&spec, &sidecar, &toolchain)).await.map(Arc::new);
+            let result = outcome(build(&spec, &sidecar, &toolchain), &spec.source).await.map(Arc::new);
             let _ = events.send(Event::Built { function: spec.id.clone(), generation, result });
         }));
     }
@@ -100,9 +100,13 @@ async fn build(
 }
 
 /// A build ends, even where it panics: a call waits for it, with its clock stopped.
-async fn outcome<T>(build: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {
+async fn outcome<T>(
+    build: impl Future<Output = Result<T, BuildError>>,
+    source: &Source,
+) -> Result<T, BuildError> {
     tasks::caught(build).await.unwrap_or_else(|reason| {
-        Err(unbuildable(format!("the build failed by a fault of `sst` itself: {reason}"), Vec::new()))
+        let summary = format!("the build failed by a fault of `sst` itself: {reason}");
+        Err(unbuildable(summary, vec![source.directory().to_owned()]))
     })
 }
 
@@ -127,7 +131,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_build_that_panics_has_an_outcome() {
-        let error = outcome::<()>(async { panic!("no such luck") }).await.expect_err("it fails");
+        let source = Source::Directory { path: "/app".into() };
+        let error = outcome::<()>(async { panic!("no such luck") }, &source).await.expect_err("it fails");
+        assert_eq!(error.inputs, ["/app"], "it is tried again when something is saved there");
         assert_eq!(error.summary, "the build failed by a fault of `sst` itself: no such luck");
     }
 }

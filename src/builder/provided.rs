@@ -4,16 +4,16 @@
 //! For Node there is one directory for all functions, as on Lambda: an SDK's error is only recognised by the same copy of the package
 //! that it comes from. A directory never changes. What is missing in it brings about another one, with all of it.
 
-use std::{collections::BTreeSet, process::Command, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::sync::Mutex;
 
-use super::child::run;
+use super::child::{TO_ANSWER, run};
 use crate::{
     cache,
-    process::Spawner,
+    process::{Command, Spawner},
     ui::{Ui, UiEvent},
 };
 
@@ -21,6 +21,9 @@ use crate::{
 const LIST: &str = "provided.json";
 
 const PROGRESS: &str = "provided";
+
+/// How the name of a directory begins that is not whole yet.
+const UNFINISHED: &str = ".unfinished-";
 
 /// How long an installation may take.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -169,7 +172,7 @@ impl Provided {
         for (python, is_own) in std::iter::once((interpreter.to_owned(), true)).chain(others) {
             let mut command = Command::new(&python);
             command.args(["-m", "pip", "--version"]);
-            if run(&self.spawner, command).await.is_ok_and(|said| said.status.success()) {
+            if run(&self.spawner, command, TO_ANSWER).await.is_ok_and(|said| said.status.success()) {
                 return Some((python, is_own));
             }
         }
@@ -186,7 +189,7 @@ impl Provided {
         let message =
             format!("Installing what Lambda's runtimes bring along ({what}) into `{}`, once", self.cache);
         self.ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
-        let result = install.await;
+        let result = self.ui.remind(|| format!("Still installing {what}"), install).await;
         self.ui.send(match &result {
             Ok(_) => {
                 let message = format!("What Lambda's runtimes bring along is installed ({what})");
@@ -212,18 +215,24 @@ impl Provided {
         command: impl FnOnce(&Utf8Path) -> Result<Command, String>,
     ) -> Result<Utf8PathBuf, String> {
         let unwritable = |error: std::io::Error| format!("cannot write to `{parent}`: {error}");
-        let _lock = cache::lock(parent).await.map_err(unwritable)?;
+        let (ui, waits) =
+            (self.ui.clone(), format!("Another program is installing into `{parent}`; waiting for it"));
+        let _lock = cache::lock(parent, move || ui.info(waits)).await.map_err(unwritable)?;
         // Somebody else may have been quicker.
         if let Some(found) = with(parent, packages) {
             return Ok(found);
         }
         let list = serde_json::to_string(&List { packages: packages.clone() }).unwrap_or_default();
         let name = &sst_wire::sha256_hex(list.as_bytes())[..16];
-        let unfinished = tempfile::Builder::new().prefix(".").tempdir_in(parent).map_err(unwritable)?;
+        remove_unfinished(parent);
+        let unfinished =
+            tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(parent).map_err(unwritable)?;
         let target = Utf8Path::from_path(unfinished.path()).ok_or("the cache directory is not UTF-8")?;
-        let said = timeout(PATIENCE, run(&self.spawner, command(target)?)).await;
-        let said = said.map_err(|_| format!("it did not end within {} s", PATIENCE.as_secs()))?;
-        let said = said.map_err(|error| error.to_string())?;
+        let mut command = command(target)?;
+        command
+            .own_temporary_files()
+            .map_err(|error| format!("no directory for temporary files: {error}"))?;
+        let said = run(&self.spawner, command, PATIENCE).await.map_err(|error| error.to_string())?;
         if !said.status.success() {
             let words = if said.stderr.trim().is_empty() { said.stdout } else { said.stderr };
             return Err(words.trim().to_owned());
@@ -239,6 +248,17 @@ impl Provided {
 
 fn named(packages: &BTreeSet<String>) -> String {
     packages.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Removes what installations have left that were killed. Only whoever has the lock may do that.
+fn remove_unfinished(parent: &Utf8Path) {
+    for entry in parent.read_dir_utf8().into_iter().flatten().flatten() {
+        if entry.file_name().starts_with(UNFINISHED)
+            && let Err(error) = fs_err::remove_dir_all(entry.path())
+        {
+            tracing::debug!(%error, "an unfinished installation stays");
+        }
+    }
 }
 
 /// The installed directories and what is in each.
@@ -296,7 +316,7 @@ mod tests {
         let parent = Utf8Path::from_path(directory.path()).unwrap();
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         for (name, packages) in
-            [("one", set(&["a"])), ("two", set(&["a", "b"])), (".unfinished", set(&["a", "b", "c"]))]
+            [("one", set(&["a"])), ("two", set(&["a", "b"])), (".unfinished-1", set(&["a", "b", "c"]))]
         {
             fs_err::create_dir(parent.join(name)).unwrap();
             let list = serde_json::to_string(&List { packages }).unwrap();
@@ -307,5 +327,7 @@ mod tests {
         assert_eq!(with(parent, &set(&["c"])), None);
         assert_eq!(largest(parent), set(&["a", "b"]));
         assert_eq!(with(&parent.join("nothing"), &set(&["a"])), None);
+        remove_unfinished(parent);
+        assert!(!parent.join(".unfinished-1").exists() && parent.join("one").exists());
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeSet, HashMap},
     env,
-    process::Command,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -11,10 +10,15 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use super::{child::run, directory, mentions, provided::Provided, unbuildable};
+use super::{
+    child::{TO_ANSWER, run},
+    directory, mentions,
+    provided::Provided,
+    unbuildable,
+};
 use crate::{
     core::event::{Artifact, BuildError, Debugpy, Program},
-    process::Spawner,
+    process::{Command, Spawner},
     project::manifest::FunctionSpec,
     ui::Ui,
 };
@@ -141,7 +145,7 @@ impl Interpreters {
         {
             let mut command = Command::new(poetry);
             command.args(["env", "info", "--executable"]).current_dir(project);
-            if let Ok(said) = run(&self.spawner, command).await
+            if let Ok(said) = run(&self.spawner, command, TO_ANSWER).await
                 && said.status.success()
             {
                 found.push(said.stdout.trim().into());
@@ -166,7 +170,7 @@ impl Interpreters {
         if let Ok(uv) = which::which("uv") {
             let mut command = Command::new(uv);
             command.args(["python", "find", "--no-python-downloads", &format!("{major}.{minor}")]);
-            let said = run(&self.spawner, command).await.ok();
+            let said = run(&self.spawner, command, TO_ANSWER).await.ok();
             candidates.extend(said.map(|said| Utf8PathBuf::from(said.stdout.trim())));
         }
         for path in candidates {
@@ -188,7 +192,7 @@ impl Interpreters {
         }
         let mut command = Command::new(interpreter);
         command.args(["-c", QUESTION]);
-        let said = run(&self.spawner, command).await.ok().filter(|said| said.status.success())?;
+        let said = run(&self.spawner, command, TO_ANSWER).await.ok().filter(|said| said.status.success())?;
         let answer: Answer = serde_json::from_str(said.stdout.trim()).ok()?;
         let seen = stamp(&answer.packages);
         self.lock().answers.insert(interpreter.to_owned(), (answer.clone(), seen));

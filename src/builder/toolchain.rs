@@ -1,6 +1,10 @@
 //! Everything that makes functions runnable but esbuild: interpreters, compilers, and what a runtime brings along.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::Semaphore;
@@ -20,6 +24,9 @@ use crate::{
 
 /// A compilation that takes longer is announced.
 const WORTH_A_WORD: Duration = Duration::from_millis(500);
+
+/// How a line of Cargo begins that waits for another one, e.g. that of an editor.
+const OF_CARGO_THAT_WAITS: &str = "Blocking ";
 
 /// Cheap to clone; clones share what they have found, and take turns in compiling.
 #[derive(Debug, Clone)]
@@ -163,13 +170,24 @@ impl Toolchain {
         // It is never closed.
         let _permit = self.compilers.acquire().await.ok();
         let directory = self.directory(spec);
-        let build = compiled(&self.spawner, spec, &directory);
+        let last = Mutex::new(String::new());
+        let build = compiled(&self.spawner, spec, &directory, |line| {
+            let line = line.trim();
+            if let Some(waiting) = line.strip_prefix(OF_CARGO_THAT_WAITS) {
+                self.ui.info(format!("Compiling `{}`: cargo is {}", spec.id, waiting.trim()));
+            }
+            line.clone_into(&mut last.lock().unwrap_or_else(PoisonError::into_inner));
+        });
         tokio::pin!(build);
         tokio::select! {
             result = &mut build => return result,
             () = tokio::time::sleep(WORTH_A_WORD) => self.ui.info(format!("Compiling `{}`", spec.id)),
         }
-        build.await
+        let still = || match last.lock().unwrap_or_else(PoisonError::into_inner).as_str() {
+            "" => format!("Still compiling `{}`", spec.id),
+            last => format!("Still compiling `{}`: {last}", spec.id),
+        };
+        self.ui.remind(still, build).await
     }
 }
 
@@ -177,10 +195,11 @@ async fn compiled(
     spawner: &Spawner,
     spec: &FunctionSpec,
     directory: &Utf8Path,
+    on_line: impl FnMut(&str),
 ) -> Result<Artifact, BuildError> {
     match &spec.source {
-        Source::Go { path, build } => go::artifact(spawner, path, build, directory).await,
-        Source::Rust { manifest, build } => cargo::artifact(spawner, manifest, build).await,
+        Source::Go { path, build } => go::artifact(spawner, path, build, directory, on_line).await,
+        Source::Rust { manifest, build } => cargo::artifact(spawner, manifest, build, on_line).await,
         Source::Directory { .. } | Source::Inline { .. } | Source::Entry { .. } | Source::Command { .. } => {
             Err(unbuildable(format!("`{}` is not compiled", spec.id), Vec::new()))
         }

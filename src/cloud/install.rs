@@ -1,16 +1,13 @@
 //! Installs the local cloud into a virtual environment in the user's cache directory. Once; later starts find it.
 
-use std::{
-    process::{Command, Output, Stdio},
-    time::Duration,
-};
+use std::{process::Output, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{
     cache,
     error::{Error, Kind, Result},
-    process::Spawner,
+    process::{Command, Spawner, Stdio},
     ui::{Ui, UiEvent},
 };
 
@@ -41,14 +38,17 @@ pub(super) async fn install(cache: &Utf8Path, spawner: &Spawner, ui: &Ui) -> Res
         Error::new(Kind::Environment, format!("cannot write to the cache directory `{cache}`")).detail(error)
     };
     let python = find_python(spawner).await?;
-    let _lock = cache::lock(cache).await.map_err(unwritable)?;
+    let (waiting, waits) =
+        (ui.clone(), format!("Another program is installing into `{cache}`; waiting for it"));
+    let _lock = cache::lock(cache, move || waiting.info(waits)).await.map_err(unwritable)?;
     if is_there() {
         return Ok(directory);
     }
     let server = REQUIREMENTS[0];
     let message = format!("Installing the local cloud ({server}) into `{directory}`, once");
     ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
-    let result = create(&python, &directory, spawner).await;
+    let still = || format!("Still installing the local cloud ({server})");
+    let result = ui.remind(still, create(&python, &directory, spawner)).await;
     match result {
         Ok(()) => {
             // Written last: a directory without it is the remains of an installation that was interrupted.
@@ -84,13 +84,14 @@ async fn create(python: &Utf8Path, directory: &Utf8Path, spawner: &Spawner) -> R
     .await
 }
 
-async fn step(command: Command, spawner: &Spawner, hint: &str) -> Result<()> {
-    let shown = format!("{command:?}").replace('"', "");
+async fn step(mut command: Command, spawner: &Spawner, hint: &str) -> Result<()> {
+    let shown = command.to_string();
     let failed = |detail: String| {
         Error::new(Kind::Environment, format!("the local cloud cannot be installed: `{shown}` failed"))
             .detail(detail)
             .hint(hint)
     };
+    command.own_temporary_files().map_err(|error| failed(error.to_string()))?;
     let output = match tokio::time::timeout(PATIENCE, run(command, spawner)).await {
         Ok(output) => output.map_err(|error| failed(error.to_string()))?,
         Err(_) => return Err(failed(format!("it did not end within {} s", PATIENCE.as_secs()))),
@@ -103,10 +104,10 @@ async fn step(command: Command, spawner: &Spawner, hint: &str) -> Result<()> {
 }
 
 async fn run(mut command: Command, spawner: &Spawner) -> std::io::Result<Output> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     // Somebody else's environment must not tell Python where its modules are.
     command.env_remove("PYTHONPATH").env_remove("PYTHONHOME").env_remove("VIRTUAL_ENV");
-    spawner.spawn(command, Vec::new()).await?.wait_with_output().await
+    spawner.spawn(command).await?.wait_with_output().await
 }
 
 /// A Python that is new enough and can make virtual environments.

@@ -2,27 +2,18 @@
 
 mod install;
 
-use std::{
-    net::Ipv4Addr,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{net::Ipv4Addr, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::Child,
     time::{sleep, timeout},
 };
 
 use crate::{
     error::{Error, Kind, Result},
-    process::{ProcessIdentity, Spawner, family},
+    process::{Child, Command, Scratch, Spawner},
     ui::{Ui, UiEvent},
 };
 
@@ -76,8 +67,6 @@ pub struct Options {
 pub struct Cloud {
     child: Child,
     endpoint: String,
-    /// What the server stores and unpacks; gone with it.
-    _state: tempfile::TempDir,
 }
 
 impl Cloud {
@@ -117,14 +106,9 @@ impl Cloud {
 
     /// Ends it and everything it started, and waits until it is gone.
     pub async fn stop(mut self) {
-        let Some(pid) = self.child.id().map(u32::cast_signed) else { return };
-        let members: Vec<ProcessIdentity> =
-            tokio::task::spawn_blocking(move || family(pid)).await.unwrap_or_default();
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
-            let _ = self.child.kill().await;
+        if let Err(error) = self.child.end(STOP_TIMEOUT).await {
+            tracing::debug!(%error, "the local cloud");
         }
-        members.into_iter().for_each(ProcessIdentity::kill);
     }
 
     async fn start_on(port: u16, installed: &Utf8Path, options: &Options, spawner: &Spawner) -> Result<Self> {
@@ -137,13 +121,14 @@ impl Cloud {
         let log = fs_err::File::create(options.log.as_path()).map_err(|error| failed(error.to_string()))?;
         let log = log.into_parts().0;
         let also_log = log.try_clone().map_err(|error| failed(error.to_string()))?;
-        let state = tempfile::Builder::new().prefix("sst-cloud-").tempdir();
-        let state = state.map_err(|error| failed(format!("no directory for its state: {error}")))?;
+        // What the server stores and unpacks; gone with it.
+        let state = Scratch::new("sst-cloud-")
+            .map_err(|error| failed(format!("no directory for its state: {error}")))?;
         let script = state.path().join("server.py");
         fs_err::write(&script, SERVER).map_err(|error| failed(error.to_string()))?;
         let program = installed.join("bin/python");
         let mut command = Command::new(&program);
-        command.arg(script).env_clear().stdin(Stdio::null()).stdout(log).stderr(also_log);
+        command.arg(script).env_clear().stdout(log).stderr(also_log);
         for name in ["HOME", "PATH"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -172,9 +157,10 @@ impl Cloud {
         if let Ok(path) = std::env::join_paths(&options.node_path) {
             command.env("NODE_PATH", path);
         }
-        let child = spawner.spawn(command, Vec::new()).await;
+        command.scratch(state);
+        let child = spawner.spawn(command).await;
         let child = child.map_err(|error| failed(format!("cannot run `{program}`: {error}")))?;
-        let mut cloud = Self { child, endpoint, _state: state };
+        let mut cloud = Self { child, endpoint };
         let answers = async {
             while !is_healthy(port).await {
                 sleep(Duration::from_millis(50)).await;

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, TcpListener},
-    process::{Command, Stdio},
+    time::Duration,
 };
 
 use crate::{
@@ -12,12 +12,15 @@ use crate::{
     debug_stack::{self, Status},
     editors,
     error::{Error, Kind, Result},
-    process::Spawner,
+    process::{Command, Spawner, Stdio},
     project::{StateDir, manifest::Manifest},
     settings,
     tools::Tools,
     ui::Ui,
 };
+
+/// How long a program may take to say which version it is.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Looks at everything, and says what it finds.
 ///
@@ -141,8 +144,9 @@ fn python_is_old(version: &str) -> bool {
 /// The first line that a program says of its version.
 async fn version(spawner: &Spawner, program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(which::which(program).ok()?);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let output = spawner.spawn(command, Vec::new()).await.ok()?.wait_with_output().await.ok()?;
+    command.args(arguments).stdout(Stdio::piped());
+    let said = spawner.spawn(command).await.ok()?.wait_with_output();
+    let output = tokio::time::timeout(PATIENCE, said).await.ok()?.ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let lines: Vec<&str> = text.lines().take(2).map(str::trim).collect();
     output.status.success().then(|| lines.join(", ")).filter(|text| !text.is_empty())

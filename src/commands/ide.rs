@@ -1,6 +1,6 @@
 //! `sst ide`: writes the launch configurations of an editor into the project.
 
-use std::{collections::BTreeMap, process::Command};
+use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -8,6 +8,7 @@ use crate::{
     cli,
     editors::{self, Attachable, Editor, Language, Ports},
     error::{Error, Kind, Result},
+    process::{Command, Spawner, Stdio},
     project::{
         Project, StateDir,
         manifest::{FunctionSpec, Manifest, Source},
@@ -19,10 +20,10 @@ use crate::{
 ///
 /// # Errors
 /// When a file that is there cannot be understood, read, or written; [`Kind::Usage`] when the app has nothing for this editor.
-pub fn run(arguments: &cli::Ide, project: &Project, ui: &Ui) -> Result<()> {
+pub async fn run(arguments: &cli::Ide, project: &Project, spawner: &Spawner, ui: &Ui) -> Result<()> {
     let state_dir = project.state_dir()?;
     let ports = ports(&state_dir);
-    let functions = attachable(&state_dir)?;
+    let functions = attachable(&state_dir, spawner).await?;
     let chosen: &[Editor] = match arguments.editor {
         cli::Editor::Vscode => &[Editor::Vscode],
         cli::Editor::Webstorm => &[Editor::Webstorm],
@@ -67,20 +68,23 @@ fn nothing_for(language: &str) -> Error {
 }
 
 /// The functions that do not run on Node, as the last `sst start` has found them.
-fn attachable(state_dir: &StateDir) -> Result<Vec<Attachable>> {
+async fn attachable(state_dir: &StateDir, spawner: &Spawner) -> Result<Vec<Attachable>> {
     let manifest = state_dir.read("functions.json")?.unwrap_or_default();
     let manifest: Manifest = serde_json::from_str(&manifest).unwrap_or_default();
     let ports = function_ports(state_dir);
-    let one = |function: FunctionSpec| {
-        let port = *ports.get(function.id.as_str())?;
-        let language = match &function.source {
+    let mut found = Vec::new();
+    for function in manifest.functions.into_iter().filter(|function| !function.is_node()) {
+        let FunctionSpec { id, source, .. } = &function;
+        let Some(port) = ports.get(id.as_str()) else { continue };
+        let language = match source {
             _ if function.is_python() => Language::Python,
             Source::Go { .. } => Language::Go,
             _ => Language::Native,
         };
-        Some(Attachable { language, port, program: program(&function.source), id: function.id })
-    };
-    Ok(manifest.functions.into_iter().filter(|function| !function.is_node()).filter_map(one).collect())
+        let program = program(source, spawner).await;
+        found.push(Attachable { language, port: *port, program, id: function.id });
+    }
+    Ok(found)
 }
 
 fn function_ports(state_dir: &StateDir) -> BTreeMap<String, u16> {
@@ -93,10 +97,10 @@ fn function_ports(state_dir: &StateDir) -> BTreeMap<String, u16> {
 }
 
 /// The program that is compiled from a source, if it can be told without compiling it.
-fn program(source: &Source) -> Option<Utf8PathBuf> {
+async fn program(source: &Source, spawner: &Spawner) -> Option<Utf8PathBuf> {
     match source {
         Source::Rust { manifest, build } => {
-            let metadata = cargo_metadata(manifest)?;
+            let metadata = cargo_metadata(manifest, spawner).await?;
             let directory = Utf8Path::new(metadata["target_directory"].as_str()?);
             let mut binaries = metadata["packages"]
                 .as_array()?
@@ -119,10 +123,12 @@ fn program(source: &Source) -> Option<Utf8PathBuf> {
 }
 
 /// <https://doc.rust-lang.org/cargo/commands/cargo-metadata.html>
-fn cargo_metadata(manifest: &Utf8Path) -> Option<serde_json::Value> {
+async fn cargo_metadata(manifest: &Utf8Path, spawner: &Spawner) -> Option<serde_json::Value> {
     let mut command = Command::new("cargo");
     command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path", manifest.as_str()]);
-    serde_json::from_slice(&command.output().ok()?.stdout).ok()
+    command.stdout(Stdio::piped());
+    let output = spawner.spawn(command).await.ok()?.wait_with_output().await.ok()?;
+    serde_json::from_slice(&output.stdout).ok()
 }
 
 fn stage(state_dir: &StateDir) -> String {

@@ -5,7 +5,6 @@ use std::{io, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::sweep;
 use crate::error::{Error, Kind};
 
 /// How long the program may take to end by itself after the second.
@@ -61,7 +60,7 @@ impl Interrupts {
             self.gently.cancel();
         }
         self.now.cancel();
+        // The guards of what was started end it when this program has gone.
         tokio::time::sleep(LAST_MOMENT).await;
-        sweep();
     }
 }

@@ -13,10 +13,7 @@ mod start;
 mod test;
 mod test_as;
 
-use std::{
-    os::unix::process::CommandExt,
-    process::{Command as Program, ExitCode},
-};
+use std::process::ExitCode;
 
 use clap::CommandFactory;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +23,7 @@ use crate::{
     cli::{Cli, Command},
     descriptors,
     error::{Error, Kind, Result},
-    process::{Spawner, family},
+    process::{Command as Program, Spawner, remove_abandoned_directories},
     project::Project,
     settings, tasks,
     ui::{
@@ -45,26 +42,22 @@ pub async fn run(cli: Cli, options: printer::Options, ui: &Ui, printing: Printin
             return end(Err(error), ui, printing, &Interrupts::default()).await;
         }
     };
-    let at_once = async {
-        interrupts.now.cancelled().await;
-        // Before what has started them is dropped: then nobody would know any more whose children they were.
-        sweep();
-    };
+    let spawner = Spawner::of_this_program();
     let result = tokio::select! {
-        result = dispatch(cli, ui, &interrupts.gently) => result,
-        () = at_once => Err(Error::new(Kind::Interrupted, "interrupted")),
+        result = dispatch(cli, &spawner, ui, &interrupts.gently) => result,
+        () = interrupts.now.cancelled() => Err(Error::new(Kind::Interrupted, "interrupted")),
     };
-    sweep();
+    spawner.end().await;
     match result {
-        Ok(Some(mut program)) => {
+        Ok(Some(program)) => {
             let code = end(Ok(()), ui, printing, &interrupts).await;
             if interrupts.gently.is_cancelled() {
                 return code;
             }
             // Only now, so that nothing of this process is in the way.
             descriptors::restore();
+            let message = format!("cannot run `{}`", program.program().display());
             let error = program.exec();
-            let message = format!("cannot run `{}`", program.get_program().display());
             let error = Error::new(Kind::Environment, message)
                 .detail(error)
                 .hint("install Node.js and the project's packages");
@@ -102,15 +95,19 @@ async fn end(result: Result<()>, ui: &Ui, printing: Printing, interrupts: &Inter
 }
 
 /// Runs a command. Returns the program as which this process goes on, if there is one.
-async fn dispatch(cli: Cli, ui: &Ui, interrupted: &CancellationToken) -> Result<Option<Program>> {
-    let spawner = Spawner::start()
-        .map_err(|error| Error::new(Kind::Environment, "cannot start a thread").detail(error))?;
+async fn dispatch(
+    cli: Cli,
+    spawner: &Spawner,
+    ui: &Ui,
+    interrupted: &CancellationToken,
+) -> Result<Option<Program>> {
     let directory = cli.project;
     let target = |arguments, directory| settings::Target::resolve(arguments, directory);
     match cli.command {
         Command::Start(arguments) => {
+            tokio::task::spawn_blocking(remove_abandoned_directories);
             let settings = settings::Start::resolve(arguments, directory)?;
-            start::run(settings, &spawner, ui, interrupted).await?;
+            start::run(settings, spawner, ui, interrupted).await?;
         }
         Command::Invoke(arguments) => {
             let project = find_project(directory)?;
@@ -120,37 +117,40 @@ async fn dispatch(cli: Cli, ui: &Ui, interrupted: &CancellationToken) -> Result<
             let target = target(std::mem::take(&mut arguments.target), directory)?;
             return until_interrupted(interrupted, test::run(&arguments, &target)).await.map(Some);
         }
-        Command::Ide(arguments) => ide::run(&arguments, &find_project(directory)?, ui)?,
+        Command::Ide(arguments) => {
+            let project = find_project(directory)?;
+            until_interrupted(interrupted, ide::run(&arguments, &project, spawner, ui)).await?;
+        }
         Command::Deploy(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
             let target =
                 target.told(&arguments.synthesis)?.deployed_by(arguments.deployment.role_arn.clone());
-            until_interrupted(interrupted, own_code::deploy(&arguments, &target, &spawner, ui)).await?;
+            until_interrupted(interrupted, own_code::deploy(&arguments, &target, spawner, ui)).await?;
         }
         Command::Remove(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
             let target = target.told(&arguments.synthesis)?.deployed_by(arguments.role_arn.clone());
-            until_interrupted(interrupted, own_code::remove(&arguments, &target, &spawner, ui)).await?;
+            until_interrupted(interrupted, own_code::remove(&arguments, &target, spawner, ui)).await?;
         }
         Command::Build(arguments) => {
             let target = target(arguments.target, directory)?.told(&arguments.synthesis)?;
-            until_interrupted(interrupted, own_code::build(&target, &spawner, ui)).await?;
+            until_interrupted(interrupted, own_code::build(&target, spawner, ui)).await?;
         }
         Command::Diff(mut arguments) => {
             let target =
                 target(std::mem::take(&mut arguments.target), directory)?.told(&arguments.synthesis)?;
             let arguments = own_code::diff(arguments);
-            let cdk = own_code::cdk(&arguments, &target, &spawner, ui);
+            let cdk = own_code::cdk(&arguments, &target, spawner, ui);
             return until_interrupted(interrupted, cdk).await.map(Some);
         }
         Command::Cdk(arguments) => {
             let target = target(arguments.target, directory)?.told(&arguments.synthesis)?;
-            let cdk = own_code::cdk(&arguments.arguments, &target, &spawner, ui);
+            let cdk = own_code::cdk(&arguments.arguments, &target, spawner, ui);
             return until_interrupted(interrupted, cdk).await.map(Some);
         }
         Command::Doctor(arguments) => {
             let target = target(arguments.target, directory)?;
-            until_interrupted(interrupted, doctor::run(&target, &spawner, ui)).await?;
+            until_interrupted(interrupted, doctor::run(&target, spawner, ui)).await?;
         }
         Command::Completions(arguments) => {
             let mut script = Vec::new();
@@ -174,12 +174,4 @@ async fn until_interrupted<T>(
 
 fn find_project(directory: Option<camino::Utf8PathBuf>) -> Result<Project> {
     Project::find(&directory.unwrap_or_else(|| camino::Utf8PathBuf::from(".")))
-}
-
-/// Kills what is left of the processes that were started. In the ordinary course of things there is nothing.
-pub fn sweep() {
-    for process in family(std::process::id().cast_signed()) {
-        tracing::debug!(pid = process.pid(), "left over");
-        process.kill();
-    }
 }

@@ -1,6 +1,6 @@
 //! `sst deploy`, `remove`, `diff`, `build`, and `cdk`: the app with its own code, without stubs.
 
-use std::{collections::BTreeSet, ops::Deref, process::Command};
+use std::{collections::BTreeSet, ops::Deref};
 
 use camino::Utf8PathBuf;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::{
     cache, cli, debug_stack,
     error::{Error, Kind, Result},
     lock::Lock,
-    process::Spawner,
+    process::{Command, Spawner},
     project::StateDir,
     settings,
     tools::Tools,

@@ -1,6 +1,6 @@
 //! `sst test`: runs the project's own test runner, with the variables of the stage.
 
-use std::{collections::BTreeMap, process::Command};
+use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 use serde_json::Value;
@@ -9,6 +9,7 @@ use super::test_as::{self, OTHER_IDENTITIES};
 use crate::{
     cli,
     error::{Error, Kind, Result},
+    process::Command,
     settings,
 };
 
@@ -133,9 +134,7 @@ mod tests {
 
     fn line(runner: Runner, arguments: &[&str]) -> String {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let command = command(runner, "/p".into(), &arguments);
-        let parts = std::iter::once(command.get_program()).chain(command.get_args());
-        parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        command(runner, "/p".into(), &arguments).to_string()
     }
 
     #[test]

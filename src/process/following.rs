@@ -1,6 +1,6 @@
 //! How a debugger that started this program follows its children, and which of them it is to follow: the workers and nothing else.
 
-use std::{collections::BTreeMap, env, process::Command};
+use std::{collections::BTreeMap, env};
 
 use serde_json::{Map, Value, json};
 
@@ -16,8 +16,11 @@ const JETBRAINS: &str = "JB_";
 /// The variables that a worker needs in order to be followed. None without a debugger.
 #[must_use]
 pub fn variables() -> BTreeMap<String, String> {
+    // Other variables may hold anything.
+    let text = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let mut found: BTreeMap<String, String> =
-        env::vars().filter(|(name, _)| name == JS_DEBUG || name.starts_with(JETBRAINS)).collect();
+        text.filter(|(name, _)| name == JS_DEBUG || name.starts_with(JETBRAINS)).collect();
     if let Some(options) = found.get_mut(JS_DEBUG)
         && let Some((without, _)) = split_callback(options)
     {
@@ -71,15 +74,6 @@ pub fn split_bootloader(options: &str) -> Option<(String, String)> {
         .then(|| (file.to_owned(), format!("{}{rest}", &options[..start]).trim().to_owned()))
 }
 
-/// Takes the variables off a command that has not set them itself.
-pub(super) fn unfollow(command: &mut Command) {
-    let following: Vec<String> = variables().into_keys().collect();
-    let own: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
-    for name in following.iter().filter(|name| !own.contains(&name.into())) {
-        command.env_remove(name);
-    }
-}
-
 /// js-debug's options without the file in which the debugged process is named, and that file.
 fn split_callback(options: &str) -> Option<(String, String)> {
     let start = options.rfind(":::").map_or(0, |at| at + 3);
@@ -121,13 +115,5 @@ mod tests {
         for options in ["", "--require /ext/debugConnector.js", "--require", "--no-warnings"] {
             assert_eq!(split_bootloader(options), None, "{options}");
         }
-    }
-
-    #[test]
-    fn a_command_keeps_what_it_has_set_itself() {
-        let mut command = Command::new("node");
-        command.env("NODE_OPTIONS", "--require hook.cjs");
-        unfollow(&mut command);
-        assert!(command.get_envs().any(|(name, value)| name == "NODE_OPTIONS" && value.is_some()));
     }
 }

@@ -1,125 +1,200 @@
-//! Child processes that never outlive this one.
+//! Child processes that never outlive this one, nor do their children.
 //!
-//! Each child leads a session of its own, so that Ctrl-C in the terminal reaches only this program, which then ends its children in
-//! order. On Linux a child also asks the kernel for SIGTERM when its parent dies. That signal is tied to the *thread* that spawned
-//! the child, not to the process, which is why all children are spawned from one thread that never ends.
+//! Every child is started by a *guard*: this program once more, as a process that does nothing but start one child and end it, with
+//! all that descends from it. It is connected to us by a socket, and the end of that tells it that we are gone. So there is one way
+//! for a child to end, whether it ends by itself, is stopped, is dropped, or this program is killed.
+//!
+//! A child leads a session of its own, so that Ctrl-C in the terminal reaches only this program, which then ends its children in
+//! order.
 
+mod child;
+mod command;
 mod connections;
 mod following;
+mod guard;
+mod protocol;
+mod scratch;
 mod tree;
 
 use std::{
+    ffi::OsStr,
+    fs::OpenOptions,
     io,
-    os::fd::{AsRawFd, OwnedFd, RawFd},
-    process::Command,
-    sync::mpsc,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
 };
 
-use tokio::{process::Child, sync::oneshot};
+use tokio::net::unix::pipe;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::connections::connections;
-pub use self::following::{claim, split_bootloader, variables as following_variables};
-pub use self::tree::{ProcessIdentity, family, is_held_by_debugger};
+pub use self::{
+    child::Child,
+    command::{Command, Stdio},
+    connections::connections,
+    following::{claim, split_bootloader, variables as following_variables},
+    guard::guard,
+    scratch::{Scratch, remove_abandoned_directories},
+    tree::is_held_by_debugger,
+};
+use self::{child::Guard, protocol::Report};
 
-/// The thread that spawns all children.
+/// The argument that makes this program a guard.
+pub const GUARD: &str = "--guard";
+
+/// How long children that are no longer wanted may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Starts children. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Spawner {
-    jobs: mpsc::Sender<Job>,
-}
-
-struct Job {
-    command: Command,
-    inherited: Vec<(OwnedFd, RawFd)>,
-    reply: oneshot::Sender<io::Result<Child>>,
+    program: Arc<OsStr>,
+    guards: TaskTracker,
+    ending: CancellationToken,
 }
 
 impl Spawner {
-    /// Starts the thread. Must be called within the async runtime that will wait for the children.
-    ///
-    /// # Errors
-    /// When the operating system gives no thread.
-    pub fn start() -> io::Result<Self> {
-        let (jobs, receiver) = mpsc::channel::<Job>();
-        let runtime = tokio::runtime::Handle::current();
-        std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
-            let _runtime = runtime.enter();
-            for job in receiver {
-                // A receiver that is gone drops the child, which kills it.
-                let _ = job.reply.send(spawn(job.command, job.inherited));
-            }
-            // The children's lives hang on this thread; it stays until the program ends.
-            loop {
-                std::thread::park();
-            }
-        })?;
-        Ok(Self { jobs })
+    /// With this program as the guard. Its `main` has to call [`guard`] when its first argument is [`GUARD`].
+    #[must_use]
+    pub fn of_this_program() -> Self {
+        Self::guarded_by(match cfg!(target_os = "linux") {
+            // The path stays right when the file is replaced by a newer one.
+            true => PathBuf::from("/proc/self/exe"),
+            false => std::env::current_exe().unwrap_or_else(|_| PathBuf::from("sst")),
+        })
     }
 
-    /// Lets any process of the same user attach a debugger to the program that `command` starts, where the kernel would only let
-    /// its parents (Yama's `ptrace_scope` of 1, the default of Ubuntu).
-    pub fn allow_debuggers(command: &mut Command) {
-        #[cfg(target_os = "linux")]
-        {
-            use std::os::unix::process::CommandExt;
-
-            let allow = || {
-                // Fails where there is no Yama, and then nothing has to be allowed.
-                // SAFETY: a system call with numbers only.
-                unsafe {
-                    nix::libc::prctl(nix::libc::PR_SET_PTRACER, nix::libc::PR_SET_PTRACER_ANY, 0, 0, 0)
-                };
-                Ok(())
-            };
-            // SAFETY: the closure runs between fork and exec. It only makes a system call.
-            unsafe { command.pre_exec(allow) };
+    /// With another program as the guard.
+    #[must_use]
+    pub fn guarded_by(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().into(),
+            guards: TaskTracker::new(),
+            ending: CancellationToken::new(),
         }
-        #[cfg(not(target_os = "linux"))]
-        let _ = command;
     }
 
-    /// Spawns `command` as the leader of a session. Each pair of `inherited` gives the child a descriptor under a number.
-    /// The child is killed when the returned handle is dropped.
+    /// Starts what `command` says. It ends when the returned handle is dropped, with everything that it started.
     ///
     /// # Errors
-    /// As [`Command::spawn`].
-    pub async fn spawn(&self, command: Command, inherited: Vec<(OwnedFd, RawFd)>) -> io::Result<Child> {
-        let (reply, answer) = oneshot::channel();
-        let gone = || io::Error::other("the spawning thread is gone");
-        self.jobs.send(Job { command, inherited, reply }).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+    /// When the program cannot be run.
+    pub async fn spawn(&self, command: Command) -> io::Result<Child> {
+        let spawner = self.clone();
+        // It starts a process and writes to it, which takes a moment.
+        let begun = tokio::task::spawn_blocking(move || spawner.begin(command)).await;
+        let (socket, pipes) = begun.map_err(io::Error::other)??;
+        let mut guard = Guard::new(socket);
+        match guard.report().await? {
+            Report::Started(pid) => Ok(Child::new(pid, guard, pipes)),
+            Report::NotStarted(errno) => Err(io::Error::from_raw_os_error(errno)),
+            Report::Ended(_) => Err(io::Error::other("it has ended before it began")),
+        }
+    }
+
+    /// Kills what is left of all children, and waits until it is gone.
+    pub async fn end(&self) {
+        self.ending.cancel();
+        self.guards.close();
+        if tokio::time::timeout(PATIENCE, self.guards.wait()).await.is_err() {
+            tracing::warn!("children do not end");
+        }
+    }
+
+    /// Starts a guard and gives it its order. The rest of the conversation is through the returned socket.
+    fn begin(&self, mut command: Command) -> io::Result<(Arc<tokio::net::UnixStream>, Pipes)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut guard = std::process::Command::new(&*self.program);
+        guard
+            .arg0("sst")
+            // The program is named for whoever lists processes.
+            .args([OsStr::new(GUARD), command.program()])
+            .stdin(OwnedFd::from(theirs))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            // Ctrl-C in the terminal is not for guards.
+            .process_group(0);
+        let own_limits = || {
+            crate::descriptors::restore();
+            Ok(())
+        };
+        // SAFETY: the closure runs between fork and exec. It only makes a system call.
+        unsafe { guard.pre_exec(own_limits) };
+        let guard = tokio::process::Command::from(guard).spawn()?;
+        let order = command.order();
+        let [stdin, stdout, stderr] =
+            std::mem::replace(&mut command.streams, [Stdio::Null, Stdio::Null, Stdio::Null]);
+        let (stdin, our_stdin) = match stdin {
+            Stdio::Piped => {
+                let (read, write) = io::pipe()?;
+                (OwnedFd::from(read), Some(pipe::Sender::from_owned_fd(write.into())?))
+            }
+            other => (open(other)?, None),
+        };
+        let (stdout, our_stdout) = output(stdout)?;
+        let (stderr, our_stderr) = output(stderr)?;
+        let inherited = std::mem::take(&mut command.inherited);
+        let scratch = command.scratch.take();
+        let mut descriptors = vec![stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        descriptors.extend(inherited.iter().map(|(descriptor, _)| descriptor.as_fd()));
+        descriptors.extend(scratch.as_ref().and_then(|scratch| scratch.lock()).map(|lock| lock.as_fd()));
+        protocol::send(&ours, order, &descriptors)?;
+        // From now on the guard has the lock.
+        if let Some(scratch) = scratch {
+            scratch.leave();
+        }
+        ours.set_nonblocking(true)?;
+        let socket = Arc::new(tokio::net::UnixStream::from_std(ours)?);
+        self.guards.spawn(watch(guard, Arc::downgrade(&socket), self.ending.clone()));
+        Ok((socket, (our_stdin, our_stdout, our_stderr)))
     }
 }
 
-fn spawn(mut command: Command, inherited: Vec<(OwnedFd, RawFd)>) -> io::Result<Child> {
-    use std::os::unix::process::CommandExt;
+/// Waits for the end of a guard, which comes when the child's handle is dropped, or when all are to end.
+async fn watch(
+    mut guard: tokio::process::Child,
+    socket: Weak<tokio::net::UnixStream>,
+    ending: CancellationToken,
+) {
+    tokio::select! {
+        _ = guard.wait() => return,
+        () = ending.cancelled() => {}
+    }
+    if let Some(socket) = socket.upgrade() {
+        child::kill(&socket);
+    }
+    // Its status says nothing.
+    let _ = guard.wait().await;
+}
 
-    following::unfollow(&mut command);
-    let numbers: Vec<(RawFd, RawFd)> = inherited.iter().map(|(from, to)| (from.as_raw_fd(), *to)).collect();
-    #[cfg(target_os = "linux")]
-    let parent = nix::unistd::getpid();
-    let prepare = move || {
-        nix::unistd::setsid()?;
-        #[cfg(target_os = "linux")]
-        {
-            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?;
-            // The parent may have died before the line above; then no signal will ever come.
-            if nix::unistd::getppid() != parent {
-                return Err(io::Error::other("the parent is gone"));
-            }
+/// Our ends of a child's pipes.
+type Pipes = (Option<pipe::Sender>, Option<pipe::Receiver>, Option<pipe::Receiver>);
+
+fn output(stream: Stdio) -> io::Result<(OwnedFd, Option<pipe::Receiver>)> {
+    match stream {
+        Stdio::Piped => {
+            let (read, write) = io::pipe()?;
+            Ok((write.into(), Some(pipe::Receiver::from_owned_fd(read.into())?)))
         }
-        for (from, to) in &numbers {
-            // SAFETY: both are plain numbers of descriptors that stay open until after exec; `dup2` is async-signal-safe.
-            // It also clears close-on-exec, unless both are the same, which the caller's numbering excludes.
-            if unsafe { nix::libc::dup2(*from, *to) } < 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        crate::descriptors::restore();
-        Ok(())
-    };
-    // SAFETY: the closure runs between fork and exec. It only makes system calls, allocates nothing, and takes no lock.
-    unsafe { command.pre_exec(prepare) };
-    let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
-    drop(inherited);
-    child
+        other => Ok((open(other)?, None)),
+    }
+}
+
+/// With the program that was built beside the tests.
+#[cfg(test)]
+pub fn for_tests() -> Spawner {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.ancestors().nth(2).unwrap().join("sst");
+    assert!(program.is_file(), "`cargo build` makes `{}`", program.display());
+    Spawner::guarded_by(program)
+}
+
+fn open(stream: Stdio) -> io::Result<OwnedFd> {
+    match stream {
+        Stdio::Open(open) => Ok(open),
+        Stdio::Null | Stdio::Piped => Ok(OpenOptions::new().read(true).write(true).open("/dev/null")?.into()),
+    }
 }

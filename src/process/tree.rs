@@ -1,4 +1,4 @@
-//! Who belongs to a child, and ending exactly those. A process is known by its id *and* its start time, because ids are reused.
+//! Who descends from whom, and ending exactly those. A process is known by its id *and* its start time, because ids are reused.
 //! Nothing is ever found by name.
 
 use nix::{
@@ -8,58 +8,71 @@ use nix::{
 
 /// A process that can be told from a later one with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProcessIdentity {
+pub(super) struct ProcessIdentity {
     pid: i32,
-    /// Clock ticks since boot, from `/proc/<pid>/stat`; 0 where there is no `/proc`.
+    /// Clock ticks since boot, from `/proc/<pid>/stat`; elsewhere another number that stands for the time.
     start: u64,
 }
 
 impl ProcessIdentity {
+    /// The process that has an id now.
+    pub fn of(pid: i32) -> Option<Self> {
+        stat(pid).map(|stat| Self { pid, start: stat.start })
+    }
+
     /// Kills it, if it is still the same process.
     pub fn kill(self) {
-        if self.start == 0 || stat(self.pid).is_some_and(|stat| stat.start == self.start) {
+        self.signal(Signal::SIGKILL);
+    }
+
+    /// Sends it a signal, if it is still the same process.
+    pub fn signal(self, signal: Signal) {
+        if stat(self.pid).is_some_and(|stat| stat.start == self.start) {
             // It may have ended in this very moment.
-            let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+            let _ = kill(Pid::from_raw(self.pid), signal);
         }
     }
 
     /// The process's id.
-    #[must_use]
     pub fn pid(self) -> i32 {
         self.pid
     }
 
     /// Whether it is still there.
-    #[must_use]
     pub fn is_alive(self) -> bool {
-        match stat(self.pid) {
-            Some(stat) => stat.start == self.start && stat.state != 'Z',
-            None => self.start == 0 && kill(Pid::from_raw(self.pid), None).is_ok(),
+        stat(self.pid).is_some_and(|stat| stat.start == self.start && stat.state != 'Z')
+    }
+}
+
+/// All who descend from a process, without itself. Where nobody is adopted, whoever has lost their parent is not found.
+pub(super) fn descendants(root: i32) -> Vec<ProcessIdentity> {
+    let all: Vec<(i32, Stat)> = processes().into_iter().filter_map(|pid| Some((pid, stat(pid)?))).collect();
+    let mut known = vec![root];
+    let mut found = Vec::new();
+    // Parents may be listed after their children, so go on until nothing new is found.
+    loop {
+        let before = known.len();
+        for (pid, stat) in &all {
+            if known.contains(&stat.parent) && !known.contains(pid) {
+                known.push(*pid);
+                if stat.state != 'Z' {
+                    found.push(ProcessIdentity { pid: *pid, start: stat.start });
+                }
+            }
+        }
+        if known.len() == before {
+            return found;
         }
     }
 }
 
-/// The leader's descendants and the members of its session, without the leader itself. Those that left both (a daemon of a
-/// daemon) are not found; ask before the leader ends, because its children change parents then.
-#[must_use]
-pub fn family(leader: i32) -> Vec<ProcessIdentity> {
-    let all: Vec<(i32, Stat)> = processes().into_iter().filter_map(|pid| Some((pid, stat(pid)?))).collect();
-    let mut known = vec![leader];
-    let mut found = Vec::new();
-    // Parents may be listed after their children, so go on until nothing new is found.
-    loop {
-        let before = found.len();
-        for (pid, stat) in &all {
-            let belongs = known.contains(&stat.parent) || stat.session == leader;
-            if belongs && stat.state != 'Z' && !known.contains(pid) {
-                known.push(*pid);
-                found.push(ProcessIdentity { pid: *pid, start: stat.start });
-            }
-        }
-        if found.len() == before {
-            return found;
-        }
-    }
+/// The members of the session that a process leads or led, with itself.
+pub(super) fn session(leader: i32) -> Vec<ProcessIdentity> {
+    let member = |pid| {
+        let stat = stat(pid).filter(|stat| stat.session == leader && stat.state != 'Z')?;
+        Some(ProcessIdentity { pid, start: stat.start })
+    };
+    processes().into_iter().filter_map(member).collect()
 }
 
 /// Whether a debugger keeps the process from running: it is in a tracing stop (proc_pid_stat(5)), or stopped where there is no `/proc`.
@@ -105,42 +118,17 @@ fn processes() -> Vec<i32> {
 
 #[cfg(not(target_os = "linux"))]
 fn stat(pid: i32) -> Option<Stat> {
-    let arguments = ["-o", "stat=,ppid=,sess=", "-p", &pid.to_string()];
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    let arguments = ["-o", "stat=,ppid=,pgid=,lstart=", "-p", &pid.to_string()];
     let output = std::process::Command::new("ps").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let mut fields = text.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
-    Some(Stat { state, parent, session: 0, start: 0 })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::process::Stdio;
-
-    use tokio::io::{AsyncBufReadExt, BufReader};
-
-    use super::*;
-    use crate::process::Spawner;
-
-    #[tokio::test]
-    async fn a_child_of_a_child_is_found_and_ended() {
-        let spawner = Spawner::start().unwrap();
-        let mut command = std::process::Command::new("sh");
-        command.args(["-c", "sleep 1000 & echo started; wait"]).stdout(Stdio::piped());
-        let mut child = spawner.spawn(command, Vec::new()).await.unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("started"));
-        let leader = child.id().unwrap() as i32;
-        let members = family(leader);
-        assert_eq!(members.len(), 1, "the sleeping grandchild");
-        child.kill().await.unwrap();
-        assert!(members[0].is_alive(), "the leader's end does not end it");
-        members[0].kill();
-        // Its end closes the pipe that it inherited.
-        assert_eq!(lines.next_line().await.unwrap(), None);
-        let later = ProcessIdentity { start: 1, ..members[0] };
-        later.kill();
-        assert!(!later.is_alive(), "another process's start time is another process");
-    }
+    // A child leads a process group as well, and `ps` does not number sessions everywhere.
+    let session = fields.next()?.parse().ok()?;
+    let mut hasher = DefaultHasher::new();
+    fields.for_each(|field| field.hash(&mut hasher));
+    Some(Stat { state, parent, session, start: hasher.finish() })
 }

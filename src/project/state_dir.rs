@@ -5,9 +5,12 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
 };
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Kind, Result};
+
+/// The links that `sst` itself makes, which only the local cloud reads.
+const OWN_LINKS: [&str; 2] = ["cloud-modules", "cloud-modules.new"];
 
 /// The `.sst` directory of a project: mode 0700, with a `.gitignore` that ignores all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +22,10 @@ impl StateDir {
     /// Creates the directory where it is missing and takes other users' access away where it exists.
     ///
     /// # Errors
-    /// [`Kind::Environment`] when it cannot be created or written to.
+    /// [`Kind::Environment`] when it cannot be created or written to, or when a link leads out of it.
     pub fn open(root: &Utf8Path) -> Result<Self> {
         let state = Self { path: root.join(".sst") };
+        state.refuse_links()?;
         state.create_directory("")?;
         if !state.path(".gitignore").exists() {
             state.write(".gitignore", b"*\n")?;
@@ -99,6 +103,20 @@ impl StateDir {
             Err(error) => return Err(self.unwritable(&path, &error)),
         }
         self.create_directory(name)
+    }
+
+    /// What is written here would be written to wherever a link leads. A project that somebody else made may have brought it along.
+    fn refuse_links(&self) -> Result<()> {
+        let entries = self.path.read_dir_utf8().into_iter().flatten().flatten();
+        let entries = entries.filter(|entry| !OWN_LINKS.contains(&entry.file_name()));
+        match std::iter::once(self.path.clone())
+            .chain(entries.map(Utf8DirEntry::into_path))
+            .find(|path| path.is_symlink())
+        {
+            None => Ok(()),
+            Some(link) => Err(Error::new(Kind::Environment, format!("`{link}` is a symbolic link"))
+                .hint("remove it: `sst` keeps files of its own there, and does not follow links")),
+        }
     }
 
     fn unwritable(&self, path: &Utf8Path, error: &std::io::Error) -> Error {

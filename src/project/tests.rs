@@ -183,6 +183,25 @@ fn the_state_directory_is_private_and_ignored() {
 }
 
 #[test]
+fn links_out_of_the_state_directory_are_refused() {
+    let place = place(&[("elsewhere/file", "kept")]);
+    let [state, elsewhere] = [".sst", "elsewhere"].map(|name| place.root.join(name));
+    std::os::unix::fs::symlink(&elsewhere, &state).unwrap();
+    let error = StateDir::open(&place.root).unwrap_err();
+    assert_eq!(error.message, format!("`{state}` is a symbolic link"));
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 1, "nothing is written through it");
+    std::fs::remove_file(&state).unwrap();
+    StateDir::open(&place.root).unwrap();
+    let log = state.join("local-cloud.log");
+    std::os::unix::fs::symlink(elsewhere.join("file"), &log).unwrap();
+    assert_eq!(StateDir::open(&place.root).unwrap_err().message, format!("`{log}` is a symbolic link"));
+    std::fs::remove_file(&log).unwrap();
+    // One of our own.
+    std::os::unix::fs::symlink(&elsewhere, state.join("cloud-modules")).unwrap();
+    StateDir::open(&place.root).unwrap();
+}
+
+#[test]
 fn a_state_directory_that_cannot_be_one_is_an_error_that_names_it() {
     let place = place(&[(".sst", "a file")]);
     let error = StateDir::open(&place.root).unwrap_err();

@@ -7,7 +7,9 @@ mod event;
 pub mod printer;
 pub mod prompt;
 mod queue;
+mod reminder;
 mod render;
 mod text;
 
 pub use event::{Ui, UiEvent};
+pub use queue::Events;

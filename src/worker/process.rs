@@ -4,21 +4,14 @@ use std::{
     collections::BTreeMap,
     io,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
-    process::{Command, ExitStatus, Stdio},
+    process::ExitStatus,
     sync::Arc,
     time::Duration,
 };
 
 use camino::Utf8Path;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use tokio::{
-    process::Child,
-    sync::{mpsc, watch},
-};
-
+use nix::sys::signal::Signal;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{output::Output, standby::Launch};
@@ -28,7 +21,7 @@ use crate::{
         event::{Event, Exit},
     },
     ids::WorkerId,
-    process::{ProcessIdentity, Spawner, family},
+    process::{Child, Command, Spawner},
 };
 
 /// How long a worker may take to end after SIGTERM.
@@ -70,13 +63,13 @@ impl Process {
             .env_clear()
             .envs(environment)
             .current_dir(directory)
-            .stdin(Stdio::null())
             .stdout(ends.stdout)
-            .stderr(ends.stderr);
+            .stderr(ends.stderr)
+            .inherit(OwnedFd::from(theirs), LIFELINE);
         if launch.native {
-            Spawner::allow_debuggers(&mut command);
+            command.allow_debuggers();
         }
-        let child = spawner.spawn(command, vec![(OwnedFd::from(theirs), LIFELINE)]).await?;
+        let child = spawner.spawn(command).await?;
         Ok(Self { child, output, lifeline: Arc::new(tokio::net::UnixStream::from_std(ours)?) })
     }
 
@@ -151,23 +144,15 @@ impl Process {
         let _ = events.send(Event::Exited { worker, exit });
     }
 
-    /// Waits for the end, bringing it about when told to.
+    /// Waits for the end, bringing it about when told to. As on Lambda, nothing of an execution environment outlives it.
     async fn wait(&mut self, stop: &mut watch::Receiver<Option<Stop>>) -> io::Result<ExitStatus> {
-        let Some(pid) = self.child.id().map(|pid| pid as i32) else { return self.child.wait().await };
-        let mut members: Vec<ProcessIdentity> = Vec::new();
         let mut kill_at = None;
-        let status = loop {
+        loop {
             let order = *stop.borrow_and_update();
             match order {
-                Some(Stop::Now) => {
-                    members.extend(family_of(pid).await);
-                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-                    break self.child.wait().await;
-                }
+                Some(Stop::Now) => return self.child.kill().await,
                 Some(Stop::Gently) if kill_at.is_none() => {
-                    // Asked now, because the children of a dead process cannot be told from others.
-                    members.extend(family_of(pid).await);
-                    let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+                    self.child.terminate();
                     kill_at = Some(tokio::time::Instant::now() + GRACE);
                 }
                 _ => {}
@@ -179,24 +164,16 @@ impl Process {
                 }
             };
             tokio::select! {
-                status = self.child.wait() => break status,
-                () = grace => {
-                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-                    break self.child.wait().await;
-                }
+                status = self.child.wait() => return status,
+                () = grace => return self.child.kill().await,
                 changed = stop.changed() => {
                     if changed.is_err() {
                         // Nobody is left to want this worker.
-                        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-                        break self.child.wait().await;
+                        return self.child.kill().await;
                     }
                 }
             }
-        };
-        // As on Lambda, nothing of an execution environment outlives it. Members of the session are found after the end, too.
-        members.extend(family_of(pid).await);
-        members.iter().for_each(|member| member.kill());
-        status
+        }
     }
 }
 
@@ -213,11 +190,6 @@ async fn send(lifeline: &tokio::net::UnixStream, message: &serde_json::Value) ->
         }
     }
     Ok(())
-}
-
-async fn family_of(pid: i32) -> Vec<ProcessIdentity> {
-    // Reading all of /proc takes milliseconds, which the loop's threads should not spend.
-    tokio::task::spawn_blocking(move || family(pid)).await.unwrap_or_default()
 }
 
 fn describe(status: ExitStatus) -> Exit {

@@ -34,7 +34,7 @@ pub async fn local_cloud(app: &App, enforce_iam: bool) -> (Cloud, Aws) {
     let log = app.root.join("cloud.log");
     let options = cloud::Options { cache: cache.join("sst"), enforce_iam, node_path: Vec::new(), log };
     let (ui, _shown) = Ui::channel();
-    let cloud = Cloud::start(options, &Spawner::start().unwrap(), &ui).await.unwrap();
+    let cloud = Cloud::start(options, &Spawner::guarded_by(env!("CARGO_BIN_EXE_sst")), &ui).await.unwrap();
     let endpoint = Some(cloud.endpoint().to_owned());
     let options = aws::Options { endpoint, local: true, ..aws::Options::default() };
     let aws = Aws::connect(options).await.unwrap();
@@ -117,7 +117,12 @@ impl App {
             scripts: repository().join("infra"),
             stub: self.root.join("none"),
         };
-        (tools, Spawner::start().unwrap(), Ui::channel().0, self.project.state_dir().unwrap())
+        (
+            tools,
+            Spawner::guarded_by(env!("CARGO_BIN_EXE_sst")),
+            Ui::channel().0,
+            self.project.state_dir().unwrap(),
+        )
     }
 
     pub fn context<'a>(

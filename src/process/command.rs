@@ -1,0 +1,328 @@
+//! What is to be run. It looks like the standard library's command; a guard is what runs it.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::{OsStr, OsString},
+    fmt, io,
+    os::{
+        fd::{OwnedFd, RawFd},
+        unix::{ffi::OsStringExt, process::CommandExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use super::{following, scratch::Scratch};
+
+/// A program, what it is given, and what it may write to. Without further words it reads nothing, and nobody sees what it writes.
+#[derive(Debug)]
+pub struct Command {
+    program: OsString,
+    arguments: Vec<OsString>,
+    clear: bool,
+    /// None takes a variable away.
+    environment: BTreeMap<OsString, Option<OsString>>,
+    directory: Option<PathBuf>,
+    pub(super) streams: [Stdio; 3],
+    pub(super) inherited: Vec<(OwnedFd, RawFd)>,
+    debuggable: bool,
+    pub(super) scratch: Option<Scratch>,
+}
+
+/// Where one of a program's standard streams comes from or goes to.
+#[derive(Debug)]
+pub enum Stdio {
+    /// Nowhere.
+    Null,
+    /// A pipe, whose other end is in the [`Child`](super::Child).
+    Piped,
+    /// An open file, pipe or socket.
+    Open(OwnedFd),
+}
+
+impl Stdio {
+    /// Nowhere.
+    #[must_use]
+    pub fn null() -> Self {
+        Self::Null
+    }
+
+    /// A pipe, whose other end is in the [`Child`](super::Child).
+    #[must_use]
+    pub fn piped() -> Self {
+        Self::Piped
+    }
+}
+
+impl<T: Into<OwnedFd>> From<T> for Stdio {
+    fn from(open: T) -> Self {
+        Self::Open(open.into())
+    }
+}
+
+impl Command {
+    /// Runs a program: a path, or a name that is looked for in the `PATH`.
+    #[must_use]
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            arguments: Vec::new(),
+            clear: false,
+            environment: BTreeMap::new(),
+            directory: None,
+            streams: [Stdio::Null, Stdio::Null, Stdio::Null],
+            inherited: Vec::new(),
+            debuggable: false,
+            scratch: None,
+        }
+    }
+
+    /// The program.
+    #[must_use]
+    pub fn program(&self) -> &OsStr {
+        &self.program
+    }
+
+    /// Adds an argument.
+    pub fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(&mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable.
+    pub fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
+        self.environment.insert(name.as_ref().to_owned(), Some(value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets variables.
+    pub fn envs(
+        &mut self,
+        variables: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+    ) -> &mut Self {
+        for (name, value) in variables {
+            self.env(name, value);
+        }
+        self
+    }
+
+    /// Takes a variable away.
+    pub fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        self.environment.insert(name.as_ref().to_owned(), None);
+        self
+    }
+
+    /// Gives the program no variables but those that are set from now on.
+    pub fn env_clear(&mut self) -> &mut Self {
+        self.clear = true;
+        self.environment.clear();
+        self
+    }
+
+    /// Runs it in a directory.
+    pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Self {
+        self.directory = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// What it reads.
+    pub fn stdin(&mut self, stream: impl Into<Stdio>) -> &mut Self {
+        self.streams[0] = stream.into();
+        self
+    }
+
+    /// Where its output goes.
+    pub fn stdout(&mut self, stream: impl Into<Stdio>) -> &mut Self {
+        self.streams[1] = stream.into();
+        self
+    }
+
+    /// Where its errors go.
+    pub fn stderr(&mut self, stream: impl Into<Stdio>) -> &mut Self {
+        self.streams[2] = stream.into();
+        self
+    }
+
+    /// Gives it an open descriptor under a number.
+    pub fn inherit(&mut self, descriptor: OwnedFd, number: RawFd) -> &mut Self {
+        self.inherited.push((descriptor, number));
+        self
+    }
+
+    /// Lets any process of the same user attach a debugger to the program, where the kernel would only let its parents (Yama's
+    /// `ptrace_scope` of 1, the default of Ubuntu).
+    pub fn allow_debuggers(&mut self) -> &mut Self {
+        self.debuggable = true;
+        self
+    }
+
+    /// Has a directory removed when the program and all that it started are gone.
+    pub fn scratch(&mut self, scratch: Scratch) -> &mut Self {
+        self.scratch = Some(scratch);
+        self
+    }
+
+    /// Gives the program a directory of its own for temporary files, which goes with it: compilers and installers that are killed
+    /// leave theirs behind.
+    ///
+    /// # Errors
+    /// When there is no room for one.
+    pub fn own_temporary_files(&mut self) -> io::Result<&mut Self> {
+        let scratch = Scratch::new("sst-tool-")?;
+        self.env("TMPDIR", scratch.path());
+        Ok(self.scratch(scratch))
+    }
+
+    /// Replaces this program, with its terminal and its variables. Returns only when that fails.
+    #[must_use]
+    pub fn exec(self) -> io::Error {
+        let mut command = std::process::Command::new(&self.program);
+        command.args(&self.arguments);
+        if self.clear {
+            command.env_clear();
+        }
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command.exec()
+    }
+
+    /// What a guard is told. It is given the descriptors for the numbers in the same order.
+    pub(super) fn order(&self) -> Order {
+        let mut environment: BTreeMap<OsString, OsString> =
+            if self.clear { BTreeMap::new() } else { env::vars_os().collect() };
+        // A debugger that started us follows the workers, which have these variables set, and nothing else.
+        for name in following::variables().into_keys() {
+            environment.remove(OsStr::new(&name));
+        }
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => environment.insert(name.clone(), value.clone()),
+                None => environment.remove(name),
+            };
+        }
+        Order {
+            program: self.program.clone(),
+            arguments: self.arguments.clone(),
+            environment,
+            directory: self.directory.clone(),
+            numbers: self.inherited.iter().map(|(_, number)| *number).collect(),
+            debuggable: self.debuggable,
+            scratch: self.scratch.as_ref().map(|scratch| scratch.path().to_owned().into()),
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.program.display())?;
+        self.arguments.iter().try_for_each(|argument| write!(formatter, " {}", argument.display()))
+    }
+}
+
+/// What a guard is to run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    pub program: OsString,
+    pub arguments: Vec<OsString>,
+    pub environment: BTreeMap<OsString, OsString>,
+    pub directory: Option<PathBuf>,
+    /// The numbers under which it gets descriptors, besides its standard streams.
+    pub numbers: Vec<RawFd>,
+    pub debuggable: bool,
+    /// To be removed at the end.
+    pub scratch: Option<PathBuf>,
+}
+
+impl Order {
+    /// As strings that end with NUL, which none of them can contain.
+    pub fn encode(self) -> io::Result<Vec<u8>> {
+        let number = |number: usize| OsString::from(number.to_string());
+        let path = |path: Option<PathBuf>| path.unwrap_or_default().into_os_string();
+        let mut fields = vec![
+            self.program,
+            path(self.directory),
+            path(self.scratch),
+            number(usize::from(self.debuggable)),
+            number(self.arguments.len()),
+            number(self.environment.len()),
+        ];
+        fields.extend(self.arguments);
+        fields.extend(self.environment.into_iter().flat_map(|(name, value)| [name, value]));
+        fields.extend(self.numbers.into_iter().map(|number| OsString::from(number.to_string())));
+        let mut bytes = Vec::new();
+        for field in fields {
+            let field = field.into_vec();
+            if field.contains(&0) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "an argument or a variable contains NUL",
+                ));
+            }
+            bytes.extend(field);
+            bytes.push(0);
+        }
+        Ok(bytes)
+    }
+
+    /// The reverse. None when it is not whole.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut fields = bytes
+            .strip_suffix(&[0])?
+            .split(|byte| *byte == 0)
+            .map(|field| OsString::from_vec(field.to_vec()));
+        let mut next = || fields.next();
+        let path = |field: OsString| Some(PathBuf::from(field)).filter(|path| !path.as_os_str().is_empty());
+        let program = next()?;
+        let directory = path(next()?);
+        let scratch = path(next()?);
+        let mut number = || next()?.to_str()?.parse::<usize>().ok();
+        let (debuggable, arguments, variables) = (number()? == 1, number()?, number()?);
+        let arguments = (0..arguments).map(|_| fields.next()).collect::<Option<_>>()?;
+        let environment =
+            (0..variables).map(|_| Some((fields.next()?, fields.next()?))).collect::<Option<_>>()?;
+        let numbers = fields.map(|field| field.to_str()?.parse().ok()).collect::<Option<_>>()?;
+        Some(Self { program, arguments, environment, directory, numbers, debuggable, scratch })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_arrives_as_it_was_sent() {
+        let odd = OsString::from_vec(vec![0xff, b'\n', b'=']);
+        let mut command = Command::new(&odd);
+        command.args(["", "a b"]).env_clear().env("A", "").env("B", &odd).current_dir("/x").allow_debuggers();
+        let order = command.order();
+        assert_eq!(order.environment.len(), 2);
+        let bytes = order.encode().unwrap();
+        assert_eq!(Order::decode(&bytes), Some(command.order()));
+        assert_eq!(Order::decode(&bytes[..bytes.len() - 1]), None);
+        command.arg("a\0b");
+        assert!(command.order().encode().is_err());
+    }
+
+    #[test]
+    fn a_command_has_the_variables_that_are_ours_or_its_own() {
+        let mut command = Command::new("x");
+        command.env_remove("PATH").env("SST_OF_A_TEST", "1");
+        let order = command.order();
+        assert!(!order.environment.contains_key(OsStr::new("PATH")));
+        assert!(order.environment.contains_key(OsStr::new("SST_OF_A_TEST")));
+        assert_eq!(order.environment.get(OsStr::new("HOME")).cloned(), env::var_os("HOME"));
+    }
+}
