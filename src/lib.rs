@@ -34,4 +34,5 @@ pub mod stub_package;
 pub mod tools;
 pub mod ui;
 pub mod watch;
+pub mod web_pages;
 pub mod worker;
