@@ -37,4 +37,5 @@ pub mod tasks;
 pub mod tools;
 pub mod ui;
 pub mod watch;
+pub mod web_pages;
 pub mod worker;

@@ -121,8 +121,11 @@ impl Debuggee {
             };
             let serving = async {
                 match Dialect::of(&stream).await {
-                    Dialect::Adapter => self.serve_adapter(Framed::new(stream, Codec), &mut debugger).await,
-                    dialect => {
+                    Some(Dialect::Adapter) => {
+                        self.serve_adapter(Framed::new(stream, Codec), &mut debugger).await
+                    }
+                    None => {}
+                    Some(dialect) => {
                         if let Err(error) = self.serve_raw(stream, dialect, &mut debugger).await {
                             self.ui.warning(format!("`{}` cannot be debugged: {error}", self.offer.title));
                         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-/// How long a client may be silent before it is taken for a debug adapter's, whose messages are then waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a client may be silent. Debuggers speak first, and at once; browsers open connections that they may never use.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether there is more of a message.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -24,9 +24,10 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// Listens to the beginning of what a client says, and leaves it there to be read.
-    pub async fn of(stream: &TcpStream) -> Self {
-        tokio::time::timeout(PATIENCE, Self::listen(stream)).await.unwrap_or(Self::Adapter)
+    /// Listens to the beginning of what a client says, and leaves it there to be read. None if it is no debugger: a web page can
+    /// connect as well.
+    pub async fn of(stream: &TcpStream) -> Option<Self> {
+        tokio::time::timeout(PATIENCE, Self::listen(stream)).await.ok().flatten()
     }
 
     /// What people call it.
@@ -38,34 +39,44 @@ impl Dialect {
         }
     }
 
-    async fn listen(stream: &TcpStream) -> Self {
+    async fn listen(stream: &TcpStream) -> Option<Self> {
         let mut start = [0; 16];
         loop {
-            let Ok(length) = stream.peek(&mut start).await else { return Self::Adapter };
-            if let Some(dialect) = Self::from_start(&start[..length]) {
-                return dialect;
+            let length = stream.peek(&mut start).await.ok()?;
+            match Self::from_start(&start[..length]) {
+                Heard::Dialect(dialect) => return Some(dialect),
+                Heard::Stranger => return None,
+                Heard::TooLittle => tokio::time::sleep(PAUSE).await,
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// None when more has to be known.
-    fn from_start(start: &[u8]) -> Option<Self> {
+    fn from_start(start: &[u8]) -> Heard {
         match start {
-            [b'{', ..] => Some(Self::Delve),
+            [b'{', ..] => Heard::Dialect(Self::Delve),
             // LLDB's first wish is to have no acknowledgements; gdb asks for features first.
             [b'+', rest @ ..] => match rest {
-                [] | [b'$'] => None,
+                [] | [b'$'] => Heard::TooLittle,
                 [b'+', ..] => Self::from_start(rest),
-                [b'$', b'Q', ..] => Some(Self::Lldb),
-                _ => Some(Self::Gdb),
+                [b'$', b'Q', ..] => Heard::Dialect(Self::Lldb),
+                _ => Heard::Dialect(Self::Gdb),
             },
-            [b'$'] => None,
-            [b'$', b'Q', ..] => Some(Self::Lldb),
-            [b'$', ..] => Some(Self::Gdb),
-            _ => Some(Self::Adapter),
+            [b'$'] => Heard::TooLittle,
+            [b'$', b'Q', ..] => Heard::Dialect(Self::Lldb),
+            [b'$', ..] => Heard::Dialect(Self::Gdb),
+            // `Content-Length` or `Content-Type`, which the messages' reader looks at.
+            [b'C' | b'c', ..] => Heard::Dialect(Self::Adapter),
+            _ => Heard::Stranger,
         }
     }
+}
+
+/// What the first bytes tell.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Dialect(Dialect),
+    TooLittle,
+    Stranger,
 }
 
 #[cfg(test)]
@@ -75,12 +86,27 @@ mod tests {
     #[test]
     fn the_first_bytes_tell_the_protocol() {
         let of = |text: &str| Dialect::from_start(text.as_bytes());
-        assert_eq!(of("Content-Length: 1"), Some(Dialect::Adapter));
-        assert_eq!(of(r#"{"method":"RPCSer"#), Some(Dialect::Delve));
-        assert_eq!(of("+$qSupported:mul"), Some(Dialect::Gdb));
-        assert_eq!(of("$qSupported:mul"), Some(Dialect::Gdb));
-        assert_eq!(of("+$QStartNoAckMo"), Some(Dialect::Lldb));
-        assert_eq!([of("+"), of("+$"), of("$")], [None; 3]);
-        assert_eq!(of("GET / HTTP/1.1"), Some(Dialect::Adapter), "which refuses it");
+        assert_eq!(of("Content-Length: 1"), Heard::Dialect(Dialect::Adapter));
+        assert_eq!(of(r#"{"method":"RPCSer"#), Heard::Dialect(Dialect::Delve));
+        assert_eq!(of("+$qSupported:mul"), Heard::Dialect(Dialect::Gdb));
+        assert_eq!(of("$qSupported:mul"), Heard::Dialect(Dialect::Gdb));
+        assert_eq!(of("+$QStartNoAckMo"), Heard::Dialect(Dialect::Lldb));
+        assert_eq!([of("+"), of("+$"), of("$")], [Heard::TooLittle, Heard::TooLittle, Heard::TooLittle]);
+    }
+
+    #[test]
+    fn a_web_page_is_no_debugger() {
+        // Any method that a page may choose; the beginning of TLS; the end of a connection that was never used.
+        for start in [
+            "GET / HTTP/1.1",
+            "POST / HTTP/1.1",
+            "OPTIONS / HTTP",
+            "HEAD / HTTP",
+            "PUT / HTTP",
+            "\x16\x03\x01",
+            "",
+        ] {
+            assert_eq!(Dialect::from_start(start.as_bytes()), Heard::Stranger, "{start}");
+        }
     }
 }

@@ -60,13 +60,14 @@ pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, functi
         };
         let serving = async {
             match Dialect::of(&stream).await {
-                Dialect::Adapter => {
+                Some(Dialect::Adapter) => {
                     let client = Framed::new(stream, Codec);
                     let mut session = Session::new(client, registry.clone(), function.clone());
                     session.run().await;
                     session.leave();
                 }
-                dialect => raw::serve(stream, dialect, &registry, &function).await,
+                Some(dialect) => raw::serve(stream, dialect, &registry, &function).await,
+                None => {}
             }
         };
         tokio::select! {

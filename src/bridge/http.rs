@@ -1,11 +1,11 @@
 //! The discovery pages (`/json/list` and the like) and the WebSocket at the same address, as a Node process has them.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
     extract::{Path, Request, State, WebSocketUpgrade},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{client, registry::Registry};
-use crate::descriptors::Patient;
+use crate::{
+    descriptors::Patient,
+    web_pages::{is_of_page, local_port},
+};
 
 /// The longest message of a debugger. What it sends is short, but for a changed script; what it is sent has no limit.
 pub(super) const MAX_MESSAGE: usize = 64 << 20;
@@ -41,37 +44,20 @@ pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, id: St
     }
 }
 
-/// Web pages can reach 127.0.0.1, under any name that resolves to it. A debugger comes with an address, and without the origin of a
-/// page.
+/// A debugger comes to an address of this machine, and not for a web page.
 pub(super) async fn guard(request: Request, next: Next) -> Response {
-    if is_allowed(request.headers()) {
+    if is_allowed(request.uri(), request.headers()) {
         return next.run(request).await;
     }
     (StatusCode::FORBIDDEN, "this inspector takes no requests of web pages\n").into_response()
 }
 
-fn is_allowed(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let host_is_local = text(header::HOST).is_some_and(|host| {
-        let name = name_of(host);
-        name == "localhost" || name.parse::<IpAddr>().is_ok()
-    });
-    let origin_is_local = text(header::ORIGIN).is_none_or(|origin| {
-        origin.starts_with("devtools://")
-            || origin.split_once("://").is_some_and(|(_, host)| {
-                let name = name_of(host);
-                name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-            })
-    });
-    host_is_local && origin_is_local
-}
-
-/// A host without its port, and without the brackets of an IPv6 address.
-fn name_of(host: &str) -> &str {
-    match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    }
+fn is_allowed(uri: &Uri, headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    // Chrome's DevTools are a page, but one that comes with the browser.
+    let is_devtools = origins.next().is_some_and(|origin| origin.as_bytes().starts_with(b"devtools://"))
+        && origins.next().is_none();
+    local_port(uri, headers).is_some() && (is_devtools || !is_of_page(headers))
 }
 
 /// The address by which the client has reached us.
@@ -122,31 +108,37 @@ mod tests {
 
     #[test]
     fn hosts_and_origins() {
-        let table: &[(Option<&str>, Option<&str>, bool)] = &[
-            (Some("127.0.0.1:9229"), None, true),
-            (Some("localhost:9229"), None, true),
-            (Some("[::1]:9229"), None, true),
-            (Some("127.0.0.1"), Some("devtools://devtools"), true),
-            (Some("localhost:9229"), Some("http://localhost:8080"), true),
-            (Some("localhost:9229"), Some("http://127.0.0.1"), true),
-            (None, None, false),
-            (Some("evil.example:9229"), None, false),
-            (Some("localhost.evil.example"), None, false),
-            (Some("127.0.0.1.evil.example"), None, false),
-            (Some("localhost:9229"), Some("http://evil.example"), false),
-            (Some("localhost:9229"), Some("https://localhost.evil.example"), false),
-            (Some("localhost:9229"), Some("http://192.168.1.2"), false),
-            (Some("localhost:9229"), Some("null"), false),
-            (Some("localhost:9229"), Some("file://"), false),
+        let table: &[(&[(&str, &str)], bool)] = &[
+            (&[("host", "127.0.0.1:9229")], true),
+            (&[("host", "localhost:9229"), ("sec-fetch-mode", "cors")], true),
+            (&[("host", "[::1]:9229"), ("sec-fetch-site", "none")], true),
+            (&[("host", "127.0.0.1"), ("origin", "devtools://devtools")], true),
+            (
+                &[("host", "127.0.0.1"), ("origin", "devtools://devtools"), ("sec-fetch-site", "cross-site")],
+                true,
+            ),
+            (&[], false),
+            (&[("host", "evil.example:9229")], false),
+            (&[("host", "evil.example:9229"), ("origin", "devtools://devtools")], false),
+            (&[("host", "localhost:80@evil.example")], false),
+            (&[("host", "localhost"), ("host", "evil.example")], false),
+            (&[("host", "localhost:9229"), ("origin", "http://localhost:8080")], false),
+            (&[("host", "localhost:9229"), ("origin", "http://127.0.0.1")], false),
+            (&[("host", "localhost:9229"), ("origin", "http://evil.example")], false),
+            (&[("host", "localhost:9229"), ("origin", "null")], false),
+            (&[("host", "localhost:9229"), ("origin", "file://")], false),
+            (&[("host", "localhost"), ("origin", "devtools://devtools"), ("origin", "http://a")], false),
+            (&[("host", "localhost"), ("origin", "http://a"), ("origin", "devtools://devtools")], false),
+            (&[("host", "localhost:9229"), ("sec-fetch-site", "cross-site")], false),
+            (&[("host", "localhost:9229"), ("sec-fetch-site", "same-origin")], false),
+            (&[("host", "localhost:9229"), ("referer", "http://evil.example/")], false),
         ];
-        for (host, origin, allowed) in table {
+        for (given, allowed) in table {
             let mut headers = HeaderMap::new();
-            for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
-                if let Some(value) = value {
-                    headers.insert(name, value.parse().unwrap());
-                }
+            for (name, value) in *given {
+                headers.append(axum::http::HeaderName::from_static(name), value.parse().unwrap());
             }
-            assert_eq!(is_allowed(&headers), *allowed, "{host:?} {origin:?}");
+            assert_eq!(is_allowed(&Uri::from_static("/json"), &headers), *allowed, "{given:?}");
         }
     }
 }

@@ -144,6 +144,6 @@ mod tests {
     #[test]
     fn the_script_is_for_the_release_that_is_installed() {
         let release = super::REQUIREMENTS[0].trim_start_matches("ministack==");
-        assert!(super::super::SERVER.contains(&format!("RELEASE = \"{release}\"")));
+        assert!(super::super::PROGRAM[0].1.contains(&format!("RELEASE = \"{release}\"")));
     }
 }

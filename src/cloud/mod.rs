@@ -46,8 +46,21 @@ const ATTEMPTS: usize = 3;
 
 const PROGRESS: &str = "cloud";
 
-/// What starts the server, with a few corrections.
-const SERVER: &str = include_str!("server.py");
+/// What starts the server: the first of these, with the corrections in the others.
+const PROGRAM: [(&str, &str); 12] = [
+    ("server.py", include_str!("server.py")),
+    ("answers.py", include_str!("answers.py")),
+    ("api_origins.py", include_str!("api_origins.py")),
+    ("bucket_tags.py", include_str!("bucket_tags.py")),
+    ("custom_resources.py", include_str!("custom_resources.py")),
+    ("doors.py", include_str!("doors.py")),
+    ("nested_stacks.py", include_str!("nested_stacks.py")),
+    ("objects.py", include_str!("objects.py")),
+    ("pages.py", include_str!("pages.py")),
+    ("places.py", include_str!("places.py")),
+    ("runtime_doors.py", include_str!("runtime_doors.py")),
+    ("unsigned.py", include_str!("unsigned.py")),
+];
 
 /// How the local cloud is to be.
 #[derive(Debug, Clone)]
@@ -124,11 +137,15 @@ impl Cloud {
         // What the server stores and unpacks; gone with it.
         let state = Scratch::new("sst-cloud-")
             .map_err(|error| failed(format!("no directory for its state: {error}")))?;
-        let script = state.path().join("server.py");
-        fs_err::write(&script, SERVER).map_err(|error| failed(error.to_string()))?;
+        // In a directory of their own: Python looks for modules there first, and the other one is where functions are unpacked.
+        let scripts = state.path().join("program");
+        fs_err::create_dir(&scripts).map_err(|error| failed(error.to_string()))?;
+        for (name, text) in PROGRAM {
+            fs_err::write(scripts.join(name), text).map_err(|error| failed(error.to_string()))?;
+        }
         let program = installed.join("bin/python");
         let mut command = Command::new(&program);
-        command.arg(script).env_clear().stdout(log).stderr(also_log);
+        command.arg(scripts.join(PROGRAM[0].0)).env_clear().stdout(log).stderr(also_log);
         for name in ["HOME", "PATH"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);

@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
@@ -13,9 +13,12 @@ use super::{
     epoch_ms,
     state::{MAX_STREAM, Refusal, Shared},
 };
-use crate::core::{
-    effect::Delivery,
-    event::{FunctionError, Outcome, StreamPart},
+use crate::{
+    core::{
+        effect::Delivery,
+        event::{FunctionError, Outcome, StreamPart},
+    },
+    web_pages::{is_of_browser, local_port},
 };
 
 /// The longest response of a function, in bytes: 6 MiB and 100 bytes, as Lambda counts.
@@ -37,7 +40,7 @@ type Answer = Response<Full<Bytes>>;
 
 /// Answers one request. Never fails: what is wrong with a request is said in the response.
 pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Infallible> {
-    if !is_for_us(shared, request.headers()) {
+    if !is_for_us(shared, request.uri(), request.headers()) {
         return Ok(error(StatusCode::FORBIDDEN, "Forbidden", "this address serves one Lambda runtime only"));
     }
     let path = request.uri().path().to_owned();
@@ -54,13 +57,9 @@ pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Resul
     })
 }
 
-/// Whether the request comes from a program on this machine that means this address: a web page that is shown a name which
-/// resolves to 127.0.0.1 sends that name, or its own origin.
-fn is_for_us(shared: &Shared, headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let port = shared.address.port();
-    let expected = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
-    host.is_some_and(|host| expected.iter().any(|name| name == host)) && !headers.contains_key(header::ORIGIN)
+/// Whether the request comes from a program on this machine that means this address.
+fn is_for_us(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> bool {
+    local_port(uri, headers) == Some(shared.address.port()) && !is_of_browser(headers)
 }
 
 async fn next(shared: &Shared, request: &Request<Incoming>) -> Answer {

@@ -270,11 +270,30 @@ async fn an_initialisation_error_is_reported() {
 
 #[tokio::test]
 async fn a_web_page_gets_nothing() {
-    let worker = Worker::new();
-    for headers in ["Host: evil.example", "Host: evil.example:80\nOrigin: http://evil.example"] {
-        let answer = worker.send(&format!("GET /2018-06-01/runtime/invocation/next\n{headers}"), b"").await;
-        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    let mut worker = Worker::new();
+    worker.deliver("r1");
+    let ours = format!("Host: {}", worker.listener.address());
+    for headers in [
+        "Host: evil.example".to_owned(),
+        "Host: evil.example:80\nOrigin: http://evil.example".to_owned(),
+        "Host: localhost:1".to_owned(),
+        format!("{ours}\nOrigin: http://localhost"),
+        format!("{ours}\nOrigin: null"),
+        format!("{ours}\nOrigin: http://localhost\nOrigin: http://evil.example"),
+        format!("{ours}\nReferer: http://evil.example/"),
+        format!("{ours}\nSec-Fetch-Site: cross-site\nSec-Fetch-Mode: no-cors\nSec-Fetch-Dest: image"),
+        format!("{ours}\nSec-Fetch-Site: none\nSec-Fetch-Mode: navigate"),
+        format!("{ours}\nHost: evil.example"),
+        format!("{ours}@evil.example"),
+    ] {
+        for request in ["GET /2018-06-01/runtime/invocation/next", "POST /2018-06-01/runtime/init/error"] {
+            let answer = worker.send(&format!("{request}\n{headers}"), b"").await;
+            assert!(answer.starts_with("HTTP/1.1 403"), "{headers}: {answer}");
+        }
     }
-    let origin = "GET /2018-06-01/runtime/invocation/next\nOrigin: http://localhost";
-    assert!(worker.send(origin, b"").await.starts_with("HTTP/1.1 403"));
+    // The call is still there, for a client that is built on Node's `fetch`.
+    let answer = worker.send("GET /2018-06-01/runtime/invocation/next\nSec-Fetch-Mode: cors", b"").await;
+    assert!(answer.contains("lambda-runtime-aws-request-id: r1\r\n"), "{answer}");
+    assert!(matches!(worker.event().await, Event::Polled { .. }));
+    assert!(worker.events.try_recv().is_err(), "nothing but this was heard");
 }
