@@ -8,35 +8,72 @@ export SST_BINARY ?= $(CARGO_TARGET_DIR)/debug/sst
 export SST_NPM_ROOT ?= $(CURDIR)/npm
 
 STUB_TARGET := x86_64-unknown-linux-musl
+export SST_STUB_BINARY ?= $(CARGO_TARGET_DIR)/$(STUB_TARGET)/stub/sst-stub
 PYTHON := $(CARGO_TARGET_DIR)/python/bin/python
 
-.PHONY: faults faults-fuzz faults-memory demo test bench build stub package test-rust test-docs test-node test-python test-infra test-e2e test-vscode clean
+# Cargo would take the number of jobs of `make` for its own, and tests run it as users do.
+unexport MAKEFLAGS MFLAGS
+
+# Nothing that hangs holds the rest up: no file of tests in Node takes longer than this, and no other suite longer than that.
+NODE_TEST := node --test --test-timeout=600000
+LIMIT := $(if $(shell command -v timeout),timeout 900)
+E2E_FILES_AT_A_TIME ?= 2
+E2E := tests/e2e/*.test.mjs tests/e2e/iam/*.test.mjs tests/vscode/*.test.mjs
+
+SUITES := test-rust test-docs test-node test-python test-infra test-e2e
+LINTS := lint-format lint-rust lint-docs
+
+.PHONY: demo test check faults faults-core faults-fuzz faults-e2e bench build stub package clean $(SUITES) $(LINTS) test-vscode debuggers packages fixtures
 
 # Builds everything and runs an example in a local cloud.
 demo: build examples/rest-api/node_modules/.package-lock.json
 	cd examples/rest-api && exec node_modules/.bin/sst start --local
 
-# Everything that is tested, the fast things first.
-test: test-rust test-docs test-node test-python test-infra test-e2e test-vscode
+# Everything that is tested, side by side.
+test:
+	@$(call side_by_side,$(SUITES))
+
+# What has to pass before anything is merged.
+check:
+	@$(call side_by_side,$(LINTS) $(SUITES))
+
+# Makes targets side by side: most of them wait more than they compute. Cargo does one thing after the other by itself. The output of
+# each comes in one piece, if `make` can do that; that of the end-to-end tests as it comes. At the end it is said which have failed.
+PASSED := $(CARGO_TARGET_DIR)/passed
+define side_by_side
+rm -rf $(PASSED) && mkdir -p $(PASSED) && \
+$(MAKE) --no-print-directory --jobs=6 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
+  $(1:%=$(PASSED)/%) SIDE_BY_SIDE=yes 3>&1; status=$$?; \
+for target in $(1); do [ -f $(PASSED)/$$target ] || { echo "FAILED: $$target (make $$target)"; status=1; }; done; exit $$status
+endef
+
+$(PASSED)/%: %
+	@touch $@
+
+# The long versions of the tests of what goes wrong. Short ones are part of `make test`.
+FAULTS := $(wildcard $(patsubst %,tests/e2e/%.test.mjs,pressure first-breakpoints orphans doors terminal lock memory))
+faults: faults-core faults-fuzz faults-e2e
+
+# Every order of events.
+faults-core: build
+	PROPTEST_CASES=20000 cargo test --locked --package sst --lib core::tests
+
+# Damaged frames, messages of debuggers, requests of runtimes, templates, and project files.
+faults-fuzz: build
+	PROPTEST_CASES=100000 cargo test --locked --package sst-wire --lib fuzz -- --nocapture
+	PROPTEST_CASES=100000 cargo test --locked --package sst --lib fuzz -- --nocapture
+
+# Many calls, breakpoints, ends, pages, and a long session.
+faults-e2e: build fixtures debuggers
+	SST_FAULTS=full node --test --test-force-exit --test-concurrency=1 $(FAULTS)
 
 bench: build tests/fixtures/node_modules/.package-lock.json
 	node benches/loop.mjs
 	node benches/languages.mjs
+	node benches/pressure.mjs
 
 build: stub npm/node_modules/.package-lock.json
 	cargo build --locked
-
-# What `make test` tries a little of, tried long.
-faults: faults-fuzz faults-memory
-
-# Damaged frames, messages of debuggers, requests of runtimes, templates, and project files.
-faults-fuzz:
-	PROPTEST_CASES=100000 cargo test --locked --package sst-wire --lib fuzz -- --nocapture
-	PROPTEST_CASES=100000 cargo test --locked --package sst --lib fuzz -- --nocapture
-
-# Memory, descriptors, and wake-ups of a long session.
-faults-memory: build tests/fixtures/node_modules/.package-lock.json
-	SST_FAULTS=full node --test --test-force-exit tests/e2e/memory.test.mjs
 
 stub:
 	@rustup target list --installed | grep -qx $(STUB_TARGET) || rustup target add $(STUB_TARGET)
@@ -49,41 +86,60 @@ package: stub npm/node_modules/.package-lock.json
 	cp $(CARGO_TARGET_DIR)/release/sst $(CARGO_TARGET_DIR)/$(STUB_TARGET)/stub/sst-stub npm/native/
 	cd npm && npm pack
 
-test-rust: build tests/fixtures/node_modules/.package-lock.json
-	cargo test --locked --workspace
+lint-format:
+	cargo fmt --all --check
+
+# The program is built first, because others wait for it.
+lint-rust: | $(if $(SIDE_BY_SIDE),build)
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+lint-docs: | $(if $(SIDE_BY_SIDE),build)
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+test-rust: build packages
+	cargo test --locked --workspace --no-run
+	$(LIMIT) cargo test --locked --workspace
 
 test-docs: build
-	node --test tests/docs/*.test.mjs
+	$(NODE_TEST) tests/docs/*.test.mjs
 
-test-node: npm/node_modules/.package-lock.json
-	node --test tests/node-runner/*.test.mjs
-	node --test tests/synth/*.test.mjs
-	cd npm && node --test test/*.test.mjs
+test-node: packages
+	$(NODE_TEST) tests/node-runner/*.test.mjs
+	$(NODE_TEST) tests/synth/*.test.mjs
+	cd npm && $(NODE_TEST) test/*.test.mjs
 
-test-python: $(CARGO_TARGET_DIR)/python/bin/debugpy
-	$(PYTHON) -m unittest discover --start-directory tests/python-runner
+test-python: $(CARGO_TARGET_DIR)/python/.installed
+	$(LIMIT) $(PYTHON) -m unittest discover --start-directory tests/python-runner
 
-test-infra: $(CARGO_TARGET_DIR)/python/bin/cfn-lint
-	$< infra/debug-stack.yaml
+test-infra: $(CARGO_TARGET_DIR)/python/.installed
+	$(LIMIT) $(CARGO_TARGET_DIR)/python/bin/cfn-lint infra/debug-stack.yaml
 
-test-e2e: build tests/fixtures/node_modules/.package-lock.json $(patsubst %,examples/%/node_modules/.package-lock.json,polyglot rest-api) $(CARGO_TARGET_DIR)/cdk-python/.installed
-	node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
-	SST_E2E_ARGUMENTS=--enforce-iam node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
+# The whole program, where it matters a second time in a local cloud that checks policies. The real VS Code pressing F5 is a part of it;
+# what it shows is kept in target/vscode/screenshots.
+test-e2e: build fixtures debuggers
+	$(NODE_TEST) --test-force-exit --test-concurrency=$(E2E_FILES_AT_A_TIME) $(E2E) $(if $(SIDE_BY_SIDE),>&3 2>&3)
 
-# The real VS Code pressing F5. What it shows is kept in target/vscode/screenshots.
-test-vscode: build tests/fixtures/node_modules/.package-lock.json
+test-vscode: build fixtures debuggers
+	$(NODE_TEST) --test-force-exit --test-concurrency=1 tests/vscode/*.test.mjs
+
+# What the tests drive: VS Code in a browser, and debuggers of other languages than JavaScript.
+debuggers:
 	tests/vscode/install.sh $(CARGO_TARGET_DIR)/vscode
-	node --test --test-force-exit tests/vscode/*.test.mjs
+	tests/debuggers/install.sh $(CARGO_TARGET_DIR)/debuggers
+
+# What the apps of the tests need.
+WITH_PACKAGES := npm examples/rest-api examples/polyglot tests/fixtures $(addprefix tests/fixtures/apps/,sst-0.69 sst-1.18 cdk-languages) tests/node-runner/packages
+packages: $(WITH_PACKAGES:%=%/node_modules/.package-lock.json)
+fixtures: packages $(CARGO_TARGET_DIR)/cdk-python/.installed $(CARGO_TARGET_DIR)/functions/.compiled
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json
-	cd $* && npm ci --no-audit --no-fund
+	cd $* && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-$(CARGO_TARGET_DIR)/python/bin/cfn-lint: | $(PYTHON)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check cfn-lint==1.58.0
-
-$(CARGO_TARGET_DIR)/python/bin/debugpy: | $(PYTHON)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 debugpy==1.8.22
+$(CARGO_TARGET_DIR)/python/.installed:
+	python3 -m venv $(@D)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 cfn-lint==1.58.0 debugpy==1.8.22
+	@touch $@
 
 # An app of the CDK for Python needs it.
 $(CARGO_TARGET_DIR)/cdk-python/.installed:
@@ -91,9 +147,12 @@ $(CARGO_TARGET_DIR)/cdk-python/.installed:
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check aws-cdk-lib==2.275.0 constructs==10.8.1
 	@touch $@
 
-$(PYTHON):
-	python3 -m venv $(CARGO_TARGET_DIR)/python
+# What functions in Rust depend on. Each copy of an app gets a copy of it, so that no test waits for another one's compiler.
+RUST_FUNCTIONS := tests/fixtures/apps/languages/rust examples/polyglot/services/rust
+$(CARGO_TARGET_DIR)/functions/.compiled: $(RUST_FUNCTIONS:%=%/Cargo.lock)
+	for function in $(RUST_FUNCTIONS); do cargo build --locked --target-dir $(@D) --manifest-path $$function/Cargo.toml || exit 1; done
+	@touch $@
 
 clean:
 	cargo clean
-	rm -rf npm/node_modules npm/native tests/fixtures/node_modules tests/fixtures/apps/*/node_modules examples/*/node_modules examples/*/.sst
+	rm -rf npm/node_modules npm/native tests/fixtures/node_modules tests/fixtures/apps/*/node_modules tests/node-runner/packages/node_modules examples/*/node_modules examples/*/.sst

@@ -21,11 +21,13 @@ fn every_outcome_reaches_the_caller() {
 fn python() -> PathBuf {
     let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ministack");
     let python = environment.join("bin/python");
-    if !python.exists() {
+    let complete = environment.join(PACKAGES.join("+").replace("==", "-"));
+    if !complete.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment));
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+        run(Command::new(&python).args(pip).args(PACKAGES));
+        std::fs::write(complete, "").unwrap();
     }
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    run(Command::new(&python).args(pip).args(PACKAGES));
     python
 }
 

@@ -8,6 +8,9 @@ DEBUGPY=1.8.22
 
 directory=$1
 mkdir -p "$directory/bin"
+# Several tests may want them at the same time.
+exec 8>"$directory/lock"
+flock 8
 
 if [ "$("$directory/bin/dlv" version 2>/dev/null | sed -n 's/^Version: /v/p')" != "$DELVE" ]; then
   GOBIN="$directory/bin" go install "github.com/go-delve/delve/cmd/dlv@$DELVE"
@@ -19,17 +22,14 @@ lldb_dap() {
   done
   return 1
 }
-as_root=""
-[ "$(id -u)" = 0 ] || as_root=sudo
+apt_install=$(dirname "$0")/../apt-install.sh
 if ! lldb_dap >/dev/null; then
-  $as_root apt-get update -qq
   # Debian 12 has several; where there is one, it is new enough.
-  $as_root apt-get install -y -qq lldb-19 || $as_root apt-get install -y -qq lldb
+  "$apt_install" lldb-19 || "$apt_install" lldb
   lldb_dap >/dev/null
 fi
 if ! command -v gdb >/dev/null || ! command -v gdbserver >/dev/null; then
-  $as_root apt-get update -qq
-  $as_root apt-get install -y -qq gdb gdbserver
+  "$apt_install" gdb gdbserver
 fi
 
 [ -x "$directory/python/bin/python" ] || python3 -m venv "$directory/python"

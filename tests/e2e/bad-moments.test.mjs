@@ -7,7 +7,7 @@ import path from "node:path";
 import { describe, test } from "node:test";
 import { createRequire } from "node:module";
 
-import { Sst, clientOptions, copyApp, gone, processesOf, repository } from "./support/sst.mjs";
+import { Sst, clientOptions, copyApp, gone, processesOf, repository, until } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
@@ -183,7 +183,7 @@ describe("interruptions", () => {
     const lambda = new LambdaClient({ ...clientOptions(sst), maxAttempts: 1 });
     const Payload = JSON.stringify({ begun, end: path.join(directory, "never") });
     const call = lambda.send(new InvokeCommand({ FunctionName: sst.stackOutput("Functionwaits"), Payload }));
-    while (!fs.existsSync(begun)) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until("the call's beginning", () => fs.existsSync(begun));
     const stopped = sst.stop("SIGINT");
     const answer = await call;
     assert.equal(answer.FunctionError, "Unhandled");
@@ -194,7 +194,7 @@ describe("interruptions", () => {
     fs.rmSync(directory, { recursive: true, force: true });
   });
 
-  test("a sudden death leaves no process behind", { skip: process.platform !== "linux" }, async () => {
+  test("a sudden death leaves no process behind", async () => {
     const directory = copyApp("tests/fixtures/apps/events");
     const sst = await Sst.start(directory);
     const url = sst.stackOutput("ApiEndpoint");

@@ -29,8 +29,7 @@ const documented = pages.flatMap((page) => examplesIn(fs.readFileSync(path.join(
 const examples = [...new Set([...documented, ...examplesOfHelp()].map((line) => line.replace("npx sst", "sst")))];
 const of = (...commands) => examples.filter((line) => commands.includes(/(?:^|\| )sst (\S+)/.exec(line)[1]));
 
-// Once is enough: it is about the command line.
-describe("what is documented works", { skip: extraArguments().length > 0 && "it was run without --enforce-iam" }, () => {
+describe("what is documented works", () => {
   let directory;
   let cloud;
   const directories = [];

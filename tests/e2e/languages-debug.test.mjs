@@ -10,7 +10,8 @@ import { after, afterEach, before, describe, test } from "node:test";
 
 import { Conversation, Rpc } from "./support/debuggers.mjs";
 import { Hub, Session } from "./support/dap.mjs";
-import { Sst, binary, clientOptions, copyApp, processesOf, repository } from "./support/sst.mjs";
+import { clockStandsStill } from "./support/pauses.mjs";
+import { Sst, binary, cargoTarget, clientOptions, copyApp, gone, processesOf, repository } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
@@ -19,14 +20,12 @@ const debuggers = path.join(process.env.CARGO_TARGET_DIR ?? path.join(repository
 execFileSync(path.join(repository, "tests/debuggers/install.sh"), [debuggers], { stdio: ["ignore", "inherit", "inherit"] });
 const environment = { PATH: `${debuggers}/bin:${process.env.PATH}`, VIRTUAL_ENV: `${debuggers}/python` };
 
-/** Where each language's answer is made, and what is in a variable there. */
+/** Where each language's answer is made, what is in a variable there, and what is run before that. */
 const LANGUAGES = {
-  Python: { file: "python/pkg/behaviour.py", text: 'return {"value": answer', variable: "answer", shows: "'x'" },
-  Go: { file: "go/main.go", text: "return answer, nil", variable: "e.Value", shows: /"x"/ },
-  Rust: { file: "rust/src/main.rs", text: 'json!({ "value": value', variable: "value", shows: /x/ },
+  Python: { file: "python/pkg/behaviour.py", text: 'return {"value": answer', variable: "answer", shows: "'x'", before: 'print(f"python does' },
+  Go: { file: "go/main.go", text: "return answer, nil", variable: "e.Value", shows: /"x"/, before: 'fmt.Println("go does' },
+  Rust: { file: "rust/src/main.rs", text: 'json!({ "value": value', variable: "value", shows: /x/, before: 'println!("rust does' },
 };
-
-const executable = path.join(process.env.CARGO_TARGET_DIR ?? path.join(repository, "target"), "debug/behaviour");
 
 /** Real debuggers for native programs, and what one types into them. */
 const NATIVE_CLIENTS = {
@@ -62,6 +61,7 @@ describe("debuggers of other languages", () => {
   let sst;
   let lambda;
   let clients = [];
+  const executable = () => path.join(cargoTarget(directory), "debug/behaviour");
   // By the directory's name the debuggers, too, are found among all processes.
   const variables = () => ({ ...environment, SST_TEST_APP: directory });
 
@@ -83,17 +83,18 @@ describe("debuggers of other languages", () => {
     const answer = await lambda.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(event) }));
     return JSON.parse(Buffer.from(answer.Payload));
   };
-  const lineOf = (id) => {
-    const { file, text } = LANGUAGES[id];
+  const lineOf = (id, text = LANGUAGES[id].text) => {
+    const { file } = LANGUAGES[id];
     return fs.readFileSync(path.join(directory, file), "utf8").split("\n").findIndex((line) => line.includes(text)) + 1;
   };
   const breakpoints = (...ids) => new Map(ids.map((id) => [path.join(directory, LANGUAGES[id].file), [lineOf(id)]]));
-  const attach = async (...ids) => {
+  const attachWith = async (wanted) => {
     const { debugAdapter } = sst.session();
-    const hub = await Hub.attach(Number(debugAdapter.split(":")[1]), breakpoints(...ids));
+    const hub = await Hub.attach(Number(debugAdapter.split(":")[1]), wanted);
     clients.push(hub);
     return hub;
   };
+  const attach = (...ids) => attachWith(breakpoints(...ids));
   /** Puts a line in at the top of the function's file, and waits for the new code. */
   const insertLine = async (id) => {
     const file = path.join(directory, LANGUAGES[id].file);
@@ -146,13 +147,15 @@ describe("debuggers of other languages", () => {
     });
 
     test(`${id}: while it is paused the clock stands still`, async () => {
-      const hub = await attach(id);
+      const lines = [lineOf(id, LANGUAGES[id].before), lineOf(id)];
+      const hub = await attachWith(new Map([[path.join(directory, file), lines]]));
       const from = sst.output.length;
       const call = invoke(id);
-      const { session, stop } = await hub.stopped(`languages/${id} [`);
-      await sst.waitFor(new RegExp(`PAUSED .* languages/${id} at ${file}:${lineOf(id)}, with `), from);
-      // Longer than the function's own time, which the other calls of this suite show to be kept.
-      await new Promise((resolve) => setTimeout(resolve, 5_500));
+      let { session, stop } = await hub.stopped(`languages/${id} [`);
+      const resume = async () => {
+        for (const first = stop.place; stop.place === first; stop = await session.stopped()) await stop.resume();
+      };
+      await clockStandsStill(sst, lines.map((line) => `languages/${id} at ${file}:${line}`), { from, seconds: 2, resume });
       await resumeAll(session, stop, call);
       assert.deepEqual(await call, answer);
     });
@@ -193,14 +196,14 @@ describe("debuggers of other languages", () => {
   }
 
   test("sst ide fills in the port of each function", () => {
-    const ide = (editor) => execFileSync(binary(), ["ide", editor], { cwd: directory, encoding: "utf8" });
+    const ide = (editor) => execFileSync(binary(), ["ide", editor], { cwd: directory, encoding: "utf8", env: { ...process.env, CARGO_TARGET_DIR: cargoTarget(directory) } });
     const ports = sst.session().debugPorts;
     const file = (id) => fs.readFileSync(path.join(directory, `.run/Attach to languages ${id}.run.xml`), "utf8");
     assert.equal(ide("goland"), "wrote `.run/Attach to languages Go.run.xml`\n");
     assert.match(file("Go"), new RegExp(` host="127.0.0.1" port="${ports["languages/Go"]}"`));
     assert.match(ide("clion"), /wrote `.run\/Attach to languages Rust.run.xml`/);
     assert.match(file("Rust"), new RegExp(`remoteCommand="127.0.0.1:${ports["languages/Rust"]}"`));
-    assert.equal(/ symbolFile="(.*?)"/.exec(file("Rust"))[1], executable);
+    assert.equal(/ symbolFile="(.*?)"/.exec(file("Rust"))[1], executable());
     assert.match(ide("pycharm"), new RegExp(`\`languages/Python\`: remote address 127.0.0.1:${ports["languages/Python"]}\n`));
   });
 
@@ -235,7 +238,7 @@ describe("debuggers of other languages", () => {
       const port = sst.session().debugPorts["languages/Rust"];
       await invoke("Rust");
       for (let round = 0; round < 2; round += 1) {
-        const conversation = Conversation.start(...client.command(executable));
+        const conversation = Conversation.start(...client.command(executable()));
         clients.push({ dap: conversation });
         const from = sst.output.length;
         await client.attach(conversation, port, `${path.join(directory, LANGUAGES.Rust.file)}`, lineOf("Rust"));
@@ -259,10 +262,7 @@ describe("debuggers of other languages", () => {
     // The program itself, the builder, the workers, Delve, LLDB and its server.
     assert.ok(processesOf(directory).length >= 8, String(processesOf(directory).length));
     await sst.stop(signal);
-    for (const end = Date.now() + 20_000; processesOf(directory).length > 0; ) {
-      assert.ok(Date.now() < end, `${processesOf(directory)} stay`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await gone(directory);
   };
 
   test("nothing stays after Ctrl-C while a function of each language is paused", () => endsWithEverything("SIGINT"));

@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, clientOptions, copyApp, repository } from "./support/sst.mjs";
+import { Sst, clientOptions, copyApp, repository, until } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { GetFunctionConfigurationCommand, InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
@@ -40,12 +40,7 @@ describe("languages", () => {
     return { error: answer.FunctionError, body: JSON.parse(Buffer.from(answer.Payload)) };
   };
   const isAlive = (pid) => fs.existsSync(`/proc/${pid}`) && !fs.readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ");
-  const gone = async (pid) => {
-    for (const end = Date.now() + 20_000; isAlive(pid); ) {
-      assert.ok(Date.now() < end, `${pid} is still there`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  };
+  const gone = (pid) => until(`the end of ${pid}`, () => !isAlive(pid), 20_000);
 
   for (const [id, { file, text }] of Object.entries(LANGUAGES)) {
     const language = id.toLowerCase();

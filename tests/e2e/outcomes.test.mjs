@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, clientOptions, copyApp, extraArguments, repository } from "./support/sst.mjs";
+import { Sst, clientOptions, copyApp, extraArguments, repository, until } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { CreateFunctionCommand, GetFunctionCommand, InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
@@ -95,7 +95,7 @@ describe("outcomes", () => {
     const begun = path.join(directory, "begun");
     const end = path.join(directory, "end");
     const call = local("waits", { begun, end });
-    while (!fs.existsSync(begun)) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until("the call's beginning", () => fs.existsSync(begun));
     const file = path.join(directory, "src/plain/outcomes.js");
     const from = sst.output.length;
     fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace("old code", "new code"));

@@ -30,7 +30,8 @@ describe("an app that installs no AWS SDK", () => {
     const usual = path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), ".cache"), "sst");
     fs.mkdirSync(path.join(cache, "sst"));
     const installed = fs.existsSync(usual) ? fs.readdirSync(usual) : [];
-    for (const name of installed.filter((name) => name.startsWith("ministack"))) {
+    const isComplete = (name) => name.startsWith("ministack") && fs.existsSync(path.join(usual, name, "complete"));
+    for (const name of installed.filter(isComplete)) {
       fs.symlinkSync(path.join(usual, name), path.join(cache, "sst", name));
     }
     sst = await Sst.start(directory, [], { XDG_CACHE_HOME: cache });

@@ -7,7 +7,7 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { edit, fixture } from "../synth/support.mjs";
-import { Sst, clientOptions, copyApp, extraArguments, repository } from "./support/sst.mjs";
+import { Sst, clientOptions, copyApp, extraArguments, repository, until } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { PutObjectCommand, S3Client } = require("@aws-sdk/client-s3");
@@ -98,7 +98,7 @@ for (const { app, main, name, handlers, script, consumers, changes } of APPS) {
       assert.equal((await fetch(`${api}/other`)).status, 404);
       await sst.waitFor(/REQUEST {2}\S+ \S+-functions\/Api\/Lambda_GET_--notes--{id} API GET \/notes\/7/, from);
       edit(directory, `${handlers}/api.js`, "Hello from", "Greetings from");
-      await retry(async () => assert.match(await (await fetch(`${api}/`)).text(), /^Greetings from dev-/));
+      await until("the new greeting", async () => /^Greetings from dev-/.test(await (await fetch(`${api}/`)).text()), 20_000);
     });
 
     test("events reach their consumers", async () => {
@@ -141,16 +141,4 @@ for (const { app, main, name, handlers, script, consumers, changes } of APPS) {
       assert.doesNotMatch(sst.output.slice(from), /Real/);
     });
   });
-}
-
-/** Until `action` succeeds, which may take a moment. */
-async function retry(action) {
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      return await action();
-    } catch (error) {
-      if (attempt === 20) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
 }

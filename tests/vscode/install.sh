@@ -8,14 +8,13 @@ dir=$1
 version=4.100.3
 complete=$dir/complete-$version
 [ -f "$complete" ] && exit 0
+mkdir -p "$dir"
+exec 8>"$dir/lock"
+flock 8
+[ -f "$complete" ] && exit 0
 
 if ! command -v chromium >/dev/null || ! command -v rg >/dev/null || ! command -v g++ >/dev/null; then
-  command -v apt-get >/dev/null || { echo "error: chromium, ripgrep, g++, make, and pkg-config are needed; install them with your package manager" >&2; exit 1; }
-  sudo=
-  [ "$(id -u)" = 0 ] || sudo=sudo
-  $sudo apt-get update -qq
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    chromium fonts-dejavu-core ripgrep g++ make python3 pkg-config libkrb5-dev
+  "$(dirname "$0")/../apt-install.sh" --no-install-recommends chromium fonts-dejavu-core ripgrep g++ make python3 pkg-config libkrb5-dev
 fi
 
 # Node's headers lie beside it: nothing is to be downloaded for node-gyp.

@@ -9,7 +9,7 @@ import path from "node:path";
 import { test } from "node:test";
 
 import { Sst, binary, clientOptions, copyApp, repository } from "../e2e/support/sst.mjs";
-import { VSCode } from "./vscode.mjs";
+import { VSCode, until } from "./vscode.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
@@ -72,9 +72,12 @@ test("one attach stops in every language, and again after a save", async () => {
     }
     // Stop ends the session that is in focus, which is that of one process, until only the one for all is left.
     const from = sst.output.length;
-    const left = sst.waitFor(/A debugger has left/, from).then(() => true);
-    const pause = () => new Promise((resolve) => setTimeout(resolve, 1_000));
-    while (!(await Promise.race([left, vscode.stop().then(pause)])));
+    const hasLeft = () => /A debugger has left/.test(sst.output.slice(from));
+    const sessions = async () => (await vscode.callStack()).filter((row) => row.kind === "session").length;
+    for (let number = await sessions(); !hasLeft(); number = await sessions()) {
+      await vscode.stop();
+      await until("the end of a session", 30_000, async () => hasLeft() || (await sessions()) < number);
+    }
   } catch (error) {
     const sessions = await vscode?.callStack().catch(() => undefined);
     throw new Error(`${error.message}\nsessions: ${JSON.stringify(sessions)}\n${sst.output}`, { cause: error });

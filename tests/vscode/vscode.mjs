@@ -153,6 +153,17 @@ export class VSCode {
     return file;
   }
 
+  // Waits until what `look` sees is what it saw a moment before.
+  async settled(look) {
+    let before;
+    await until("what is shown to stay", 10_000, async () => {
+      const now = JSON.stringify(await look());
+      const same = now === before;
+      before = now;
+      return same;
+    });
+  }
+
   // Runs one line in the quick-open box: a file, ":line", ">command".
   async quick(text, row = undefined) {
     const input = this.page.locator(".quick-input-widget input.input").first();
@@ -164,7 +175,8 @@ export class VSCode {
     const rows = this.page.locator(".quick-input-list .monaco-list-row");
     const wanted = row ? rows.filter({ hasText: row }).first() : rows.first();
     await wanted.waitFor({ timeout: 20_000 });
-    await sleep(300);
+    // The list is filled piece by piece; what is clicked at is to be where it was seen.
+    await this.settled(() => rows.allInnerTexts());
     if (row) await wanted.click();
     else await this.page.keyboard.press("Enter");
     await input.waitFor({ state: "hidden", timeout: 10_000 }).catch(() => {});
@@ -242,21 +254,12 @@ export class VSCode {
   // Waits until the debugger is stopped, and says where: the Call Stack view,
   // the line painted as the current one, and the tab that shows it.
   async waitForStop(timeoutMs = 60_000) {
-    await until("a stop", timeoutMs, async () => {
-      const yellow = await this.page.locator(".monaco-editor .debug-top-stack-frame-line").count();
-      const frames = await this.page.locator(".debug-call-stack .stack-frame").count();
-      return yellow > 0 && frames > 0;
-    });
-    await sleep(300);
-    const rows = await this.callStack();
-    const yellow = await this.page.evaluate(() => {
-      const mark = document.querySelector(".monaco-editor .debug-top-stack-frame-line");
-      const editor = mark?.closest(".monaco-editor");
-      if (!editor) return undefined;
-      const top = mark.getBoundingClientRect().top;
-      const near = (selector) =>
-        [...editor.querySelectorAll(selector)].find((e) => Math.abs(e.getBoundingClientRect().top - top) < 4)?.textContent;
-      return { line: Number(near(".line-numbers")), text: near(".view-line")?.replace(/[\s\u00a0]+/g, " ").trim() };
+    // The view and the editor are drawn one after the other; both are to tell of the same line.
+    const { rows, yellow } = await until("a stop", timeoutMs, async () => {
+      const rows = await this.callStack();
+      const top = rows.find((row) => row.kind === "frame");
+      const yellow = await this.#yellow();
+      return top && yellow?.line && yellow.line === parseInt(top.position) && { rows, yellow };
     });
     return {
       afterMs: Date.now() - (this.startedAt ?? Date.now()),
@@ -266,6 +269,19 @@ export class VSCode {
       top: rows.find((r) => r.kind === "frame"),
       rows,
     };
+  }
+
+  // The line that is painted as the current one.
+  #yellow() {
+    return this.page.evaluate(() => {
+      const mark = document.querySelector(".monaco-editor .debug-top-stack-frame-line");
+      const editor = mark?.closest(".monaco-editor");
+      if (!editor) return undefined;
+      const top = mark.getBoundingClientRect().top;
+      const near = (selector) =>
+        [...editor.querySelectorAll(selector)].find((e) => Math.abs(e.getBoundingClientRect().top - top) < 4)?.textContent;
+      return { line: Number(near(".line-numbers")), text: near(".view-line")?.replace(/[\s\u00a0]+/g, " ").trim() };
+    });
   }
 
   // Presses F5 (Continue) and waits until the yellow line has gone, if only for

@@ -9,24 +9,28 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 
-import { repository } from "./sst.mjs";
+import { endsWithTests, repository, within } from "./sst.mjs";
 
 /** The release whose js-debug is used: VS Code 1.100.3. Its npm package holds the built extension. */
 const CODE_SERVER = "code-server@4.100.3";
 
-/** The directory of js-debug; downloaded once. */
+/** The directory of js-debug: where VS Code is installed, it is there; else it is downloaded once. */
 function installedExtension() {
-  const cache = path.join(process.env.CARGO_TARGET_DIR ?? path.join(repository, "target"), "js-debug", CODE_SERVER);
-  const inside = "package/lib/vscode/extensions/ms-vscode.js-debug";
-  const extension = path.join(cache, inside);
-  if (!fs.existsSync(path.join(cache, "complete"))) {
-    fs.mkdirSync(cache, { recursive: true });
-    const [archive] = JSON.parse(execFileSync("npm", ["pack", CODE_SERVER, "--json", "--silent"], { cwd: cache, encoding: "utf8" }));
-    execFileSync("tar", ["xzf", archive.filename, inside], { cwd: cache });
-    fs.rmSync(path.join(cache, archive.filename));
-    fs.writeFileSync(path.join(cache, "complete"), "");
+  const target = process.env.CARGO_TARGET_DIR ?? path.join(repository, "target");
+  const inside = "lib/vscode/extensions/ms-vscode.js-debug";
+  const [name, version] = CODE_SERVER.split("@");
+  if (fs.existsSync(path.join(target, `vscode/complete-${version}`))) return path.join(target, "vscode/node_modules", name, inside);
+  const installed = path.join(target, "js-debug", CODE_SERVER);
+  if (!fs.existsSync(installed)) {
+    // Others may be at it as well.
+    fs.mkdirSync(path.dirname(installed), { recursive: true });
+    const scratch = fs.mkdtempSync(`${installed}-`);
+    const [archive] = JSON.parse(execFileSync("npm", ["pack", CODE_SERVER, "--json", "--silent"], { cwd: scratch, encoding: "utf8" }));
+    execFileSync("tar", ["xzf", archive.filename, `package/${inside}`], { cwd: scratch });
+    if (!fs.existsSync(installed)) fs.renameSync(path.join(scratch, "package"), installed);
+    fs.rmSync(scratch, { recursive: true, force: true });
   }
-  return extension;
+  return path.join(installed, inside);
 }
 
 // ---- the stand-in for the `vscode` module ------------------------------------
@@ -202,7 +206,10 @@ class Session extends EventEmitter {
       clientID: "test", adapterID: config.type, pathFormat: "path", linesStartAt1: true, columnsStartAt1: true,
       supportsRunInTerminalRequest: true, supportsStartDebuggingRequest: true,
     });
-    session.on("event:terminated", () => host.terminated.fire(debugSession));
+    session.on("event:terminated", () => {
+      session.ended = true;
+      host.terminated.fire(debugSession);
+    });
     host.started.fire(debugSession);
     return session;
   }
@@ -210,6 +217,11 @@ class Session extends EventEmitter {
   #read() {
     let buffer = Buffer.alloc(0);
     this.socket.on("error", () => {});
+    this.socket.on("close", () => {
+      this.ended = true;
+      for (const { reject } of this.#waiting.values()) reject(new Error(`the session of ${this.name} is closed`));
+      this.#waiting.clear();
+    });
     this.socket.on("data", (chunk) => {
       buffer = Buffer.concat([buffer, chunk]);
       for (;;) {
@@ -223,6 +235,7 @@ class Session extends EventEmitter {
         else if (message.type === "request") this.emit("request", message);
         else {
           const { resolve, reject } = this.#waiting.get(message.request_seq);
+          this.#waiting.delete(message.request_seq);
           message.success ? resolve(message.body ?? {}) : reject(new Error(`${message.command}: ${message.message}`));
         }
       }
@@ -256,7 +269,7 @@ export class JsDebug {
   output = "";
   rootEnded = false;
   #stops = [];
-  #wake = () => {};
+  #changes = new EventEmitter().setMaxListeners(0);
 
   /** `breakpoints` maps a file to its lines. */
   constructor(workspace, breakpoints) {
@@ -267,7 +280,10 @@ export class JsDebug {
 
   /** Opens the session that js-debug wants for a child process. */
   adopt(config, parentSession) {
-    this.start(config, parentSession).catch((error) => (this.error ??= error));
+    this.start(config, parentSession).catch((error) => {
+      this.error ??= error;
+      this.#changes.emit("change");
+    });
   }
 
   /** Starts a configuration of a `launch.json`. */
@@ -279,16 +295,20 @@ export class JsDebug {
     this.sessions.push(session);
     if (this.root === undefined) {
       this.root = session;
-      session.once("event:terminated", () => (this.rootEnded = true));
+      session.once("event:terminated", () => {
+        this.rootEnded = true;
+        this.#changes.emit("change");
+      });
     }
     session.on("request", (request) => {
       if (request.command === "runInTerminal") session.respond(request, this.#runInTerminal(request.arguments));
     });
     session.on("event:stopped", (body) => {
       this.#stops.push({ session, threadId: body.threadId });
-      this.#wake();
+      this.#changes.emit("change");
     });
     const launched = session.request(resolved.request, resolved);
+    launched.catch(() => {});
     await session.initialized;
     await this.#setBreakpoints(session);
     await session.request("configurationDone", {});
@@ -304,16 +324,7 @@ export class JsDebug {
 
   /** The next stop, as `file:line`. */
   async stopped() {
-    const end = Date.now() + 60_000;
-    while (this.#stops.length === 0) {
-      if (this.error) throw this.error;
-      if (Date.now() > end) throw new Error(`nothing has stopped\n${this.output}`);
-      await new Promise((resolve) => {
-        this.#wake = resolve;
-        setTimeout(resolve, 500);
-      });
-    }
-    const stop = this.#stops.shift();
+    const stop = await this.#until(60_000, () => `nothing has stopped\n${this.output}`, () => this.#stops.shift());
     const { stackFrames } = await stop.session.request("stackTrace", { threadId: stop.threadId, levels: 5 });
     const [frame] = stackFrames;
     const place = `${path.relative(this.workspace, frame.source?.path ?? "?")}:${frame.line}`;
@@ -322,22 +333,45 @@ export class JsDebug {
 
   /** Waits until what the launched program has printed, from position `from` on, matches. */
   async waitFor(pattern, from = 0) {
-    for (const end = Date.now() + 120_000; ; ) {
+    const missing = () => `${pattern} was not printed:\n${this.output}`;
+    return this.#until(120_000, missing, () => {
       const match = pattern.exec(this.output.slice(from));
-      if (match) return match;
-      if (this.error) throw this.error;
-      if (Date.now() > end || this.rootEnded) throw new Error(`${pattern} was not printed:\n${this.output}`);
-      await new Promise((resolve) => {
-        this.#wake = resolve;
-        setTimeout(resolve, 500);
-      });
-    }
+      if (!match && this.rootEnded) throw new Error(missing());
+      return match;
+    });
   }
 
-  /** The red square. */
+  /** Waits until `holds` returns something true, which it is asked whenever something has changed. */
+  #until(patience, missing, holds) {
+    return new Promise((resolve, reject) => {
+      const finish = (action, value) => {
+        clearTimeout(timer);
+        this.#changes.off("change", look);
+        action(value);
+      };
+      const look = () => {
+        try {
+          const value = holds();
+          if (value) finish(resolve, value);
+          else if (this.error) finish(reject, this.error);
+        } catch (error) {
+          finish(reject, error);
+        }
+      };
+      const timer = setTimeout(() => finish(reject, new Error(missing())), patience);
+      this.#changes.on("change", look);
+      look();
+    });
+  }
+
+  /** The red square: it ends the sessions of the processes as well, without which js-debug would not call its own ended. */
   async stop() {
-    const pause = new Promise((resolve) => setTimeout(resolve, 3_000));
-    if (this.root) await Promise.race([this.root.request("disconnect", { terminateDebuggee: true }), pause]).catch(() => {});
+    if (!this.root || this.rootEnded) return;
+    const ended = new Promise((resolve) => this.root.once("event:terminated", resolve));
+    const answers = this.sessions
+      .filter((session) => !session.ended)
+      .map((session) => session.request("disconnect", { terminateDebuggee: session === this.root }).catch(() => {}));
+    await within(20_000, "the end of the debugger's sessions", Promise.race([ended, Promise.all(answers)]));
   }
 
   #setBreakpoints(session) {
@@ -355,10 +389,10 @@ export class JsDebug {
     for (const [name, value] of Object.entries(env)) if (value === null) delete merged[name];
     // A test runner among the programs would take itself for a file of this one.
     delete merged.NODE_TEST_CONTEXT;
-    const program = spawn(command, rest, { cwd: cwd || this.workspace, env: merged, stdio: ["pipe", "pipe", "pipe"] });
+    const program = endsWithTests(spawn(command, rest, { cwd: cwd || this.workspace, env: merged, stdio: ["pipe", "pipe", "pipe"] }));
     for (const stream of [program.stdout, program.stderr]) stream.setEncoding("utf8").on("data", (text) => {
       this.output += text;
-      this.#wake();
+      this.#changes.emit("change");
     });
     program.exited = new Promise((resolve) => program.once("exit", resolve));
     this.programs.push(program);

@@ -20,13 +20,36 @@ export function binary() {
   return process.env.SST_BINARY ?? path.join(target, "debug/sst");
 }
 
+/** What functions in Rust depend on, compiled by `make`. */
+const compiled = path.join(process.env.CARGO_TARGET_DIR ?? path.join(repository, "target"), "functions");
+
+/** Where the functions in Rust of an app's copy are compiled: nobody else waits for it, or takes a program in it for its own. */
+export const cargoTarget = (directory) => path.join(directory, ".sst/cargo");
+
 /** Copies an app into a directory of its own, where the test may change files. */
 export function copyApp(source, modules = path.join(fixtures, "node_modules")) {
   const directory = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-e2e-"));
   const keep = (file) => !/\/(node_modules|\.sst|cdk\.out)(\/|$)/.test(file);
   fs.cpSync(path.resolve(repository, source), directory, { recursive: true, filter: keep });
+  const isCargo = fs.readdirSync(directory, { recursive: true }).some((file) => path.basename(file) === "Cargo.toml");
+  if (isCargo) {
+    fs.mkdirSync(cargoTarget(directory), { recursive: true });
+    if (fs.existsSync(compiled)) fs.cpSync(compiled, cargoTarget(directory), { recursive: true, preserveTimestamps: true });
+  }
   if (modules) fs.symlinkSync(modules, path.join(directory, "node_modules"));
   return directory;
+}
+
+const programs = new Set();
+process.once("exit", () => programs.forEach((program) => program.kill("SIGKILL")));
+// The test runner ends a file that takes too long.
+process.once("SIGTERM", () => process.exit(143));
+
+/** Has a program end with the file of tests, however that ends. */
+export function endsWithTests(program) {
+  programs.add(program);
+  program.once("exit", () => programs.delete(program));
+  return program;
 }
 
 /** An app that `sst` serves, whoever started it. */
@@ -60,12 +83,13 @@ export class Sst extends App {
    */
   constructor(directory, args, env = {}, { terminal, prefix = [], unread = false } = {}) {
     super(directory);
-    const variables = { ...process.env, SST_NPM_ROOT: path.join(repository, "npm"), NO_COLOR: "1", ...env };
+    const own = fs.existsSync(cargoTarget(directory)) ? { CARGO_TARGET_DIR: cargoTarget(directory) } : {};
+    const variables = { ...process.env, SST_NPM_ROOT: path.join(repository, "npm"), NO_COLOR: "1", ...own, ...env };
     for (const name of Object.keys(variables)) if (variables[name] === undefined) delete variables[name];
     const command = [...prefix, binary(), ...args];
     if (terminal) command.unshift("python3", path.join(repository, "tests/e2e/support/terminal.py"), ...terminal.map(String));
     const stdio = [terminal ? "pipe" : "ignore", "pipe", "pipe"];
-    this.child = spawn(command[0], command.slice(1), { cwd: directory, env: variables, stdio });
+    this.child = endsWithTests(spawn(command[0], command.slice(1), { cwd: directory, env: variables, stdio }));
     this.exited = once(this.child, "exit").then(([code, signal]) => ({ code, signal }));
     // The exit may be observed before the last of the output, the end of the pipes may not.
     this.closed = once(this.child, "close");
@@ -151,14 +175,47 @@ export function call({ control, token }, name, event) {
   });
 }
 
+/** Has an app's debuggers attach at ports that no other program takes while it is restarted, as if it had run at these before. */
+export async function ownPorts(directory) {
+  const first = await until("three free ports", async () => {
+    const port = 10_000 + Math.floor(Math.random() * 5_000);
+    const free = await Promise.all([port, port + 1, port + 2].map(isFree));
+    return free.every(Boolean) && port;
+  });
+  fs.mkdirSync(path.join(directory, ".sst"), { recursive: true, mode: 0o700 });
+  fs.writeFileSync(path.join(directory, ".sst/inspector-dev"), [first, first + 1, first + 2].join(" "));
+}
+
+function isFree(port) {
+  return new Promise((resolve) => {
+    const server = net.createServer().once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
+
+/** Waits until `holds` returns something true, and returns that. For what can only be looked at; `what` names it. */
+export async function until(what, holds, patience = PATIENCE_MS) {
+  for (const end = Date.now() + patience; ; ) {
+    const value = await holds();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`after ${patience / 1000} s there was still not ${typeof what === "function" ? what() : what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** What a promise gives, which must be within some time. */
+export async function within(patience, what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`after ${patience / 1000} s there was still not ${what}`)), patience);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
 /** Waits until no process of an app is left: one that was killed ends in its own time. */
 export async function gone(directory) {
-  for (const end = Date.now() + 20_000; ; ) {
-    const left = processesOf(directory);
-    if (left.length === 0) return;
-    if (Date.now() > end) throw new Error(`processes stay: ${left}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  let left = [];
+  await until(() => `the end of ${left}`, () => (left = processesOf(directory)).length === 0, 20_000);
 }
 
 /** The processes whose environment or command line shows that they belong to an app's directory. Linux only. */
