@@ -200,3 +200,33 @@ fn arn(environment: &BTreeMap<String, String>) -> String {
         variable("AWS_LAMBDA_FUNCTION_NAME")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answer to a call whose response comes in so many parts of 64 KiB.
+    fn streamed(parts: usize) -> Answer {
+        let mut calls = LocalCalls::default();
+        let (reply, mut answer) = oneshot::channel();
+        let request = RequestId::from("r1");
+        calls.open.insert(request.clone(), Open { reply, streamed: Vec::new(), too_long: false });
+        let data = StreamPart::Data(vec![b'x'; 65_536].into());
+        for part in std::iter::repeat_n(data, parts).chain([StreamPart::End { error: None }]) {
+            let kept = calls.open.get(&request).map_or(0, |open| open.streamed.len());
+            assert!(kept <= MAX_RESPONSE, "{kept}");
+            assert!(calls.take(RelayCommand::Stream { request: request.clone(), part }).is_none());
+        }
+        answer.try_recv().unwrap()
+    }
+
+    #[test]
+    fn a_streamed_response_is_kept_until_it_is_too_long() {
+        assert_eq!(streamed(2), Answer::Returned { body: STANDARD.encode(vec![b'x'; 2 * 65_536]) });
+        assert!(matches!(streamed(96), Answer::Returned { .. }), "6 MiB");
+        let answer = streamed(200);
+        assert!(
+            matches!(&answer, Answer::Failed { error_type, .. } if error_type == "Function.ResponseSizeTooLarge")
+        );
+    }
+}

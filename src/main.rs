@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         .with_ansi(options.error_colour)
         .with_writer(move || diagnostics.diagnostics())
         .init();
-    let code = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(commands::run(cli, options, &ui, printing));
             runtime.shutdown_timeout(LAST_MOMENT);
@@ -43,8 +43,7 @@ fn main() -> ExitCode {
             ui.fatal(error);
             ui.send(UiEvent::End);
             printing.wait();
-            return code;
+            code
         }
-    };
-    code
+    }
 }

@@ -96,5 +96,5 @@ fn damaged_assemblies_are_refused_or_rewritten() {
         let live = fs_err::read_to_string(place.directory.join("live/App.template.json")).unwrap();
         assert!(live.contains("SST_STUB"), "the undamaged app has stubs");
     }
-    fuzz("templates", file!(), 300, &damaged_values(documents), |documents| place.serve(&documents));
+    fuzz("templates", file!(), 100, &damaged_values(documents), |documents| place.serve(&documents));
 }

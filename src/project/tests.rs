@@ -223,7 +223,7 @@ mod fuzz {
         let inputs = (prop_oneof![damaged(documents), damaged_json(values)], 0..4_u8);
         let place = place(&[("package.json", "{ \"name\": \"@scope/notes\" }")]);
         let (sst, cdk) = (place.root.join("sst.json"), place.root.join("cdk.json"));
-        fuzz("sst.json", file!(), 3_000, &inputs, |(bytes, files)| {
+        fuzz("sst.json", file!(), 800, &inputs, |(bytes, files)| {
             // As either file, as both, and beside a good one.
             let good: &[u8] = br#"{ "name": "a", "app": "b" }"#;
             std::fs::write(&sst, if files == 2 { good } else { &bytes }).unwrap();

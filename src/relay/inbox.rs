@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn fuzz_damaged_messages_are_told_apart() {
         let inputs = sst_fuzz::damaged(sst_fuzz::corpus("frames"));
-        sst_fuzz::fuzz("frames (inbox)", file!(), 5_000, &inputs, |bytes| {
+        sst_fuzz::fuzz("frames (inbox)", file!(), 3_000, &inputs, |bytes| {
             read(&String::from_utf8_lossy(&bytes));
         });
     }

@@ -61,5 +61,5 @@ fn serve(bytes: &[u8], piece: usize) {
 fn damaged_requests_are_refused_or_answered() {
     let documents = corpus("runtime-api");
     let inputs = (prop::collection::vec(damaged(documents), 1..3), 1..4_000_usize);
-    fuzz("Runtime API", file!(), 2_000, &inputs, |(requests, piece)| serve(&requests.concat(), piece));
+    fuzz("Runtime API", file!(), 1_500, &inputs, |(requests, piece)| serve(&requests.concat(), piece));
 }

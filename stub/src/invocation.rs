@@ -392,3 +392,70 @@ fn request_id(frame: &ToStub) -> &str {
         | ToStub::End { request_id, .. } => request_id,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use sst_wire::Context;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::{http::Client, settings::Settings};
+
+    fn stub(address: &str) -> Stub {
+        let config = r#"{"v":1,"f":"F","s":"dev","e":"wss://a","m":"https://a","t":"T","b":"B","r":"x"}"#;
+        let environment = [("SST_STUB", config), ("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "S")];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let cloud = Cloud::new(Client::new(None).unwrap(), Settings::read(environment).ok().unwrap());
+        Stub::new(cloud, RuntimeApi::new(address))
+    }
+
+    #[tokio::test]
+    async fn a_failure_breaks_off_a_stream_that_has_begun() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stub = stub(&listener.local_addr().unwrap().to_string());
+        let lambda = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut received = Vec::new();
+            while !received.ends_with(b"\r\n\r\n") || !received.windows(5).any(|five| five == b"\r\n0\r\n") {
+                assert!(stream.read_buf(&mut received).await.unwrap() > 0, "it ends in order");
+            }
+            stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            String::from_utf8(received).unwrap()
+        });
+        let call = Call {
+            request_id: "r1".into(),
+            deadline: SystemTime::now() + Duration::from_secs(10),
+            timeout_seconds: 10,
+            context: Context::default(),
+            event: Bytes::new(),
+        };
+        let mut progress = Progress {
+            event: None,
+            attempt: 1,
+            acknowledged: true,
+            repeated: false,
+            reconnects: 0,
+            stream: None,
+            next: 0,
+            ahead: BTreeMap::new(),
+        };
+        let payload = |text: &str| Payload::inline(text.as_bytes()).unwrap();
+        let request_id = || "r1".to_owned();
+        let chunk =
+            ToStub::Chunk { request_id: request_id(), seq: 0, content_type: None, data: payload("abc") };
+        assert!(stub.receive(&call, &mut progress, chunk).await.unwrap().is_none());
+        let outcome = Outcome::Failed { error_type: "Boom".into(), body: payload("{}") };
+        let reply = ToStub::Reply { request_id: request_id(), outcome };
+        let ending = stub.receive(&call, &mut progress, reply).await.unwrap();
+        assert!(matches!(ending, Some(Ending::Streamed)));
+        let request = lambda.await.unwrap().to_lowercase();
+        assert!(request.contains("\r\n3\r\nabc\r\n0\r\n"), "{request}");
+        assert!(request.contains("lambda-runtime-function-error-type: boom\r\n"), "{request}");
+        assert!(request.contains("lambda-runtime-function-error-body: e30=\r\n"), "{request}");
+    }
+}

@@ -31,7 +31,12 @@ pub(super) fn write(
     for (index, stack) in assembly.stacks.iter().enumerate() {
         let Some(file) = &stack.assets else { continue };
         let from = assembly.directory.join(&stack.directory);
-        let mut manifest = read_json(&from.join(file))?;
+        let path = from.join(file);
+        let mut manifest = read_json(&path)?;
+        if !manifest.is_object() {
+            let message = format!("the app's cloud assembly is damaged: `{path}` does not hold an object");
+            return Err(Error::new(Kind::Synthesis, message));
+        }
         let renamed =
             write_templates(rewriting, index, &mut bodies, &mut manifest, &directory.join(&stack.directory))?;
         update_assets(rewriting, index, &bodies, &mut manifest, &from);
@@ -55,7 +60,8 @@ pub(super) fn stub_destination(assembly: &Assembly, stack: usize) -> Option<(Str
         template.parent.is_none() && std::ptr::eq(&assembly.stacks[template.stack], stack)
     })?;
     let entry = files.values().find(|entry| entry["source"]["path"].as_str() == Some(&main.file))?;
-    let (name, destination) = entry.get("destinations")?.as_object()?.iter().next()?;
+    let (name, destination) =
+        entry.get("destinations")?.as_object()?.iter().find(|(_, destination)| destination.is_object())?;
     Some((name.clone(), destination.clone()))
 }
 

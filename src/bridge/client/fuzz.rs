@@ -63,12 +63,12 @@ fn hear(messages: &[(bool, Document)]) {
 fn damaged_messages_are_passed_over_or_answered() {
     let documents = corpus("cdp");
     let inputs = prop::collection::vec((any::<bool>(), damaged(documents)), 1..4);
-    fuzz("CDP (bytes)", file!(), 2_000, &inputs, |messages| hear(&messages));
+    fuzz("CDP (bytes)", file!(), 600, &inputs, |messages| hear(&messages));
 }
 
 #[test]
 fn messages_with_damaged_values_are_passed_over_or_answered() {
     let documents = corpus("cdp").iter().map(|document| serde_json::from_slice(document).unwrap()).collect();
     let inputs = prop::collection::vec((any::<bool>(), damaged_json(documents)), 1..4);
-    fuzz("CDP (values)", file!(), 2_000, &inputs, |messages| hear(&messages));
+    fuzz("CDP (values)", file!(), 600, &inputs, |messages| hear(&messages));
 }

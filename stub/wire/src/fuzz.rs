@@ -45,12 +45,12 @@ fn read(bytes: &[u8]) {
 fn damaged_frames_are_refused_or_read() {
     let documents = corpus("frames");
     documents.iter().for_each(|document| read(document));
-    fuzz("frames (bytes)", file!(), 5_000, &damaged(documents), |bytes| read(&bytes));
+    fuzz("frames (bytes)", file!(), 3_000, &damaged(documents), |bytes| read(&bytes));
 }
 
 #[test]
 fn frames_with_damaged_values_are_refused_or_read() {
     let documents =
         corpus("frames").iter().map(|document| serde_json::from_slice(document).unwrap()).collect();
-    fuzz("frames (values)", file!(), 5_000, &damaged_json(documents), |bytes| read(&bytes));
+    fuzz("frames (values)", file!(), 3_000, &damaged_json(documents), |bytes| read(&bytes));
 }
