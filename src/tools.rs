@@ -61,7 +61,7 @@ async fn find_node(spawner: &Spawner) -> Result<(Utf8PathBuf, String)> {
     let path = Utf8PathBuf::from_path_buf(path)
         .map_err(|path| missing(format!("the path `{}` is not UTF-8", path.display())))?;
     let mut command = std::process::Command::new(&path);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped());
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let failed = |error| missing(format!("`{path} --version` fails: {error}"));
     let child = spawner.spawn(command, Vec::new()).await.map_err(failed)?;
     let output = child.wait_with_output().await.map_err(failed)?;
@@ -71,7 +71,10 @@ async fn find_node(spawner: &Spawner) -> Result<(Utf8PathBuf, String)> {
         Some(major) if major >= OLDEST_NODE => Ok((path, version)),
         Some(_) => Err(missing(format!("`{path}` is Node.js {version}, which is too old"))),
         None => {
-            Err(missing(format!("`{path} --version` answers `{version}`, which is no version of Node.js")))
+            let message = format!("`{path} --version` answers `{version}`, which is no version of Node.js");
+            // A version manager's shim says there what it lacks.
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(if said.trim().is_empty() { missing(message) } else { missing(message).detail(said.trim()) })
         }
     }
 }
