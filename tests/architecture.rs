@@ -114,3 +114,20 @@ fn sockets_are_bound_to_loopback_only() {
     }
     assert!(binds > 0, "there is a listener");
 }
+
+#[test]
+fn only_the_ui_writes_to_the_terminal() {
+    let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
+    let mut writers = 0;
+    for (path, text) in sources("") {
+        let writes = ["io::stdout", "io::stderr", "print!(", "println!(", "Stdio::inherit"]
+            .iter()
+            .any(|form| text.contains(form));
+        if path.starts_with(&ui) {
+            writers += usize::from(writes);
+        } else {
+            assert!(!writes, "{} writes to the terminal", path.display());
+        }
+    }
+    assert_eq!(writers, 2, "the printer and the questions");
+}

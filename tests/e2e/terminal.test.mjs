@@ -34,6 +34,9 @@ exports.handler = async ({ lines = 0, say, fail, begun }) => {
 };
 `;
 
+/** No test waits longer, whatever fails. */
+const LIMIT = { timeout: 120_000 };
+
 /** What a command line starts with to run on one of the processors that this process may use. */
 function onOneCore() {
   const allowed = /^Cpus_allowed_list:\s*(\d+)/m.exec(fs.readFileSync("/proc/self/status", "utf8"));
@@ -63,7 +66,7 @@ async function seconds(promise) {
   return (performance.now() - begin) / 1000;
 }
 
-describe("a terminal", { skip: process.platform !== "linux", timeout: 300_000 }, () => {
+describe("a terminal", { skip: process.platform !== "linux" }, () => {
   let directory;
   let sst;
   beforeEach(() => {
@@ -99,7 +102,7 @@ describe("a terminal", { skip: process.platform !== "linux", timeout: 300_000 },
   };
   const session = () => until("session", () => fs.existsSync(path.join(directory, ".sst/session.json")));
 
-  test("that nobody reads holds up no call and takes no memory, on one core", async () => {
+  test("that nobody reads holds up no call and takes no memory, on one core", LIMIT, async () => {
     sst = start({ prefix: onOneCore(), unread: true });
     await session();
     assert.deepEqual(await call({}), done);
@@ -142,7 +145,7 @@ describe("a terminal", { skip: process.platform !== "linux", timeout: 300_000 },
     await nothingStays();
   });
 
-  test("that was stopped: the second Ctrl-C ends the program at once, also while it takes leave of a cloud that does not answer", async () => {
+  test("that was stopped: the second Ctrl-C ends the program at once, also while it takes leave of a cloud that does not answer", LIMIT, async () => {
     sst = start({ terminal: [100, 30] });
     await sst.waitFor(/Listening for requests/);
     const { pid, endpoint } = sst.session();
@@ -166,7 +169,7 @@ describe("a terminal", { skip: process.platform !== "linux", timeout: 300_000 },
     await nothingStays();
   });
 
-  test("two Ctrl-C during the preparations end them at once", async () => {
+  test("two Ctrl-C during the preparations end them at once", LIMIT, async () => {
     sst = start();
     await sst.waitFor(/The local cloud is at/);
     sst.child.kill("SIGINT");
