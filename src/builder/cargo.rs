@@ -75,9 +75,6 @@ pub(super) async fn artifact(
         command.args(["--features", &options.features.join(",")]);
     }
     command.args(&options.flags);
-    command
-        .own_temporary_files()
-        .map_err(|error| cannot(format!("no directory for temporary files: {error}")))?;
     let said = follow(spawner, command, TO_COMPILE, on_line).await;
     let said = said.map_err(|error| cannot(format!("`cargo` cannot be run to its end: {error}")))?;
     let messages: Vec<Message> =

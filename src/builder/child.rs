@@ -36,7 +36,7 @@ pub(super) async fn follow(
     limit: Duration,
     on_line: impl FnMut(&str),
 ) -> io::Result<Said> {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.own_temporary_files()?.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawner.spawn(command).await?;
     match timeout(limit, to_the_end(&mut child, on_line)).await {
         Ok(said) => said,

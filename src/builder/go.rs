@@ -53,9 +53,6 @@ pub(super) async fn artifact(
     build.args(options.flags.iter().map(|flag| with_symbols(flag))).arg(package);
     let list = command(&["list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}{{end}}", package]);
     let modules = command(&["env", "GOMODCACHE", "GOMOD", "GOWORK"]);
-    build
-        .own_temporary_files()
-        .map_err(|error| cannot(format!("no directory for temporary files: {error}")))?;
     let failed = |error: std::io::Error| cannot(format!("`go` cannot be run to its end: {error}"));
     let (built, listed, modules) = tokio::try_join!(
         follow(spawner, build, TO_COMPILE, on_line),

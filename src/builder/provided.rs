@@ -228,10 +228,7 @@ impl Provided {
         let unfinished =
             tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(parent).map_err(unwritable)?;
         let target = Utf8Path::from_path(unfinished.path()).ok_or("the cache directory is not UTF-8")?;
-        let mut command = command(target)?;
-        command
-            .own_temporary_files()
-            .map_err(|error| format!("no directory for temporary files: {error}"))?;
+        let command = command(target)?;
         let said = run(&self.spawner, command, PATIENCE).await.map_err(|error| error.to_string())?;
         if !said.status.success() {
             let words = if said.stderr.trim().is_empty() { said.stdout } else { said.stderr };

@@ -84,14 +84,13 @@ async fn create(python: &Utf8Path, directory: &Utf8Path, spawner: &Spawner) -> R
     .await
 }
 
-async fn step(mut command: Command, spawner: &Spawner, hint: &str) -> Result<()> {
+async fn step(command: Command, spawner: &Spawner, hint: &str) -> Result<()> {
     let shown = command.to_string();
     let failed = |detail: String| {
         Error::new(Kind::Environment, format!("the local cloud cannot be installed: `{shown}` failed"))
             .detail(detail)
             .hint(hint)
     };
-    command.own_temporary_files().map_err(|error| failed(error.to_string()))?;
     let output = match tokio::time::timeout(PATIENCE, run(command, spawner)).await {
         Ok(output) => output.map_err(|error| failed(error.to_string()))?,
         Err(_) => return Err(failed(format!("it did not end within {} s", PATIENCE.as_secs()))),
@@ -104,7 +103,7 @@ async fn step(mut command: Command, spawner: &Spawner, hint: &str) -> Result<()>
 }
 
 async fn run(mut command: Command, spawner: &Spawner) -> std::io::Result<Output> {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.own_temporary_files()?.stdout(Stdio::piped()).stderr(Stdio::piped());
     // Somebody else's environment must not tell Python where its modules are.
     command.env_remove("PYTHONPATH").env_remove("PYTHONHOME").env_remove("VIRTUAL_ENV");
     spawner.spawn(command).await?.wait_with_output().await

@@ -58,7 +58,7 @@ pub struct Spawner {
 }
 
 impl Spawner {
-    /// With this program as the guard. Its `main` has to call [`guard`] when its first argument is [`GUARD`].
+    /// With this program as the guard. Its `main` has to call [`guard()`] when its first argument is [`GUARD`].
     #[must_use]
     pub fn of_this_program() -> Self {
         Self::guarded_by(match cfg!(target_os = "linux") {
