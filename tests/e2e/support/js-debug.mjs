@@ -183,6 +183,7 @@ class Session extends EventEmitter {
   static #count = 0;
   #seq = 1;
   #waiting = new Map();
+  #disconnected;
 
   static async start(owner, config, parentSession) {
     const { host } = owner;
@@ -207,7 +208,8 @@ class Session extends EventEmitter {
       supportsRunInTerminalRequest: true, supportsStartDebuggingRequest: true,
     });
     session.on("event:terminated", () => {
-      session.ended = true;
+      // As VS Code does. Until then js-debug does not call the session that it belongs to ended.
+      session.disconnect();
       host.terminated.fire(debugSession);
     });
     host.started.fire(debugSession);
@@ -218,7 +220,7 @@ class Session extends EventEmitter {
     let buffer = Buffer.alloc(0);
     this.socket.on("error", () => {});
     this.socket.on("close", () => {
-      this.ended = true;
+      this.closed = true;
       for (const { reject } of this.#waiting.values()) reject(new Error(`the session of ${this.name} is closed`));
       this.#waiting.clear();
     });
@@ -248,8 +250,14 @@ class Session extends EventEmitter {
     this.socket.write(`Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
   }
 
+  /** Ends it, once; waits for the answer, or until it is closed. */
+  disconnect(args = {}) {
+    return (this.#disconnected ??= this.request("disconnect", args).catch(() => {}));
+  }
+
   request(command, args) {
     return new Promise((resolve, reject) => {
+      if (this.closed) return reject(new Error(`the session of ${this.name} is closed`));
       this.#waiting.set(this.#seq, { resolve, reject });
       this.#write({ type: "request", command, arguments: args });
     });
@@ -367,11 +375,11 @@ export class JsDebug {
   /** The red square: it ends the sessions of the processes as well, without which js-debug would not call its own ended. */
   async stop() {
     if (!this.root || this.rootEnded) return;
-    const ended = new Promise((resolve) => this.root.once("event:terminated", resolve));
-    const answers = this.sessions
-      .filter((session) => !session.ended)
-      .map((session) => session.request("disconnect", { terminateDebuggee: session === this.root }).catch(() => {}));
-    await within(20_000, "the end of the debugger's sessions", Promise.race([ended, Promise.all(answers)]));
+    const ends = this.sessions.map((session) => session.disconnect({ terminateDebuggee: session === this.root })).slice(0, 1);
+    ends.push(new Promise((resolve) => this.root.once("event:terminated", resolve)));
+    // There is no terminal that would tell js-debug of the end of what it has launched.
+    if (this.programs.length > 0) ends.push(Promise.all(this.programs.map((program) => program.exited)));
+    await within(20_000, "the end of the debugger's session", Promise.race(ends));
   }
 
   #setBreakpoints(session) {

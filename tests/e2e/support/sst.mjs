@@ -33,7 +33,7 @@ export function copyApp(source, modules = path.join(fixtures, "node_modules")) {
   fs.cpSync(path.resolve(repository, source), directory, { recursive: true, filter: keep });
   const isCargo = fs.readdirSync(directory, { recursive: true }).some((file) => path.basename(file) === "Cargo.toml");
   if (isCargo) {
-    fs.mkdirSync(cargoTarget(directory), { recursive: true });
+    fs.mkdirSync(cargoTarget(directory), { recursive: true, mode: 0o700 });
     if (fs.existsSync(compiled)) fs.cpSync(compiled, cargoTarget(directory), { recursive: true, preserveTimestamps: true });
   }
   if (modules) fs.symlinkSync(modules, path.join(directory, "node_modules"));
