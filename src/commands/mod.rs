@@ -38,7 +38,8 @@ pub async fn run(cli: Cli) -> ExitCode {
     tasks::tell_panics(&ui);
     let printing = tokio::spawn(printer::print(receiver, options));
     let no_color = cli.no_color;
-    let result = dispatch(cli, &ui).await;
+    // Even then nothing that was started is left running.
+    let result = tasks::caught(dispatch(cli, &ui)).await.unwrap_or_else(|reason| Err(tasks::fault(reason)));
     sweep();
     ui.send(UiEvent::End);
     // What was said before the end is shown before the end.
