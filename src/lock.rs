@@ -9,7 +9,7 @@ use std::{
     io::{self, Read, Seek, Write},
     os::{
         fd::AsFd,
-        unix::fs::{DirBuilderExt, OpenOptionsExt},
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     },
     time::Duration,
 };
@@ -87,9 +87,21 @@ impl fmt::Display for Holder {
     }
 }
 
-/// A lock that is held. Dropping it gives it back.
+/// A lock that is held. Dropping it gives it back, and removes the file.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock {
+    file: File,
+    path: Utf8PathBuf,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Still locked, so that nobody else has locked it. Whoever has it open already finds that it is another one.
+        if is_at(&self.file, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
 
 /// What became of an attempt to take a lock.
 #[derive(Debug)]
@@ -110,8 +122,10 @@ impl Lock {
         loop {
             let mut file = open(path)?;
             match file.try_lock() {
+                // Its former holder may have removed it just now. But there are file systems where no file is ever the same.
+                Ok(()) if !is_at(&file, path) && Instant::now() < deadline => {}
                 Ok(()) => {
-                    let mut lock = Self(file);
+                    let mut lock = Self { file, path: path.to_owned() };
                     lock.say(holder)?;
                     return Ok(Attempt::Ours(lock));
                 }
@@ -154,9 +168,9 @@ impl Lock {
     /// When the file cannot be written.
     pub fn say(&mut self, holder: &Holder) -> io::Result<()> {
         let text = serde_json::to_vec(holder)?;
-        self.0.rewind()?;
-        self.0.set_len(0)?;
-        self.0.write_all(&text)
+        self.file.rewind()?;
+        self.file.set_len(0)?;
+        self.file.write_all(&text)
     }
 
     /// Lets the program that this process becomes hold it on, until that ends.
@@ -164,7 +178,7 @@ impl Lock {
     /// # Errors
     /// When the system does not let it.
     pub fn outlast_exec(&self) -> io::Result<()> {
-        outlast_exec(&self.0)
+        outlast_exec(&self.file)
     }
 }
 
@@ -202,6 +216,12 @@ fn open(path: &Utf8Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true).mode(0o600).custom_flags(O_NOFOLLOW);
     options.open(path)
+}
+
+/// Whether a path still names an open file.
+fn is_at(file: &File, path: &Utf8Path) -> bool {
+    let identity = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+    matches!((file.metadata(), path.metadata()), (Ok(open), Ok(there)) if identity(&open) == identity(&there))
 }
 
 fn said(file: &mut File) -> Option<Holder> {
@@ -254,6 +274,20 @@ mod tests {
         drop(lock);
         let _lock = waiter.await.unwrap().unwrap();
         assert_eq!(holder(&path).unwrap().unwrap().command, "sst build");
+    }
+
+    #[tokio::test]
+    async fn a_file_goes_with_its_own_holder_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(directory.path()).unwrap().join("lock");
+        let first = Lock::take(&path, &this("a")).await.unwrap();
+        fs_err::remove_file(&path).unwrap();
+        let second = Lock::take(&path, &this("b")).await.unwrap();
+        assert!(matches!((&first, &second), (Attempt::Ours(_), Attempt::Ours(_))));
+        drop(first);
+        assert_eq!(holder(&path).unwrap().unwrap().command, "b");
+        drop(second);
+        assert!(!path.exists());
     }
 
     #[tokio::test]

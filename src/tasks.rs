@@ -118,8 +118,12 @@ pub fn tell_panics(ui: &Ui) {
     let ui = ui.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
-        // The threads of the runtime say nothing by their names.
-        let thread = thread.name().filter(|name| !name.starts_with("tokio")).unwrap_or("a task");
+        let thread = match thread.name() {
+            Some("main") => "the command",
+            // The threads of the runtime say nothing by their names.
+            Some(name) if !name.starts_with("tokio") => name,
+            _ => "a task",
+        };
         let name = NAME.try_with(Clone::clone).unwrap_or_else(|_| thread.to_owned());
         let reason = panic.payload_as_str().unwrap_or(NO_REASON);
         let place = panic.location().map(|place| format!(" ({place})")).unwrap_or_default();
@@ -136,6 +140,12 @@ pub fn tell_panics(ui: &Ui) {
 pub const LOST: &str = "it was lost by a fault of `sst` itself";
 
 const NO_REASON: &str = "it gives no reason";
+
+/// The error of a command that has panicked.
+#[must_use]
+pub fn fault(reason: String) -> Error {
+    Error::new(Kind::Other, "the command was given up").detail(reason).hint(HINT)
+}
 
 /// The words of a panic.
 fn words(panic: Box<dyn Any + Send>) -> String {

@@ -44,7 +44,10 @@ pub async fn run(cli: Cli, options: printer::Options, ui: &Ui, printing: Printin
     };
     let spawner = Spawner::of_this_program();
     let result = tokio::select! {
-        result = dispatch(cli, &spawner, ui, &interrupts.gently) => result,
+        // Whatever it says: nothing that was started is left running.
+        result = tasks::caught(dispatch(cli, &spawner, ui, &interrupts.gently)) => {
+            result.unwrap_or_else(|reason| Err(tasks::fault(reason)))
+        }
         () = interrupts.now.cancelled() => Err(Error::new(Kind::Interrupted, "interrupted")),
     };
     spawner.end().await;

@@ -105,6 +105,8 @@ struct Prepared {
     relay: Relay,
     /// The stage is ours while there is this.
     served: Option<Lock>,
+    /// Whoever changes what is deployed waits until there is somebody to tell of it.
+    deploying: Option<Lock>,
     /// What has happened to files since the synthesis, and the other end of it.
     events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
     watches: Watches,
@@ -212,12 +214,12 @@ async fn prepare(
         tokio::try_join!(app.deploy(&plan), Relay::connect(config, ui.clone()), ahead)?;
     // Not before the deployment: calls are answered by whoever answered them until the stubs are there.
     relay.register(functions.iter().map(|function| function.id.clone()).collect()).await?;
-    drop(deploying);
-    Ok(Prepared { app, plan, outputs, relay, served, events, watches })
+    Ok(Prepared { app, plan, outputs, relay, served, deploying, events, watches })
 }
 
 async fn serve(prepared: Prepared, state_dir: StateDir, interrupted: &CancellationToken) -> Result<()> {
-    let Prepared { app, plan, outputs, relay, served, events: (sender, events), watches } = prepared;
+    let Prepared { app, plan, outputs, relay, served, deploying, events, watches } = prepared;
+    let (sender, events) = events;
     let App { settings, tools, spawner, ui, aws, target, toolchain, cancel, .. } = app.clone();
     let (root, stage) = (settings.project.root.clone(), target.stage);
     let mut tasks = Tasks::default();
@@ -251,6 +253,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir, interrupted: &Cancellati
     let Session { inspector, flat_inspector, debug_adapter, .. } = session.clone();
     let mut publication = Publication::new(&app, session, bridge.function_ports(), watches);
     publication.update(&plan.live.manifest, &outputs).await?;
+    drop(deploying);
     let live = Live {
         calls: control.calls,
         local: LocalCalls::default(),
