@@ -10,7 +10,7 @@ export SST_NPM_ROOT ?= $(CURDIR)/npm
 STUB_TARGET := x86_64-unknown-linux-musl
 PYTHON := $(CARGO_TARGET_DIR)/python/bin/python
 
-.PHONY: demo test bench build stub package test-rust test-docs test-node test-python test-infra test-e2e test-vscode clean
+.PHONY: demo test bench build chromium stub package test-rust test-docs test-node test-python test-infra test-e2e test-vscode clean
 
 # Builds everything and runs an example in a local cloud.
 demo: build examples/rest-api/node_modules/.package-lock.json
@@ -25,6 +25,10 @@ bench: build tests/fixtures/node_modules/.package-lock.json
 
 build: stub npm/node_modules/.package-lock.json
 	cargo build --locked
+
+# For the pages that try to get in.
+chromium:
+	tests/e2e/support/chromium.sh
 
 stub:
 	@rustup target list --installed | grep -qx $(STUB_TARGET) || rustup target add $(STUB_TARGET)
@@ -54,7 +58,7 @@ test-python: $(CARGO_TARGET_DIR)/python/bin/debugpy
 test-infra: $(CARGO_TARGET_DIR)/python/bin/cfn-lint
 	$< infra/debug-stack.yaml
 
-test-e2e: build tests/fixtures/node_modules/.package-lock.json $(patsubst %,examples/%/node_modules/.package-lock.json,polyglot rest-api) $(CARGO_TARGET_DIR)/cdk-python/.installed
+test-e2e: build chromium tests/fixtures/node_modules/.package-lock.json $(patsubst %,examples/%/node_modules/.package-lock.json,polyglot rest-api) $(CARGO_TARGET_DIR)/cdk-python/.installed
 	node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
 	SST_E2E_ARGUMENTS=--enforce-iam node --test --test-force-exit --test-concurrency=1 tests/e2e/*.test.mjs
 
