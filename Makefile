@@ -122,8 +122,10 @@ test-e2e: build fixtures debuggers
 test-vscode: build fixtures debuggers
 	$(NODE_TEST) --test-force-exit --test-concurrency=1 tests/vscode/*.test.mjs
 
-# What the tests drive: VS Code in a browser, and debuggers of other languages than JavaScript.
+# What the tests drive: VS Code in a browser, pages that try to get in, and debuggers of other languages than JavaScript. One after the
+# other, because each may have to install packages.
 debuggers:
+	tests/e2e/support/chromium.sh
 	tests/vscode/install.sh $(CARGO_TARGET_DIR)/vscode
 	tests/debuggers/install.sh $(CARGO_TARGET_DIR)/debuggers
 

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import net from "node:net";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -13,11 +14,28 @@ const require = createRequire(path.join(repository, "tests/fixtures/package.json
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
 const install = path.join(process.env.CARGO_TARGET_DIR ?? path.join(repository, "target"), "vscode");
 
+/** Passes connections on to `address` with the origin of DevTools that come with the browser: those that it serves have another. */
+async function bundled(address) {
+  const [host, port] = address.split(":");
+  const server = net.createServer((client) => {
+    const upstream = net.connect(port, host);
+    for (const [one, other] of [[client, upstream], [upstream, client]]) one.on("error", () => other.destroy());
+    client.once("data", (head) => {
+      upstream.write(head.toString("latin1").replace(/^Origin: .*$/m, "Origin: devtools://devtools"), "latin1");
+      client.pipe(upstream);
+    });
+    upstream.pipe(client);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { address: `127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
 describe("DevTools", () => {
   let directory;
   let sst;
   let browser;
   let port;
+  let passage;
 
   before(async () => {
     directory = copyApp("tests/fixtures/apps/cdk-plain");
@@ -29,16 +47,20 @@ describe("DevTools", () => {
   });
   after(async () => {
     await browser?.close();
+    passage?.close();
     await sst?.stop();
     fs.rmSync(directory, { recursive: true, force: true });
   });
 
   test("shows workers as threads, also the next one after a save", async () => {
-    const [target] = await (await fetch(`http://${sst.session().inspector}/json/list`)).json();
+    const { inspector } = sst.session();
+    const [target] = await (await fetch(`http://${inspector}/json/list`)).json();
+    passage = await bundled(inspector);
     const page = await browser.newPage({ viewport: { width: 1300, height: 800 } });
     // Chromium serves its DevTools at the port as well; `devtools:` addresses cannot be opened from outside.
     assert.match(target.devtoolsFrontendUrl, /^devtools:\/\/devtools\/bundled\/inspector\.html\?/);
-    await page.goto(target.devtoolsFrontendUrl.replace("devtools://devtools/bundled", `http://127.0.0.1:${port}/devtools`));
+    const frontend = target.devtoolsFrontendUrl.replace("devtools://devtools/bundled", `http://127.0.0.1:${port}/devtools`);
+    await page.goto(frontend.replace(inspector, passage.address));
     await sst.waitFor(/A debugger is attached/);
     const invoke = async (name) => {
       const lambda = new LambdaClient(clientOptions(sst));
