@@ -203,7 +203,7 @@ describe("debuggers of other languages", () => {
     assert.match(file("Go"), new RegExp(` host="127.0.0.1" port="${ports["languages/Go"]}"`));
     assert.match(ide("clion"), /wrote `.run\/Attach to languages Rust.run.xml`/);
     assert.match(file("Rust"), new RegExp(`remoteCommand="127.0.0.1:${ports["languages/Rust"]}"`));
-    assert.equal(/ symbolFile="(.*?)"/.exec(file("Rust"))[1], executable());
+    assert.equal(/ symbolFile="(.*?)"/.exec(file("Rust"))[1], executable().replace(directory, () => "$PROJECT_DIR$"));
     assert.match(ide("pycharm"), new RegExp(`\`languages/Python\`: remote address 127.0.0.1:${ports["languages/Python"]}\n`));
   });
 
