@@ -14,7 +14,9 @@ fn sources(path: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut open = vec![root.join(path), root.join(path).with_extension("rs")];
     while let Some(path) = open.pop() {
-        if path.is_dir() {
+        if path.is_dir() && path.ends_with("tests") {
+            // What `tests.rs` is elsewhere.
+        } else if path.is_dir() {
             open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else if path.extension().is_some_and(|extension| extension == "rs")
             && !path.ends_with("tests.rs")
