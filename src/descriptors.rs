@@ -41,12 +41,23 @@ pub fn raise() {
     }
 }
 
-/// Gives a child the soft limit that this program was started with. For the time between fork and exec: it only makes system calls.
+/// The soft limit that this program was started with, if it was raised.
+#[must_use]
+pub fn original() -> Option<rlim_t> {
+    ORIGINAL.get().copied()
+}
+
+/// Gives the program as which this one goes on the soft limit that this one was started with.
 pub fn restore() {
-    if let Some(original) = ORIGINAL.get()
-        && let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-    {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, (*original).min(hard), hard);
+    if let Some(original) = original() {
+        limit(original);
+    }
+}
+
+/// Sets the soft limit. Also for the time between fork and exec: it only makes system calls.
+pub fn limit(soft: rlim_t) {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard);
     }
 }
 

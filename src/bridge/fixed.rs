@@ -4,9 +4,13 @@
 //! breakpoints are kept here and set in each new worker before that gets a call. Debuggers with a protocol of their own are served
 //! on the same port.
 
+mod link;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{SinkExt, StreamExt, stream::SplitSink};
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -14,6 +18,7 @@ use tokio::{
 };
 use tokio_util::{codec::Framed, task::AbortOnDropHandle};
 
+use self::link::{Asked, Link, Source};
 use super::{
     dap::{Codec, Numbers, event, failure, success},
     dialect::Dialect,
@@ -21,7 +26,6 @@ use super::{
     raw,
     registry::{Change, Offer, Registry, Wants},
 };
-use crate::ids::WorkerId;
 
 type Connection = Framed<TcpStream, Codec>;
 
@@ -105,41 +109,6 @@ struct Session {
     /// Requests for the threads of all links: what is there, and how many have not answered.
     gathering: HashMap<u64, (Value, Vec<Value>, usize)>,
     ended: bool,
-}
-
-/// A file with breakpoints.
-struct Source {
-    source: Value,
-    arguments: Value,
-    /// The client's numbers for its breakpoints.
-    ids: Vec<u64>,
-}
-
-/// The connection to the debug adapter of one worker.
-struct Link {
-    worker: WorkerId,
-    pid: u32,
-    /// It has been told everything that holds for all workers. Before that its debugger begins, which may take seconds; nothing is asked
-    /// of it then, and nothing else waits for it.
-    begun: bool,
-    adapter: SplitSink<Connection, Value>,
-    numbers: Numbers,
-    asked: HashMap<u64, Asked>,
-    /// The adapter's numbers of breakpoints, and the client's.
-    breakpoints: HashMap<u64, u64>,
-    /// The thread that is stopped, as the client knows it.
-    stopped: Option<Value>,
-    _reader: AbortOnDropHandle<()>,
-}
-
-enum Asked {
-    /// By the client.
-    Client(Value),
-    /// A part of what the client wants to know.
-    Threads(u64),
-    /// Breakpoints that the client has set elsewhere: in which file.
-    Breakpoints(Value),
-    Own,
 }
 
 impl Session {
@@ -460,34 +429,6 @@ impl Session {
     fn leave(self) {
         if let Some((client, _)) = self.subscription {
             self.registry.unsubscribe(client);
-        }
-    }
-}
-
-impl Link {
-    async fn ask(&mut self, command: &str, arguments: Value, asked: Asked) {
-        let request = json!({ "type": "request", "command": command, "arguments": arguments });
-        let (request, number) = self.numbers.number(request);
-        self.asked.insert(number, asked);
-        // One that is gone is noticed when it is read from.
-        let _ = self.adapter.send(request).await;
-    }
-
-    /// Gives the breakpoints of a response the client's numbers.
-    fn number(&mut self, source: Option<&Source>, response: &mut Value) {
-        let ids = source.map(|source| source.ids.as_slice()).unwrap_or_default();
-        let set = response["body"]["breakpoints"].as_array_mut();
-        for (breakpoint, id) in set.into_iter().flatten().zip(ids) {
-            if let Some(theirs) = breakpoint["id"].as_u64() {
-                self.breakpoints.insert(theirs, *id);
-            }
-            breakpoint["id"] = (*id).into();
-        }
-    }
-
-    fn translate(&self, id: &mut Value) {
-        if let Some(ours) = id.as_u64().and_then(|theirs| self.breakpoints.get(&theirs)) {
-            *id = (*ours).into();
         }
     }
 }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{following, scratch::Scratch};
+use crate::descriptors;
 
 /// A program, what it is given, and what it may write to. Without further words it reads nothing, and nobody sees what it writes.
 #[derive(Debug)]
@@ -220,6 +221,7 @@ impl Command {
             directory: self.directory.clone(),
             numbers: self.inherited.iter().map(|(_, number)| *number).collect(),
             debuggable: self.debuggable,
+            open_files: descriptors::original(),
             scratch: self.scratch.as_ref().map(|scratch| scratch.path().to_owned().into()),
         }
     }
@@ -242,6 +244,8 @@ pub(super) struct Order {
     /// The numbers under which it gets descriptors, besides its standard streams.
     pub numbers: Vec<RawFd>,
     pub debuggable: bool,
+    /// How many files it may have open, if not as many as the guard.
+    pub open_files: Option<u64>,
     /// To be removed at the end.
     pub scratch: Option<PathBuf>,
 }
@@ -256,6 +260,7 @@ impl Order {
             path(self.directory),
             path(self.scratch),
             number(usize::from(self.debuggable)),
+            OsString::from(self.open_files.map(|limit| limit.to_string()).unwrap_or_default()),
             number(self.arguments.len()),
             number(self.environment.len()),
         ];
@@ -288,13 +293,15 @@ impl Order {
         let program = next()?;
         let directory = path(next()?);
         let scratch = path(next()?);
+        let debuggable = next()? == "1";
+        let open_files = next()?.to_str()?.parse().ok();
         let mut number = || next()?.to_str()?.parse::<usize>().ok();
-        let (debuggable, arguments, variables) = (number()? == 1, number()?, number()?);
+        let (arguments, variables) = (number()?, number()?);
         let arguments = (0..arguments).map(|_| fields.next()).collect::<Option<_>>()?;
         let environment =
             (0..variables).map(|_| Some((fields.next()?, fields.next()?))).collect::<Option<_>>()?;
         let numbers = fields.map(|field| field.to_str()?.parse().ok()).collect::<Option<_>>()?;
-        Some(Self { program, arguments, environment, directory, numbers, debuggable, scratch })
+        Some(Self { program, arguments, environment, directory, numbers, debuggable, open_files, scratch })
     }
 }
 

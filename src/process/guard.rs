@@ -30,6 +30,7 @@ use super::{
     protocol::{MOST_DESCRIPTORS, Report, TERMINATE},
     tree::{ProcessIdentity, descendants, session},
 };
+use crate::descriptors;
 
 /// How long it may take until killed processes are gone. Only one that the kernel itself holds, or another user's, takes longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -138,7 +139,11 @@ fn start(order: Order, descriptors: Vec<OwnedFd>) -> io::Result<ProcessIdentity>
     }
     #[cfg(target_os = "linux")]
     let (parent, debuggable) = (nix::unistd::getpid(), order.debuggable);
+    let open_files = order.open_files;
     let prepare = move || {
+        if let Some(limit) = open_files {
+            descriptors::limit(limit);
+        }
         // A session of its own, so that a signal to its process group, of whoever it may come, is for the child and its kin.
         nix::unistd::setsid()?;
         #[cfg(target_os = "linux")]

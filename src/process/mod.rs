@@ -117,12 +117,6 @@ impl Spawner {
             .stderr(std::process::Stdio::null())
             // Ctrl-C in the terminal is not for guards.
             .process_group(0);
-        let own_limits = || {
-            crate::descriptors::restore();
-            Ok(())
-        };
-        // SAFETY: the closure runs between fork and exec. It only makes a system call.
-        unsafe { guard.pre_exec(own_limits) };
         let guard = tokio::process::Command::from(guard).spawn()?;
         let order = command.order();
         let [stdin, stdout, stderr] =

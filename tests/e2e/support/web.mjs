@@ -13,7 +13,7 @@ import { repository } from "./sst.mjs";
 export const FOREIGN = "evil.example";
 
 /** How long a listener may take to refuse. One that goes on waiting has let a request in. */
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 15_000;
 
 /** Starts Chromium, in which the foreign name leads here. */
 export async function launchChromium() {
