@@ -63,8 +63,6 @@ impl Infrastructure {
         loop {
             if concerned {
                 pending = self.look().await;
-                // What was pressed before there was a question is no answer to it.
-                while self.enter.try_recv().is_ok() {}
             }
             concerned = tokio::select! {
                 () = cancel.cancelled() => return,
@@ -83,7 +81,6 @@ impl Infrastructure {
                             if redeploy && !matches!(pending, Pending::Planned(_)) {
                                 pending = Pending::Planned(Box::new(self.deployed.clone()));
                             }
-                            while self.enter.try_recv().is_ok() {}
                         }
                     }
                     false
@@ -92,7 +89,6 @@ impl Infrastructure {
                     self.keyboard = pressed.is_some();
                     if self.keyboard && let Pending::Planned(plan) = pending {
                         pending = self.deploy(*plan).await;
-                        while self.enter.try_recv().is_ok() {}
                     }
                     false
                 }
@@ -101,6 +97,12 @@ impl Infrastructure {
                 return;
             }
         }
+    }
+
+    /// What was pressed before there is a question is no answer to it. So this comes before it is shown: what is pressed in the very next
+    /// moment is one.
+    fn forget_keys(&mut self) {
+        while self.enter.try_recv().is_ok() {}
     }
 
     fn concerned_by(&self, changes: &[FileChange], pending: &Pending) -> bool {
@@ -151,6 +153,7 @@ impl Infrastructure {
         if plan.needs_bootstrap() && matches!(needs_bootstrap(&self.app.aws).await, Ok(true)) {
             ui.info("  the bootstrap stack of the CDK (bucket, roles), which is missing");
         }
+        self.forget_keys();
         ui.info(if self.keyboard {
             "Press ENTER to deploy"
         } else {
@@ -191,7 +194,8 @@ impl Infrastructure {
             true => "press ENTER to deploy the stubs again",
             false => "start `sst start` again to deploy the stubs",
         };
-        ui.send(UiEvent::Error {
+        self.forget_keys();
+        self.app.ui.send(UiEvent::Error {
             message: format!(
                 "the stubs of this stage are gone by `{command}`, and calls do not come here any more; {}",
                 lost.join("; ")
@@ -234,6 +238,7 @@ impl Infrastructure {
             Err(error) => {
                 self.halfway = true;
                 show(&self.app.ui, &error);
+                self.forget_keys();
                 self.app.ui.info("What was deployed before keeps running. Press ENTER to try again");
                 Pending::Planned(Box::new(plan))
             }
