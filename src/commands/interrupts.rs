@@ -1,14 +1,25 @@
 //! Ctrl-C and its relatives. The first asks for an orderly end, the second ends the program, whatever it is doing.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    thread::{self, sleep},
+    time::{Duration, Instant},
+};
 
-use tokio::signal::unix::{SignalKind, signal};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::{SignalsInfo, exfiltrator::WithOrigin},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind};
 
 /// How long the program may take to end by itself after the second.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
+
+/// How long the same Ctrl-C may take to arrive once more, passed on by a program that was to end as well: the launcher of the npm
+/// package, or `npx`, when a whole process group is told.
+const ECHO: Duration = Duration::from_secs(1);
 
 /// What the user has asked for.
 #[derive(Debug, Clone, Default)]
@@ -23,44 +34,69 @@ impl Interrupts {
     /// Listens, on a thread of its own, so that even a program which does nothing else any more can be ended.
     pub fn listen() -> io::Result<Self> {
         let interrupts = Self::default();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let heard = interrupts.clone();
         // Within this call, so that none can come before somebody listens.
-        let signals = {
-            let _runtime = runtime.enter();
-            [
-                signal(SignalKind::interrupt())?,
-                signal(SignalKind::terminate())?,
-                signal(SignalKind::hangup())?,
-            ]
-        };
+        let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP])?;
         let listen = move || {
-            runtime.block_on(heard.wait(signals));
-            std::process::exit(Error::new(Kind::Interrupted, "interrupted").exit_code().into());
-        };
-        std::thread::Builder::new().name("interrupts".to_owned()).spawn(listen)?;
-        Ok(interrupts)
-    }
-
-    /// Returns when the program has to be ended.
-    async fn wait(self, [mut interrupt, mut terminate, mut hangup]: [tokio::signal::unix::Signal; 3]) {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                // A terminal that is closed says so more than once, which is no order to hurry.
-                _ = hangup.recv() => {
-                    self.gently.cancel();
-                    continue;
+            let mut count = Count::default();
+            for origin in signals.forever() {
+                let sender = origin.process.map(|process| process.pid);
+                match origin.signal {
+                    // A terminal that is closed says so more than once, which is no order to hurry.
+                    SIGHUP => heard.gently.cancel(),
+                    _ if count.is_second(sender, Instant::now()) => break,
+                    _ => heard.gently.cancel(),
                 }
             }
-            if self.gently.is_cancelled() {
-                break;
+            heard.now.cancel();
+            // The guards of what was started end it when this program has gone.
+            sleep(LAST_MOMENT);
+            std::process::exit(Error::new(Kind::Interrupted, "interrupted").exit_code().into());
+        };
+        thread::Builder::new().name("interrupts".to_owned()).spawn(listen)?;
+        Ok(interrupts)
+    }
+}
+
+/// Whoever is in a terminal is no process; the kernel speaks for them.
+type Sender = Option<i32>;
+
+/// Tells a second Ctrl-C from the echo of the first.
+#[derive(Debug, Default)]
+struct Count {
+    first: Option<(Sender, Instant)>,
+}
+
+impl Count {
+    fn is_second(&mut self, sender: Sender, now: Instant) -> bool {
+        match self.first {
+            None => {
+                self.first = Some((sender, now));
+                false
             }
-            self.gently.cancel();
+            Some((other, since)) => sender == other || now.saturating_duration_since(since) >= ECHO,
         }
-        self.now.cancel();
-        // The guards of what was started end it when this program has gone.
-        tokio::time::sleep(LAST_MOMENT).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_program_passes_on_is_no_second_ctrl_c() {
+        let now = Instant::now();
+        let (terminal, launcher) = (None, Some(7));
+        for (steps, expected) in [
+            (vec![(terminal, 0), (terminal, 1)], vec![false, true]),
+            (vec![(terminal, 0), (launcher, 1), (terminal, 2)], vec![false, false, true]),
+            (vec![(launcher, 0), (launcher, 1)], vec![false, true]),
+            (vec![(terminal, 0), (launcher, 1_000)], vec![false, true]),
+        ] {
+            let mut count = Count::default();
+            let is_second =
+                |(sender, at): &(Sender, u64)| count.is_second(*sender, now + Duration::from_millis(*at));
+            assert_eq!(steps.iter().map(is_second).collect::<Vec<_>>(), expected, "{steps:?}");
+        }
     }
 }

@@ -20,6 +20,8 @@ function run(directory, args, input = "", env = {}) {
     for (const name of ["stdout", "stderr"]) child[name].setEncoding("utf8").on("data", (text) => (result[name] += text));
     child.once("error", reject);
     child.once("close", (code) => resolve({ ...result, code }));
+    // It may have ended without having read anything.
+    child.stdin.on("error", () => {});
     child.stdin.end(input);
   });
 }
