@@ -20,7 +20,7 @@ function installedExtension() {
   const inside = "lib/vscode/extensions/ms-vscode.js-debug";
   const [name, version] = CODE_SERVER.split("@");
   if (fs.existsSync(path.join(target, `vscode/complete-${version}`))) return path.join(target, "vscode/node_modules", name, inside);
-  const installed = path.join(target, "js-debug", CODE_SERVER);
+  const installed = path.join(target, "js-debug-extension", CODE_SERVER);
   if (!fs.existsSync(installed)) {
     // Others may be at it as well.
     fs.mkdirSync(path.dirname(installed), { recursive: true });
