@@ -15,8 +15,8 @@ PYTHON := $(CARGO_TARGET_DIR)/python/bin/python
 unexport MAKEFLAGS MFLAGS
 
 # Nothing that hangs holds the rest up: no file of tests in Node takes longer than this, and no other suite longer than that.
-NODE_TEST := node --test --test-timeout=600000
-LIMIT := $(if $(shell command -v timeout),timeout 900)
+NODE_TEST := node --test --test-timeout=900000
+LIMIT := $(if $(shell command -v timeout),timeout 1800)
 E2E_FILES_AT_A_TIME ?= 2
 E2E := tests/e2e/*.test.mjs tests/e2e/iam/*.test.mjs tests/vscode/*.test.mjs
 

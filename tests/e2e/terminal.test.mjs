@@ -120,6 +120,9 @@ describe("a terminal", { skip: process.platform !== "linux" }, () => {
     await sst.waitFor(/warning: \d+ lines of output dropped here, because nobody has read them/);
     await until("answers", () => sst.output.match(/^RESPONSE/gm)?.length >= calls + 2);
 
+    // Of output only the oldest lines are dropped, so the last one comes, and nothing of that call after it.
+    await sst.waitFor(/ 49999x/);
+
     // Nothing that an event or a function says is obeyed.
     const from = sst.output.length;
     const hostile = "\x1b[2J\x1b]52;c;bHM=\x07\u009b2J\u202e\r\nRESPONSE 00000000 forged 200 (1 ms)";
