@@ -1,5 +1,5 @@
-// More calls than workers: every call is served, in order of arrival per function, and no more workers run than allowed. `make faults`
-// has many more calls, functions, and limits.
+// More calls than workers: every call is served, once. `make faults` has many more calls, functions, and limits. That the order of arrival
+// holds per function is shown where time can be stopped: `src/core/tests/pressure.rs`.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
