@@ -1,28 +1,28 @@
 //! How this program reaches AWS: region, credentials, endpoints, and trusted certificates, for the SDK and for WebSockets.
 
+mod clients;
 mod clock;
+mod connector;
 mod profile;
 
-use std::{
-    ffi::OsString,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{ffi::OsString, sync::Arc, time::Duration};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::{Credentials, provider::ProvideCredentials};
-use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::get_caller_identity::GetCallerIdentityOutput,
+};
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign},
     sign::v4,
 };
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
-};
+use aws_smithy_http_client::tls::{TlsContext, TrustStore};
+use aws_types::sdk_config::SharedTimeSource;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 pub use self::clock::Clock;
+use self::clock::Steady;
 use crate::error::{Error, Kind, Result};
 
 /// The variable that names a file with further trusted certificates, PEM. The SDK for Rust does not know it.
@@ -34,8 +34,10 @@ const PRESIGNED_FOR: Duration = Duration::from_secs(60);
 /// Everything that a client of AWS needs here. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Aws {
-    /// Configuration for the SDK's clients, with credentials, region, endpoint, and HTTP client set.
-    pub sdk: aws_config::SdkConfig,
+    /// Configuration for the SDK's clients, with credentials, region, endpoint, clock, limits, and HTTP client set.
+    sdk: aws_config::SdkConfig,
+    /// The certificates that HTTP clients trust.
+    trust: TlsContext,
     /// The region.
     pub region: String,
     /// The account number, from `sts:GetCallerIdentity`.
@@ -48,7 +50,7 @@ pub struct Aws {
     pub endpoint: Option<String>,
     /// The role that CloudFormation is handed for what it changes; without one it uses the caller's own permissions.
     pub deployer: Option<String>,
-    /// How this machine's clock compares with AWS's.
+    /// AWS's time, and how this machine's clock compares with it.
     pub clock: Clock,
 }
 
@@ -75,6 +77,11 @@ impl Aws {
     /// [`Kind::Environment`] when the certificates of `AWS_CA_BUNDLE` cannot be read; [`Kind::Usage`] when no region is known, and for an
     /// endpoint in the environment that is none.
     pub async fn connect(options: Options) -> Result<Self> {
+        Self::connect_at(options, Clock::default()).await
+    }
+
+    /// The same, by another clock.
+    async fn connect_at(options: Options, clock: Clock) -> Result<Self> {
         check_endpoints(std::env::vars_os())?;
         let bundle = ca_bundle()?;
         let mut trust = TrustStore::default();
@@ -84,11 +91,10 @@ impl Aws {
         let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
             Error::new(Kind::Environment, "the trusted certificates cannot be used").detail(error)
         })?;
-        let client = Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .tls_context(context)
-            .build_https();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client);
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(connector::client(&context, &clock))
+            .timeout_config(clients::usual_limits())
+            .time_source(SharedTimeSource::new(Steady::new(clock.clone())));
         if options.local {
             let region = options.region.clone().unwrap_or("us-east-1".to_owned());
             let credentials = Credentials::new("test", "test", None, None, "the local cloud");
@@ -104,31 +110,26 @@ impl Aws {
         if let Some(endpoint) = &options.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        let mut sdk = loader.load().await;
+        // What was loaded keeps the steady time; signatures are made at the one that is put right.
+        let mut sdk =
+            loader.load().await.to_builder().time_source(SharedTimeSource::new(clock.clone())).build();
         let region = sdk.region().map(ToString::to_string).ok_or_else(|| {
             Error::new(Kind::Usage, "no AWS region is known")
                 .hint("give `--region`, set `AWS_REGION`, or put `region` into `sst.json`")
         })?;
         let endpoint = options.endpoint.or_else(|| sdk.endpoint_url().map(str::to_owned));
         if !options.local
-            && let Some(provider) = profile::credentials(options.profile.as_deref(), &sdk).await?
+            && let Some(provider) = profile::credentials(options.profile.as_deref(), &sdk, &clock).await?
         {
             sdk = sdk.to_builder().credentials_provider(provider).build();
         }
-        let clock = Clock::default();
-        let sts = aws_sdk_sts::config::Builder::from(&sdk).interceptor(clock.clone()).build();
-        let identity = aws_sdk_sts::Client::from_conf(sts).get_caller_identity().send().await;
-        let identity = identity.map_err(|error| match clock.fault() {
-            Some(fault) => Error::new(Kind::Cloud, format!("this machine's clock is {fault}"))
-                .detail(explain(&error))
-                .hint("set it; AWS refuses what is signed at another time than its own"),
-            None => not_known(&explain(&error)),
-        })?;
+        let identity = identity(&sdk, &clock).await?;
         Ok(Self {
             account: identity.account.unwrap_or_default(),
             caller_arn: identity.arn.unwrap_or_default(),
             tls: Arc::new(websocket_tls(bundle.as_deref())?),
             sdk,
+            trust: context,
             region,
             endpoint,
             deployer: options.deployer,
@@ -136,42 +137,12 @@ impl Aws {
         })
     }
 
-    /// A client of S3. Other endpoints than AWS's own rarely have a name for each bucket, so buckets go into the path there.
+    /// The same account by the same credentials, without any connection that is open. After a change of the network the pooled ones may
+    /// be dead, and would only be found so one by one. Cheap, but not for each request.
     #[must_use]
-    pub fn s3(&self) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::config::Builder::from(&self.sdk).force_path_style(self.endpoint.is_some());
-        aws_sdk_s3::Client::from_conf(config.build())
-    }
-
-    /// A client of DynamoDB.
-    #[must_use]
-    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.sdk)
-    }
-
-    /// A client of CloudFormation.
-    #[must_use]
-    pub fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
-        aws_sdk_cloudformation::Client::new(&self.sdk)
-    }
-
-    /// A client of Lambda.
-    #[must_use]
-    pub fn lambda(&self) -> aws_sdk_lambda::Client {
-        aws_sdk_lambda::Client::new(&self.sdk)
-    }
-
-    /// A client of STS.
-    #[must_use]
-    pub fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::new(&self.sdk)
-    }
-
-    /// A client of the `@connections` endpoint `url`.
-    #[must_use]
-    pub fn management(&self, url: &str) -> aws_sdk_apigatewaymanagement::Client {
-        let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.sdk).endpoint_url(url);
-        aws_sdk_apigatewaymanagement::Client::from_conf(config.build())
+    pub fn fresh(&self) -> Self {
+        let client = connector::client(&self.trust, &self.clock);
+        Self { sdk: self.sdk.to_builder().http_client(client).build(), ..self.clone() }
     }
 
     /// The credentials, for programs that are started with them in their environment.
@@ -200,7 +171,7 @@ impl Aws {
             .identity(&identity)
             .region(&self.region)
             .name("execute-api")
-            .time(SystemTime::now())
+            .time(self.clock.now())
             .settings(settings)
             .build()
             .map_err(|error| failed(&error))?;
@@ -218,6 +189,23 @@ impl Aws {
         instructions.apply_to_request_http1x(&mut request);
         Ok(request.uri().to_string().replacen("http", "ws", 1))
     }
+}
+
+/// Asks whose the credentials are. The answer also tells what time it is, even where it is no; then the question is asked once more.
+async fn identity(sdk: &aws_config::SdkConfig, clock: &Clock) -> Result<GetCallerIdentityOutput> {
+    let sts = aws_sdk_sts::Client::new(sdk);
+    let before = clock.corrections();
+    let mut answer = sts.get_caller_identity().send().await;
+    if answer.is_err() && clock.corrections() != before {
+        answer = sts.get_caller_identity().send().await;
+    }
+    answer.map_err(|error| {
+        let said = explain(&error);
+        match clock.fault() {
+            Some(fault) => not_known(&format!("{said}; this machine's clock is {fault} as well")),
+            None => not_known(&said),
+        }
+    })
 }
 
 /// What an error of the SDK says, without the whole request and response that its own text goes into.
@@ -310,25 +298,4 @@ fn websocket_tls(bundle: Option<&[u8]>) -> Result<rustls::ClientConfig> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_in_the_environment_are_checked() {
-        let check = |name: &str, value: &str| check_endpoints([(name.into(), value.into())].into_iter());
-        for (name, value) in [
-            ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
-            ("AWS_ENDPOINT_URL_STS", "https://x/y"),
-            ("OTHER", ""),
-        ] {
-            assert!(check(name, value).is_ok(), "{name}");
-        }
-        for (name, value) in [
-            ("AWS_ENDPOINT_URL", ""),
-            ("AWS_ENDPOINT_URL_S3", "localhost:1"),
-            ("AWS_ENDPOINT_URL", "http://"),
-        ] {
-            assert_eq!(check(name, value).unwrap_err().kind, Kind::Usage, "{name}={value}");
-        }
-    }
-}
+mod tests;

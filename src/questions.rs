@@ -3,7 +3,7 @@
 //! The question is an event. The stub sends it here as any other, with what is wanted to know, and it is answered without the function:
 //! by every `sst start`, also by one that has not asked.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_lambda::{operation::invoke::InvokeOutput, primitives::Blob};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,9 @@ use crate::{
 
 /// Longer events are no questions.
 const LONGEST: usize = 200;
+
+/// How long an answer may take: a cold start, and a stub that waits for whoever answers for it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The event.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,7 +41,7 @@ pub fn token(event: &[u8]) -> Option<String> {
 pub async fn ask(aws: &Aws, spec: &FunctionSpec, token: String) -> Result<(), String> {
     let name = physical_name(aws, spec).await?;
     let event = serde_json::to_vec(&Question { token }).unwrap_or_default();
-    let called = aws.lambda().invoke().function_name(&name).payload(Blob::new(event)).send().await;
+    let called = aws.invoker(PATIENCE).invoke().function_name(&name).payload(Blob::new(event)).send().await;
     match called {
         Err(error) => Err(format!("`{name}` cannot be called: {}", explain(&error))),
         Ok(InvokeOutput { function_error: Some(kind), payload, .. }) => {

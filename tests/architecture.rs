@@ -133,3 +133,23 @@ fn only_the_ui_writes_to_the_terminal() {
     }
     assert_eq!(writers, 2, "the printer and the questions");
 }
+
+#[test]
+fn clients_of_aws_are_made_in_one_place() {
+    let aws = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/aws");
+    let mut made = 0;
+    for (path, text) in sources("") {
+        let written_out = ["from_conf(", "aws_config::", "aws_smithy_http_client"];
+        let named = ["Client::new(", "Client as ", "config::Builder", "Config::builder"];
+        let mut found: Vec<&str> = written_out.into_iter().filter(|form| text.contains(form)).collect();
+        if text.contains("aws_sdk_") {
+            found.extend(named.into_iter().filter(|form| text.contains(form)));
+        }
+        if path.starts_with(&aws) || path == aws.with_extension("rs") {
+            made += found.len();
+        } else {
+            assert!(found.is_empty(), "{} makes a client without the limits of `Aws`", path.display());
+        }
+    }
+    assert!(made > 3, "`src/aws` makes clients");
+}

@@ -11,7 +11,7 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::os_shim_internal::{Env, Fs};
 
-use super::{chain, explain};
+use super::{Clock, chain, clock::Steady, explain};
 use crate::{
     error::{Error, Kind, Result},
     ui::prompt,
@@ -30,6 +30,7 @@ const ATTEMPTS: usize = 3;
 pub(super) async fn credentials(
     asked_for: Option<&str>,
     sdk: &SdkConfig,
+    clock: &Clock,
 ) -> Result<Option<SharedCredentialsProvider>> {
     // Then no profile counts, whatever is in it.
     if asked_for.is_none() && std::env::var_os("AWS_ACCESS_KEY_ID").is_some() {
@@ -43,14 +44,16 @@ pub(super) async fn credentials(
         Error::new(Kind::Usage, "the AWS configuration cannot be read").detail(chain(&error))
     })?;
     if let Some(device) = Device::of(&profiles)? {
-        return device.provider(sdk).await.map(Some);
+        return device.provider(sdk, clock).await.map(Some);
     }
-    Ok(asked_for.map(|name| SharedCredentialsProvider::new(of_profile(name, sdk))))
+    Ok(asked_for.map(|name| SharedCredentialsProvider::new(of_profile(name, sdk, clock))))
 }
 
 /// The credentials of a profile, whatever the environment has.
-fn of_profile(name: &str, sdk: &SdkConfig) -> ProfileFileCredentialsProvider {
-    let mut config = ProviderConfig::without_region().with_region(sdk.region().cloned());
+fn of_profile(name: &str, sdk: &SdkConfig, clock: &Clock) -> ProfileFileCredentialsProvider {
+    let mut config = ProviderConfig::without_region()
+        .with_region(sdk.region().cloned())
+        .with_time_source(Steady::new(clock.clone()));
     if let Some(client) = sdk.http_client() {
         config = config.with_http_client(client.clone());
     }
@@ -91,8 +94,8 @@ impl<'a> Device<'a> {
         }))
     }
 
-    async fn provider(&self, sdk: &SdkConfig) -> Result<SharedCredentialsProvider> {
-        let session = self.session(sdk).await?;
+    async fn provider(&self, sdk: &SdkConfig, clock: &Clock) -> Result<SharedCredentialsProvider> {
+        let session = self.session(sdk, clock).await?;
         let mut role = AssumeRoleProvider::builder(self.role)
             .session_name(self.session_name.unwrap_or("sst"))
             .configure(sdk);
@@ -103,7 +106,7 @@ impl<'a> Device<'a> {
     }
 
     /// A session that a code has begun. Roles can be assumed with it as often as need be, so that one code lasts for a day's work.
-    async fn session(&self, sdk: &SdkConfig) -> Result<Credentials> {
+    async fn session(&self, sdk: &SdkConfig, clock: &Clock) -> Result<Credentials> {
         let Self { profile, serial, .. } = *self;
         if !prompt::is_interactive() {
             let message = format!(
@@ -112,7 +115,7 @@ impl<'a> Device<'a> {
             return Err(Error::new(Kind::Usage, message)
                 .hint("run it in a terminal, or put the credentials of a session into the environment"));
         }
-        let source = SharedCredentialsProvider::new(of_profile(self.source, sdk));
+        let source = SharedCredentialsProvider::new(of_profile(self.source, sdk, clock));
         let sts = aws_sdk_sts::Client::new(&sdk.to_builder().credentials_provider(source).build());
         let mut refused = String::new();
         for _ in 0..ATTEMPTS {

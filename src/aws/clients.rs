@@ -1,0 +1,121 @@
+//! The clients of AWS's services. No other module makes any, so that none awaits an answer for ever: `tests/architecture.rs`.
+
+use std::time::Duration;
+
+use aws_sdk_s3::operation::put_object::PutObjectInput;
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::interceptors::{Intercept, context::BeforeSerializationInterceptorContextRef, dyn_dispatch_hint},
+};
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_types::sdk_config::TimeoutConfig;
+
+use super::Aws;
+
+/// How long connecting may take, TLS included.
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
+
+/// How long one attempt may take; then the next one is made on another connection.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// How long all attempts may take together.
+const OPERATION: Duration = Duration::from_secs(16);
+
+/// CloudFormation looks at a whole template before it answers.
+const SLOW_ATTEMPT: Duration = Duration::from_secs(20);
+const SLOW_OPERATION: Duration = Duration::from_secs(60);
+
+/// An object of 6 MB over a line of one megabit per second takes 50 seconds. One that stalls meanwhile fails within seconds.
+const UPLOAD_ATTEMPT: Duration = Duration::from_secs(60);
+const UPLOAD: Duration = Duration::from_secs(150);
+
+/// Limits of an attempt and of all together.
+fn limits(attempt: Duration, operation: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(attempt)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(operation)
+        .build()
+}
+
+/// The limits of a client that has no others.
+pub(super) fn usual_limits() -> TimeoutConfig {
+    limits(ATTEMPT, OPERATION)
+}
+
+impl Aws {
+    /// A client of S3. Other endpoints than AWS's own rarely have a name for each bucket, so buckets go into the path there.
+    #[must_use]
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.sdk)
+            .force_path_style(self.endpoint.is_some())
+            .interceptor(Uploads);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// A client of DynamoDB.
+    #[must_use]
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.sdk)
+    }
+
+    /// A client of CloudFormation.
+    #[must_use]
+    pub fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
+        let config = aws_sdk_cloudformation::config::Builder::from(&self.sdk)
+            .timeout_config(limits(SLOW_ATTEMPT, SLOW_OPERATION));
+        aws_sdk_cloudformation::Client::from_conf(config.build())
+    }
+
+    /// A client of Lambda, for everything but calling functions.
+    #[must_use]
+    pub fn lambda(&self) -> aws_sdk_lambda::Client {
+        aws_sdk_lambda::Client::new(&self.sdk)
+    }
+
+    /// A client of Lambda that calls functions, each once and for `limit` at most.
+    #[must_use]
+    pub fn invoker(&self, limit: Duration) -> aws_sdk_lambda::Client {
+        let config = aws_sdk_lambda::config::Builder::from(&self.sdk)
+            .timeout_config(limits(limit, limit))
+            .retry_config(aws_types::sdk_config::RetryConfig::disabled());
+        aws_sdk_lambda::Client::from_conf(config.build())
+    }
+
+    /// A client of STS.
+    #[must_use]
+    pub fn sts(&self) -> aws_sdk_sts::Client {
+        aws_sdk_sts::Client::new(&self.sdk)
+    }
+
+    /// A client of the `@connections` endpoint `url`.
+    #[must_use]
+    pub fn management(&self, url: &str) -> aws_sdk_apigatewaymanagement::Client {
+        let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.sdk).endpoint_url(url);
+        aws_sdk_apigatewaymanagement::Client::from_conf(config.build())
+    }
+}
+
+/// Gives uploads the time that they need. What else S3 is asked for is answered at once; the body of an object that is read is not part
+/// of the attempt, and fails when it stalls.
+#[derive(Debug)]
+struct Uploads;
+
+#[dyn_dispatch_hint]
+impl Intercept for Uploads {
+    fn name(&self) -> &'static str {
+        "Uploads"
+    }
+
+    fn read_before_execution(
+        &self,
+        context: &BeforeSerializationInterceptorContextRef<'_>,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if context.input().downcast_ref::<PutObjectInput>().is_some() {
+            config.interceptor_state().store_put(limits(UPLOAD_ATTEMPT, UPLOAD));
+        }
+        Ok(())
+    }
+}
