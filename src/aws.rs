@@ -18,6 +18,7 @@ use aws_sigv4::{
     sign::v4,
 };
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
+use aws_smithy_types::retry::RetryConfig;
 use aws_types::sdk_config::SharedTimeSource;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
@@ -143,6 +144,13 @@ impl Aws {
     pub fn fresh(&self) -> Self {
         let client = connector::client(&self.trust, &self.clock);
         Self { sdk: self.sdk.to_builder().http_client(client).build(), ..self.clone() }
+    }
+
+    /// The same, for who decides himself what is tried again, and when.
+    #[must_use]
+    pub fn without_retries(&self) -> Self {
+        let sdk = self.sdk.to_builder().retry_config(RetryConfig::disabled()).build();
+        Self { sdk, ..self.clone() }
     }
 
     /// The credentials, for programs that are started with them in their environment.

@@ -83,7 +83,7 @@ impl Live {
         interrupted: &CancellationToken,
     ) -> Result<()> {
         let (commands, receiver) = mpsc::unbounded_channel();
-        tasks.spawn(RELAY, relay.run(receiver, self.sender.clone()));
+        tasks.spawn_fallible(RELAY, relay.run(receiver, self.sender.clone()));
         let mut failure = None;
         let mut listeners = HashMap::new();
         let (unanswered_sender, mut unanswered) = mpsc::unbounded_channel();

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use tokio::task::{AbortHandle, Id, JoinSet};
 
 use crate::{
-    error::{Error, Kind},
+    error::{Error, Kind, Result},
     ui::{Ui, UiEvent},
 };
 
@@ -25,7 +25,7 @@ const HINT: &str = "this is a fault of `sst`, not of your app; please report it"
 /// this ends them all.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    set: JoinSet<()>,
+    set: JoinSet<Result<()>>,
     names: HashMap<Id, &'static str>,
     handles: HashMap<&'static str, AbortHandle>,
 }
@@ -33,6 +33,18 @@ pub struct Tasks {
 impl Tasks {
     /// Starts one.
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_fallible(name, async {
+            task.await;
+            Ok(())
+        });
+    }
+
+    /// Starts one that may end the session with words of its own.
+    pub fn spawn_fallible(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<()>> + Send + 'static,
+    ) {
         let handle = self.set.spawn(named(name, task));
         self.names.insert(handle.id(), name);
         self.handles.insert(name, handle);
@@ -42,7 +54,8 @@ impl Tasks {
     pub async fn failed(&mut self) -> Error {
         loop {
             match self.next().await {
-                Some((name, reason)) => {
+                Some((_, Err(error))) => return error,
+                Some((name, Ok(reason))) => {
                     let message = format!("{name} has ended, without which nothing can be served");
                     return Error::new(Kind::Other, message).detail(reason).hint(HINT);
                 }
@@ -63,11 +76,14 @@ impl Tasks {
         }
     }
 
-    /// The next one that ends: its name, and how.
-    async fn next(&mut self) -> Option<(&'static str, String)> {
+    /// The next one that ends: its name, and how, or what it has to say itself.
+    async fn next(&mut self) -> Option<(&'static str, Result<String>)> {
         let (id, reason) = match self.set.join_next_with_id().await? {
-            Ok((id, ())) => (id, "it has come to its end".to_owned()),
-            Err(error) => (error.id(), error.try_into_panic().map_or_else(|error| error.to_string(), words)),
+            Ok((id, Ok(()))) => (id, Ok("it has come to its end".to_owned())),
+            Ok((id, Err(error))) => (id, Err(error)),
+            Err(error) => {
+                (error.id(), Ok(error.try_into_panic().map_or_else(|error| error.to_string(), words)))
+            }
         };
         Some((self.names.remove(&id).unwrap_or("a task"), reason))
     }
@@ -82,7 +98,7 @@ pub fn named<F: Future>(name: impl Into<String>, task: F) -> impl Future<Output 
 ///
 /// # Errors
 /// When it panics.
-pub async fn caught<T>(task: impl Future<Output = T>) -> Result<T, String> {
+pub async fn caught<T>(task: impl Future<Output = T>) -> std::result::Result<T, String> {
     AssertUnwindSafe(task).catch_unwind().await.map_err(words)
 }
 

@@ -104,6 +104,32 @@ pub(super) async fn command(name: &str, project: &Project, ui: &Ui) -> Result<Op
     Ok(wait(&path, &Holder::this(name, None, &project.root), ui).await)
 }
 
+/// The file in the user's cache directory that tells it from those of other users and machines.
+const HOME: &str = "home";
+
+/// What tells this user on this machine from others: where a stage is served from by one client at a time.
+///
+/// # Errors
+/// [`Kind::Environment`] when it cannot be kept.
+pub(super) fn home(cache: &Utf8Path) -> Result<String> {
+    let path = cache.join(HOME);
+    let failed = |error: std::io::Error| {
+        Error::new(Kind::Environment, format!("`{path}` cannot be written")).detail(error)
+    };
+    fs_err::create_dir_all(cache).map_err(failed)?;
+    // Whoever comes first has written all of it when others can see it.
+    let new = tempfile::NamedTempFile::new_in(cache).map_err(failed)?;
+    fs_err::write(new.path(), uuid::Uuid::new_v4().to_string()).map_err(failed)?;
+    match new.persist_noclobber(&path) {
+        Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(failed(error.error));
+        }
+        _ => {}
+    }
+    let id = fs_err::read_to_string(&path).map_err(failed)?;
+    Ok(id.trim().to_owned())
+}
+
 /// The locks of a stage: of an app's copy in an account, or in a local cloud.
 #[derive(Debug, Clone)]
 pub(super) struct Stage {

@@ -1,281 +1,385 @@
-//! The WebSocket: dialled with a signature, kept alive, renewed before API Gateway ends it, dialled again when it is lost.
+//! The WebSocket: kept alive, renewed before API Gateway ends it, made anew when it is lost or deaf.
+//!
+//! A connection that exists may be dead without having said so, e.g. after a change of the network. So a ping is sent every few
+//! seconds. Without a pong the control function is asked, which costs more, and a new connection is dialled at the same time: whichever
+//! answers first is used from then on. API Gateway may not answer pings at all, so a missing pong alone ends nothing.
 
-use std::time::Duration;
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-use backon::BackoffBuilder;
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     sync::mpsc,
     time::{Instant, timeout},
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{self, Message, protocol::WebSocketConfig},
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{
+    dial::{Connection, Connector, HELLO, Refusal, Socket},
+    services::pauses,
+    usage::Usage,
 };
+use crate::{aws::Clock, ui::Ui};
 
-use crate::{
-    aws::Aws,
-    error::{Error, Kind, Result},
-    ui::Ui,
-};
+/// How often what is done when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timing {
+    /// API Gateway ends a connection after two hours.
+    pub renew_after: Duration,
+    /// API Gateway ends a connection after ten minutes without a message; control frames may not count as one.
+    pub hello_every: Duration,
+    /// The same for a connection whose pings are not answered, since only this shows that it lives.
+    pub hello_instead_of_ping: Duration,
+    /// A connection whose other side is gone without a word is noticed by its missing pong.
+    pub ping_every: Duration,
+    /// How long a pong may take.
+    pub pong_within: Duration,
+    /// How long the answer to `hello` may take.
+    pub hello_within: Duration,
+    /// How long the old connection is still read after a new one was made.
+    pub overlap: Duration,
+    /// The longest pause between two attempts to connect.
+    pub longest_pause: Duration,
+    /// A connection that lasted less is no reason to connect again without a pause.
+    pub stable: Duration,
+}
 
-/// How long dialling and the first answer may take. A cold start of the control function is in it.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            renew_after: Duration::from_secs(110 * 60),
+            hello_every: Duration::from_secs(5 * 60),
+            hello_instead_of_ping: Duration::from_secs(60),
+            ping_every: Duration::from_secs(3),
+            pong_within: Duration::from_secs(1),
+            hello_within: Duration::from_secs(3),
+            overlap: Duration::from_secs(30),
+            longest_pause: Duration::from_secs(3),
+            stable: Duration::from_secs(10),
+        }
+    }
+}
 
-/// How long a freshly deployed endpoint may take to answer.
-const FIRST_CONNECTION: Duration = Duration::from_secs(30);
+/// How often it is looked whether something is due, and whether the machine has slept.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// API Gateway ends a connection after two hours.
-const RENEW_AFTER: Duration = Duration::from_secs(110 * 60);
+/// What takes this long between two looks was sleep. A busy machine is late as well, but not by this much.
+const SLEPT: Duration = Duration::from_secs(5);
 
-/// API Gateway ends a connection after ten minutes without a message; control frames may not count as one.
-const HELLO_EVERY: Duration = Duration::from_secs(5 * 60);
+/// After so many pings that a live connection has not answered, no more answers are expected.
+const DEAF_TO_PINGS: u32 = 3;
 
-/// A connection whose other side is gone without a word is noticed by its missing pong.
-const PING_EVERY: Duration = Duration::from_secs(20);
-
-/// How long the old connection is still read after a new one was registered.
-const OVERLAP: Duration = Duration::from_secs(30);
-
-const HELLO: &str = r#"{"action":"hello"}"#;
-
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-type Socket = WebSocketStream<Box<dyn Stream>>;
+/// How long writing a few bytes may take.
+const SEND_WITHIN: Duration = Duration::from_secs(1);
 
 /// What comes in.
 #[derive(Debug)]
 pub(super) enum Incoming {
+    /// The machine has slept, or this program was stopped. The connection may be dead, and what comes may be old.
+    Slept(Duration),
+    /// There is no connection; why.
+    Lost(String),
+    /// There is none because there does not seem to be an endpoint, or because it refuses.
+    Refused(Refusal),
     /// There is a new connection; stubs are to use this id from now on.
     Connected(String),
     /// A message.
     Message(String),
 }
 
-/// A connection whose id is known.
-pub(super) struct Connection {
-    pub id: String,
+type Dial = Pin<Box<dyn Future<Output = Result<Connection, Refusal>> + Send>>;
+
+/// A connection in use.
+struct Live {
+    id: String,
     socket: Socket,
-    /// What arrived before the answer to `hello`.
-    early: Vec<String>,
+    opened: Instant,
+    /// When anything came.
+    heard: Instant,
+    pinged: Option<Instant>,
+    /// When it had to prove that it is alive.
+    doubted: Option<Instant>,
+    hello: Instant,
+    /// Whether the machine has slept since anything was heard.
+    slept: bool,
 }
 
-/// Dials.
-#[derive(Debug)]
-pub(super) struct Connector {
-    aws: Aws,
-    endpoint: String,
+/// Keeps one connection after the other.
+struct Keeper {
+    timing: Timing,
+    connector: Connector,
+    incoming: mpsc::UnboundedSender<Incoming>,
+    usage: Arc<Usage>,
+    ui: Ui,
+    live: Option<Live>,
+    dial: Option<Dial>,
+    dial_at: Instant,
+    pauses: Box<dyn Iterator<Item = Duration> + Send>,
+    /// How many pings in a row were not answered by a connection that was alive. After a few of them pings say nothing.
+    unanswered: u32,
+    /// The last reason for not connecting that was told.
+    told: Option<String>,
 }
 
-/// The pauses between attempts, without end: from 200 ms to 10 s, with jitter.
-pub(super) fn backoff() -> impl Iterator<Item = Duration> {
-    backon::ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(10))
-        .with_jitter()
-        .without_max_times()
-        .build()
-}
-
-impl Connector {
-    pub fn new(aws: Aws, endpoint: String) -> Self {
-        Self { aws, endpoint }
-    }
-
-    /// Connects, with patience for an endpoint that was deployed a moment ago.
-    pub async fn connect_at_first(&self) -> Result<Connection> {
-        let until = Instant::now() + FIRST_CONNECTION;
-        let mut pauses = backoff();
-        loop {
-            let error = match self.connect().await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => error,
-            };
-            let pause = pauses.next().unwrap_or_default();
-            if Instant::now() + pause >= until {
-                return Err(Error::new(Kind::Cloud, format!("cannot connect to `{}`", self.endpoint))
-                    .detail(error)
-                    .hint("check the network and that your credentials may call `execute-api:Invoke`"));
-            }
-            tracing::debug!(%error, "first connection");
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// Passes messages on for as long as the program runs, over as many connections as it takes.
-    pub async fn keep_connected(self, first: Connection, incoming: mpsc::UnboundedSender<Incoming>, ui: Ui) {
-        let mut connection = first;
-        loop {
-            let end = serve(&mut connection, &incoming, Instant::now() + RENEW_AFTER).await;
-            let Connection { socket, .. } = connection;
-            match end {
-                End::Due => {
-                    // The new connection is up before the old one goes, so no request falls between them.
-                    connection = self.connect_again().await;
-                    tokio::spawn(read_out(socket, incoming.clone()));
+/// Passes messages on for as long as somebody listens, over as many connections as it takes.
+pub(super) async fn keep_connected(
+    connector: Connector,
+    first: Connection,
+    incoming: mpsc::UnboundedSender<Incoming>,
+    (clock, timing, usage, ui): (Clock, Timing, Arc<Usage>, Ui),
+) {
+    let longest = timing.longest_pause;
+    let mut keeper = Keeper {
+        timing,
+        connector,
+        incoming,
+        usage,
+        ui,
+        live: None,
+        dial: None,
+        dial_at: Instant::now(),
+        pauses: Box::new(pauses(longest)),
+        unanswered: 0,
+        told: None,
+    };
+    keeper.begin(first);
+    let mut looked = clock.continuous();
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !keeper.incoming.is_closed() {
+        tokio::select! {
+            // Whether the machine has slept is known before what has come meanwhile is looked at.
+            biased;
+            _ = look.tick() => {
+                let passed = clock.continuous().saturating_sub(looked);
+                looked += passed;
+                if passed > SLEPT {
+                    keeper.slept(passed);
                 }
-                End::Lost(reason) => {
-                    drop(socket);
-                    tracing::debug!(reason, "connection lost");
-                    ui.warning(format!("the connection to the cloud was lost ({reason}); connecting again"));
-                    connection = self.connect_again().await;
-                    ui.info("connected again");
-                }
-                End::Unwanted => return,
+                keeper.look().await;
             }
-            let _ = incoming.send(Incoming::Connected(connection.id.clone()));
+            dialled = dialled(&mut keeper.dial) => keeper.dialled(dialled),
+            message = received(&mut keeper.live) => keeper.received(message),
         }
-    }
-
-    async fn connect_again(&self) -> Connection {
-        let mut pauses = backoff();
-        loop {
-            match self.connect().await {
-                Ok(connection) => return connection,
-                Err(error) => tracing::debug!(%error, "connecting again"),
-            }
-            tokio::time::sleep(pauses.next().unwrap_or(DIAL_TIMEOUT)).await;
-        }
-    }
-
-    async fn connect(&self) -> Result<Connection> {
-        match timeout(DIAL_TIMEOUT, self.dial()).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(Kind::Cloud, format!("no answer within {} s", DIAL_TIMEOUT.as_secs()))),
-        }
-    }
-
-    async fn dial(&self) -> Result<Connection> {
-        let url = self.aws.presign_websocket(&self.endpoint).await?;
-        let stream = self.stream(&url).await.map_err(|error| Error::new(Kind::Cloud, error.to_string()))?;
-        let limits = WebSocketConfig::default()
-            .max_message_size(Some(sst_wire::MAX_RECEIVED))
-            .max_frame_size(Some(sst_wire::MAX_RECEIVED));
-        let dialled = tokio_tungstenite::client_async_with_config(url, stream, Some(limits)).await;
-        let (mut socket, _) = dialled.map_err(refusal)?;
-        let failed = |error: tungstenite::Error| Error::new(Kind::Cloud, error.to_string());
-        socket.send(Message::text(HELLO)).await.map_err(failed)?;
-        let mut early = Vec::new();
-        loop {
-            let Some(message) = socket.next().await else {
-                return Err(Error::new(Kind::Cloud, "the connection was closed before it was usable"));
-            };
-            let Message::Text(text) = message.map_err(failed)? else { continue };
-            let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-            match (&value["connectionId"], &value["message"]) {
-                (_, serde_json::Value::String(message)) => {
-                    return Err(Error::new(Kind::Cloud, format!("the WebSocket API answers: {message}")));
-                }
-                (serde_json::Value::String(id), _) => {
-                    return Ok(Connection { id: id.clone(), socket, early });
-                }
-                _ => early.push(text.to_string()),
-            }
-        }
-    }
-
-    async fn stream(&self, url: &str) -> std::io::Result<Box<dyn Stream>> {
-        let uri: http::Uri = url.parse().map_err(std::io::Error::other)?;
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let secure = uri.scheme_str() == Some("wss");
-        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let tcp = TcpStream::connect((host.as_str(), port)).await?;
-        tcp.set_nodelay(true)?;
-        if !secure {
-            return Ok(Box::new(tcp));
-        }
-        let name = rustls::pki_types::ServerName::try_from(host).map_err(std::io::Error::other)?;
-        let tls = tokio_rustls::TlsConnector::from(self.aws.tls.clone());
-        Ok(Box::new(tls.connect(name, tcp).await?))
     }
 }
 
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// Says what a refused handshake means. The URL is not shown: it holds a signature.
-fn refusal(error: tungstenite::Error) -> Error {
-    match error {
-        tungstenite::Error::Http(response) if [401, 403].contains(&response.status().as_u16()) => Error::new(
-            Kind::Cloud,
-            format!("the WebSocket API refuses the credentials ({})", response.status()),
-        )
-        .hint("the caller needs `execute-api:Invoke` on the debug stack's API"),
-        tungstenite::Error::Http(response) => {
-            Error::new(Kind::Cloud, format!("the WebSocket API answers {}", response.status()))
+impl Keeper {
+    fn begin(&mut self, connection: Connection) {
+        let Connection { id, socket, early } = connection;
+        for text in early {
+            self.message(text);
         }
-        error => Error::new(Kind::Cloud, error.to_string()),
+        let now = Instant::now();
+        let hello = now + self.timing.hello_every;
+        self.usage.opened();
+        self.live = Some(Live {
+            id,
+            socket,
+            opened: now,
+            heard: now,
+            pinged: None,
+            doubted: None,
+            hello,
+            slept: false,
+        });
     }
-}
 
-enum End {
-    /// It has to be renewed.
-    Due,
-    /// It is gone; why.
-    Lost(String),
-    /// Nobody listens any more.
-    Unwanted,
-}
-
-async fn serve(connection: &mut Connection, incoming: &mpsc::UnboundedSender<Incoming>, due: Instant) -> End {
-    for text in connection.early.drain(..) {
-        let _ = incoming.send(Incoming::Message(text));
+    fn tell(&self, incoming: Incoming) {
+        // Nobody listens when the session ends.
+        let _ = self.incoming.send(incoming);
     }
-    let socket = &mut connection.socket;
-    let mut hello = tokio::time::interval_at(Instant::now() + HELLO_EVERY, HELLO_EVERY);
-    let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
-    let mut unanswered = 0;
-    loop {
-        let sent = tokio::select! {
-            message = socket.next() => {
-                unanswered = 0;
-                match message {
-                    Some(Ok(Message::Text(text))) => {
-                        if incoming.send(Incoming::Message(text.to_string())).is_err() {
-                            return End::Unwanted;
-                        }
-                        Ok(())
-                    }
-                    Some(Ok(Message::Close(frame))) => {
-                        let reason = frame.map_or("closed".to_owned(), |frame| frame.code.to_string());
-                        return End::Lost(reason);
-                    }
-                    Some(Ok(_)) => Ok(()),
-                    Some(Err(error)) => return End::Lost(error.to_string()),
-                    None => return End::Lost("closed".to_owned()),
-                }
+
+    fn message(&self, text: String) {
+        self.usage.message(text.len());
+        self.tell(Incoming::Message(text));
+    }
+
+    fn received(&mut self, message: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) {
+        let Some(live) = self.live.as_mut() else { return };
+        live.heard = Instant::now();
+        if live.doubted.is_none() {
+            live.pinged = None;
+        }
+        match message {
+            Some(Ok(Message::Text(text))) => self.message(text.to_string()),
+            Some(Ok(Message::Pong(_))) => (live.pinged, self.unanswered) = (None, 0),
+            Some(Ok(Message::Close(frame))) => {
+                let reason = frame.map_or("it was closed".to_owned(), |frame| match frame.code.into() {
+                    1001 => "API Gateway has ended it (1001)".to_owned(),
+                    code => format!("it was closed with code {code}"),
+                });
+                self.lose(reason);
             }
-            _ = hello.tick() => socket.send(Message::text(HELLO)).await,
-            _ = ping.tick() => {
-                if unanswered == 2 {
-                    return End::Lost("no sign of life".to_owned());
-                }
-                unanswered += 1;
-                socket.send(Message::Ping(Default::default())).await
+            Some(Ok(_)) => {}
+            Some(Err(error)) => self.lose(error.to_string()),
+            None => self.lose("it was closed".to_owned()),
+        }
+    }
+
+    /// The connection is of no use any more.
+    fn lose(&mut self, reason: String) {
+        let Some(live) = self.live.take() else { return };
+        self.usage.closed(live.opened.elapsed());
+        if live.opened.elapsed() >= self.timing.stable {
+            self.pauses = Box::new(pauses(self.timing.longest_pause));
+            self.dial_at = Instant::now();
+        } else {
+            self.dial_at = Instant::now() + self.pauses.next().unwrap_or_default();
+        }
+        tracing::debug!(reason, id = live.id, "connection lost");
+        self.told = None;
+        self.tell(Incoming::Lost(reason));
+    }
+
+    fn slept(&mut self, passed: Duration) {
+        self.tell(Incoming::Slept(passed));
+        if let Some(live) = self.live.as_mut() {
+            // What was sent before is no measure any more.
+            (live.pinged, live.doubted, live.slept) = (None, None, true);
+            live.heard = Instant::now();
+        }
+    }
+
+    /// Does what is due.
+    async fn look(&mut self) {
+        let (now, timing) = (Instant::now(), self.timing);
+        let Some(live) = self.live.as_mut() else {
+            if self.dial.is_none() && now >= self.dial_at {
+                self.start_dialling();
             }
-            () = tokio::time::sleep_until(due) => return End::Due,
+            return;
         };
-        if let Err(error) = sent {
-            return End::Lost(error.to_string());
+        if live.doubted.is_some_and(|doubted| live.heard > doubted) {
+            // It has answered, so it is alive; and if that was not a pong, there are none.
+            if live.pinged.take().is_some() {
+                self.unanswered += 1;
+            }
+            live.doubted = None;
+            if live.opened + timing.renew_after > now {
+                self.dial = None;
+            }
         }
+        if let Some(doubted) = live.doubted
+            && now >= doubted + timing.hello_within
+        {
+            let silent = now.duration_since(live.heard).as_secs();
+            return self.lose(format!("nothing was heard on it for {silent} s"));
+        }
+        let pongs = self.unanswered < DEAF_TO_PINGS;
+        let hello =
+            if pongs { live.hello } else { live.hello.min(live.heard + timing.hello_instead_of_ping) };
+        let silent = live.pinged.is_some_and(|pinged| now >= pinged + timing.pong_within);
+        let urgent = live.slept || silent && pongs;
+        let mut frame = None;
+        if live.doubted.is_none() && (urgent || now >= hello) {
+            (live.doubted, live.hello, live.slept) = (Some(now), now + timing.hello_every, false);
+            frame = Some(Message::text(HELLO));
+            if urgent && self.dial.is_none() {
+                self.start_dialling();
+            }
+        } else if live.pinged.is_none() && live.doubted.is_none() && now >= live.heard + timing.ping_every {
+            live.pinged = Some(now);
+            frame = Some(Message::Ping(Default::default()));
+        }
+        let Some(live) = self.live.as_mut() else { return };
+        if let Some(frame) = frame {
+            if let Message::Text(text) = &frame {
+                self.usage.message(text.len());
+            }
+            match timeout(SEND_WITHIN, live.socket.send(frame)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return self.lose(error.to_string()),
+                Err(_) => return self.lose("nothing can be sent on it".to_owned()),
+            }
+        }
+        if live.opened + timing.renew_after <= now && self.dial.is_none() && now >= self.dial_at {
+            self.start_dialling();
+        }
+    }
+
+    fn start_dialling(&mut self) {
+        let connector = self.connector.clone();
+        self.dial = Some(Box::pin(async move { connector.connect().await }));
+    }
+
+    fn dialled(&mut self, result: Result<Connection, Refusal>) {
+        self.dial = None;
+        let refusal = match result {
+            Ok(connection) => return self.replace(connection),
+            Err(refusal) => refusal,
+        };
+        self.dial_at = Instant::now() + self.pauses.next().unwrap_or(self.timing.longest_pause);
+        let text = refusal.text();
+        tracing::debug!(text, "cannot connect");
+        if self.told.as_ref() != Some(&text) {
+            if self.live.is_none() {
+                self.ui.warning(format!("cannot connect to the cloud: {text}; trying again"));
+                self.told = Some(text);
+            } else if self.live.as_ref().is_some_and(|live| live.doubted.is_none()) {
+                self.ui.warning(format!(
+                    "the connection to the cloud has to be renewed before two hours are over, which fails: {text}; trying \
+                     again"
+                ));
+                self.told = Some(text);
+            }
+        }
+        if self.live.is_none() {
+            self.tell(Incoming::Refused(refusal));
+        }
+    }
+
+    /// Goes over to a new connection. It is up before the old one goes, so no request falls between them.
+    fn replace(&mut self, connection: Connection) {
+        let old = self.live.take();
+        let id = connection.id.clone();
+        if let Some(old) = old {
+            self.usage.closed(old.opened.elapsed());
+            if old.doubted.is_some() {
+                let silent = old.heard.elapsed().as_secs();
+                self.tell(Incoming::Lost(format!("nothing was heard on it for {silent} s")));
+            }
+            tokio::spawn(read_out(
+                old.socket,
+                self.incoming.clone(),
+                self.timing.overlap,
+                self.usage.clone(),
+            ));
+        }
+        self.told = None;
+        self.tell(Incoming::Connected(id));
+        self.begin(connection);
+    }
+}
+
+async fn dialled(dial: &mut Option<Dial>) -> Result<Connection, Refusal> {
+    match dial {
+        Some(dial) => dial.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn received(live: &mut Option<Live>) -> Option<Result<Message, tokio_tungstenite::tungstenite::Error>> {
+    match live {
+        Some(live) => live.socket.next().await,
+        None => std::future::pending().await,
     }
 }
 
 /// Reads what still comes on a connection that has been replaced.
-async fn read_out(mut socket: Socket, incoming: mpsc::UnboundedSender<Incoming>) {
+async fn read_out(
+    mut socket: Socket,
+    incoming: mpsc::UnboundedSender<Incoming>,
+    overlap: Duration,
+    usage: Arc<Usage>,
+) {
     let read = async {
         while let Some(Ok(message)) = socket.next().await {
             if let Message::Text(text) = message {
+                usage.message(text.len());
                 let _ = incoming.send(Incoming::Message(text.to_string()));
             }
         }
     };
-    let _ = timeout(OVERLAP, read).await;
+    let _ = timeout(overlap, read).await;
     let _ = timeout(Duration::from_secs(2), socket.close(None)).await;
 }

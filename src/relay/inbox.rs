@@ -1,8 +1,11 @@
 //! Tells the kinds of messages apart that arrive on the WebSocket.
 
+use std::time::SystemTime;
+
 use serde_json::Value;
 use sst_wire::{DecodeError, ToClient};
 
+use super::dial;
 use crate::ids::RequestId;
 
 /// A message from the WebSocket.
@@ -12,8 +15,8 @@ pub(super) enum Message {
     Frame(ToClient),
     /// A frame in another version of the protocol. Where a request is named, it can be refused.
     OtherVersion { theirs: u32, request: Option<RequestId>, reply_to: Option<String> },
-    /// The answer to our `hello`.
-    Hello,
+    /// The answer to our `hello`, with the time of AWS if it tells that.
+    Hello(Option<SystemTime>),
     /// API Gateway's own complaint, e.g. `Internal server error`.
     Platform(String),
     /// Anything else.
@@ -36,9 +39,10 @@ pub(super) fn read(text: &str) -> Message {
     let Ok(Value::Object(fields)) = serde_json::from_str(text) else {
         return Message::Unreadable(shortened(text));
     };
-    match (fields.get("message").and_then(Value::as_str), fields.contains_key("connectionId")) {
-        (Some(message), _) => Message::Platform(message.to_owned()),
-        (None, true) => Message::Hello,
+    let message = fields.get("message").and_then(Value::as_str).map(str::to_owned);
+    match (message, fields.contains_key("connectionId")) {
+        (Some(message), _) => Message::Platform(message),
+        (None, true) => Message::Hello(dial::time_of(&Value::Object(fields))),
         (None, false) => Message::Unreadable(shortened(text)),
     }
 }
@@ -54,13 +58,16 @@ mod tests {
 
     #[test]
     fn the_kinds_are_told_apart() {
-        let moved = r#"{"v":1,"frame":{"type":"moved","requestId":"r","replyTo":"c="}}"#;
+        let moved = r#"{"v":2,"frame":{"type":"moved","requestId":"r","replyTo":"c="}}"#;
         assert!(matches!(read(moved), Message::Frame(ToClient::Moved { .. })));
-        assert!(matches!(read(r#"{"connectionId":"c="}"#), Message::Hello));
+        assert!(matches!(read(r#"{"connectionId":"c="}"#), Message::Hello(None)));
+        let hello = read(r#"{"connectionId":"c=","now":1795687200123}"#);
+        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_795_687_200_123);
+        assert!(matches!(hello, Message::Hello(Some(told)) if told == time));
         let platform = r#"{"message":"Internal server error","connectionId":"c=","requestId":"x"}"#;
         assert!(matches!(read(platform), Message::Platform(message) if message == "Internal server error"));
         assert!(matches!(read("what"), Message::Unreadable(_)));
-        assert!(matches!(read(r#"{"v":1,"frame":{"type":"no such"}}"#), Message::Unreadable(_)));
+        assert!(matches!(read(r#"{"v":2,"frame":{"type":"no such"}}"#), Message::Unreadable(_)));
     }
 
     #[test]

@@ -3,31 +3,46 @@
 //! On the wire a request may arrive more than once; the core hears of it once. What a request was answered with is remembered while
 //! its stub lives, so that a stub that asks again gets the same answer and the function does not run again. Nothing else is kept of
 //! an answered request.
+//!
+//! A request is not begun when its caller may have been told already that nobody has taken it, nor when somebody else answers for its
+//! function. After anything that may have kept news from us (sleep, a lost connection) the registrations are looked at first.
 
 mod connection;
+mod dial;
 mod inbox;
 mod memory;
 mod payloads;
+mod registrar;
 mod registration;
 mod responder;
+mod services;
+mod standing;
+mod usage;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use sst_wire::{Invoke, ToClient};
-use tokio::{sync::mpsc, task::JoinSet};
+use sst_wire::{Invoke, MARGIN_MS, ToClient};
+use tokio::{
+    sync::mpsc,
+    task::{Id, JoinSet},
+};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::registration::owners;
+pub use self::registration::{owners, served};
 use self::{
-    connection::{Connector, Incoming},
+    connection::{Incoming, Timing},
+    dial::{Connector, Refusal},
     memory::Memory,
-    payloads::Payloads,
-    registration::Registrations,
+    registrar::{Done, Job},
+    registration::{Identity, RENEW_EVERY, Registrations},
     responder::{Answer, Finished, Responder, Sender},
+    services::{Services, pauses},
+    standing::Standing,
+    usage::Usage,
 };
 use crate::{
     aws::Aws,
@@ -35,8 +50,8 @@ use crate::{
         effect::RelayCommand,
         event::{Event, FunctionError, Invocation, Outcome},
     },
-    debug_stack::DebugStack,
-    error::Result,
+    debug_stack::{self, DebugStack},
+    error::{Error, Kind, Result},
     ids::{FunctionId, RequestId},
     tasks,
     ui::{Ui, UiEvent},
@@ -48,6 +63,18 @@ const MEMORY: Duration = Duration::from_secs(900);
 /// How often answered requests are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(30);
 
+/// How long a stub whose connection was gone may take to ask for its answer.
+const ASKS_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long requests that came too late are collected before they are told of.
+const LATE_FOR: Duration = Duration::from_secs(5);
+
+/// How often CloudFormation is asked whether the debug stack is still there.
+const LOOK_FOR_STACK_EVERY: Duration = Duration::from_secs(15);
+
+/// How long registering at first may take.
+const FIRST_REGISTRATION: Duration = Duration::from_secs(30);
+
 /// What the relay needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -55,24 +82,49 @@ pub struct Config {
     pub aws: Aws,
     /// Where the stubs are met.
     pub debug_stack: DebugStack,
+    /// Its name.
+    pub stack_name: String,
     /// Who runs this client, as other people see it, e.g. `alice@laptop`.
     pub owner: String,
+    /// See [`sst_wire::Registration::HOME`].
+    pub home: String,
 }
 
 /// The connection to the stubs.
 #[derive(Debug)]
 pub struct Relay {
+    services: Arc<Services>,
+    stack_name: String,
     registrations: Arc<Registrations>,
+    owner: String,
     sender: Arc<Sender>,
-    payloads: Payloads,
+    usage: Arc<Usage>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
     connection: AbortOnDropHandle<()>,
+    /// The id of the connection; none while there is none.
+    connection_id: Option<String>,
+    /// Since when there was none, until registered again.
+    lost: Option<Instant>,
+    jobs: mpsc::UnboundedSender<Job>,
+    done: mpsc::UnboundedReceiver<Done>,
+    registrar: AbortOnDropHandle<()>,
+    standing: Standing,
+    /// What is to be taken over as soon as there is a connection.
+    to_take: Option<Vec<FunctionId>>,
+    /// What came while it was not known who answers for what.
+    held: Vec<Invoke>,
     requests: HashMap<RequestId, Request>,
     answered: Memory,
     responders: JoinSet<Option<Finished>>,
-    functions: Vec<FunctionId>,
-    connection_id: String,
-    registering: JoinSet<()>,
+    /// Which request a task answers.
+    tasks: HashMap<Id, RequestId>,
+    /// Answers that have not reached their stubs, why, and since when.
+    undelivered: HashMap<RequestId, (String, Instant)>,
+    /// Requests that came too late, and when the first did.
+    late: HashSet<RequestId>,
+    late_since: Option<Instant>,
+    looks_for_stack: JoinSet<bool>,
+    looked_for_stack: Option<Instant>,
     ui: Ui,
 }
 
@@ -90,94 +142,147 @@ impl Relay {
     /// # Errors
     /// When the endpoint cannot be reached, or refuses the credentials.
     pub async fn connect(config: Config, ui: Ui) -> Result<Self> {
-        let payloads = Payloads::new(&config.aws, &config.debug_stack);
-        let sender = Arc::new(Sender::new(&config.aws, &config.debug_stack, payloads.clone(), ui.clone()));
-        let registrations =
-            Arc::new(Registrations::new(&config.aws, &config.debug_stack, config.owner.clone()));
-        let connector = Connector::new(config.aws, config.debug_stack.endpoint);
+        let Config { aws, debug_stack, stack_name, owner, home } = config;
+        let client = uuid::Uuid::new_v4().to_string();
+        let (services, usage) = (Arc::new(Services::new(&aws, &debug_stack)), Arc::new(Usage::default()));
+        let sender = Arc::new(Sender::new(services.clone(), usage.clone(), client.clone(), ui.clone()));
+        let identity = Identity { client, owner: owner.clone(), home };
+        let registrations = Arc::new(Registrations::new(services.clone(), identity));
+        let clock = aws.clock.clone();
+        let connector = Connector::new(aws, debug_stack.endpoint);
         let first = connector.connect_at_first().await?;
         let connection_id = first.id.clone();
+        sender.reached_on(&connection_id);
         let (incoming_sender, incoming) = mpsc::unbounded_channel();
-        let keeping = connector.keep_connected(first, incoming_sender, ui.clone());
-        let task = tokio::spawn(tasks::named("the connection to the cloud", keeping));
+        let means = (clock, Timing::default(), usage.clone(), ui.clone());
+        let keeping = connection::keep_connected(connector, first, incoming_sender, means);
+        let connection = tokio::spawn(tasks::named("the connection to the cloud", keeping));
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let (done_sender, done) = mpsc::unbounded_channel();
+        let work = registrar::work(registrations.clone(), queue, done_sender);
+        let registrar = tokio::spawn(tasks::named("the registrations", work));
         Ok(Self {
+            services,
+            stack_name,
             registrations,
+            owner,
             sender,
-            payloads,
+            usage,
             incoming,
-            connection: AbortOnDropHandle::new(task),
+            connection: AbortOnDropHandle::new(connection),
+            connection_id: Some(connection_id),
+            lost: None,
+            jobs,
+            done,
+            registrar: AbortOnDropHandle::new(registrar),
+            standing: Standing::default(),
+            to_take: None,
+            held: Vec::new(),
             requests: HashMap::new(),
             answered: Memory::default(),
             responders: JoinSet::new(),
-            functions: Vec::new(),
-            connection_id,
-            registering: JoinSet::new(),
+            tasks: HashMap::new(),
+            undelivered: HashMap::new(),
+            late: HashSet::new(),
+            late_since: None,
+            looks_for_stack: JoinSet::new(),
+            looked_for_stack: None,
             ui,
         })
     }
 
-    /// Makes this client the one that answers for `functions`. Whoever answered for them before is told.
+    /// Makes this client the one that answers for those of `functions` that nobody else answers for.
     ///
     /// # Errors
     /// When the table cannot be written.
-    pub async fn register(&mut self, functions: Vec<FunctionId>) -> Result<()> {
-        let gone: Vec<FunctionId> =
-            self.functions.iter().filter(|function| !functions.contains(function)).cloned().collect();
-        self.functions = functions;
-        self.registrations.remove(&gone).await;
-        let displaced = self.registrations.write(&self.functions, &self.connection_id).await?;
-        let owner = self.registrations.owner().to_owned();
-        for (connection, functions) in displaced {
-            self.sender.displaced(&connection, &owner, functions).await;
+    pub async fn announce(&mut self, functions: Vec<FunctionId>) -> Result<()> {
+        let connection = self.connection_id.clone().unwrap_or_default();
+        let until = Instant::now() + FIRST_REGISTRATION;
+        let mut pauses = pauses(Duration::from_secs(2));
+        let lost = loop {
+            match self.registrations.keep(&functions, &connection).await {
+                Ok(lost) => break lost,
+                Err(failure) if Instant::now() >= until => {
+                    let table = &self.services.stack().table;
+                    return Err(Error::new(Kind::Cloud, format!("cannot register in the table `{table}`"))
+                        .detail(failure.text));
+                }
+                Err(failure) => tracing::debug!(failure.text, "registration"),
+            }
+            tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+        };
+        self.standing.serve(functions);
+        for (function, owner) in lost {
+            self.standing.lose(&function, &owner);
         }
         Ok(())
     }
 
     /// Works until [`RelayCommand::Close`]: hears `commands` and reports requests as `events`.
+    ///
+    /// # Errors
+    /// [`Kind::Cloud`] when the debug stack has been removed.
     pub async fn run(
         mut self,
         mut commands: mpsc::UnboundedReceiver<RelayCommand>,
         events: mpsc::UnboundedSender<Event>,
-    ) {
+    ) -> Result<()> {
         let mut forget = tokio::time::interval(FORGET_EVERY);
+        let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + RENEW_EVERY, RENEW_EVERY);
+        renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(RelayCommand::Close { within }) => return self.close(within).await,
+                    Some(RelayCommand::Close { within }) => {
+                        self.close(within).await;
+                        return Ok(());
+                    }
                     Some(command) => self.command(command),
-                    None => return self.close(Duration::from_secs(2)).await,
-                },
-                Some(incoming) = self.incoming.recv() => match incoming {
-                    Incoming::Message(text) => self.message(&text, &events),
-                    Incoming::Connected(id) => {
-                        self.connection_id = id;
-                        self.register_again();
+                    None => {
+                        self.close(Duration::from_secs(2)).await;
+                        return Ok(());
                     }
                 },
-                _ = forget.tick() => self.answered.expire(Instant::now()),
+                Some(incoming) = self.incoming.recv() => self.incoming(incoming, &events),
+                Some(done) = self.done.recv() => self.registered(done, &events),
+                _ = renew.tick() => self.look(),
+                _ = forget.tick() => self.forget(),
+                () = until(self.late_since.map(|since| since + LATE_FOR)) => self.tell_late(),
                 // The requests that are open cannot be answered for, and no other will come.
-                _ = &mut self.connection => return self.close(Duration::from_secs(2)).await,
-                Some(ended) = self.responders.join_next() => if let Ok(Some(finished)) = ended {
-                    self.finished(finished);
+                _ = &mut self.connection => {
+                    self.close(Duration::from_secs(2)).await;
+                    return Err(Error::new(Kind::Other, "the connection to the cloud has ended"));
+                }
+                _ = &mut self.registrar => {
+                    self.close(Duration::from_secs(2)).await;
+                    return Err(Error::new(Kind::Other, "nothing can be registered any more"));
+                }
+                Some(ended) = self.responders.join_next_with_id() => match ended {
+                    Ok((id, finished)) => {
+                        self.tasks.remove(&id);
+                        if let Some(finished) = finished {
+                            self.finished(finished);
+                        }
+                    }
+                    Err(error) => self.broken(error.id()),
                 },
-                Some(_) = self.registering.join_next() => {}
+                Some(gone) = self.looks_for_stack.join_next() => if matches!(gone, Ok(true)) {
+                    return Err(self.removed());
+                },
             }
         }
     }
 
     fn command(&mut self, command: RelayCommand) {
         let (request, answer) = match command {
-            RelayCommand::Register { functions } => {
-                if functions != self.functions {
-                    let removed: Vec<FunctionId> =
-                        self.functions.iter().filter(|id| !functions.contains(id)).cloned().collect();
-                    self.functions = functions;
-                    let registrations = self.registrations.clone();
-                    self.registering.spawn(async move { registrations.remove(&removed).await });
-                    self.register_again();
+            RelayCommand::Announce { functions } => {
+                if !self.standing.is(&functions) {
+                    self.serve(functions);
+                    self.look();
                 }
                 return;
             }
+            RelayCommand::Register { functions } => return self.take(functions),
             RelayCommand::Working { request, paused } => (request, Answer::Working { paused }),
             RelayCommand::Reply { request, outcome } => (request, Answer::Outcome(outcome)),
             RelayCommand::Stream { request, part } => (request, Answer::Part(part)),
@@ -189,20 +294,179 @@ impl Relay {
         }
     }
 
+    fn serve(&mut self, functions: Vec<FunctionId>) {
+        let gone = self.standing.serve(functions);
+        if !gone.is_empty() {
+            let _ = self.jobs.send(Job::Remove(gone));
+        }
+    }
+
+    /// Takes over whatever of these somebody else serves.
+    fn take(&mut self, functions: Vec<FunctionId>) {
+        self.serve(functions);
+        let taken = self.standing.take();
+        // Without a connection it is done when there is one.
+        match self.connection_id.clone() {
+            Some(connection) => {
+                let _ = self.jobs.send(Job::Take { functions: taken, connection });
+                // What was ours before is ours still, or has been taken, which this tells.
+                self.look();
+            }
+            None => self.to_take = Some(taken),
+        }
+    }
+
+    fn incoming(&mut self, incoming: Incoming, events: &mpsc::UnboundedSender<Event>) {
+        match incoming {
+            Incoming::Message(text) => self.message(&text, events),
+            Incoming::Slept(passed) => {
+                self.ui.warning(format!("this machine was asleep for {}", duration(passed)));
+                self.standing.doubt();
+                self.look();
+            }
+            Incoming::Lost(reason) => {
+                self.ui.warning(format!("the connection to the cloud was lost ({reason}); connecting again"));
+                self.lost.get_or_insert_with(Instant::now);
+                self.connection_id = None;
+                self.standing.doubt();
+                // What was wrong with this connection may be wrong with the others.
+                self.services.renew();
+            }
+            Incoming::Refused(refusal) => self.refused(&refusal),
+            Incoming::Connected(id) => {
+                self.sender.reached_on(&id);
+                if let Some(functions) = self.to_take.take() {
+                    let _ = self.jobs.send(Job::Take { functions, connection: id.clone() });
+                }
+                self.connection_id = Some(id);
+                self.look();
+            }
+        }
+    }
+
+    /// Writes our registrations, and learns who else answers for what.
+    fn look(&mut self) {
+        let Some(connection) = self.connection_id.clone() else { return };
+        let (number, functions) = (self.standing.look(), self.standing.ours());
+        let _ = self.jobs.send(Job::Keep { number, functions, connection });
+    }
+
+    fn registered(&mut self, done: Done, events: &mpsc::UnboundedSender<Event>) {
+        match done {
+            Done::Taken(displaced) => {
+                let _ = events.send(Event::Registered);
+                for (connection, functions) in displaced {
+                    let (sender, owner) = (self.sender.clone(), self.owner.clone());
+                    self.responders.spawn(async move {
+                        sender.displaced(&connection, &owner, functions).await;
+                        None
+                    });
+                }
+            }
+            Done::Kept { number, connection, lost } => {
+                let mut by_owner: std::collections::BTreeMap<String, Vec<String>> = Default::default();
+                for (function, owner) in lost {
+                    if self.standing.lose(&function, &owner) {
+                        by_owner.entry(owner).or_default().push(function.to_string());
+                    }
+                }
+                for (owner, functions) in by_owner {
+                    self.tell_lost(&owner, &functions);
+                }
+                if self.connection_id.as_ref() != Some(&connection) {
+                    return;
+                }
+                if let Some(lost) = self.lost.take() {
+                    self.ui.info(format!("connected again after {}", duration(lost.elapsed())));
+                    // Stubs that wait learn where to ask.
+                    for request in self.requests.values() {
+                        request.responder.send(Answer::Working { paused: false });
+                    }
+                }
+                if self.standing.looked(number) {
+                    for invoke in std::mem::take(&mut self.held) {
+                        self.invoke(invoke, events);
+                    }
+                }
+            }
+            Done::Failing(text) => {
+                let message =
+                    format!("cannot register in the table `{}`: {text}", self.services.stack().table);
+                self.ui.send(UiEvent::Error { message, hint: Some("trying again".to_owned()) });
+            }
+        }
+    }
+
+    fn tell_lost(&self, by: &str, functions: &[String]) {
+        self.ui.warning(format!(
+            "{by} has taken over {}; their machine answers now. Run `sst start` again to take it back.",
+            functions.join(", ")
+        ));
+    }
+
+    /// The endpoint does not let us in. Whether it is there at all, only CloudFormation knows.
+    fn refused(&mut self, refusal: &Refusal) {
+        let suspicious = match refusal {
+            Refusal::Missing(_) | Refusal::Credentials(_) => true,
+            // A name that does not resolve is a network that is down, or an API that is gone.
+            Refusal::Unreachable(text) => text.contains("lookup address"),
+        };
+        let recently = self.looked_for_stack.is_some_and(|when| when.elapsed() < LOOK_FOR_STACK_EVERY);
+        if !suspicious || recently || !self.looks_for_stack.is_empty() {
+            return;
+        }
+        self.looked_for_stack = Some(Instant::now());
+        let (services, name) = (self.services.clone(), self.stack_name.clone());
+        self.looks_for_stack.spawn(async move {
+            let status = debug_stack::status(&services.aws().fresh(), &name).await;
+            status.is_ok_and(|status| status.is_none_or(|status| status.status.starts_with("DELETE_")))
+        });
+    }
+
+    fn removed(&self) -> Error {
+        let message =
+            format!("the debug stack `{}` has been removed, so that no call can come here", self.stack_name);
+        Error::new(Kind::Cloud, message).hint("start `sst start` again to deploy it, and the stubs, anew")
+    }
+
     /// A request has been answered. What it was answered with is all that is left of it.
     fn finished(&mut self, finished: Finished) {
         let Some(Request { responder, until }) = self.requests.remove(&finished.request) else { return };
         let missed = responder.missed(&finished);
         let request = finished.request.clone();
+        if let Some(problem) = finished.problem {
+            self.undelivered.insert(request.clone(), (problem, Instant::now()));
+        }
         self.answered.insert(finished.request, finished.frames, until);
         if let Some(connection) = missed {
             self.repeat(request, connection);
         }
     }
 
+    /// The task that answers a request has panicked, which has been told. Its caller is told as well.
+    fn broken(&mut self, task: Id) {
+        let Some(request) = self.tasks.remove(&task) else { return };
+        let Some(Request { responder, until }) = self.requests.remove(&request) else { return };
+        let responder = self.respond(request, responder.listener(), until);
+        let message = "sst failed while it answered this request; its terminal says more";
+        responder.send(Answer::Outcome(Outcome::Failed(FunctionError::new("Sst.Fault", message))));
+    }
+
+    /// Starts to answer a request.
+    fn respond(&mut self, request: RequestId, reply_to: String, until: Instant) -> Responder {
+        let (responder, work) =
+            responder::start(self.sender.clone(), request.clone(), reply_to, until.into());
+        let name = format!("the answer to request {request}");
+        let task = self.responders.spawn(tasks::named(name, async move { Some(work.await) }));
+        self.tasks.insert(task.id(), request.clone());
+        self.requests.insert(request, Request { responder: responder.clone(), until });
+        responder
+    }
+
     /// Answers a stub that has asked once more for what was answered already. Whether it was.
     fn repeat(&mut self, request: RequestId, connection: String) -> bool {
         let Some(answered) = self.answered.get(&request).cloned() else { return false };
+        self.undelivered.remove(&request);
         let sender = self.sender.clone();
         self.responders.spawn(async move {
             sender.repeat(&connection, request, answered).await;
@@ -217,17 +481,25 @@ impl Relay {
             inbox::Message::Frame(ToClient::Moved { request_id, reply_to }) => {
                 let request = RequestId::from(&request_id);
                 match self.requests.get(&request) {
-                    Some(known) => known.responder.moved(reply_to),
-                    None => drop(self.repeat(request, reply_to)),
+                    Some(known) => known.responder.asked_again(reply_to),
+                    None => {
+                        if !self.repeat(request.clone(), reply_to.clone()) {
+                            let sender = self.sender.clone();
+                            self.responders.spawn(async move {
+                                sender.unknown(&reply_to, request).await;
+                                None
+                            });
+                        }
+                    }
                 }
             }
             inbox::Message::Frame(ToClient::Displaced { by, functions }) => {
                 // What was taken over is not registered again after the next reconnection.
-                self.functions.retain(|function| !functions.iter().any(|taken| taken == function.as_str()));
-                self.ui.warning(format!(
-                    "{by} has taken over {}; their machine answers now. Run `sst start` again to take it back.",
-                    functions.join(", ")
-                ));
+                let taken = functions.into_iter().filter(|name| self.standing.lose(&name.into(), &by));
+                let taken: Vec<String> = taken.collect();
+                if !taken.is_empty() {
+                    self.tell_lost(&by, &taken);
+                }
             }
             inbox::Message::OtherVersion { theirs, request, reply_to } => {
                 let reason = format!(
@@ -247,7 +519,11 @@ impl Relay {
             inbox::Message::Platform(message) => {
                 self.ui.warning(format!("the WebSocket API reports: {message}"));
             }
-            inbox::Message::Hello => {}
+            inbox::Message::Hello(time) => {
+                if let Some(time) = time {
+                    self.services.aws().clock.heard(time);
+                }
+            }
             inbox::Message::Unreadable(problem) => {
                 tracing::warn!(problem, "a message that is not a frame");
             }
@@ -263,24 +539,40 @@ impl Relay {
         if self.repeat(request.clone(), invoke.reply_to.clone()) {
             return;
         }
-        let (responder, work) =
-            responder::start(self.sender.clone(), request.clone(), invoke.reply_to.clone());
-        self.responders.spawn(async move { Some(work.await) });
-        let itself = responder.clone();
+        if self.standing.is_doubtful() {
+            return self.held.push(invoke);
+        }
+        let function = FunctionId::from(&invoke.function);
+        if let Some(by) = self.standing.elsewhere(&function) {
+            let (sender, by) = (self.sender.clone(), by.to_owned());
+            self.responders.spawn(async move {
+                sender.elsewhere(&invoke.reply_to, request, by).await;
+                None
+            });
+            return;
+        }
+        let age = age(&invoke, self.services.aws().clock.now());
+        if is_late(&invoke, age) {
+            // If it was sent once more, that one counts.
+            self.late.insert(request);
+            self.late_since.get_or_insert_with(Instant::now);
+            return;
+        }
         let received = Instant::now();
-        let until = received + Duration::from_millis(invoke.remaining_ms).min(MEMORY);
-        self.requests.insert(request.clone(), Request { responder, until });
-        let payloads = self.payloads.clone();
+        let remaining = Duration::from_millis(invoke.remaining_ms).saturating_sub(age);
+        let responder =
+            self.respond(request.clone(), invoke.reply_to.clone(), received + remaining.min(MEMORY));
+        let services = self.services.clone();
         let events = events.clone();
         let deliver = move |payload| {
             let waited = received.elapsed();
             let invocation = Invocation {
                 request,
-                function: FunctionId::from(&invoke.function),
+                function,
                 payload,
                 context: invoke.context,
                 environment: invoke.environment,
-                remaining: Duration::from_millis(invoke.remaining_ms).saturating_sub(waited),
+                remaining: remaining.saturating_sub(waited),
             };
             let _ = events.send(Event::Invoked(Box::new(invocation)));
         };
@@ -290,55 +582,89 @@ impl Relay {
         }
         let event = invoke.event;
         self.responders.spawn(async move {
-            match payloads.fetch(&event).await {
+            match services.fetch(&event, (received + remaining).into()).await {
                 Ok(bytes) => deliver(bytes),
                 Err(problem) => {
                     let message = format!("the event of this request could not be fetched: {problem}");
                     let error = FunctionError::new("Sst.PayloadUnavailable", &message);
-                    itself.send(Answer::Outcome(Outcome::Failed(error)));
+                    responder.send(Answer::Outcome(Outcome::Failed(error)));
                 }
             }
             None
         });
     }
 
-    /// Writes the registrations for the present connection, however often it takes.
-    fn register_again(&mut self) {
-        self.registering.abort_all();
-        let registrations = self.registrations.clone();
-        let functions = self.functions.clone();
-        let connection = self.connection_id.clone();
-        let ui = self.ui.clone();
-        self.registering.spawn(async move {
-            let mut reported = false;
-            for pause in connection::backoff() {
-                match registrations.write(&functions, &connection).await {
-                    Ok(_) => return,
-                    Err(error) if !reported => {
-                        reported = true;
-                        let hint = Some("trying again".to_owned());
-                        ui.send(UiEvent::Error { message: error.to_string(), hint });
-                    }
-                    Err(error) => tracing::debug!(%error, "registration"),
-                }
-                tokio::time::sleep(pause).await;
-            }
-        });
+    /// Tells of requests that came too late to be begun.
+    fn tell_late(&mut self) {
+        self.late_since = None;
+        let late = std::mem::take(&mut self.late);
+        let begun =
+            |request: &RequestId| self.requests.contains_key(request) || self.answered.get(request).is_some();
+        let (count, calls, callers) = match late.iter().filter(|request| !begun(request)).count() {
+            0 => return,
+            1 => ("1 call".to_owned(), "it was", "its caller has"),
+            count => (format!("{count} calls"), "they were", "their callers have"),
+        };
+        self.ui.warning(format!(
+            "{count} came too late; {calls} not run, because {callers} been told so already"
+        ));
+    }
+
+    /// Forgets what nobody can ask for any more.
+    fn forget(&mut self) {
+        self.answered.expire(Instant::now());
+        let given_up = |(_, since): &(String, Instant)| since.elapsed() >= ASKS_WITHIN;
+        let lost: Vec<(RequestId, (String, Instant))> =
+            self.undelivered.extract_if(|_, undelivered| given_up(undelivered)).collect();
+        for (request, (problem, _)) in lost {
+            let message = format!("the answer to request {request} could not be sent: {problem}");
+            self.ui.send(UiEvent::Error { message, hint: None });
+        }
     }
 
     async fn close(mut self, within: Duration) {
         let deadline = tokio::time::Instant::now() + within;
-        self.registering.abort_all();
+        drop(self.registrar);
         // Without its handle a responder sends what it still has, and ends.
         self.requests.clear();
+        let ours = self.standing.ours();
         let farewell = async {
-            let remove = self.registrations.remove(&self.functions);
+            let remove = self.registrations.remove(&ours);
             let responders = async { while self.responders.join_next().await.is_some() {} };
             tokio::join!(remove, responders);
         };
         if tokio::time::timeout_at(deadline, farewell).await.is_err() {
             self.ui.warning("some answers could not be sent in time");
         }
+        self.ui.info(self.usage.summary());
+    }
+}
+
+/// How old a request is at `now`, by the clock of AWS.
+fn age(invoke: &Invoke, now: SystemTime) -> Duration {
+    let sent = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(invoke.sent_ms));
+    sent.and_then(|sent| now.duration_since(sent).ok()).unwrap_or_default()
+}
+
+/// Whether a request of this age may not be begun any more.
+fn is_late(invoke: &Invoke, age: Duration) -> bool {
+    let margin = MARGIN_MS.min(invoke.patience_ms / 4);
+    age >= Duration::from_millis(invoke.patience_ms - margin)
+}
+
+/// `40 s`, `20 min`.
+fn duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        seconds @ 10..120 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
+    }
+}
+
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,31 +1,23 @@
 //! Events and results that do not fit one message: objects of the debug stack's bucket.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use sst_wire::Payload;
+use tokio::time::Instant;
 
-use crate::{
-    aws::{Aws, explain},
-    debug_stack::DebugStack,
-    ids::RequestId,
-};
+use super::services::{Clients, Services};
+use crate::ids::RequestId;
 
 /// The longest event that is fetched: more than Lambda takes (6 MB).
 const MAX_EVENT: u64 = 16 * 1024 * 1024;
 
-/// The bucket.
-#[derive(Debug, Clone)]
-pub(super) struct Payloads {
-    s3: aws_sdk_s3::Client,
-    bucket: String,
-}
+/// How often an event whose bytes break off half way is fetched.
+const ATTEMPTS: u32 = 3;
 
-impl Payloads {
-    pub fn new(aws: &Aws, stack: &DebugStack) -> Self {
-        Self { s3: aws.s3(), bucket: stack.bucket.clone() }
-    }
-
-    /// The bytes of an event. The error is a fragment for people.
-    pub async fn fetch(&self, payload: &Payload) -> Result<Bytes, String> {
+impl Services {
+    /// The bytes of an event, tried to be had until `until`. The error is a fragment for people.
+    pub async fn fetch(&self, payload: &Payload, until: Instant) -> Result<Bytes, String> {
         let Payload::Object { key, length, .. } = payload else {
             return payload.bytes().map(Bytes::from).map_err(|error| error.to_string());
         };
@@ -36,37 +28,60 @@ impl Payloads {
         if *length > MAX_EVENT {
             return Err(format!("it has {length} bytes, and an event at most {MAX_EVENT}"));
         }
-        let object = self.s3.get_object().bucket(&self.bucket).key(key).send().await;
-        let mut body = object.map_err(|error| explain(&error))?.body;
-        let mut bytes = BytesMut::new();
-        // One part more than announced is enough to notice a lie.
-        while bytes.len() as u64 <= *length
-            && let Some(part) = body.next().await
-        {
-            bytes.extend_from_slice(&part.map_err(|error| error.to_string())?);
+        let bucket = self.stack().bucket.as_str();
+        let get = |clients: Arc<Clients>| async move {
+            clients.s3.get_object().bucket(bucket).key(key).send().await
+        };
+        let mut problem = String::new();
+        for _ in 0..ATTEMPTS {
+            let object = self.persist(until, get).await.map_err(|failure| failure.text)?;
+            match read(object.body, *length).await {
+                Ok(bytes) => {
+                    payload.check_object(&bytes).map_err(|error| error.to_string())?;
+                    return Ok(bytes);
+                }
+                Err(broken) => problem = broken,
+            }
         }
-        let bytes = bytes.freeze();
-        payload.check_object(&bytes).map_err(|error| error.to_string())?;
-        Ok(bytes)
+        Err(problem)
     }
 
     /// Puts `bytes` into the frame, or into the bucket when they are too many.
-    pub async fn store(&self, request: &RequestId, bytes: &Bytes) -> Result<Payload, String> {
+    pub async fn store(&self, request: &RequestId, bytes: &Bytes, until: Instant) -> Result<Payload, String> {
         if let Some(payload) = Payload::inline(bytes) {
             return Ok(payload);
         }
-        self.put(format!("payloads/{request}/result"), bytes).await
+        self.put(format!("payloads/{request}/result"), bytes, until).await
     }
 
     /// Puts a part of a streamed response into the bucket.
-    pub async fn store_part(&self, request: &RequestId, seq: u64, bytes: Bytes) -> Result<Payload, String> {
-        self.put(format!("payloads/{request}/part-{seq}"), &bytes).await
+    pub async fn store_part(
+        &self,
+        request: &RequestId,
+        seq: u64,
+        bytes: Bytes,
+        until: Instant,
+    ) -> Result<Payload, String> {
+        self.put(format!("payloads/{request}/part-{seq}"), &bytes, until).await
     }
 
-    async fn put(&self, key: String, bytes: &Bytes) -> Result<Payload, String> {
-        let body = bytes.clone().into();
-        let put = self.s3.put_object().bucket(&self.bucket).key(&key).body(body).send().await;
-        put.map_err(|error| explain(&error))?;
+    async fn put(&self, key: String, bytes: &Bytes, until: Instant) -> Result<Payload, String> {
+        let (bucket, name) = (self.stack().bucket.as_str(), key.as_str());
+        let put = |clients: Arc<Clients>| async move {
+            clients.s3.put_object().bucket(bucket).key(name).body(bytes.clone().into()).send().await
+        };
+        self.persist(until, put).await.map_err(|failure| failure.text)?;
         Ok(Payload::object(key, bytes))
     }
+}
+
+async fn read(mut body: aws_sdk_s3::primitives::ByteStream, length: u64) -> Result<Bytes, String> {
+    let mut bytes = BytesMut::new();
+    // One part more than announced is enough to notice a lie.
+    while bytes.len() as u64 <= length
+        && let Some(part) = body.next().await
+    {
+        bytes.extend_from_slice(&part.map_err(|error| error.to_string())?);
+    }
+    Ok(bytes.freeze())
 }

@@ -1,14 +1,23 @@
 //! The table that tells the stubs who answers for a function.
+//!
+//! A registration is a lease, which is renewed while the client lives. Taking over from somebody is a decision of the user, made once;
+//! everything else (announcing, renewing, coming back on another connection) takes nothing from anybody.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use futures_util::{StreamExt, stream};
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::put_item::PutItemError,
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use sst_wire::Registration;
 
+use super::services::{Clients, Failure, Services};
 use crate::{
     aws::{Aws, explain},
     debug_stack::DebugStack,
@@ -16,8 +25,14 @@ use crate::{
     ids::FunctionId,
 };
 
-/// How long a registration counts when it is not renewed: a little longer than a connection may last.
-const LIFETIME: Duration = Duration::from_secs(135 * 60);
+/// How long a registration counts when it is not renewed, e.g. because its client was killed or its machine sleeps.
+const LEASE: Duration = Duration::from_secs(90);
+
+/// How often it is renewed.
+pub(super) const RENEW_EVERY: Duration = Duration::from_secs(30);
+
+/// How many items are written at the same time.
+const PARALLEL: usize = 16;
 
 /// Who answers for functions of a stage, as far as the table can be read: `alice@laptop`. The registrations of one that was killed
 /// count until they expire.
@@ -25,62 +40,89 @@ const LIFETIME: Duration = Duration::from_secs(135 * 60);
 /// # Errors
 /// [`Kind::Cloud`] when it cannot be read.
 pub async fn owners(aws: &Aws, stack: &DebugStack) -> Result<Vec<String>> {
-    let mut owners = BTreeSet::new();
+    let served = served(aws, stack).await?;
+    Ok(served.into_values().collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// Which functions of a stage somebody answers for now, and who.
+///
+/// # Errors
+/// [`Kind::Cloud`] when the table cannot be read.
+pub async fn served(aws: &Aws, stack: &DebugStack) -> Result<BTreeMap<FunctionId, String>> {
+    let mut served = BTreeMap::new();
     let mut pages = aws.dynamodb().scan().table_name(&stack.table).into_paginator().send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| {
             Error::new(Kind::Cloud, format!("cannot read the table `{}`", stack.table))
                 .detail(explain(&error))
         })?;
-        let counts = |item: &&HashMap<String, AttributeValue>| {
-            let expires = item.get(Registration::TTL).and_then(|ttl| ttl.as_n().ok()?.parse::<u64>().ok());
-            expires.is_none_or(|expires| expires > now().as_secs())
-        };
-        let owner =
-            |item: &HashMap<String, AttributeValue>| item.get(Registration::OWNER)?.as_s().ok().cloned();
-        owners.extend(page.items().iter().filter(counts).filter_map(owner));
+        for item in page.items() {
+            let text = |name: &str| item.get(name)?.as_s().ok().cloned();
+            if counts(item, seconds(aws.clock.now()))
+                && let (Some(function), Some(owner)) = (text(Registration::KEY), text(Registration::OWNER))
+            {
+                served.insert(FunctionId::from(&function), owner);
+            }
+        }
     }
-    Ok(owners.into_iter().collect())
+    Ok(served)
 }
 
-fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+/// Whether a registration counts at `now`, in seconds since the epoch.
+fn counts(item: &HashMap<String, AttributeValue>, now: u64) -> bool {
+    let expires = item.get(Registration::TTL).and_then(|ttl| ttl.as_n().ok()?.parse::<u64>().ok());
+    expires.is_none_or(|expires| expires >= now)
 }
 
-/// How many items are written at the same time.
-const PARALLEL: usize = 16;
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Who this client is.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    /// This process.
+    pub client: String,
+    /// Who runs it.
+    pub owner: String,
+    /// See [`Registration::HOME`].
+    pub home: String,
+}
 
 /// This client's registrations.
 #[derive(Debug)]
 pub(super) struct Registrations {
-    table: aws_sdk_dynamodb::Client,
-    name: String,
-    client: String,
-    owner: String,
+    services: Arc<Services>,
+    identity: Identity,
+}
+
+/// What registering a function without taking it from anybody has come to.
+enum Kept {
+    Ours,
+    /// This one answers for it.
+    Others(String),
 }
 
 impl Registrations {
-    pub fn new(aws: &Aws, stack: &DebugStack, owner: String) -> Self {
-        let client = uuid::Uuid::new_v4().to_string();
-        Self { table: aws.dynamodb(), name: stack.table.clone(), client, owner }
+    pub fn new(services: Arc<Services>, identity: Identity) -> Self {
+        Self { services, identity }
     }
 
-    pub fn owner(&self) -> &str {
-        &self.owner
-    }
-
-    /// Makes `connection` the one that answers for `functions`. Returns the connections of other clients that answered for some
-    /// of them until now.
-    pub async fn write(
+    /// Makes `connection` the one that answers for `functions`, whoever did until now. Returns the connections of other clients that
+    /// answered for some of them.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn take(
         &self,
         functions: &[FunctionId],
         connection: &str,
-    ) -> Result<BTreeMap<String, Vec<String>>> {
+    ) -> Result<BTreeMap<String, Vec<String>>, Failure> {
         let mut displaced: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut writes = stream::iter(functions.to_vec())
             .map(|function| async move {
-                let result = self.write_one(&function, connection).await;
-                (function, result)
+                let taken = self.take_one(&function, connection).await;
+                (function, taken)
             })
             .buffer_unordered(PARALLEL);
         while let Some((function, result)) = writes.next().await {
@@ -91,48 +133,105 @@ impl Registrations {
         Ok(displaced)
     }
 
-    async fn write_one(&self, function: &FunctionId, connection: &str) -> Result<Option<String>> {
-        let text = |value: &str| AttributeValue::S(value.to_owned());
-        let now = now();
-        let put = self
-            .table
+    async fn take_one(&self, function: &FunctionId, connection: &str) -> Result<Option<String>, Failure> {
+        let put = |clients: Arc<Clients>| async move {
+            self.put(&clients, function, connection).return_values(ReturnValue::AllOld).send().await
+        };
+        let old = self.services.once(put).await.map_err(|error| Failure::of(&error))?.attributes;
+        let old: HashMap<String, AttributeValue> = old.unwrap_or_default();
+        let field = |name: &str| old.get(name)?.as_s().ok().cloned();
+        let is_other = field(Registration::CLIENT).is_some_and(|client| client != self.identity.client);
+        Ok(field(Registration::CONNECTION).filter(|_| is_other && counts(&old, self.now())))
+    }
+
+    /// Makes `connection` the one that answers for those of `functions` that are ours already, or nobody's. Returns the others, and who
+    /// answers for them.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn keep(
+        &self,
+        functions: &[FunctionId],
+        connection: &str,
+    ) -> Result<Vec<(FunctionId, String)>, Failure> {
+        let writes = stream::iter(functions.to_vec())
+            .map(|function| async move {
+                let kept = self.keep_one(&function, connection).await?;
+                Ok::<_, Failure>(match kept {
+                    Kept::Ours => None,
+                    Kept::Others(owner) => Some((function, owner)),
+                })
+            })
+            .buffer_unordered(PARALLEL);
+        let kept: Vec<Option<(FunctionId, String)>> = writes.try_collect().await?;
+        Ok(kept.into_iter().flatten().collect())
+    }
+
+    async fn keep_one(&self, function: &FunctionId, connection: &str) -> Result<Kept, Failure> {
+        let put = |clients: Arc<Clients>| async move {
+            let put = self.put(&clients, function, connection);
+            put.condition_expression("attribute_not_exists(#pk) OR #client = :client OR #ttl < :now")
+                .expression_attribute_names("#pk", Registration::KEY)
+                .expression_attribute_names("#client", Registration::CLIENT)
+                .expression_attribute_names("#ttl", Registration::TTL)
+                .expression_attribute_values(":client", text(&self.identity.client))
+                .expression_attribute_values(":now", AttributeValue::N(self.now().to_string()))
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .send()
+                .await
+        };
+        let error = match self.services.once(put).await {
+            Ok(_) => return Ok(Kept::Ours),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                let owner =
+                    failed.item().and_then(|item| item.get(Registration::OWNER)?.as_s().ok().cloned());
+                Ok(Kept::Others(owner.unwrap_or_else(|| "somebody else".to_owned())))
+            }
+            _ => Err(Failure::of(&error)),
+        }
+    }
+
+    fn put(
+        &self,
+        clients: &Clients,
+        function: &FunctionId,
+        connection: &str,
+    ) -> aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder {
+        let Identity { client, owner, home } = &self.identity;
+        let expires = self.now() + LEASE.as_secs();
+        clients
+            .dynamodb
             .put_item()
-            .table_name(&self.name)
+            .table_name(&self.services.stack().table)
             .item(Registration::KEY, text(function.as_str()))
             .item(Registration::CONNECTION, text(connection))
-            .item(Registration::CLIENT, text(&self.client))
-            .item(Registration::OWNER, text(&self.owner))
+            .item(Registration::CLIENT, text(client))
+            .item(Registration::OWNER, text(owner))
+            .item(Registration::HOME, text(home))
             .item(Registration::VERSION, AttributeValue::N(sst_wire::VERSION.to_string()))
-            .item(Registration::TTL, AttributeValue::N((now + LIFETIME).as_secs().to_string()))
-            .return_values(ReturnValue::AllOld)
-            .send()
-            .await
-            .map_err(|error| {
-                Error::new(Kind::Cloud, format!("cannot register in the table `{}`", self.name))
-                    .detail(explain(&error))
-            })?;
-        let old: HashMap<String, AttributeValue> = put.attributes.unwrap_or_default();
-        let field = |name: &str| old.get(name)?.as_s().ok().cloned();
-        let expires = old.get(Registration::TTL).and_then(|ttl| ttl.as_n().ok()?.parse::<u64>().ok());
-        let counted = expires.is_none_or(|expires| expires > now.as_secs());
-        let is_other = field(Registration::CLIENT).is_some_and(|client| client != self.client);
-        Ok(field(Registration::CONNECTION).filter(|_| counted && is_other))
+            .item(Registration::TTL, AttributeValue::N(expires.to_string()))
     }
 
     /// Removes what is still ours. What cannot be removed expires.
     pub async fn remove(&self, functions: &[FunctionId]) {
         let removals = stream::iter(functions.to_vec()).map(|function| async move {
-            let removed = self
-                .table
-                .delete_item()
-                .table_name(&self.name)
-                .key(Registration::KEY, AttributeValue::S(function.to_string()))
-                .condition_expression("#client = :client")
-                .expression_attribute_names("#client", Registration::CLIENT)
-                .expression_attribute_values(":client", AttributeValue::S(self.client.clone()))
-                .send()
-                .await;
-            match removed.map_err(aws_sdk_dynamodb::error::SdkError::into_service_error) {
+            let key = &function;
+            let delete = |clients: Arc<Clients>| async move {
+                clients
+                    .dynamodb
+                    .delete_item()
+                    .table_name(&self.services.stack().table)
+                    .key(Registration::KEY, text(key.as_str()))
+                    .condition_expression("#client = :client")
+                    .expression_attribute_names("#client", Registration::CLIENT)
+                    .expression_attribute_values(":client", text(&self.identity.client))
+                    .send()
+                    .await
+            };
+            match self.services.once(delete).await.map_err(SdkError::into_service_error) {
                 Ok(_) => {}
                 Err(error) if error.is_conditional_check_failed_exception() => {}
                 Err(error) => tracing::debug!(%function, %error, "remove"),
@@ -140,4 +239,13 @@ impl Registrations {
         });
         removals.buffer_unordered(PARALLEL).collect::<Vec<()>>().await;
     }
+
+    /// AWS's time in seconds since the epoch.
+    fn now(&self) -> u64 {
+        seconds(self.services.aws().clock.now())
+    }
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
 }

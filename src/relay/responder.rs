@@ -2,23 +2,27 @@
 //!
 //! Each request has a task of its own, so that a stub that is slow or gone holds up no other.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use sst_wire::{Payload, StreamError, ToClient, ToStub};
-use tokio::sync::{mpsc, watch};
+use sst_wire::{Payload, Peer, StreamError, ToClient, ToStub};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{
-    connection::backoff,
     memory::{Answered, Frames},
-    payloads::Payloads,
+    services::{Clients, Services},
+    usage::Usage,
 };
 use crate::{
-    aws::{Aws, explain},
     core::event::{FunctionError, Outcome, StreamPart},
-    debug_stack::DebugStack,
     ids::RequestId,
     ui::{Ui, UiEvent},
 };
@@ -29,11 +33,14 @@ const CHUNK: usize = 64 * 1024;
 /// How many bytes of a streamed response's frames are kept while it lasts. The frames that follow are objects of the bucket.
 const KEPT: usize = 1024 * 1024;
 
-/// How long a frame is tried to be sent when the service answers with errors.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a frame is tried to be sent that is not worth much later.
+const BRIEFLY: Duration = Duration::from_secs(5);
 
 /// How long "gone" is not believed.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// How soon a connection that is gone is tried once more.
+const ONCE_MORE: Duration = Duration::from_millis(200);
 
 /// What the core says to a request.
 #[derive(Debug)]
@@ -67,12 +74,12 @@ impl Responder {
         let _ = self.answers.send(answer);
     }
 
-    /// The stub listens on another connection, and may have missed something.
-    pub fn moved(&self, connection: String) {
-        self.asked_again(connection);
+    /// Where the stub listens.
+    pub fn listener(&self) -> String {
+        self.listener.borrow().connection.clone()
     }
 
-    /// The stub sent its request again.
+    /// The stub sent its request again, or asks after it: it may have missed something.
     pub fn asked_again(&self, connection: String) {
         self.listener.send_modify(|listener| {
             listener.connection = connection;
@@ -81,11 +88,12 @@ impl Responder {
     }
 }
 
-/// Starts to answer a request, with an `Ack` first. The future is the task.
+/// Starts to answer a request, with an `Ack` first, for as long as its stub lives, which is until `until`. The future is the task.
 pub(super) fn start(
     sender: Arc<Sender>,
     request: RequestId,
     reply_to: String,
+    until: Instant,
 ) -> (Responder, impl Future<Output = Finished> + Send) {
     let (answers, queue) = mpsc::unbounded_channel();
     let (listener, changes) = watch::channel(Listener { connection: reply_to, asked: 1 });
@@ -93,6 +101,8 @@ pub(super) fn start(
     let task = Task {
         sender,
         request,
+        until,
+        problem: None,
         queue,
         changes,
         asked: 1,
@@ -111,6 +121,8 @@ pub(super) struct Finished {
     pub request: RequestId,
     /// The frames of its answer.
     pub frames: Frames,
+    /// Why the end of the answer may not have reached the stub, which then asks.
+    pub problem: Option<String>,
     /// How often the stub had asked when they were sent.
     asked: u32,
 }
@@ -126,6 +138,9 @@ impl Responder {
 struct Task {
     sender: Arc<Sender>,
     request: RequestId,
+    /// Until when the stub lives.
+    until: Instant,
+    problem: Option<String>,
     queue: mpsc::UnboundedReceiver<Answer>,
     changes: watch::Receiver<Listener>,
     /// How often the stub had asked when it was last answered from the beginning.
@@ -143,7 +158,7 @@ struct Task {
 impl Task {
     async fn run(mut self) -> Finished {
         self.changes.mark_unchanged();
-        self.post(&ToStub::Ack { request_id: self.request.to_string() }).await;
+        self.acknowledge().await;
         let mut open = true;
         while open && !self.finished {
             if let Some(answer) = self.next.take() {
@@ -168,23 +183,33 @@ impl Task {
         {
             self.answer(answer).await;
         }
-        Finished { request: self.request, frames: self.sent.into(), asked: self.asked }
+        Finished { request: self.request, frames: self.sent.into(), problem: self.problem, asked: self.asked }
+    }
+
+    async fn acknowledge(&self) {
+        let (request_id, from) = (self.request.to_string(), self.sender.peer());
+        self.post(&ToStub::Ack { request_id, from }).await;
     }
 
     async fn repeat(&mut self) {
         self.asked = self.changes.borrow_and_update().asked;
-        self.post(&ToStub::Ack { request_id: self.request.to_string() }).await;
-        for frame in &self.sent {
+        self.acknowledge().await;
+        let frames = std::mem::take(&mut self.sent);
+        for frame in &frames {
             self.post_text(frame, false).await;
         }
+        self.sent = frames;
     }
 
     async fn answer(&mut self, answer: Answer) {
         let request_id = self.request.to_string();
         match answer {
-            Answer::Working { paused } => self.post(&ToStub::Working { request_id, paused }).await,
+            Answer::Working { paused } => {
+                let from = self.sender.peer();
+                self.post(&ToStub::Working { request_id, paused, from }).await;
+            }
             Answer::Outcome(outcome) => {
-                let outcome = self.sender.outcome(&self.request, outcome).await;
+                let outcome = self.sender.outcome(&self.request, outcome, self.until).await;
                 self.post_answer(&ToStub::Reply { request_id, outcome }).await;
             }
             Answer::Part(StreamPart::Begin { content_type }) => {
@@ -216,7 +241,7 @@ impl Task {
             }
         }
         let bytes = Bytes::from(parts.concat());
-        match self.sender.payloads.store_part(&self.request, self.sequence, bytes).await {
+        match self.sender.services.store_part(&self.request, self.sequence, bytes, self.until).await {
             Ok(payload) => self.chunk(None, Some(payload)).await,
             Err(problem) => {
                 let message = format!("the response could not be put into the bucket: {problem}");
@@ -252,20 +277,19 @@ impl Task {
         self.sent.push(text);
     }
 
+    /// Sends a frame that is worth nothing later.
     async fn post(&self, frame: &ToStub) {
-        if let Some(text) = text_of(frame) {
-            self.post_text(&text, false).await;
-        }
+        let connection = self.changes.borrow().connection.clone();
+        self.sender.post_frame(&connection, frame).await;
     }
 
     /// Sends one frame to wherever the stub listens. One that is gone may come back under another connection, and asks then.
-    async fn post_text(&self, text: &str, last: bool) {
+    async fn post_text(&mut self, text: &str, last: bool) {
         let connection = self.changes.borrow().connection.clone();
-        if let Err(problem) = self.sender.post(&connection, text).await
+        if let Err(problem) = self.sender.post(&connection, text, self.until).await
             && last
         {
-            let message = format!("the answer to request {} could not be sent: {problem}", self.request);
-            self.sender.ui.send(UiEvent::Error { message, hint: None });
+            self.problem = Some(problem);
         }
     }
 }
@@ -284,14 +308,28 @@ fn text_of(frame: &ToStub) -> Option<Box<str>> {
 /// Posts frames.
 #[derive(Debug)]
 pub(super) struct Sender {
-    management: aws_sdk_apigatewaymanagement::Client,
-    payloads: Payloads,
+    services: Arc<Services>,
+    usage: Arc<Usage>,
+    client: String,
+    /// Where this client is to be reached.
+    connection: Mutex<String>,
     ui: Ui,
 }
 
 impl Sender {
-    pub fn new(aws: &Aws, stack: &DebugStack, payloads: Payloads, ui: Ui) -> Self {
-        Self { management: aws.management(&stack.management), payloads, ui }
+    pub fn new(services: Arc<Services>, usage: Arc<Usage>, client: String, ui: Ui) -> Self {
+        Self { services, usage, client, connection: Mutex::default(), ui }
+    }
+
+    /// This client is to be reached on another connection from now on.
+    pub fn reached_on(&self, connection: &str) {
+        connection.clone_into(&mut self.connection.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Where this client is to be reached.
+    fn peer(&self) -> Peer {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Peer { client: self.client.clone(), connection }
     }
 
     /// Tells a stub that its request is not taken.
@@ -299,14 +337,28 @@ impl Sender {
         self.post_frame(connection, &ToStub::Refused { request_id: request.to_string(), reason }).await;
     }
 
+    /// Tells a stub that another client answers for its function.
+    pub async fn elsewhere(&self, connection: &str, request: RequestId, by: String) {
+        let (request_id, from) = (request.to_string(), self.peer());
+        self.post_frame(connection, &ToStub::Elsewhere { request_id, by, from }).await;
+    }
+
+    /// Tells a stub that its request is not known here.
+    pub async fn unknown(&self, connection: &str, request: RequestId) {
+        let (request_id, from) = (request.to_string(), self.peer());
+        self.post_frame(connection, &ToStub::Unknown { request_id, from }).await;
+    }
+
     /// Tells a stub once more what its request was answered with.
     pub async fn repeat(&self, connection: &str, request: RequestId, answered: Answered) {
         let request_id = request.to_string();
-        self.post_frame(connection, &ToStub::Ack { request_id: request_id.clone() }).await;
+        let acknowledgement = ToStub::Ack { request_id: request_id.clone(), from: self.peer() };
+        self.post_frame(connection, &acknowledgement).await;
         match answered {
             Answered::With(frames) => {
                 for frame in frames.iter() {
-                    if let Err(problem) = self.post(connection, frame).await {
+                    // The stub asks again if it misses anything.
+                    if let Err(problem) = self.post(connection, frame, Instant::now() + BRIEFLY).await {
                         return tracing::debug!(problem, %request, "repetition");
                     }
                 }
@@ -322,7 +374,7 @@ impl Sender {
     /// Posts a frame that may get lost.
     async fn post_frame(&self, connection: &str, frame: &ToStub) {
         let Some(text) = text_of(frame) else { return };
-        if let Err(problem) = self.post(connection, &text).await {
+        if let Err(problem) = self.post(connection, &text, Instant::now() + BRIEFLY).await {
             tracing::debug!(problem, "post");
         }
     }
@@ -330,16 +382,15 @@ impl Sender {
     /// Tells another client that its functions are answered for here now.
     pub async fn displaced(&self, connection: &str, by: &str, functions: Vec<String>) {
         let Ok(text) = sst_wire::encode(ToClient::Displaced { by: by.to_owned(), functions }) else { return };
-        // The other client may be gone, which is the usual case.
-        let post = self.management.post_to_connection().connection_id(connection);
-        let _ = post.data(Blob::new(text)).send().await;
+        // The other client may be gone, which is the usual case; else it learns of it when it renews its registrations.
+        let _ = self.post(connection, &text, Instant::now() + BRIEFLY).await;
     }
 
     /// Puts an outcome into the wire's form. One whose bytes cannot be stored becomes an error that says so.
-    async fn outcome(&self, request: &RequestId, outcome: Outcome) -> sst_wire::Outcome {
+    async fn outcome(&self, request: &RequestId, outcome: Outcome, until: Instant) -> sst_wire::Outcome {
         let stored = match &outcome {
-            Outcome::Returned(body) => self.payloads.store(request, body).await,
-            Outcome::Failed(error) => self.payloads.store(request, &error.body).await,
+            Outcome::Returned(body) => self.services.store(request, body, until).await,
+            Outcome::Failed(error) => self.services.store(request, &error.body, until).await,
         };
         match (outcome, stored) {
             (Outcome::Returned(_), Ok(body)) => sst_wire::Outcome::Returned { body },
@@ -354,29 +405,29 @@ impl Sender {
         }
     }
 
-    async fn post(&self, connection: &str, text: &str) -> Result<(), String> {
-        let until = tokio::time::Instant::now() + PATIENCE;
-        let fresh = tokio::time::Instant::now() + FRESH;
-        let mut pauses = backoff();
+    /// Posts a text, tried until `until`. The error is a fragment for people.
+    async fn post(&self, connection: &str, text: &str, until: Instant) -> Result<(), String> {
+        let fresh = Instant::now() + FRESH;
+        let post = |clients: Arc<Clients>| async move {
+            let post = clients.management.post_to_connection().connection_id(connection);
+            post.data(Blob::new(text)).send().await
+        };
         loop {
-            let post = self.management.post_to_connection().connection_id(connection);
-            let error = match post.data(Blob::new(text)).send().await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
+            let failure = match self.services.persist(until, post).await {
+                Ok(_) => {
+                    self.usage.message(text.len());
+                    return Ok(());
+                }
+                Err(failure) => failure,
             };
-            let status = error.raw_response().map(|response| response.status().as_u16());
-            match status {
-                // A connection that was announced a moment ago may not be known everywhere yet.
-                Some(410) if tokio::time::Instant::now() < fresh => {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                Some(410) => return Err("its connection is gone".to_owned()),
-                // The stub's buffer is full, or the service has trouble, or the network has.
-                Some(429 | 500..) | None if tokio::time::Instant::now() < until => {
-                    tokio::time::sleep(pauses.next().unwrap_or(PATIENCE)).await;
-                }
-                _ => return Err(explain(&error)),
+            if failure.status != Some(410) {
+                return Err(failure.text);
             }
+            // A connection that was announced a moment ago may not be known everywhere yet.
+            if Instant::now() >= fresh {
+                return Err("its connection is gone".to_owned());
+            }
+            tokio::time::sleep(ONCE_MORE).await;
         }
     }
 }

@@ -63,8 +63,9 @@ impl Cloud {
             bucket: "payloads".into(),
         };
         let (ui, _) = Ui::channel();
-        let payloads = Payloads::new(&aws, &stack);
-        (cloud, Arc::new(Sender::new(&aws, &stack, payloads, ui)))
+        let services = Arc::new(Services::new(&aws, &stack));
+        let sender = Sender::new(services, Arc::default(), "client".to_owned(), ui);
+        (cloud, Arc::new(sender))
     }
 
     /// The frames that a connection has got.
@@ -97,6 +98,10 @@ impl Cloud {
     }
 }
 
+fn in_a_minute() -> tokio::time::Instant {
+    tokio::time::Instant::now() + Duration::from_secs(60)
+}
+
 fn size(frames: &Frames) -> usize {
     frames.iter().map(|frame| frame.len()).sum()
 }
@@ -114,7 +119,7 @@ fn noise(length: usize) -> Bytes {
 #[tokio::test]
 async fn of_a_long_stream_most_is_kept_in_the_bucket_and_can_be_repeated() {
     let (cloud, sender) = Cloud::start().await;
-    let (responder, task) = start(sender.clone(), "r1".into(), "c1".to_owned());
+    let (responder, task) = start(sender.clone(), "r1".into(), "c1".to_owned(), in_a_minute());
     let response = noise(6 * 1024 * 1024);
     responder.send(Answer::Part(StreamPart::Begin { content_type: Some("text/plain".into()) }));
     for part in response.chunks(50_000) {
@@ -133,7 +138,7 @@ async fn of_a_long_stream_most_is_kept_in_the_bucket_and_can_be_repeated() {
 #[tokio::test]
 async fn nothing_waits_for_a_request_that_has_been_answered() {
     let (cloud, sender) = Cloud::start().await;
-    let (responder, task) = start(sender.clone(), "r1".into(), "c1".to_owned());
+    let (responder, task) = start(sender.clone(), "r1".into(), "c1".to_owned(), in_a_minute());
     responder.send(Answer::Outcome(Outcome::Returned("null".into())));
     // It ends although its handle is still there.
     let finished = task.await;

@@ -1,13 +1,13 @@
 //! The signed requests: the registration, large payloads, and messages to the client.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use bytes::Bytes;
 use hyper::Uri;
 use serde_json::{Value, json};
 use sst_wire::{Payload, Registration, VERSION};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     http::{Answer, Client},
@@ -23,16 +23,29 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(8);
 /// How long a denial is taken for a permission that has not spread yet, after the environment started.
 const PERMISSIONS_SPREAD: Duration = Duration::from_secs(12);
 
-/// How often a throttled or failed request is sent.
-const ATTEMPTS: u32 = 5;
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Who answers for the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
-    /// The client's connection.
+    /// The client process.
+    pub client: String,
+    /// Its connection.
     pub connection: String,
     /// Who runs the client.
     pub owner: String,
+    /// See [`Registration::HOME`].
+    pub home: String,
+}
+
+/// What the table says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// This one answers.
+    Found(Registered),
+    /// Nobody does; why, as a fragment.
+    Nobody(&'static str),
 }
 
 /// The services of the debug stack.
@@ -50,8 +63,8 @@ impl Cloud {
         Self { http, settings, started: Instant::now() }
     }
 
-    /// Looks up who answers for the function.
-    pub async fn registration(&self, call: &Call) -> Result<Registered, Problem> {
+    /// Looks up who answers for the function, trying until `until`.
+    pub async fn registration(&self, call: &Call, until: Instant) -> Result<Lookup, Problem> {
         let config = &self.settings.config;
         let body = json!({
             "TableName": config.table,
@@ -64,6 +77,7 @@ impl Cloud {
         let answer = self
             .send(
                 call,
+                until,
                 action,
                 "dynamodb",
                 "POST",
@@ -72,20 +86,29 @@ impl Cloud {
                 body.to_string().into(),
             )
             .await?;
+        if answer.status == 400 && answer.text().contains("ResourceNotFoundException") {
+            return Err(Problem::Removed { stage: config.stage.clone() });
+        }
         if answer.status != 200 {
             return Err(self.failed(action, &answer));
         }
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        registered(&value["Item"], &config.stage)
+        registered(&value["Item"])
     }
 
-    /// Sends a message to the client. `false` when the client is gone.
-    pub async fn post(&self, call: &Call, connection: &str, text: &str) -> Result<bool, Problem> {
+    /// Sends a message to a client, trying until `until`. `false` when the connection is gone.
+    pub async fn post(
+        &self,
+        call: &Call,
+        until: Instant,
+        connection: &str,
+        text: &str,
+    ) -> Result<bool, Problem> {
         let management = self.settings.config.management.trim_end_matches('/');
         let url = parse(&format!("{management}/@connections/{}", encode(connection, false)))?;
         let action = "send the event to `sst start`";
         let body = Bytes::copy_from_slice(text.as_bytes());
-        let answer = self.send(call, action, "execute-api", "POST", &url, &[], body).await?;
+        let answer = self.send(call, until, action, "execute-api", "POST", &url, &[], body).await?;
         match answer.status {
             200..300 => Ok(true),
             410 => Ok(false),
@@ -93,13 +116,13 @@ impl Cloud {
         }
     }
 
-    /// Stores an event that does not fit one message.
-    pub async fn store(&self, call: &Call, bytes: Bytes) -> Result<Payload, Problem> {
+    /// Stores an event that does not fit one message, trying until `until`.
+    pub async fn store(&self, call: &Call, until: Instant, bytes: Bytes) -> Result<Payload, Problem> {
         let key = format!("payloads/{}/event", call.request_id);
         let payload = Payload::object(key.clone(), &bytes);
         let action = "store the event in the bucket";
         let url = self.object(&key)?;
-        let answer = self.send(call, action, "s3", "PUT", &url, &[], bytes).await?;
+        let answer = self.send(call, until, action, "s3", "PUT", &url, &[], bytes).await?;
         if answer.status == 200 { Ok(payload) } else { Err(self.failed(action, &answer)) }
     }
 
@@ -113,7 +136,8 @@ impl Cloud {
         let Payload::Object { key, .. } = payload else {
             return payload.bytes().map(Bytes::from).map_err(damaged);
         };
-        let answer = self.send(call, action, "s3", "GET", &self.object(key)?, &[], Bytes::new()).await?;
+        let (url, until) = (self.object(key)?, Instant::now() + call.remaining());
+        let answer = self.send(call, until, action, "s3", "GET", &url, &[], Bytes::new()).await?;
         if answer.status != 200 {
             return Err(self.failed(action, &answer));
         }
@@ -154,10 +178,12 @@ impl Cloud {
         if denied(answer) { Problem::Denied { action, detail } } else { Problem::Cloud { action, detail } }
     }
 
+    /// Sends a request until it is answered with something that another attempt would not change, or until `until`.
     #[expect(clippy::too_many_arguments, reason = "a request has this many parts")]
     async fn send(
         &self,
         call: &Call,
+        until: Instant,
         action: &str,
         service: &str,
         method: &str,
@@ -165,31 +191,29 @@ impl Cloud {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Answer, Problem> {
+        let until = until.min(Instant::now() + call.remaining());
         let mut pause = Duration::from_millis(100);
-        let mut attempt = 1;
         loop {
             // Every attempt is signed anew: a signature is good for five minutes, and a freeze can be longer.
             let mut all: Vec<(String, String)> =
                 headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             all.extend(self.signer(service).headers(method, url, headers, &body));
-            let limit = REQUEST_LIMIT.min(call.remaining());
+            let limit = REQUEST_LIMIT.min(until.saturating_duration_since(Instant::now()));
             let outcome = self.http.send(method, url, &all, body.clone(), Some(limit)).await;
             let again = match &outcome {
                 Ok(answer) if denied(answer) => self.may_still_spread(),
-                Ok(answer) => {
-                    (answer.status == 429 || answer.status >= 500 || throttled(answer)) && attempt < ATTEMPTS
-                }
-                Err(_) => attempt < ATTEMPTS,
+                Ok(answer) => answer.status == 429 || answer.status >= 500 || throttled(answer),
+                Err(_) => true,
             };
-            if !again || call.remaining() < pause * 2 {
+            let wait = outcome.as_ref().ok().and_then(retry_after).unwrap_or(pause);
+            if !again || Instant::now() + wait >= until {
                 return outcome.map_err(|error| Problem::Cloud {
                     action: action.to_owned(),
                     detail: error.to_string(),
                 });
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
-            attempt += 1;
+            sleep(wait).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -207,24 +231,35 @@ impl Cloud {
     }
 }
 
+/// How long a service asks to be left alone.
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let seconds: u64 = answer.header("retry-after")?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.max(1)))
+}
+
 /// Reads an item of the table.
-fn registered(item: &Value, stage: &str) -> Result<Registered, Problem> {
+fn registered(item: &Value) -> Result<Lookup, Problem> {
     let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);
     let number = |name: &str| item[name]["N"].as_str().and_then(|text| text.parse::<u64>().ok());
-    let not_running = |why: &str| Problem::NotRunning { stage: stage.to_owned(), why: why.to_owned() };
-    let connection =
-        text(Registration::CONNECTION).ok_or_else(|| not_running("nobody is registered for the function"))?;
+    let Some(connection) = text(Registration::CONNECTION) else {
+        return Ok(Lookup::Nobody("nobody is registered for the function"));
+    };
     // DynamoDB removes expired items hours later, so the time is looked at here as well.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     if number(Registration::TTL).is_some_and(|ttl| ttl < now) {
-        return Err(not_running("the last registration has expired"));
+        return Ok(Lookup::Nobody("the one that was registered last has not been heard of for a while"));
     }
     if let Some(theirs) = number(Registration::VERSION).and_then(|version| u32::try_from(version).ok())
         && theirs != VERSION
     {
         return Err(Problem::Version { ours: VERSION, theirs });
     }
-    Ok(Registered { connection, owner: text(Registration::OWNER).unwrap_or_else(|| "someone".into()) })
+    Ok(Lookup::Found(Registered {
+        client: text(Registration::CLIENT).unwrap_or_default(),
+        connection,
+        owner: text(Registration::OWNER).unwrap_or_else(|| "someone".into()),
+        home: text(Registration::HOME).unwrap_or_default(),
+    }))
 }
 
 fn denied(answer: &Answer) -> bool {
@@ -261,13 +296,14 @@ mod tests {
     fn item(version: u32, ttl: u64) -> Value {
         json!({
             "pk": { "S": "F" }, "connection": { "S": "abc=" }, "owner": { "S": "alice@laptop" },
+            "client": { "S": "c1" }, "home": { "S": "h1" },
             "version": { "N": version.to_string() }, "ttl": { "N": ttl.to_string() },
         })
     }
 
     #[test]
     fn credentials_are_not_shown() {
-        let config = r#"{"v":1,"f":"F","s":"dev","e":"wss://a","m":"https://a","t":"T","b":"B","r":"x"}"#;
+        let config = r#"{"v":2,"f":"F","s":"dev","e":"wss://a","m":"https://a","t":"T","b":"B","r":"x"}"#;
         let environment = [
             ("SST_STUB", config),
             ("AWS_ACCESS_KEY_ID", "ASIAKEY"),
@@ -282,17 +318,18 @@ mod tests {
 
     #[test]
     fn a_registration_is_read() {
-        let found = registered(&item(VERSION, u64::MAX), "dev").unwrap();
-        assert_eq!(found, Registered { connection: "abc=".into(), owner: "alice@laptop".into() });
+        let registered = registered(&item(VERSION, u64::MAX)).unwrap();
+        let [client, connection, owner, home] = ["c1", "abc=", "alice@laptop", "h1"].map(str::to_owned);
+        assert_eq!(registered, Lookup::Found(Registered { client, connection, owner, home }));
     }
 
     #[test]
     fn a_missing_or_expired_registration_means_that_nobody_is_there() {
         for item in [Value::Null, item(VERSION, 1)] {
-            assert!(matches!(registered(&item, "dev"), Err(Problem::NotRunning { .. })));
+            assert!(matches!(registered(&item), Ok(Lookup::Nobody(_))));
         }
         assert_eq!(
-            registered(&item(VERSION + 1, u64::MAX), "dev"),
+            registered(&item(VERSION + 1, u64::MAX)),
             Err(Problem::Version { ours: VERSION, theirs: VERSION + 1 })
         );
     }

@@ -37,6 +37,13 @@ use crate::signing::host;
 /// side closed it, so the wall clock decides.
 const IDLE_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long an answer may take on a connection that was open already, before it is asked for on a new one. The old one may be dead
+/// without having said so. Long bodies take their time.
+const REUSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Longer bodies are long.
+const SHORT_BODY: usize = 256 * 1024;
+
 /// How long connecting may take, with the TLS handshake.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 
@@ -125,11 +132,18 @@ impl Client {
         limit: Option<Duration>,
     ) -> Result<Answer, HttpError> {
         let exchange = async {
-            if let Some(sender) = self.take_idle(url)
-                && let Ok(answer) =
-                    self.exchange(sender, method, url, headers, Full::new(body.clone()).boxed_unsync()).await
-            {
-                return Ok(answer);
+            // Without a limit it is a call that waits for its event, on a connection within the machine.
+            if let Some(sender) = self.take_idle(url) {
+                let full = Full::new(body.clone()).boxed_unsync();
+                let exchange = self.exchange(sender, method, url, headers, full);
+                let answer = if limit.is_some() && body.len() <= SHORT_BODY {
+                    timeout(REUSE_LIMIT, exchange).await.ok()
+                } else {
+                    Some(exchange.await)
+                };
+                if let Some(Ok(answer)) = answer {
+                    return Ok(answer);
+                }
             }
             let sender = self.open(url).await?;
             self.exchange(sender, method, url, headers, Full::new(body).boxed_unsync()).await

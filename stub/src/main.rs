@@ -1,10 +1,13 @@
 //! The stub: deployed in place of a function's code, it carries every event to the developer's machine and the
 //! outcome back. It contains no business logic.
 
+mod attempt;
 mod cloud;
+mod conversation;
 mod http;
 mod invocation;
 mod problem;
+mod response;
 mod runtime_api;
 mod settings;
 mod signing;

@@ -33,16 +33,25 @@ pub enum Problem {
         /// In the client's words.
         reason: String,
     },
-    /// The client took the request and then went silent.
+    /// The client that took the request, or may have taken it, has gone.
     #[error(
-        "`sst start` for stage `{stage}` took the request and then went silent for {seconds} s. Look at the \
-         terminal in which it runs; start it again if it is gone, then send the event again"
+        "the `sst start` of {owner} for stage `{stage}` ended before it had answered the request. The function may have \
+         run, in part or as a whole; nobody knows. Send the event again if it may run twice"
     )]
-    Silent {
+    Ended {
         /// The stage.
         stage: String,
-        /// How long nothing was heard.
-        seconds: u64,
+        /// Who ran it.
+        owner: String,
+    },
+    /// The debug stack is gone.
+    #[error(
+        "the debug stack of stage `{stage}` does not exist any more, but the function is still a stub. Run `sst start \
+         --stage {stage}` to deploy it again, or deploy the app by itself to put the function's own code back"
+    )]
+    Removed {
+        /// The stage.
+        stage: String,
     },
     /// The role lacks a permission.
     #[error(
@@ -81,7 +90,8 @@ impl Problem {
         match self {
             Self::NotRunning { .. } => "Sst.NotRunning",
             Self::Version { .. } | Self::Refused { .. } => "Sst.VersionMismatch",
-            Self::Silent { .. } => "Sst.Silent",
+            Self::Ended { .. } => "Sst.Ended",
+            Self::Removed { .. } => "Sst.NotDeployed",
             Self::Denied { .. } => "Sst.AccessDenied",
             Self::Cloud { .. } => "Sst.Unreachable",
             Self::TimedOut { .. } => "Sandbox.Timedout",

@@ -79,7 +79,7 @@ impl Settings {
 mod tests {
     use super::*;
 
-    const CONFIG: &str = r#"{"v":1,"f":"F","s":"dev","e":"wss://a/dev","m":"https://a/dev","t":"T","b":"B",
+    const CONFIG: &str = r#"{"v":2,"f":"F","s":"dev","e":"wss://a/dev","m":"https://a/dev","t":"T","b":"B",
         "r":"eu-central-1"}"#;
 
     fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -112,7 +112,7 @@ mod tests {
         let error = |pairs: &[(&str, &str)]| Settings::read(environment(pairs)).err().unwrap();
         assert!(error(&[]).1.contains("is missing"));
         assert!(error(&[("SST_STUB", "{}")]).1.contains("is damaged"));
-        assert!(error(&[("SST_STUB", r#"{"v":1}"#)]).1.contains("is damaged"));
+        assert!(error(&[("SST_STUB", r#"{"v":2}"#)]).1.contains("is damaged"));
         assert_eq!(error(&[("SST_STUB", r#"{"v":7,"x":1}"#)]).0, "Sst.VersionMismatch");
     }
 }

@@ -20,7 +20,9 @@ const AGE_LIMIT: Duration = Duration::from_secs(100 * 60);
 /// How long the test may take.
 const TEST_LIMIT: Duration = Duration::from_millis(500);
 /// How long a handshake and the answer to `hello` may take, with a cold start of the function behind it.
-const DIAL_LIMIT: Duration = Duration::from_secs(8);
+const DIAL_LIMIT: Duration = Duration::from_secs(5);
+/// How long an endpoint may refuse before it is taken at its word. What does not answer at all is tried for longer.
+const REFUSALS: Duration = Duration::from_secs(4);
 
 /// An open connection.
 pub struct Socket {
@@ -32,27 +34,29 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Opens a connection, trying several times within the invocation's time.
-    pub async fn open(cloud: &Cloud, call: &Call) -> Result<Self, Problem> {
+    /// Opens a connection, trying until `until`.
+    pub async fn open(cloud: &Cloud, call: &Call, until: Instant) -> Result<Self, Problem> {
+        let until = until.min(Instant::now() + call.remaining());
+        let refused = Instant::now() + REFUSALS;
         let mut pause = Duration::from_millis(200);
-        let mut attempt = 1;
         loop {
-            let limit = DIAL_LIMIT.min(call.remaining());
+            let limit = DIAL_LIMIT.min(until.saturating_duration_since(Instant::now()));
             let problem = match timeout(limit, Self::dial(cloud)).await {
                 Ok(Ok(socket)) => return Ok(socket),
                 Ok(Err(problem)) => problem,
                 Err(_) => unreachable("no answer in time"),
             };
-            let again = match &problem {
-                Problem::Denied { .. } => cloud.may_still_spread(),
-                _ => attempt < 4,
+            let end = match &problem {
+                Problem::Denied { .. } if cloud.may_still_spread() => until,
+                Problem::Denied { .. } => return Err(problem),
+                Problem::Removed { .. } => refused.min(until),
+                _ => until,
             };
-            if !again || call.remaining() < pause * 2 {
+            if Instant::now() + pause >= end {
                 return Err(problem);
             }
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));
-            attempt += 1;
         }
     }
 
@@ -142,6 +146,10 @@ fn handshake_problem(cloud: &Cloud, error: Error) -> Problem {
     let detail = format!("status {status} {}", cloud.shown(&body));
     if status == 401 || status == 403 {
         return Problem::Denied { action: "open its WebSocket connection".into(), detail };
+    }
+    // API Gateway answers for APIs that it does not have.
+    if status == 404 || status == 410 {
+        return Problem::Removed { stage: cloud.settings.config.stage.clone() };
     }
     unreachable(&detail)
 }

@@ -56,7 +56,15 @@ class Socket:
                         self.text = ""
 
     def frame(self):
-        return self.messages.get(timeout=WAIT)["frame"]
+        """The next frame of a request that is not over. One that takes long is sent again."""
+        while True:
+            frame = self.messages.get(timeout=WAIT)["frame"]
+            if frame["requestId"] not in over:
+                return frame
+
+
+# The requests that have been answered.
+over = set()
 
 
 def zipped(name, content):
@@ -115,17 +123,19 @@ def main(stub):
     path = f"/_aws/execute-api/{api}/dev"
     management = client("apigatewaymanagementapi", BASE + path)
     config = json.dumps({
-        "v": 1, "f": "F", "s": "dev", "e": BASE.replace("http", "ws") + path, "m": BASE + path,
+        "v": 2, "f": "F", "s": "dev", "e": BASE.replace("http", "ws") + path, "m": BASE + path,
         "t": "registrations", "b": "payload-bucket", "r": "us-east-1"})
-    for name, timeout in [("function", 20), ("short", 3)]:
+    # Each of them is an execution environment, which remembers who answered last.
+    others = [(name, 20) for name in ["second", "third", "fourth", "fifth", "sixth"]]
+    for name, timeout in [("function", 20), ("short", 3), *others]:
         functions.create_function(
             FunctionName=name, Runtime="provided.al2023", Handler="any", Role=role, Timeout=timeout,
             Environment={"Variables": {"SST_STUB": config, "FOO": "bar"}},
             Code={"ZipFile": zipped("bootstrap", Path(stub).read_bytes())})
 
-    def register(connection, ttl=9_999_999_999, version=1):
+    def register(connection, ttl=9_999_999_999, version=2, client="c", home="laptop"):
         tables.put_item(TableName="registrations", Item={
-            "pk": {"S": "F"}, "connection": {"S": connection}, "client": {"S": "c"},
+            "pk": {"S": "F"}, "connection": {"S": connection}, "client": {"S": client}, "home": {"S": home},
             "owner": {"S": "alice@laptop"}, "version": {"N": str(version)}, "ttl": {"N": str(ttl)}})
 
     def invoke(event, name="function"):
@@ -141,10 +151,14 @@ def main(stub):
     def post(to, request, kind, **rest):
         frame = {"type": kind, "requestId": request["requestId"], **rest}
         management.post_to_connection(
-            ConnectionId=to["replyTo"], Data=json.dumps({"v": 1, "frame": frame}).encode())
+            ConnectionId=to["replyTo"], Data=json.dumps({"v": 2, "frame": frame}).encode())
+
+    def say(to, kind, speaker, client="c", **rest):
+        post(to, to, kind, **{"from": {"client": client, "connection": speaker.id}}, **rest)
 
     def reply(to, content, kind="returned", **rest):
         body = content if isinstance(content, dict) else inline(content)
+        over.add(to["requestId"])
         post(to, to, "reply", outcome={"type": kind, "body": body, **rest})
 
     def fails(result, error_type, text=""):
@@ -158,7 +172,7 @@ def main(stub):
     fails(invoke({"Records": []}), "Sst.NotRunning", "nobody is registered")
     relay = Socket(path)
     register(relay.id, ttl=1)
-    fails(invoke({}), "Sst.NotRunning", "expired")
+    fails(invoke({}), "Sst.NotRunning", "has not been heard of")
     register(relay.id, version=9)
     fails(invoke({}), "Sst.VersionMismatch", "redeploy:")
     register(relay.id)
@@ -167,7 +181,7 @@ def main(stub):
     result = begin({"a": "\u00e4"})
     frame = relay.frame()
     assert frame["environment"]["FOO"] == "bar" and "SST_STUB" not in frame["environment"]
-    post(frame, frame, "ack")
+    say(frame, "ack", relay)
     reply(frame, b'{"z": 1, "a": 1e2}')
     error, body = result.get(timeout=WAIT)
     assert error is None and json.loads(body) == {"z": 1, "a": 100}, body
@@ -186,23 +200,25 @@ def main(stub):
     reply(frame, {"type": "object", "key": key, "sha256": frame["event"]["sha256"], "length": len(large)})
     assert result.get(timeout=WAIT) == (None, large)
 
-    # No acknowledgement: sent once more, then given up.
+    # No acknowledgement: sent once more, on a connection that may be better; given up when the time is over.
     result = begin({})
     first, second = relay.frame(), relay.frame()
     assert (first["attempt"], second["attempt"]) == (1, 2) and first["requestId"] == second["requestId"]
+    assert first["replyTo"] != second["replyTo"] and second["sentMs"] >= first["sentMs"] + 2_500
+    assert first["patienceMs"] <= 4_000
     reply(second, b"1")
     assert result.get(timeout=WAIT) == (None, b"1")
-    result = begin({})
-    relay.frame(), relay.frame()
-    fails(result.get(timeout=WAIT), "Sst.NotRunning", "alice@laptop does not answer")
+    fails(invoke({}, "short"), "Sst.NotRunning", "alice@laptop does not answer")
+    relay.frame()
 
-    # The stub's connection is lost, during an invocation and between two.
+    # The stub's connection is lost, during an invocation and between two. What was not acknowledged is asked for again.
     result = begin({})
     frame = relay.frame()
-    post(frame, frame, "working", paused=False)
+    say(frame, "working", relay, paused=False)
     management.delete_connection(ConnectionId=frame["replyTo"])
-    moved = relay.frame()
-    assert moved["type"] == "moved" or moved["attempt"] == 2, moved
+    for _ in range(2):
+        moved = relay.frame()
+        assert moved["type"] == "moved" and moved["requestId"] == frame["requestId"], moved
     reply(moved, b"2")
     assert result.get(timeout=WAIT) == (None, b"2")
     management.delete_connection(ConnectionId=moved["replyTo"])
@@ -210,10 +226,87 @@ def main(stub):
     reply(relay.frame(), b"3")
     assert result.get(timeout=WAIT) == (None, b"3")
 
+    # The client has gone, and comes back while the invocation waits.
+    management.delete_connection(ConnectionId=relay.id)
+    result = begin({})
+    relay = Socket(path)
+    register(relay.id)
+    frame = relay.frame()
+    say(frame, "ack", relay)
+    reply(frame, b"5")
+    assert result.get(timeout=WAIT) == (None, b"5")
+
+    # It says on which connection it is to be asked; the table need not know.
+    result = begin({})
+    frame = relay.frame()
+    other = Socket(path)
+    say(frame, "working", other, paused=True)
+    management.delete_connection(ConnectionId=frame["replyTo"])
+    moved = other.frame()
+    assert moved["type"] == "moved"
+    reply(moved, b"6")
+    assert result.get(timeout=WAIT) == (None, b"6")
+
+    # Another client answers for the function now. The one that was registered says so; the next invocation knows.
+    register(relay.id)
+    result = begin({})
+    frame = relay.frame()
+    register(other.id, client="d", home="desktop")
+    say(frame, "elsewhere", relay, by="bob@desktop")
+    reply(other.frame(), b"7")
+    assert result.get(timeout=WAIT) == (None, b"7")
+    result = begin({})
+    reply(other.frame(), b"8")
+    assert result.get(timeout=WAIT) == (None, b"8")
+
+    # One that may have got the request has to say that it does not run it, before another one gets it.
+    register(relay.id)
+    result = begin({}, "second")
+    frame = relay.frame()
+    register(other.id, client="d", home="desktop")
+    moved = relay.frame()
+    assert moved["type"] == "moved", moved
+    say(moved, "unknown", relay)
+    reply(other.frame(), b"9")
+    assert result.get(timeout=WAIT) == (None, b"9")
+
+    # Who has taken it answers, whoever is registered since.
+    register(relay.id)
+    result = begin({}, "third")
+    frame = relay.frame()
+    say(frame, "ack", relay)
+    register(other.id, client="d", home="desktop")
+    moved = relay.frame()
+    assert moved["type"] == "moved", moved
+    reply(moved, b"10")
+    assert result.get(timeout=WAIT) == (None, b"10")
+
+    # A client that starts where another one was means that that has ended.
+    register(relay.id)
+    result = begin({}, "fourth")
+    frame = relay.frame()
+    say(frame, "ack", relay)
+    register(other.id, client="e")
+    fails(result.get(timeout=WAIT), "Sst.Ended", "alice@laptop")
+    over.add(frame["requestId"])
+    register(relay.id)
+    result = begin({}, "fifth")
+    over.add(relay.frame()["requestId"])
+    register(other.id, client="e")
+    fails(result.get(timeout=WAIT), "Sst.Ended", "nobody knows")
+    register(relay.id)
+    result = begin({}, "sixth")
+    frame = relay.frame()
+    say(frame, "ack", relay)
+    moved = relay.frame()
+    say(moved, "unknown", relay)
+    fails(result.get(timeout=WAIT), "Sst.Ended")
+
     # The client has a new connection.
     old, relay = relay, Socket(path)
     register(relay.id)
-    management.delete_connection(ConnectionId=old.id)
+    for gone in [old, other]:
+        management.delete_connection(ConnectionId=gone.id)
     result = begin({})
     frame = relay.frame()
 
@@ -226,15 +319,19 @@ def main(stub):
     # The time runs out, and the next invocation is unharmed.
     result = begin({}, "short")
     frame = relay.frame()
-    post(frame, frame, "ack")
+    say(frame, "ack", relay)
     fails(result.get(timeout=WAIT), "Sandbox.Timedout", "Task timed out after 3.00 seconds")
     result = begin({}, "short")
     reply(relay.frame(), b"4")
     assert result.get(timeout=WAIT) == (None, b"4")
 
-    # The client goes.
+    # The client goes, and does not come back.
     management.delete_connection(ConnectionId=relay.id)
-    fails(invoke({}), "Sst.NotRunning", "disconnected")
+    fails(invoke({}, "short"), "Sst.NotRunning", "has lost its connection")
+
+    # The debug stack goes.
+    tables.delete_table(TableName="registrations")
+    fails(invoke({}), "Sst.NotDeployed", "does not exist any more")
 
 
 if __name__ == "__main__":
@@ -262,4 +359,7 @@ if __name__ == "__main__":
             raise
         finally:
             server.terminate()
-            server.wait(10)
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()

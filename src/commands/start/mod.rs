@@ -204,7 +204,13 @@ async fn prepare(
         confirm_bootstrap(settings.yes, &app.aws).await?;
         app::bootstrap(&app.context(), &app.aws).await?;
     }
-    let config = relay::Config { aws: app.aws.clone(), debug_stack: app.debug_stack.clone(), owner: owner() };
+    let config = relay::Config {
+        aws: app.aws.clone(),
+        debug_stack: app.debug_stack.clone(),
+        stack_name: name,
+        owner: owner(),
+        home: claims::home(&settings.cache)?,
+    };
     let functions = &plan.live.manifest.functions;
     let ahead = async {
         app.toolchain.ahead(functions).await;
@@ -213,7 +219,7 @@ async fn prepare(
     let (outputs, mut relay, ()) =
         tokio::try_join!(app.deploy(&plan), Relay::connect(config, ui.clone()), ahead)?;
     // Not before the deployment: calls are answered by whoever answered them until the stubs are there.
-    relay.register(functions.iter().map(|function| function.id.clone()).collect()).await?;
+    relay.announce(functions.iter().map(|function| function.id.clone()).collect()).await?;
     Ok(Prepared { app, plan, outputs, relay, served, deploying, events, watches })
 }
 

@@ -17,7 +17,7 @@ mod payload;
 pub use payload::{MAX_INLINE_BYTES, MAX_INLINE_TEXT, Payload, PayloadError, sha256_hex};
 
 /// The version of the frames in this file. Raise it with every change that an older peer would misread.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The longest text that is sent as one message, in bytes. API Gateway takes 131,072 bytes per
 /// `PostToConnection`; the rest is headroom.
@@ -30,14 +30,23 @@ pub const MAX_RECEIVED: usize = 256 * 1024;
 /// The environment variable in which a stub finds its [`StubConfig`].
 pub const CONFIG_VARIABLE: &str = "SST_STUB";
 
-/// How long a stub waits for the first [`ToStub::Ack`] of a request, in milliseconds.
-pub const ACK_TIMEOUT_MS: u64 = 3_000;
+/// How long a stub waits at most for a client that is registered to take a request, in milliseconds: as long as that the caller of
+/// an HTTP API, which API Gateway lets wait for 29 or 30 s, still hears what the matter is. A function with less time waits less.
+pub const PATIENCE_MS: u64 = 25_000;
+
+/// How long a request may be begun after it was sent, in milliseconds. It is sent again while its stub has patience, so one that was on
+/// its way for longer has a successor, or a caller who was told that nobody has taken it.
+pub const OFFER_MS: u64 = 4_000;
+
+/// How long before the end of that time it is not begun any more, in milliseconds. The clocks of both sides differ by less. Of a short
+/// time it is a quarter.
+pub const MARGIN_MS: u64 = 250;
 
 /// How often the developer's machine reports that a request is still being worked on, in milliseconds.
-pub const WORKING_INTERVAL_MS: u64 = 20_000;
+pub const WORKING_INTERVAL_MS: u64 = 6_000;
 
-/// How long a stub bears silence after the first [`ToStub::Ack`] before it gives a request up, in milliseconds.
-pub const SILENCE_TIMEOUT_MS: u64 = 60_000;
+/// How long a stub hears nothing of a request that was taken before it asks, in milliseconds.
+pub const QUIET_MS: u64 = 8_000;
 
 /// A frame and the protocol version it was written in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,7 +63,8 @@ pub struct Envelope<T> {
 pub enum ToClient {
     /// Run a function.
     Invoke(Box<Invoke>),
-    /// The stub reconnected while a request was open; answer it on this connection from now on.
+    /// The stub asks after a request that was taken, e.g. because it has reconnected; answer it on this connection from now on. The
+    /// answer is [`ToStub::Ack`] and what was missed, or [`ToStub::Unknown`].
     #[serde(rename_all = "camelCase")]
     Moved { request_id: String, reply_to: String },
     /// Another client registered functions that this client held.
@@ -66,18 +76,24 @@ pub enum ToClient {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum ToStub {
-    /// The request arrived and its one outcome will follow.
+    /// The request was taken and its one outcome will follow.
     #[serde(rename_all = "camelCase")]
-    Ack { request_id: String },
+    Ack { request_id: String, from: Peer },
     /// The request is still being worked on; `paused` while a debugger holds the worker.
     #[serde(rename_all = "camelCase")]
-    Working { request_id: String, paused: bool },
+    Working { request_id: String, paused: bool, from: Peer },
     /// The outcome. Nothing follows for this request.
     #[serde(rename_all = "camelCase")]
     Reply { request_id: String, outcome: Outcome },
     /// The request could not be taken because the two sides speak different versions.
     #[serde(rename_all = "camelCase")]
     Refused { request_id: String, reason: String },
+    /// The request was not taken, because another client answers for the function: the registration is to be looked up again.
+    #[serde(rename_all = "camelCase")]
+    Elsewhere { request_id: String, by: String, from: Peer },
+    /// The client has never taken the request that it was asked after.
+    #[serde(rename_all = "camelCase")]
+    Unknown { request_id: String, from: Peer },
     /// A part of a streamed response. `seq` counts from 0, because deliveries may overtake one another.
     #[serde(rename_all = "camelCase")]
     Chunk {
@@ -99,6 +115,16 @@ pub enum ToStub {
     },
 }
 
+/// Where a client is to be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    /// The client process, as in [`Registration::CLIENT`].
+    pub client: String,
+    /// Its connection.
+    pub connection: String,
+}
+
 /// One invocation, as the stub received it from Lambda.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -109,6 +135,10 @@ pub struct Invoke {
     pub attempt: u32,
     /// The function's id in the manifest, from [`StubConfig::function`].
     pub function: String,
+    /// When the frame was written by the clock of AWS, in milliseconds since the epoch.
+    pub sent_ms: u64,
+    /// How long after that the request may be begun, in milliseconds. Its caller is told no earlier that nobody has.
+    pub patience_ms: u64,
     /// What was left of the invocation's time when the frame was written, in milliseconds.
     pub remaining_ms: u64,
     /// What the handler's context object is made of.
@@ -210,9 +240,13 @@ impl Registration {
     pub const CLIENT: &str = "client";
     /// Who runs the client, for messages (string), e.g. `alice@laptop`.
     pub const OWNER: &str = "owner";
+    /// Tells the project's directory of one user on one machine from others (string). Only one client at a time serves a stage from
+    /// there, so a later client means that the earlier one has ended.
+    pub const HOME: &str = "home";
     /// The frames' version that the client speaks (number).
     pub const VERSION: &str = "version";
-    /// Expiry, epoch seconds (number), the table's TTL attribute. Expired items may still be read for days.
+    /// Until when the registration counts if it is not renewed, epoch seconds by the clock of AWS (number), the table's TTL attribute.
+    /// Expired items may still be read for days.
     pub const TTL: &str = "ttl";
 }
 
@@ -264,6 +298,8 @@ mod tests {
             request_id: "r1".into(),
             attempt: 1,
             function: "notes/List".into(),
+            sent_ms: 1_795_687_200_000,
+            patience_ms: 9_700,
             remaining_ms: 10_000,
             context: Context { invoked_function_arn: "arn:aws:lambda:…".into(), ..Context::default() },
             environment: BTreeMap::from([("TABLE".into(), "notes".into())]),

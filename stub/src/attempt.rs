@@ -1,0 +1,106 @@
+//! One attempt to reach a client: the request is offered to whoever is registered, or the one who has taken it is asked.
+
+use std::pin::Pin;
+
+use tokio::time::Instant;
+
+use crate::{
+    cloud::{Cloud, Lookup, Registered},
+    problem::Problem,
+    runtime_api::Call,
+};
+
+/// One attempt to reach a client.
+pub type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Reached, Problem>> + 'a>>;
+
+/// What has come of one.
+pub enum Reached {
+    /// This one has been sent something.
+    Sent(Registered),
+    /// This one may have been sent something.
+    Unsure(Registered, Problem),
+    /// The connection of this one is gone.
+    Gone(Registered),
+    /// This one is registered, and nothing was sent to it.
+    Registered(Registered),
+    /// Nobody is registered.
+    Nobody(&'static str),
+}
+
+/// An offer of the request.
+pub struct Offer {
+    /// Who is known to be registered; else it is looked up.
+    pub known: Option<Registered>,
+    /// A connection to which nothing is to be sent.
+    pub not_to: Option<String>,
+    /// Who may have got the request already. Then it is sent to no other client, but they are asked.
+    pub silent: Vec<Registered>,
+    pub invoke: String,
+    pub moved: String,
+    /// Until when it may be begun.
+    pub window: Instant,
+}
+
+/// Offers a request to whoever is registered.
+pub async fn offer(cloud: &Cloud, call: &Call, offer: Offer) -> Result<Reached, Problem> {
+    let Offer { known, not_to, silent, invoke, moved, window } = offer;
+    let found = match known {
+        Some(found) => found,
+        None => match cloud.registration(call, window).await? {
+            Lookup::Found(found) => found,
+            Lookup::Nobody(why) => return Ok(Reached::Nobody(why)),
+        },
+    };
+    if !silent.is_empty() && silent.iter().all(|silent| silent.client != found.client) {
+        for silent in silent {
+            cloud.post(call, window, &silent.connection, &moved).await?;
+        }
+        return Ok(Reached::Registered(found));
+    }
+    if not_to.as_deref() == Some(&found.connection) {
+        return Ok(Reached::Registered(found));
+    }
+    match cloud.post(call, window, &found.connection, &invoke).await {
+        Ok(true) => Ok(Reached::Sent(found)),
+        Ok(false) => Ok(Reached::Gone(found)),
+        Err(problem @ Problem::Cloud { .. }) => Ok(Reached::Unsure(found, problem)),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Asks the one who has taken a request. `look` first looks for it in the table.
+pub async fn ask(
+    cloud: &Cloud,
+    call: &Call,
+    until: Instant,
+    mut taken: Registered,
+    text: String,
+    mut look: bool,
+) -> Result<Reached, Problem> {
+    loop {
+        if look {
+            match cloud.registration(call, until).await? {
+                Lookup::Found(found) if found.client == taken.client => taken.connection = found.connection,
+                // It has ended, whatever becomes of what is sent to its connection.
+                Lookup::Found(found) if found.home == taken.home => return Ok(Reached::Registered(found)),
+                other => {
+                    // What is registered now says nothing of one that still listens where it did.
+                    if cloud.post(call, until, &taken.connection, &text).await? {
+                        return Ok(Reached::Sent(taken));
+                    }
+                    return Ok(match other {
+                        Lookup::Found(found) => Reached::Registered(found),
+                        Lookup::Nobody(why) => Reached::Nobody(why),
+                    });
+                }
+            }
+        }
+        if cloud.post(call, until, &taken.connection, &text).await? {
+            return Ok(Reached::Sent(taken));
+        }
+        if look {
+            return Ok(Reached::Gone(taken));
+        }
+        look = true;
+    }
+}
