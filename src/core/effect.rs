@@ -97,7 +97,9 @@ pub enum RelayCommand {
     Working { request: RequestId, paused: bool },
     /// A part of a streamed response.
     Stream { request: RequestId, part: StreamPart },
-    /// Serve these functions from now on (registers the new ones, removes the old ones).
+    /// Serve these functions and no others from now on, as far as nobody else serves them.
+    Announce { functions: Vec<FunctionId> },
+    /// The same, and take over what somebody else serves. [`super::event::Event::Registered`] follows.
     Register { functions: Vec<FunctionId> },
     /// Remove what is registered, send what is still to be sent, and end. `within` bounds it.
     Close { within: Duration },

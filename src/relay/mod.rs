@@ -26,7 +26,7 @@ use self::{
     connection::{Connector, Incoming},
     memory::Memory,
     payloads::Payloads,
-    registration::Registrations,
+    registration::{Claim, Registrations},
     responder::{Answer, Finished, Responder, Sender},
 };
 use crate::{
@@ -71,6 +71,7 @@ pub struct Relay {
     answered: Memory,
     responders: JoinSet<Option<Finished>>,
     functions: Vec<FunctionId>,
+    claim: Claim,
     connection_id: String,
     registering: JoinSet<()>,
     ui: Ui,
@@ -110,10 +111,21 @@ impl Relay {
             answered: Memory::default(),
             responders: JoinSet::new(),
             functions: Vec::new(),
+            claim: Claim::Free,
             connection_id,
             registering: JoinSet::new(),
             ui,
         })
+    }
+
+    /// Makes this client the one that answers for those of `functions` that nobody else answers for.
+    ///
+    /// # Errors
+    /// When the table cannot be written.
+    pub async fn announce(&mut self, functions: Vec<FunctionId>) -> Result<()> {
+        self.functions = functions;
+        self.registrations.write(&self.functions, &self.connection_id, Claim::Free).await?;
+        Ok(())
     }
 
     /// Makes this client the one that answers for `functions`. Whoever answered for them before is told.
@@ -121,11 +133,8 @@ impl Relay {
     /// # Errors
     /// When the table cannot be written.
     pub async fn register(&mut self, functions: Vec<FunctionId>) -> Result<()> {
-        let gone: Vec<FunctionId> =
-            self.functions.iter().filter(|function| !functions.contains(function)).cloned().collect();
-        self.functions = functions;
-        self.registrations.remove(&gone).await;
-        let displaced = self.registrations.write(&self.functions, &self.connection_id).await?;
+        (self.functions, self.claim) = (functions, Claim::Any);
+        let displaced = self.registrations.write(&self.functions, &self.connection_id, self.claim).await?;
         let owner = self.registrations.owner().to_owned();
         for (connection, functions) in displaced {
             self.sender.displaced(&connection, &owner, functions).await;
@@ -144,14 +153,14 @@ impl Relay {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(RelayCommand::Close { within }) => return self.close(within).await,
-                    Some(command) => self.command(command),
+                    Some(command) => self.command(command, &events),
                     None => return self.close(Duration::from_secs(2)).await,
                 },
                 Some(incoming) = self.incoming.recv() => match incoming {
                     Incoming::Message(text) => self.message(&text, &events),
                     Incoming::Connected(id) => {
                         self.connection_id = id;
-                        self.register_again();
+                        self.register(events.clone());
                     }
                 },
                 _ = forget.tick() => self.answered.expire(Instant::now()),
@@ -165,19 +174,11 @@ impl Relay {
         }
     }
 
-    fn command(&mut self, command: RelayCommand) {
+    fn command(&mut self, command: RelayCommand, events: &mpsc::UnboundedSender<Event>) {
         let (request, answer) = match command {
-            RelayCommand::Register { functions } => {
-                if functions != self.functions {
-                    let removed: Vec<FunctionId> =
-                        self.functions.iter().filter(|id| !functions.contains(id)).cloned().collect();
-                    self.functions = functions;
-                    let registrations = self.registrations.clone();
-                    self.registering.spawn(async move { registrations.remove(&removed).await });
-                    self.register_again();
-                }
-                return;
-            }
+            RelayCommand::Announce { functions } if functions == self.functions => return,
+            RelayCommand::Announce { functions } => return self.serve(functions, Claim::Free, events),
+            RelayCommand::Register { functions } => return self.serve(functions, Claim::Any, events),
             RelayCommand::Working { request, paused } => (request, Answer::Working { paused }),
             RelayCommand::Reply { request, outcome } => (request, Answer::Outcome(outcome)),
             RelayCommand::Stream { request, part } => (request, Answer::Part(part)),
@@ -302,18 +303,39 @@ impl Relay {
         });
     }
 
-    /// Writes the registrations for the present connection, however often it takes.
-    fn register_again(&mut self) {
+    fn serve(&mut self, functions: Vec<FunctionId>, claim: Claim, events: &mpsc::UnboundedSender<Event>) {
+        let gone: Vec<FunctionId> =
+            self.functions.iter().filter(|id| !functions.contains(id)).cloned().collect();
+        (self.functions, self.claim) = (functions, claim);
+        let registrations = self.registrations.clone();
+        self.responders.spawn(async move {
+            registrations.remove(&gone).await;
+            None
+        });
+        self.register(events.clone());
+    }
+
+    /// Writes the registrations for the present connection, however often it takes. Whoever answered for some of them is told.
+    fn register(&mut self, events: mpsc::UnboundedSender<Event>) {
         self.registering.abort_all();
         let registrations = self.registrations.clone();
-        let functions = self.functions.clone();
+        let (functions, claim) = (self.functions.clone(), self.claim);
         let connection = self.connection_id.clone();
-        let ui = self.ui.clone();
+        let (sender, ui) = (self.sender.clone(), self.ui.clone());
         self.registering.spawn(async move {
             let mut reported = false;
             for pause in connection::backoff() {
-                match registrations.write(&functions, &connection).await {
-                    Ok(_) => return,
+                match registrations.write(&functions, &connection, claim).await {
+                    Ok(displaced) => {
+                        let owner = registrations.owner();
+                        for (connection, functions) in displaced {
+                            sender.displaced(&connection, owner, functions).await;
+                        }
+                        if claim == Claim::Any {
+                            let _ = events.send(Event::Registered);
+                        }
+                        return;
+                    }
                     Err(error) if !reported => {
                         reported = true;
                         let hint = Some("trying again".to_owned());

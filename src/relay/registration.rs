@@ -50,6 +50,15 @@ fn now() -> Duration {
 /// How many items are written at the same time.
 const PARALLEL: usize = 16;
 
+/// What to do about a function that another client answers for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Leave it to that one.
+    Free,
+    /// Take it over.
+    Any,
+}
+
 /// This client's registrations.
 #[derive(Debug)]
 pub(super) struct Registrations {
@@ -69,17 +78,18 @@ impl Registrations {
         &self.owner
     }
 
-    /// Makes `connection` the one that answers for `functions`. Returns the connections of other clients that answered for some
-    /// of them until now.
+    /// Makes `connection` the one that answers for `functions`, as far as `claim` goes. Returns the connections of other clients that
+    /// answered for some of them until now.
     pub async fn write(
         &self,
         functions: &[FunctionId],
         connection: &str,
+        claim: Claim,
     ) -> Result<BTreeMap<String, Vec<String>>> {
         let mut displaced: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut writes = stream::iter(functions.to_vec())
             .map(|function| async move {
-                let result = self.write_one(&function, connection).await;
+                let result = self.write_one(&function, connection, claim).await;
                 (function, result)
             })
             .buffer_unordered(PARALLEL);
@@ -91,10 +101,15 @@ impl Registrations {
         Ok(displaced)
     }
 
-    async fn write_one(&self, function: &FunctionId, connection: &str) -> Result<Option<String>> {
+    async fn write_one(
+        &self,
+        function: &FunctionId,
+        connection: &str,
+        claim: Claim,
+    ) -> Result<Option<String>> {
         let text = |value: &str| AttributeValue::S(value.to_owned());
         let now = now();
-        let put = self
+        let mut put = self
             .table
             .put_item()
             .table_name(&self.name)
@@ -104,13 +119,30 @@ impl Registrations {
             .item(Registration::OWNER, text(&self.owner))
             .item(Registration::VERSION, AttributeValue::N(sst_wire::VERSION.to_string()))
             .item(Registration::TTL, AttributeValue::N((now + LIFETIME).as_secs().to_string()))
-            .return_values(ReturnValue::AllOld)
-            .send()
-            .await
-            .map_err(|error| {
-                Error::new(Kind::Cloud, format!("cannot register in the table `{}`", self.name))
-                    .detail(explain(&error))
-            })?;
+            .return_values(ReturnValue::AllOld);
+        if claim == Claim::Free {
+            put = put
+                .condition_expression("attribute_not_exists(#key) OR #client = :client OR #ttl < :now")
+                .expression_attribute_names("#key", Registration::KEY)
+                .expression_attribute_names("#client", Registration::CLIENT)
+                .expression_attribute_names("#ttl", Registration::TTL)
+                .expression_attribute_values(":client", text(&self.client))
+                .expression_attribute_values(":now", AttributeValue::N(now.as_secs().to_string()));
+        }
+        let put = match put.send().await {
+            Ok(put) => put,
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => {
+                return Err(Error::new(Kind::Cloud, format!("cannot register in the table `{}`", self.name))
+                    .detail(explain(&error)));
+            }
+        };
         let old: HashMap<String, AttributeValue> = put.attributes.unwrap_or_default();
         let field = |name: &str| old.get(name)?.as_s().ok().cloned();
         let expires = old.get(Registration::TTL).and_then(|ttl| ttl.as_n().ok()?.parse::<u64>().ok());
