@@ -128,20 +128,6 @@ impl Relay {
         Ok(())
     }
 
-    /// Makes this client the one that answers for `functions`. Whoever answered for them before is told.
-    ///
-    /// # Errors
-    /// When the table cannot be written.
-    pub async fn register(&mut self, functions: Vec<FunctionId>) -> Result<()> {
-        (self.functions, self.claim) = (functions, Claim::Any);
-        let displaced = self.registrations.write(&self.functions, &self.connection_id, self.claim).await?;
-        let owner = self.registrations.owner().to_owned();
-        for (connection, functions) in displaced {
-            self.sender.displaced(&connection, &owner, functions).await;
-        }
-        Ok(())
-    }
-
     /// Works until [`RelayCommand::Close`]: hears `commands` and reports requests as `events`.
     pub async fn run(
         mut self,
