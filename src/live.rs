@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -66,6 +66,8 @@ pub struct Live {
     pub bridge: Bridge,
     /// Who is told of saved files, apart from the core.
     pub saved: mpsc::UnboundedSender<Vec<FileChange>>,
+    /// Who waits until all functions are answered for here, and by nobody else.
+    pub registered: Option<oneshot::Sender<()>>,
     /// The terminal.
     pub ui: Ui,
 }
@@ -141,8 +143,10 @@ impl Live {
                     }
                 }
             }
-            if let Event::FilesChanged(changes) = &event {
-                let _ = self.saved.send(changes.clone());
+            match &event {
+                Event::FilesChanged(changes) => drop(self.saved.send(changes.clone())),
+                Event::Registered => drop(self.registered.take().map(|waiting| waiting.send(()))),
+                _ => {}
             }
             self.handle(event, &commands, &mut listeners);
         }

@@ -1,6 +1,8 @@
 //! Synthesises real apps with the real CDK, finds their functions, and puts stubs in their place.
 #![allow(clippy::unwrap_used, reason = "a test may fail that way")]
 
+#[path = "app/order.rs"]
+mod order;
 #[path = "app/snapshots.rs"]
 mod snapshots;
 #[path = "app/support.rs"]
@@ -77,6 +79,11 @@ async fn an_sst_app_becomes_stubs() {
         if resource["Type"] != "AWS::Lambda::Function" {
             assert_eq!(template["Resources"][id], *resource, "{id}");
         }
+    }
+    // With their own code they are as if they had never been stubs.
+    let own = app.rewrite(&assembly, &Manifest::default(), false);
+    for (own, before) in own.templates.iter().zip(&assembly.templates) {
+        assert_eq!(own.body, before.body);
     }
     assert_consistent(&live);
     let placeholders = live_template(&live, "rest-api.assets.json");

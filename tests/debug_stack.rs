@@ -9,7 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use sst::{
     aws::{self, Aws},
     cloud::{Cloud, Options},
-    core::effect::RelayCommand,
+    core::{effect::RelayCommand, event::Event},
     debug_stack::{self, DebugStack},
     ids::FunctionId,
     process::Spawner,
@@ -78,30 +78,44 @@ async fn it_connects_two_parties_and_refuses_strangers() {
     cloud.stop().await;
 }
 
-/// Whoever leaves first takes only its own registrations along.
+/// What is announced takes nothing from anybody, what is registered does. Whoever leaves first takes only its own registrations along.
 async fn registrations_are_their_owners(aws: &Aws, stack: &DebugStack) {
     assert_eq!(debug_stack::find(aws, "test-app-debug-stack").await.unwrap().as_ref(), Some(stack));
     assert_eq!(debug_stack::find(aws, "no-debug-stack").await.unwrap(), None);
     let owners = async || relay::owners(aws, stack).await.unwrap();
     let connect = async |owner: &str| {
-        let config = relay::Config { aws: aws.clone(), debug_stack: stack.clone(), owner: owner.to_owned() };
+        let config = relay::Config {
+            aws: aws.clone(),
+            debug_stack: stack.clone(),
+            stack_name: "test-app-debug-stack".to_owned(),
+            owner: owner.to_owned(),
+            home: owner.to_owned(),
+        };
         Relay::connect(config, Ui::channel().0).await.unwrap()
     };
-    let leave = async |relay: Relay| {
+    let run = |relay: Relay| {
         let (commands, receiver) = mpsc::unbounded_channel();
-        commands.send(RelayCommand::Close { within: Duration::from_secs(30) }).unwrap();
-        relay.run(receiver, mpsc::unbounded_channel().0).await;
+        let (sender, events) = mpsc::unbounded_channel();
+        (commands, events, tokio::spawn(relay.run(receiver, sender)))
     };
+    let close = RelayCommand::Close { within: Duration::from_secs(30) };
     let (both, one) = (["a/One", "a/Two"].map(FunctionId::from).to_vec(), vec![FunctionId::from("a/One")]);
     assert_eq!(owners().await, [""; 0]);
     let mut alice = connect("alice@desk").await;
-    alice.register(both).await.unwrap();
+    alice.announce(both).await.unwrap();
     assert_eq!(owners().await, ["alice@desk"]);
     let mut bob = connect("bob@laptop").await;
-    bob.register(one).await.unwrap();
+    bob.announce(one.clone()).await.unwrap();
+    assert_eq!(owners().await, ["alice@desk"]);
+    let (to_alice, _, alice) = run(alice);
+    let (to_bob, mut of_bob, bob) = run(bob);
+    to_bob.send(RelayCommand::Register { functions: one }).unwrap();
+    assert!(matches!(of_bob.recv().await, Some(Event::Registered)));
     assert_eq!(owners().await, ["alice@desk", "bob@laptop"]);
-    leave(alice).await;
+    to_alice.send(close.clone()).unwrap();
+    alice.await.unwrap().unwrap();
     assert_eq!(owners().await, ["bob@laptop"]);
-    leave(bob).await;
+    to_bob.send(close).unwrap();
+    bob.await.unwrap().unwrap();
     assert_eq!(owners().await, [""; 0]);
 }

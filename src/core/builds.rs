@@ -110,7 +110,6 @@ impl State {
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
-        let ids = specs.iter().map(|spec| spec.id.clone()).collect();
         let mut former = std::mem::take(&mut self.functions);
         for spec in specs {
             let id = spec.id.clone();
@@ -151,6 +150,7 @@ impl State {
         for id in wanted {
             self.build(&id, now, effects);
         }
-        effects.push(Effect::Relay(RelayCommand::Register { functions: ids }));
+        let functions = self.functions.keys().cloned().collect();
+        effects.push(Effect::Relay(RelayCommand::Announce { functions }));
     }
 }

@@ -42,8 +42,12 @@ pub enum Event {
     FilesChanged(Vec<FileChange>),
     /// A build ended.
     Built { function: FunctionId, generation: Generation, result: Result<Arc<Artifact>, BuildError> },
-    /// The set of functions is a new one, e.g. after a deployment.
+    /// The set of functions is a new one, e.g. that of the deployment that begins.
     Functions(Vec<Arc<FunctionSpec>>),
+    /// The stubs of all of them are in place. So whoever has answered for some of them until now does so no more.
+    Deployed,
+    /// This client answers for all of them.
+    Registered,
     /// A stub has told the variables and the credentials of its function, without a call.
     Introduced { function: FunctionId, environment: BTreeMap<String, String> },
     /// A debugger stopped a worker's code (the deadline of its invocation stands still).

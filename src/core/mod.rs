@@ -130,6 +130,10 @@ impl State {
                 self.built(&function, generation, result, now, &mut effects)
             }
             Event::Functions(specs) => self.functions_changed(specs, now, &mut effects),
+            Event::Deployed => {
+                let functions = self.functions.keys().cloned().collect();
+                effects.push(Effect::Relay(RelayCommand::Register { functions }));
+            }
             Event::Introduced { function, environment } => {
                 if let Some(function) = self.functions.get_mut(&function) {
                     function.environment = Some(environment);
@@ -138,7 +142,7 @@ impl State {
             }
             Event::Paused { worker, place } => self.paused(worker, place, now, &mut effects),
             Event::Resumed { worker } => self.resumed(worker, now),
-            Event::Tick => {}
+            Event::Tick | Event::Registered => {}
             Event::Shutdown => self.shutdown(now, &mut effects),
         }
         self.hold_clocks(now);

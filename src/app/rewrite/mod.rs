@@ -238,17 +238,16 @@ impl<'a> Rewriting<'a> {
             .as_object_mut()
     }
 
-    /// Adds a resource under a logical id that is not taken.
-    fn add_resource(&mut self, template: usize, wanted_id: &str, resource: Value) {
-        let Some(resources) = self.bodies[template].get_mut("Resources").and_then(Value::as_object_mut)
-        else {
-            return;
-        };
+    /// Adds a resource under a logical id that is not taken, which is returned.
+    fn add_resource(&mut self, template: usize, wanted_id: &str, resource: Value) -> String {
         let mut id = wanted_id.to_owned();
-        while resources.contains_key(&id) {
-            id.push('X');
+        if let Some(resources) = self.bodies[template].get_mut("Resources").and_then(Value::as_object_mut) {
+            while resources.contains_key(&id) {
+                id.push('X');
+            }
+            resources.insert(id.clone(), resource);
         }
-        resources.insert(id, resource);
+        id
     }
 
     /// The places of all resources of a type, as the app wrote them.

@@ -1,13 +1,13 @@
 //! What the role of a stub has to be allowed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::debug_stack::DebugStack;
 
-use super::super::discover::owned_role;
-use super::Rewriting;
+use super::super::{discover::owned_role, resolve::names_in};
+use super::{Place, Rewriting};
 
 /// The policy of a stub, for a role that the app does not own. `account` is a number or `${AWS::AccountId}`.
 #[must_use]
@@ -52,33 +52,182 @@ fn document(
     })
 }
 
+/// The roles of one template that get the stub's permissions.
+#[derive(Default)]
+struct Roles {
+    /// By logical id.
+    ids: BTreeSet<String>,
+    /// What must not be deployed before they have them, by logical id: stubs, and nested stacks with stubs in them.
+    users: BTreeMap<String, BTreeSet<String>>,
+}
+
 impl Rewriting<'_> {
-    /// Adds one policy per template with the roles of its stubs; more where roles exist under different conditions.
+    /// Adds one policy per template with the roles of its stubs; more where roles exist under different conditions. It comes before the
+    /// stubs, and so before everything that refers to them and sends them events, which is everything that does.
+    ///
+    /// A role that needs a stub itself, e.g. to be allowed to call it, gets a policy of its own: together with the role of that stub it
+    /// would close a circle. By itself it cannot, because its own functions refer to it anyway.
     pub(super) fn policies(&mut self) {
-        let mut roles: BTreeMap<(usize, String), Vec<String>> = BTreeMap::new();
+        let mut templates: BTreeMap<usize, Roles> = BTreeMap::new();
         for place in self.live.keys() {
             let Some(function) = self.assembly.at(place) else { continue };
-            let Some(role) = owned_role(self.assembly, place.0, function) else { continue };
-            let condition = self.assembly.at(&role).and_then(|role| role.get("Condition")?.as_str());
-            let group = roles.entry((role.0, condition.unwrap_or_default().to_owned())).or_default();
-            if !group.contains(&role.1) {
-                group.push(role.1);
+            let Some((template, role)) = owned_role(self.assembly, place.0, function) else { continue };
+            let roles = templates.entry(template).or_default();
+            if let Some(user) = self.within(place, template) {
+                roles.users.entry(role.clone()).or_default().insert(user);
+            }
+            roles.ids.insert(role);
+        }
+        for (template, roles) in templates {
+            self.policies_of(template, &roles);
+        }
+    }
+
+    fn policies_of(&mut self, template: usize, roles: &Roles) {
+        let users: BTreeSet<&str> = roles.users.values().flatten().map(String::as_str).collect();
+        let needs = needs(&self.bodies[template]);
+        let (own, shared): (Vec<&String>, Vec<&String>) =
+            roles.ids.iter().partition(|id| reaches(&needs, id, &users));
+        let mut together: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+        for id in shared {
+            together.entry(self.condition(template, id).to_owned()).or_default().push(id);
+        }
+        // By their own names, because what is taken from a shared policy is taken by its name, after the new one has been added.
+        let own = own.into_iter().map(|id| (id.clone(), "sst-stub-own", vec![id]));
+        let together = together.into_iter().map(|(condition, ids)| (condition, "sst-stub", ids));
+        for (suffix, name, ids) in own.chain(together) {
+            let policy = self.policy(name, self.condition(template, ids[0]), &ids);
+            let policy = self.add_resource(template, &format!("SstStubPolicy{suffix}"), policy);
+            for user in ids.iter().filter_map(|id| roles.users.get(*id)).flatten() {
+                if let Some(resource) = self.resource_mut(&(template, user.clone())) {
+                    depend(resource, &policy);
+                }
             }
         }
-        for ((template, condition), roles) in roles {
-            let references: Vec<Value> = roles.iter().map(|role| json!({ "Ref": role })).collect();
-            let mut resource = json!({
-                "Type": "AWS::IAM::Policy",
-                "Properties": {
-                    "PolicyName": "sst-stub",
-                    "PolicyDocument": stub_policy_in_template(self.options.debug_stack, self.options.region),
-                    "Roles": references,
-                },
-            });
-            if !condition.is_empty() {
-                resource["Condition"] = json!(condition);
+    }
+
+    /// That of a role; empty when it has none.
+    fn condition(&self, template: usize, role: &str) -> &'_ str {
+        let role = self.assembly.templates[template].resource(role);
+        role.and_then(|role| role.get("Condition")?.as_str()).unwrap_or_default()
+    }
+
+    fn policy(&self, name: &str, condition: &str, roles: &[&String]) -> Value {
+        let references: Vec<Value> = roles.iter().map(|role| json!({ "Ref": role })).collect();
+        let mut resource = json!({
+            "Type": "AWS::IAM::Policy",
+            "Properties": {
+                "PolicyName": name,
+                "PolicyDocument": stub_policy_in_template(self.options.debug_stack, self.options.region),
+                "Roles": references,
+            },
+        });
+        if !condition.is_empty() {
+            resource["Condition"] = json!(condition);
+        }
+        resource
+    }
+
+    /// What stands for a resource in a template: itself, or the nested stack that it is in. None in a template that is not around it; what
+    /// such a one has comes to it by an output or an export, and so before it.
+    fn within(&self, (index, id): &Place, template: usize) -> Option<String> {
+        if *index == template {
+            return Some(id.clone());
+        }
+        let (parent, nesting) = self.assembly.templates[*index].parent.as_ref()?;
+        self.within(&(*parent, nesting.clone()), template)
+    }
+}
+
+/// Adds to what a resource depends on, which may be one name or several.
+fn depend(resource: &mut Map<String, Value>, on: &str) {
+    let names = resource.entry("DependsOn").or_insert_with(|| json!([]));
+    if names.is_string() {
+        *names = json!([names]);
+    }
+    match names {
+        Value::Array(names) if names.iter().any(|name| name == on) => {}
+        Value::Array(names) => names.push(Value::from(on)),
+        other => *other = json!([on]),
+    }
+}
+
+/// What each resource of a template needs to be there before it.
+fn needs(body: &Value) -> BTreeMap<&str, BTreeSet<String>> {
+    let resources = body.get("Resources").and_then(Value::as_object).into_iter().flatten();
+    resources
+        .map(|(id, resource)| {
+            let mut names = BTreeSet::new();
+            for (key, value) in resource.as_object().into_iter().flatten() {
+                match (key.as_str(), value) {
+                    ("Metadata", _) => {}
+                    ("DependsOn", Value::String(name)) => names.extend([name.clone()]),
+                    ("DependsOn", Value::Array(all)) => {
+                        names.extend(all.iter().filter_map(Value::as_str).map(str::to_owned));
+                    }
+                    _ => names_in(value, &mut |name| names.extend([name.to_owned()])),
+                }
             }
-            self.add_resource(template, &format!("SstStubPolicy{condition}"), resource);
+            (id.as_str(), names)
+        })
+        .collect()
+}
+
+/// Whether a resource needs any of `wanted`, directly or through others.
+fn reaches(needs: &BTreeMap<&str, BTreeSet<String>>, from: &str, wanted: &BTreeSet<&str>) -> bool {
+    let (mut open, mut seen) = (vec![from], BTreeSet::new());
+    while let Some(id) = open.pop() {
+        for need in needs.get(id).into_iter().flatten() {
+            if wanted.contains(need.as_str()) {
+                return true;
+            }
+            if seen.insert(need.as_str()) {
+                open.push(need);
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_resource_depends_on_already_stays() {
+        for (before, after) in [
+            (json!({}), json!(["P"])),
+            (json!({ "DependsOn": "A" }), json!(["A", "P"])),
+            (json!({ "DependsOn": ["A", "B"] }), json!(["A", "B", "P"])),
+            (json!({ "DependsOn": ["P", "B"] }), json!(["P", "B"])),
+            (json!({ "DependsOn": "P" }), json!(["P"])),
+            (json!({ "DependsOn": null }), json!(["P"])),
+        ] {
+            let mut resource = before.as_object().cloned().unwrap_or_default();
+            depend(&mut resource, "P");
+            assert_eq!(resource["DependsOn"], after, "{before}");
+        }
+    }
+
+    #[test]
+    fn a_need_is_found_however_it_is_written() {
+        let function = json!({ "Type": "AWS::Lambda::Function" });
+        for (role, expected) in [
+            (json!({ "Properties": { "A": [{ "Ref": "F" }] } }), true),
+            (json!({ "Properties": { "A": { "Fn::If": ["C", { "Fn::GetAtt": ["F", "Arn"] }, ""] } } }), true),
+            (json!({ "Properties": { "A": { "Fn::GetAtt": "F.Arn" } } }), true),
+            (json!({ "Properties": { "A": { "Fn::Sub": "${F.Arn}:*" } } }), true),
+            (json!({ "DependsOn": "F" }), true),
+            (json!({ "DependsOn": ["A", "F"] }), true),
+            (json!({ "DependsOn": ["Between"] }), true),
+            (json!({ "Metadata": { "Ref": "F" }, "Properties": { "F": "F" } }), false),
+            (json!({ "DependsOn": ["Circle"] }), false),
+        ] {
+            let between = json!({ "DependsOn": "F" });
+            let circle = json!({ "DependsOn": ["R"] });
+            let body =
+                json!({ "Resources": { "F": function, "R": role, "Between": between, "Circle": circle } });
+            assert_eq!(reaches(&needs(&body), "R", &["F"].into()), expected, "{role}");
         }
     }
 }

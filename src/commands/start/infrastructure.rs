@@ -1,11 +1,13 @@
-//! Changes of the infrastructure while the app runs: noticed when a stack's source is saved, deployed when the user presses ENTER.
+//! What is deployed: at first the app as it was when `sst start` began, later its changes, which are noticed when a stack's source is
+//! saved and deployed when the user presses ENTER.
 //!
 //! One task does one thing at a time. What is saved during a synthesis or a deployment is looked at afterwards. Calls go on all the
-//! while.
+//! while, those that come during the first deployment too.
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{Outputs, Replaced, StackSources, abandoned, bootstrap, changes, needs_bootstrap, replaced},
@@ -14,21 +16,22 @@ use crate::{
     debug_stack,
     error::{Error, Kind, Result},
     ids::FunctionId,
-    lock::Holder,
+    lock::{Holder, Lock},
     project::manifest::FunctionSpec,
     ui::{Ui, UiEvent},
 };
 
 use super::{
-    counted,
+    counted, interrupted,
     plan::{App, Plan},
     publication::Publication,
+    until_cancelled,
 };
 
 /// The task's state.
 pub(super) struct Infrastructure {
     pub app: App,
-    /// What is deployed.
+    /// What is deployed, or is about to be at first.
     pub deployed: Plan,
     pub outputs: Outputs,
     pub publication: Publication,
@@ -46,6 +49,16 @@ pub(super) struct Infrastructure {
     pub keyboard: bool,
 }
 
+/// The first deployment.
+pub(super) struct Beginning {
+    /// Whoever else changes what is deployed waits until there is somebody to tell of it.
+    pub deploying: Option<Lock>,
+    /// Tells that the functions are answered for here, which [`Event::Deployed`] asks for.
+    pub registered: oneshot::Receiver<()>,
+    /// What has become of it.
+    pub outcome: oneshot::Sender<Result<()>>,
+}
+
 /// What the user can be asked to deploy.
 enum Pending {
     Nothing,
@@ -55,8 +68,39 @@ enum Pending {
 }
 
 impl Infrastructure {
+    /// Makes the first deployment, and those that come later, until it is cancelled. When the first one fails it cancels everything
+    /// itself. What is published stays so until it is `over`.
+    pub async fn run(mut self, beginning: Beginning, over: CancellationToken) {
+        let Beginning { deploying, registered, outcome } = beginning;
+        let (cancel, ui) = (self.app.cancel.clone(), self.app.ui.clone());
+        let first = until_cancelled(self.begin(deploying, registered), &cancel, &ui).await;
+        let failed = first.is_err();
+        let _ = outcome.send(first);
+        if failed {
+            cancel.cancel();
+        }
+        self.watch().await;
+        over.cancelled().await;
+    }
+
+    /// Deploys the app as it was planned at first.
+    async fn begin(&mut self, deploying: Option<Lock>, registered: oneshot::Receiver<()>) -> Result<()> {
+        if self.app.cancel.is_cancelled() {
+            return Err(interrupted());
+        }
+        self.outputs = self.app.deploy(&self.deployed).await?;
+        // Not before: until the stubs are there, events go where they have always gone, and are answered for by whoever did so.
+        let _ = self.events.send(Event::Deployed);
+        // An error is the end of the session, which is told elsewhere.
+        let _ = registered.await;
+        let manifest = &self.deployed.live.manifest;
+        self.publication.update(manifest, &self.outputs).await?;
+        drop(deploying);
+        self.publication.say_ready(&manifest.functions)
+    }
+
     /// Runs until cancelled.
-    pub async fn run(mut self) {
+    async fn watch(&mut self) {
         let cancel = self.app.cancel.clone();
         let mut pending = Pending::Nothing;
         let mut concerned = false;
@@ -231,6 +275,7 @@ impl Infrastructure {
                 self.outputs = outputs;
                 self.halfway = false;
                 self.publish().await;
+                let _ = self.events.send(Event::Deployed);
                 self.app.ui.info(summary);
                 Pending::Nothing
             }
@@ -250,9 +295,7 @@ impl Infrastructure {
         if plan.needs_bootstrap() && needs_bootstrap(&self.app.aws).await? {
             bootstrap(&self.app.context(), &self.app.aws).await?;
         }
-        let (deployed, ()) =
-            tokio::join!(self.app.deploy(plan), self.app.toolchain.ahead(&plan.live.manifest.functions));
-        deployed
+        self.app.deploy(plan).await
     }
 
     /// Makes what is deployed known to the core and to the rest of the machine.

@@ -8,11 +8,11 @@ mod watches;
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    infrastructure::Infrastructure,
+    infrastructure::{Beginning, Infrastructure},
     plan::{App, Plan},
     publication::Publication,
     watches::Watches,
@@ -31,7 +31,7 @@ use crate::{
     cloud::{self, Cloud},
     control::Control,
     core::{Config, State, event::Event},
-    debug_stack, descriptors, editors,
+    debug_stack, descriptors,
     error::{Error, Kind, Result},
     live::Live,
     local_calls::LocalCalls,
@@ -63,32 +63,19 @@ pub async fn run(
     settings: settings::Start,
     spawner: &Spawner,
     ui: &Ui,
-    interrupted: &CancellationToken,
+    interruption: &CancellationToken,
 ) -> Result<()> {
     let state_dir = settings.project.state_dir()?;
     let session = tokio::select! {
         session = claims::Session::begin(&settings.project, ui) => session?,
-        () = interrupted.cancelled() => return Err(Error::new(Kind::Interrupted, "interrupted")),
+        () = interruption.cancelled() => return Err(interrupted()),
     };
-    let _heeding = session.heed(interrupted);
+    let _heeding = session.heed(interruption);
     let mut cloud = None;
-    let cancel = CancellationToken::new();
-    let prepared = {
-        let prepare = prepare(&settings, &state_dir, spawner, ui, &cancel, (&session, &mut cloud));
-        tokio::pin!(prepare);
-        tokio::select! {
-            prepared = &mut prepare => prepared,
-            () = interrupted.cancelled() => {
-                ui.info("stopping");
-                cancel.cancel();
-                // Whatever the preparations say now, the user's wish is the reason.
-                let _ = tokio::time::timeout(PATIENCE, &mut prepare).await;
-                Err(Error::new(Kind::Interrupted, "interrupted"))
-            }
-        }
-    };
-    let result = match prepared {
-        Ok(prepared) => serve(prepared, state_dir, interrupted).await,
+    let cancel = interruption.child_token();
+    let preparing = prepare(&settings, &state_dir, spawner, ui, &cancel, (&session, &mut cloud));
+    let result = match until_cancelled(preparing, &cancel, ui).await {
+        Ok(prepared) => serve(prepared, state_dir).await,
         Err(error) => Err(error),
     };
     if let Some(cloud) = cloud {
@@ -97,11 +84,33 @@ pub async fn run(
     result
 }
 
-/// What has been prepared when functions can be served.
+/// Does something that stops of itself when it is cancelled. When it does not, it is dropped, and its processes are killed.
+async fn until_cancelled<T>(
+    work: impl Future<Output = Result<T>>,
+    cancel: &CancellationToken,
+    ui: &Ui,
+) -> Result<T> {
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => {
+            ui.info("stopping");
+            // Whatever it says now, the user's wish is the reason.
+            let _ = tokio::time::timeout(PATIENCE, &mut work).await;
+            Err(interrupted())
+        }
+        result = &mut work => result,
+    }
+}
+
+fn interrupted() -> Error {
+    Error::new(Kind::Interrupted, "interrupted")
+}
+
+/// What has been prepared when functions can be served and the app can be deployed.
 struct Prepared {
     app: App,
     plan: Plan,
-    outputs: Outputs,
     relay: Relay,
     /// The stage is ours while there is this.
     served: Option<Lock>,
@@ -211,20 +220,13 @@ async fn prepare(
         owner: owner(),
         home: claims::home(&settings.cache)?,
     };
-    let functions = &plan.live.manifest.functions;
-    let ahead = async {
-        app.toolchain.ahead(functions).await;
-        Ok(())
-    };
-    let (outputs, mut relay, ()) =
-        tokio::try_join!(app.deploy(&plan), Relay::connect(config, ui.clone()), ahead)?;
-    // Not before the deployment: calls are answered by whoever answered them until the stubs are there.
-    relay.announce(functions.iter().map(|function| function.id.clone()).collect()).await?;
-    Ok(Prepared { app, plan, outputs, relay, served, deploying, events, watches })
+    let relay = Relay::connect(config, ui.clone()).await?;
+    Ok(Prepared { app, plan, relay, served, deploying, events, watches })
 }
 
-async fn serve(prepared: Prepared, state_dir: StateDir, interrupted: &CancellationToken) -> Result<()> {
-    let Prepared { app, plan, outputs, relay, served, deploying, events, watches } = prepared;
+/// Serves the functions, and deploys the app meanwhile.
+async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
+    let Prepared { app, plan, mut relay, served, deploying, events, watches } = prepared;
     let (sender, events) = events;
     let App { settings, tools, spawner, ui, aws, target, toolchain, cancel, .. } = app.clone();
     let (root, stage) = (settings.project.root.clone(), target.stage);
@@ -232,6 +234,8 @@ async fn serve(prepared: Prepared, state_dir: StateDir, interrupted: &Cancellati
     tasks.spawn("the look-out for descriptors", descriptors::tell_shortages(ui.clone()));
     let (ready_sender, ready) = mpsc::unbounded_channel();
     let (saved_sender, saved) = mpsc::unbounded_channel();
+    let (registered_sender, registered) = oneshot::channel();
+    let (outcome_sender, mut outcome) = oneshot::channel();
     let strip = if aws.endpoint.is_some() { cloud::SERVER_VARIABLES } else { &[] };
     let mut surroundings = Surroundings::from_process(strip, Some(ORIGINAL_PREFIX));
     if let Some(endpoint) = &aws.endpoint {
@@ -256,10 +260,14 @@ async fn serve(prepared: Prepared, state_dir: StateDir, interrupted: &Cancellati
         endpoint: aws.endpoint.clone(),
         outputs: Outputs::new(),
     };
-    let Session { inspector, flat_inspector, debug_adapter, .. } = session.clone();
-    let mut publication = Publication::new(&app, session, bridge.function_ports(), watches);
-    publication.update(&plan.live.manifest, &outputs).await?;
-    drop(deploying);
+    let publication = Publication::new(&app, session, bridge.function_ports(), watches);
+    let functions = plan.live.manifest.functions.clone();
+    // Before the deployment: a function may get an event in the moment in which its stub is there. What is announced when it is
+    // cancelled is taken back by the loop, which ends at once.
+    tokio::select! {
+        announced = relay.announce(functions.iter().map(|function| function.id.clone()).collect()) => announced?,
+        () = cancel.cancelled() => {}
+    }
     let live = Live {
         calls: control.calls,
         local: LocalCalls::default(),
@@ -267,26 +275,18 @@ async fn serve(prepared: Prepared, state_dir: StateDir, interrupted: &Cancellati
         state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
         events,
         workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
-        builder: Builder::new(tools, toolchain, root.clone(), sender.clone(), &mut tasks),
+        builder: Builder::new(tools, toolchain, root, sender.clone(), &mut tasks),
         bridge,
         sender: sender.clone(),
         ready,
         saved: saved_sender,
+        registered: Some(registered_sender),
         ui: ui.clone(),
     };
-    let functions = plan.live.manifest.functions.clone();
-    let count = counted(functions.len(), "function");
-    ui.info(format!(
-        "Listening for requests (stage {stage}, {count}, inspector {inspector}, flat {flat_inspector})"
-    ));
-    if functions.iter().any(|function| !function.is_node()) {
-        ui.info(format!("Debuggers for all languages attach at {debug_adapter}"));
-    }
-    mention_editors(&root, &state_dir, &ui)?;
     let infrastructure = Infrastructure {
         app,
         deployed: plan,
-        outputs,
+        outputs: Outputs::new(),
         publication,
         events: sender,
         saved,
@@ -295,12 +295,21 @@ async fn serve(prepared: Prepared, state_dir: StateDir, interrupted: &Cancellati
         halfway: false,
         keyboard: true,
     };
-    tasks.spawn(INFRASTRUCTURE, infrastructure.run());
+    let beginning = Beginning { deploying, registered, outcome: outcome_sender };
+    let over = CancellationToken::new();
+    tasks.spawn(INFRASTRUCTURE, infrastructure.run(beginning, over.clone()));
     let functions = functions.into_iter().map(Arc::new).collect();
-    let result = live.run(functions, relay, &mut tasks, interrupted).await;
+    let result = live.run(functions, relay, &mut tasks, &cancel).await;
     cancel.cancel();
+    over.cancel();
     tasks.until_ended(INFRASTRUCTURE).await;
     drop(served);
+    match outcome.try_recv() {
+        Ok(Ok(())) => {}
+        // Nothing has ever been in place. What has ended the session comes first: the deployment was only cancelled by it.
+        Ok(Err(error)) => return result.and(Err(error)),
+        Err(_) => return result.and(Err(interrupted())),
+    }
     if !matches!(settings.cloud, settings::Cloud::Local { .. }) {
         ui.info(format!(
             "The functions of stage {stage} are stubs still: `sst deploy` gives them their own code"
@@ -314,14 +323,4 @@ async fn serve(prepared: Prepared, state_dir: StateDir, interrupted: &Cancellati
 fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
-}
-
-/// Says once that there are files for editors, unless the project has some.
-fn mention_editors(root: &camino::Utf8Path, state_dir: &StateDir, ui: &Ui) -> Result<()> {
-    const MARK: &str = "editors-mentioned";
-    if state_dir.read(MARK)?.is_none() && editors::found(root).is_empty() {
-        ui.info("To debug in your editor: `sst ide vscode`, `webstorm`, or `intellij` writes its launch configurations");
-        state_dir.write(MARK, b"")?;
-    }
-    Ok(())
 }

@@ -90,11 +90,20 @@ impl App {
         Ok(Plan { live, inputs: assembly.inputs })
     }
 
-    /// Deploys what was planned last.
+    /// Deploys what was planned last. Meanwhile does for its functions what takes longer than a call may take.
     ///
     /// # Errors
     /// [`crate::error::Kind::Deployment`].
     pub async fn deploy(&self, plan: &Plan) -> Result<Outputs> {
+        let ahead = async {
+            self.toolchain.ahead(&plan.live.manifest.functions).await;
+            Ok(())
+        };
+        let (outputs, ()) = tokio::try_join!(self.deploy_stacks(plan), ahead)?;
+        Ok(outputs)
+    }
+
+    async fn deploy_stacks(&self, plan: &Plan) -> Result<Outputs> {
         if matches!(self.settings.cloud, settings::Cloud::Local { .. }) {
             cloud_packages::provide(&self.toolchain, &plan.live.directory, &self.state_dir).await;
         }

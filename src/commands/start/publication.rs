@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use crate::{
     app::Outputs,
     bridge::FunctionPorts,
+    editors,
     error::{Error, Kind, Result},
     project::{
         StateDir,
@@ -20,6 +21,7 @@ use super::{
         own_code::write_outputs,
         session::{Session, SessionFile},
     },
+    counted,
     plan::App,
     watches::Watches,
 };
@@ -27,6 +29,7 @@ use super::{
 /// Dropping it takes back what it has published.
 pub(super) struct Publication {
     state_dir: StateDir,
+    root: Utf8PathBuf,
     stage: String,
     outputs_file: Option<Utf8PathBuf>,
     /// Without what changes with the app.
@@ -42,6 +45,7 @@ impl Publication {
     pub fn new(app: &App, session: Session, ports: FunctionPorts, watches: Watches) -> Self {
         Self {
             state_dir: app.state_dir.clone(),
+            root: app.settings.project.root.clone(),
             stage: app.target.stage.clone(),
             outputs_file: app.settings.outputs_file.clone(),
             session,
@@ -68,6 +72,27 @@ impl Publication {
         }
         let text = serde_json::to_vec_pretty(manifest).unwrap_or_default();
         self.state_dir.write("functions.json", &text)
+    }
+
+    /// Says that everything is in place, and once that there are files for editors, unless the project has some.
+    ///
+    /// # Errors
+    /// As [`Publication::update`].
+    pub fn say_ready(&self, functions: &[FunctionSpec]) -> Result<()> {
+        const MENTIONED: &str = "editors-mentioned";
+        let Session { stage, inspector, flat_inspector, debug_adapter, .. } = &self.session;
+        let count = counted(functions.len(), "function");
+        self.ui.info(format!(
+            "Listening for requests (stage {stage}, {count}, inspector {inspector}, flat {flat_inspector})"
+        ));
+        if functions.iter().any(|function| !function.is_node()) {
+            self.ui.info(format!("Debuggers for all languages attach at {debug_adapter}"));
+        }
+        if self.state_dir.read(MENTIONED)?.is_none() && editors::found(&self.root).is_empty() {
+            self.ui.info("To debug in your editor: `sst ide vscode`, `webstorm`, or `intellij` writes its launch configurations");
+            self.state_dir.write(MENTIONED, b"")?;
+        }
+        Ok(())
     }
 
     /// Shows the outputs that are new.
