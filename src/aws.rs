@@ -3,12 +3,16 @@
 mod clients;
 mod clock;
 mod connector;
+mod credentials;
 mod profile;
 
 use std::{ffi::OsString, sync::Arc, time::Duration};
 
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::{Credentials, provider::ProvideCredentials};
+use aws_config::{BehaviorVersion, Region, identity::IdentityCache};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
 use aws_sdk_sts::{
     error::{ProvideErrorMetadata, SdkError},
     operation::get_caller_identity::GetCallerIdentityOutput,
@@ -21,9 +25,13 @@ use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::sdk_config::SharedTimeSource;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use tokio::sync::watch;
 
-pub use self::clock::Clock;
-use self::clock::Steady;
+pub use self::{
+    clock::Clock,
+    credentials::{CredentialsState, tell},
+};
+use self::{clock::Steady, credentials::Keeper, profile::Source};
 use crate::error::{Error, Kind, Result};
 
 /// The variable that names a file with further trusted certificates, PEM. The SDK for Rust does not know it.
@@ -39,6 +47,8 @@ pub struct Aws {
     sdk: aws_config::SdkConfig,
     /// The certificates that HTTP clients trust.
     trust: TlsContext,
+    /// What gives the credentials.
+    keeper: Keeper,
     /// The region.
     pub region: String,
     /// The account number, from `sts:GetCallerIdentity`.
@@ -95,11 +105,13 @@ impl Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(connector::client(&context, &clock))
             .timeout_config(clients::usual_limits())
-            .time_source(SharedTimeSource::new(Steady::new(clock.clone())));
+            .time_source(SharedTimeSource::new(Steady::new(clock.clone())))
+            .identity_cache(IdentityCache::no_cache())
+            // They are found below, and kept there.
+            .no_credentials();
         if options.local {
             let region = options.region.clone().unwrap_or("us-east-1".to_owned());
-            let credentials = Credentials::new("test", "test", None, None, "the local cloud");
-            loader = loader.region(Region::new(region)).credentials_provider(credentials);
+            loader = loader.region(Region::new(region));
         } else {
             if let Some(region) = options.region.clone() {
                 loader = loader.region(Region::new(region));
@@ -119,18 +131,20 @@ impl Aws {
                 .hint("give `--region`, set `AWS_REGION`, or put `region` into `sst.json`")
         })?;
         let endpoint = options.endpoint.or_else(|| sdk.endpoint_url().map(str::to_owned));
-        if !options.local
-            && let Some(provider) = profile::credentials(options.profile.as_deref(), &sdk, &clock).await?
-        {
-            sdk = sdk.to_builder().credentials_provider(provider).build();
-        }
-        let identity = identity(&sdk, &clock).await?;
+        let source = match options.local {
+            true => Source::local(context.clone()),
+            false => Source::find(options.profile.as_deref(), &sdk, &context, &clock).await?,
+        };
+        let keeper = Keeper::new(source, clock.clone());
+        sdk = sdk.to_builder().credentials_provider(SharedCredentialsProvider::new(keeper.clone())).build();
+        let identity = identity(&sdk, &clock, &keeper).await?;
         Ok(Self {
             account: identity.account.unwrap_or_default(),
             caller_arn: identity.arn.unwrap_or_default(),
             tls: Arc::new(websocket_tls(bundle.as_deref())?),
             sdk,
             trust: context,
+            keeper,
             region,
             endpoint,
             deployer: options.deployer,
@@ -158,9 +172,15 @@ impl Aws {
     /// # Errors
     /// [`Kind::Cloud`] when they have expired and cannot be renewed.
     pub async fn credentials(&self) -> Result<Credentials> {
-        let provider =
-            self.sdk.credentials_provider().ok_or_else(|| not_known("no provider of credentials"))?;
-        provider.provide_credentials().await.map_err(|error| not_known(&chain(&error)))
+        let credentials = self.keeper.provide_credentials().await;
+        credentials.map_err(|error| not_known(&chain(&error), &self.keeper))
+    }
+
+    /// Whether there are valid credentials, and when that changes. When there are none any more, it is looked for others all the time, and
+    /// every client uses what is found. So whatever has failed for want of them is only to be tried again.
+    #[must_use]
+    pub fn credentials_state(&self) -> watch::Receiver<CredentialsState> {
+        self.keeper.state()
     }
 
     /// Signs the URL of a WebSocket endpoint (`wss://…` or `ws://…`), in the query as Signature Version 4 has it.
@@ -200,7 +220,11 @@ impl Aws {
 }
 
 /// Asks whose the credentials are. The answer also tells what time it is, even where it is no; then the question is asked once more.
-async fn identity(sdk: &aws_config::SdkConfig, clock: &Clock) -> Result<GetCallerIdentityOutput> {
+async fn identity(
+    sdk: &aws_config::SdkConfig,
+    clock: &Clock,
+    keeper: &Keeper,
+) -> Result<GetCallerIdentityOutput> {
     let sts = aws_sdk_sts::Client::new(sdk);
     let before = clock.corrections();
     let mut answer = sts.get_caller_identity().send().await;
@@ -210,8 +234,8 @@ async fn identity(sdk: &aws_config::SdkConfig, clock: &Clock) -> Result<GetCalle
     answer.map_err(|error| {
         let said = explain(&error);
         match clock.fault() {
-            Some(fault) => not_known(&format!("{said}; this machine's clock is {fault} as well")),
-            None => not_known(&said),
+            Some(fault) => not_known(&format!("{said}; this machine's clock is {fault} as well"), keeper),
+            None => not_known(&said, keeper),
         }
     })
 }
@@ -244,11 +268,11 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn not_known(detail: &str) -> Error {
-    let hint = if detail.contains("xpired") {
-        "the credentials have expired: run `aws sso login` or `aws login`, or renew them in another way"
-    } else {
-        "run `aws configure`, `aws sso login` or `aws login`, choose a profile with `--profile`, or try `--local`"
+fn not_known(detail: &str, keeper: &Keeper) -> Error {
+    let hint = match (detail.contains("xpired"), keeper.fix()) {
+        (true, fix) if !fix.is_empty() => format!("the credentials have expired: {fix}"),
+        _ => "run `aws configure`, `aws sso login` or `aws login`, choose a profile with `--profile`, or try `--local`"
+            .to_owned(),
     };
     Error::new(Kind::Cloud, "AWS does not know who you are").detail(detail).hint(hint)
 }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_sdk_lambda::{operation::invoke::InvokeOutput, primitives::Blob};
+use aws_sdk_lambda::{error::SdkError, operation::invoke::InvokeOutput, primitives::Blob};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,6 +18,9 @@ const LONGEST: usize = 200;
 
 /// How long an answer may take: a cold start, and a stub that waits for whoever answers for it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long it may take to find out what a function is called, and how it is deployed.
+const LOOKING: Duration = Duration::from_secs(60);
 
 /// The event.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,10 +42,13 @@ pub fn token(event: &[u8]) -> Option<String> {
 /// # Errors
 /// A sentence that says why the stub cannot be asked.
 pub async fn ask(aws: &Aws, spec: &FunctionSpec, token: String) -> Result<(), String> {
-    let name = physical_name(aws, spec).await?;
+    let name = looked_for(spec, physical_name(aws, spec)).await?;
     let event = serde_json::to_vec(&Question { token }).unwrap_or_default();
     let called = aws.invoker(PATIENCE).invoke().function_name(&name).payload(Blob::new(event)).send().await;
     match called {
+        Err(SdkError::TimeoutError(_)) => {
+            Err(format!("the stub `{name}` has not answered within {} s", PATIENCE.as_secs()))
+        }
         Err(error) => Err(format!("`{name}` cannot be called: {}", explain(&error))),
         Ok(InvokeOutput { function_error: Some(kind), payload, .. }) => {
             let text = payload.map(Blob::into_inner).unwrap_or_default();
@@ -60,10 +66,14 @@ pub async fn configuration(
     aws: &Aws,
     spec: &FunctionSpec,
 ) -> Result<(BTreeMap<String, String>, String), String> {
-    let name = physical_name(aws, spec).await?;
-    let asked = aws.lambda().get_function_configuration().function_name(&name).send().await;
-    let found =
-        asked.map_err(|error| format!("nothing is to be learned of `{name}`: {}", explain(&error)))?;
+    let asking = async {
+        let name = physical_name(aws, spec).await?;
+        let asked = aws.lambda().get_function_configuration().function_name(&name).send().await;
+        let found =
+            asked.map_err(|error| format!("nothing is to be learned of `{name}`: {}", explain(&error)))?;
+        Ok((name, found))
+    };
+    let (name, found) = looked_for(spec, asking).await?;
     let role = found.role().unwrap_or_default().to_owned();
     let mut variables: BTreeMap<String, String> = found
         .environment()
@@ -73,6 +83,15 @@ pub async fn configuration(
     variables.remove(sst_wire::CONFIG_VARIABLE);
     variables.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), name);
     Ok((variables, role))
+}
+
+/// Gives up what AWS does not say in time. Each request has limits of its own, but there may be many.
+async fn looked_for<T>(
+    spec: &FunctionSpec,
+    asking: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    let late = || format!("AWS has not said within {} s where `{}` is", LOOKING.as_secs(), spec.id);
+    tokio::time::timeout(LOOKING, asking).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// The name that a function has got from CloudFormation. It may be in a nested stack.

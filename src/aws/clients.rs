@@ -50,6 +50,7 @@ impl Aws {
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.sdk)
             .force_path_style(self.endpoint.is_some())
+            .interceptor(self.keeper.clone())
             .interceptor(Uploads);
         aws_sdk_s3::Client::from_conf(config.build())
     }
@@ -57,13 +58,15 @@ impl Aws {
     /// A client of DynamoDB.
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.sdk)
+        let config = aws_sdk_dynamodb::config::Builder::from(&self.sdk).interceptor(self.keeper.clone());
+        aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
     /// A client of CloudFormation.
     #[must_use]
     pub fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
         let config = aws_sdk_cloudformation::config::Builder::from(&self.sdk)
+            .interceptor(self.keeper.clone())
             .timeout_config(limits(SLOW_ATTEMPT, SLOW_OPERATION));
         aws_sdk_cloudformation::Client::from_conf(config.build())
     }
@@ -71,13 +74,15 @@ impl Aws {
     /// A client of Lambda, for everything but calling functions.
     #[must_use]
     pub fn lambda(&self) -> aws_sdk_lambda::Client {
-        aws_sdk_lambda::Client::new(&self.sdk)
+        let config = aws_sdk_lambda::config::Builder::from(&self.sdk).interceptor(self.keeper.clone());
+        aws_sdk_lambda::Client::from_conf(config.build())
     }
 
     /// A client of Lambda that calls functions, each once and for `limit` at most.
     #[must_use]
     pub fn invoker(&self, limit: Duration) -> aws_sdk_lambda::Client {
         let config = aws_sdk_lambda::config::Builder::from(&self.sdk)
+            .interceptor(self.keeper.clone())
             .timeout_config(limits(limit, limit))
             .retry_config(aws_types::sdk_config::RetryConfig::disabled());
         aws_sdk_lambda::Client::from_conf(config.build())
@@ -86,13 +91,16 @@ impl Aws {
     /// A client of STS.
     #[must_use]
     pub fn sts(&self) -> aws_sdk_sts::Client {
-        aws_sdk_sts::Client::new(&self.sdk)
+        let config = aws_sdk_sts::config::Builder::from(&self.sdk).interceptor(self.keeper.clone());
+        aws_sdk_sts::Client::from_conf(config.build())
     }
 
     /// A client of the `@connections` endpoint `url`.
     #[must_use]
     pub fn management(&self, url: &str) -> aws_sdk_apigatewaymanagement::Client {
-        let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.sdk).endpoint_url(url);
+        let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.sdk)
+            .interceptor(self.keeper.clone())
+            .endpoint_url(url);
         aws_sdk_apigatewaymanagement::Client::from_conf(config.build())
     }
 }

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::interrupts::Interrupts;
 use crate::{
+    aws::{self, Aws},
     cli::{Cli, Command},
     descriptors,
     error::{Error, Kind, Result},
@@ -31,6 +32,10 @@ use crate::{
         printer::{self, Printing},
     },
 };
+
+/// What to do about a clock that is wrong.
+const CLOCK_FIX: &str =
+    "set it; `sst` goes by AWS's time, but AWS may refuse what your functions and other programs sign";
 
 /// Runs what the command line says. Nothing that was started is left running when it returns.
 pub async fn run(cli: Cli, options: printer::Options, ui: &Ui, printing: Printing) -> ExitCode {
@@ -177,4 +182,13 @@ async fn until_interrupted<T>(
 
 fn find_project(directory: Option<camino::Utf8PathBuf>) -> Result<Project> {
     Project::find(&directory.unwrap_or_else(|| camino::Utf8PathBuf::from(".")))
+}
+
+/// Connects to AWS. A clock that is wrong is told: what this program signs is right all the same, what others sign may not be.
+async fn connect(options: aws::Options, ui: &Ui) -> Result<Aws> {
+    let aws = Aws::connect(options).await?;
+    if let Some(fault) = aws.clock.fault() {
+        ui.warning(format!("this machine's clock is {fault}: {CLOCK_FIX}"));
+    }
+    Ok(aws)
 }

@@ -221,7 +221,7 @@ impl<'a> Copy<'a> {
         let claim = claims::command(command, &settings.project, ui).await?;
         let tools = Tools::find(work.create_directory("tool")?, spawner).await?;
         crate::process::claim(&tools.node_version);
-        let aws = Aws::connect(settings.aws()).await?;
+        let aws = super::connect(settings.aws(), ui).await?;
         let fallback = aws.endpoint.is_some().then_some("dev");
         let stage = stage(&settings.project, settings.stage.as_deref(), fallback, &aws, ui).await?;
         let locks = Stage::new(&cache::directory()?, &aws, &settings.project, &stage);

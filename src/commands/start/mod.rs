@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     app::{self, Outputs},
-    aws::Aws,
+    aws,
     bridge,
     builder::{Builder, Toolchain},
     cloud::{self, Cloud},
@@ -140,7 +140,8 @@ async fn prepare(
         };
         *cloud = Some(Cloud::start(options, spawner, ui).await?);
     }
-    let aws = Aws::connect(settings.aws(cloud.as_ref().map(|cloud| cloud.endpoint().to_owned()))).await?;
+    let aws =
+        super::connect(settings.aws(cloud.as_ref().map(|cloud| cloud.endpoint().to_owned())), ui).await?;
     let fallback = aws.endpoint.is_some().then_some("dev");
     let stage = stage(&settings.project, settings.stage.as_deref(), fallback, &aws, ui).await?;
     let locks = claims::Stage::new(&settings.cache, &aws, &settings.project, &stage);
@@ -232,6 +233,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
     let (root, stage) = (settings.project.root.clone(), target.stage);
     let mut tasks = Tasks::default();
     tasks.spawn("the look-out for descriptors", descriptors::tell_shortages(ui.clone()));
+    tasks.spawn("the look-out for credentials", aws::tell(aws.credentials_state(), ui.clone()));
     let (ready_sender, ready) = mpsc::unbounded_channel();
     let (saved_sender, saved) = mpsc::unbounded_channel();
     let (registered_sender, registered) = oneshot::channel();
