@@ -86,6 +86,9 @@ class Control:
             "movedMs": world.clock.moved * 1000,
         }
 
+    def _entries(self):
+        return {"entries": len(self.world.record.entries)}
+
     def _object(self, bucket, key):
         return {"base64": base64.b64encode(self.world.s3.get(bucket, key)).decode()}
 
@@ -102,6 +105,8 @@ class Control:
 
     def _settings(self, **changes):
         merge(self.world.settings, changes)
+        # The luck of messages begins anew.
+        self.world.gateway.chances.clear()
 
     def _fault(self, **rule):
         return {"id": self.world.faults.add(rule)}

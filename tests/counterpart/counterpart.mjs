@@ -238,8 +238,15 @@ export class Counterpart {
     return { ...names, management, endpoint: management.replace(/^http/, "ws") };
   }
 
+  /** Waits until everything that has happened is in `records`. */
+  async settled() {
+    const { entries } = await this.ask("entries");
+    await this.until(() => true, { count: entries });
+  }
+
   /** Throws unless every signature was equal to botocore's. Returns how many there were, by service. */
-  checkSignatures(from = 0) {
+  async checkSignatures(from = 0) {
+    await this.settled();
     const found = this.recorded({ kind: "signature" }, from);
     const bad = found.filter((entry) => !entry.ok);
     if (bad.length) throw new Error(`${bad.length} of ${found.length} signatures were refused:\n${bad.map((entry) => JSON.stringify(entry)).join("\n")}`);

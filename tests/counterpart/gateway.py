@@ -165,9 +165,9 @@ class Gateway:
             if refused.cut:
                 writer.transport.abort()
                 return
+            refused.headers["connection"] = "close"
             write_response(writer, refused)
             await writer.drain()
-            writer.close()
             return
         accept = base64.b64encode(hashlib.sha1((request.headers["sec-websocket-key"] + GUID).encode()).digest()).decode()
         answer = Response(101, headers={"upgrade": "websocket", "connection": "upgrade", "sec-websocket-accept": accept})
@@ -332,7 +332,8 @@ class Gateway:
         """Delivers a message that was answered with 200, or does to it what the test wants done to some."""
         faults = self.settings[connection.direction]
         if not faults:
-            return connection.deliver(text)
+            connection.deliver(text)
+            return self._release(connection)
         chances = self.chances.setdefault((connection.direction, faults.get("seed", 1)), random.Random(faults.get("seed", 1)))
         happens = lambda what: chances.random() < faults.get(what, 0)
         # Each is drawn in every case, so that one fault does not change the luck of the others.

@@ -45,10 +45,14 @@ def defaults():
     }
 
 
+# Settings that are set as a whole, because what is not named in them is not wanted any more.
+WHOLE = ("toClient", "toStub", "environment", "fail")
+
+
 def merge(into, changes):
     """Sets some of the settings and leaves the others."""
     for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
+        if isinstance(value, dict) and isinstance(into.get(key), dict) and key not in WHOLE:
             merge(into[key], value)
         else:
             into[key] = value

@@ -71,7 +71,7 @@ class Front:
         files = [self.authority.path("server.key"), self.authority.path("server.pem")]
         offered = {"h2": "h2,http/1.1", "http/1.1": "http/1.1"}[self.protocols]
         options = [
-            f"--frontend=127.0.0.1,{self.port}", f"--backend=127.0.0.1,{self.target}", "--workers=1", f"--npn-list={offered}", "--no-ocsp",
+            f"--frontend=127.0.0.1,{self.port}", f"--backend=127.0.0.1,{self.target}", "--workers=1", "--single-process", f"--npn-list={offered}", "--no-ocsp",
             "--frontend-read-timeout=3h", "--frontend-write-timeout=3h", "--backend-read-timeout=3h", "--backend-write-timeout=3h",
             "--stream-read-timeout=3h", "--stream-write-timeout=3h", "--frontend-http2-read-timeout=3h", "--frontend-keep-alive-timeout=3h",
             "--read-burst=10M", "--backend-connections-per-host=100", "--errorlog-file=/dev/null", "--accesslog-file=/dev/null", "--conf=/dev/null",
