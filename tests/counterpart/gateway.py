@@ -128,7 +128,7 @@ class Gateway:
         if self.connections.pop(connection.id, None):
             connection.open = False
             self.gone[connection.id] = connection
-            self.record.add("disconnected", connection=connection.id, who=connection.who, code=code, reason=reason)
+            self.record.add("disconnected", connection=connection.id, who=connection.who, direction=connection.direction, code=code, reason=reason)
 
     def note(self, kind, connection, text, **more):
         """Records a message."""
