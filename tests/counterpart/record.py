@@ -59,5 +59,5 @@ class Clock:
         while (left := moment - self.now()) > 0:
             try:
                 await asyncio.wait_for(self._waiting.wait(), left)
-            except TimeoutError:
+            except asyncio.TimeoutError:
                 pass
