@@ -18,12 +18,12 @@ unexport MAKEFLAGS MFLAGS
 NODE_TEST := node --test --test-timeout=900000
 LIMIT := $(if $(shell command -v timeout),timeout 1800)
 E2E_FILES_AT_A_TIME ?= 2
-E2E := tests/e2e/*.test.mjs tests/e2e/iam/*.test.mjs tests/vscode/*.test.mjs
+E2E := tests/e2e/*.test.mjs tests/e2e/counterpart/*.test.mjs tests/e2e/iam/*.test.mjs tests/vscode/*.test.mjs
 
 SUITES := test-rust test-docs test-node test-python test-infra test-e2e
 LINTS := lint-format lint-rust lint-docs
 
-.PHONY: demo test check faults faults-core faults-fuzz faults-e2e bench build stub package clean $(SUITES) $(LINTS) test-vscode debuggers packages fixtures
+.PHONY: demo test check faults faults-core faults-fuzz faults-e2e bench build stub package clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
 
 # Builds everything and runs an example in a local cloud.
 demo: build examples/rest-api/node_modules/.package-lock.json
@@ -116,7 +116,7 @@ test-infra: $(CARGO_TARGET_DIR)/python/.installed
 
 # The whole program, where it matters a second time in a local cloud that checks policies. The real VS Code pressing F5 is a part of it;
 # what it shows is kept in target/vscode/screenshots.
-test-e2e: build fixtures debuggers
+test-e2e: build fixtures debuggers counterpart
 	$(NODE_TEST) --test-force-exit --test-concurrency=$(E2E_FILES_AT_A_TIME) $(E2E) $(if $(SIDE_BY_SIDE),>&3 2>&3)
 
 test-vscode: build fixtures debuggers
@@ -129,6 +129,10 @@ debuggers:
 	tests/vscode/install.sh $(CARGO_TARGET_DIR)/vscode
 	tests/debuggers/install.sh $(CARGO_TARGET_DIR)/debuggers
 
+# What stands for AWS where the local cloud is not strict enough.
+counterpart: $(CARGO_TARGET_DIR)/python/.installed
+	tests/counterpart/install.sh $(CARGO_TARGET_DIR)/counterpart
+
 # What the apps of the tests need.
 WITH_PACKAGES := npm examples/rest-api examples/polyglot tests/fixtures $(addprefix tests/fixtures/apps/,sst-0.69 sst-1.18 cdk-languages) tests/node-runner/packages
 packages: $(WITH_PACKAGES:%=%/node_modules/.package-lock.json)
@@ -138,9 +142,10 @@ fixtures: packages $(CARGO_TARGET_DIR)/cdk-python/.installed $(CARGO_TARGET_DIR)
 	cd $* && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-$(CARGO_TARGET_DIR)/python/.installed:
+# PyYAML comes with cfn-lint.
+$(CARGO_TARGET_DIR)/python/.installed: Makefile
 	python3 -m venv $(@D)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 cfn-lint==1.58.0 debugpy==1.8.22
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 botocore==1.44.8 cfn-lint==1.58.0 debugpy==1.8.22
 	@touch $@
 
 # An app of the CDK for Python needs it.

@@ -1,0 +1,233 @@
+"""The types of resources that CloudFormation makes here: how each is made, changed and removed, and what it is known by."""
+
+import secrets
+import string
+
+
+class Failed(Exception):
+    """A resource that could not be made, changed or removed."""
+
+
+def suffix(length=12):
+    """What CloudFormation puts behind the names that it makes up."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
+
+
+class Resource:
+    """A resource of a stack. Types that nobody asks anything of are this and nothing more."""
+
+    attributes = {}
+
+    def __init__(self, world, stack, logical, properties):
+        self.world, self.stack, self.logical, self.properties = world, stack, logical, properties
+        self.physical = self.name()
+        self.create()
+
+    def name(self):
+        """The physical id."""
+        return f"{self.stack}-{self.logical}-{suffix()}"
+
+    def create(self):
+        """Makes it."""
+
+    def update(self, properties):
+        """Changes it."""
+        self.properties = properties
+
+    def delete(self):
+        """Removes it."""
+
+    def attribute(self, name):
+        """What `Fn::GetAtt` gives."""
+        if name not in self.attributes:
+            raise Failed(f"Template error: the counterpart knows no attribute {name} of {self.logical}")
+        return self.attributes[name](self)
+
+    def own_name(self, key, length=64):
+        """The name that the template gives, or one that is made up."""
+        made_up = f"{self.stack[:24]}-{self.logical[:24]}-{suffix()}"
+        return self.properties.get(key) or made_up[:length]
+
+
+class Api(Resource):
+    """A WebSocket API."""
+
+    attributes = {
+        "ApiId": lambda api: api.physical,
+        "ApiEndpoint": lambda api: f"wss://{api.physical}.execute-api.{api.world.region}.amazonaws.com",
+    }
+
+    def name(self):
+        if self.properties.get("ProtocolType") != "WEBSOCKET":
+            raise Failed("the counterpart has no APIs but those for WebSockets")
+        return self.world.gateway.create_api()
+
+    def delete(self):
+        self.world.gateway.apis.pop(self.physical, None)
+
+
+class Stage(Resource):
+    """A stage of an API. Connections are made to one."""
+
+    def name(self):
+        return self.properties["StageName"]
+
+    def create(self):
+        self.world.gateway.apis[self.properties["ApiId"]].add(self.physical)
+
+    def delete(self):
+        self.world.gateway.apis.get(self.properties["ApiId"], set()).discard(self.physical)
+
+
+class Part(Resource):
+    """An integration, a route and so on: only their ids matter."""
+
+    def name(self):
+        return suffix(7).lower()
+
+
+class Role(Resource):
+    """A role."""
+
+    attributes = {
+        "Arn": lambda role: f"arn:aws:iam::{role.world.account}:role/{role.physical}",
+        "RoleId": lambda role: "AROACOUNTERPARTROLE00",
+    }
+
+    def name(self):
+        return self.own_name("RoleName")
+
+    def create(self):
+        self.world.roles[self.physical] = {"trusted": False}
+
+    def delete(self):
+        self.world.roles.pop(self.physical, None)
+
+
+class ManagedPolicy(Resource):
+    """A managed policy, known by its ARN."""
+
+    def name(self):
+        return f"arn:aws:iam::{self.world.account}:policy/{self.own_name('ManagedPolicyName')}"
+
+    attributes = {"PolicyArn": lambda policy: policy.physical}
+
+
+class Table(Resource):
+    """A table of DynamoDB."""
+
+    attributes = {"Arn": lambda table: f"arn:aws:dynamodb:{table.world.region}:{table.world.account}:table/{table.physical}"}
+
+    def name(self):
+        return self.own_name("TableName")
+
+    def create(self):
+        (key,) = [one["AttributeName"] for one in self.properties["KeySchema"] if one["KeyType"] == "HASH"]
+        self.world.dynamodb.create_table(self.physical, key)
+
+    def delete(self):
+        self.world.dynamodb.tables.pop(self.physical, None)
+
+
+class Bucket(Resource):
+    """A bucket."""
+
+    attributes = {
+        "Arn": lambda bucket: f"arn:aws:s3:::{bucket.physical}",
+        "DomainName": lambda bucket: f"{bucket.physical}.s3.amazonaws.com",
+    }
+
+    def name(self):
+        return self.own_name("BucketName", 63).lower()
+
+    def create(self):
+        self.world.s3.create_bucket(self.physical)
+
+    def delete(self):
+        if self.world.s3.buckets.get(self.physical):
+            raise Failed(f"The bucket you tried to delete is not empty (Service: S3, Status Code: 409, Bucket: {self.physical})")
+        self.world.s3.buckets.pop(self.physical, None)
+
+
+class Function(Resource):
+    """A Lambda function."""
+
+    attributes = {"Arn": lambda function: function.world.functions.arn(function.physical)}
+
+    def name(self):
+        return self.own_name("FunctionName")
+
+    def create(self):
+        self._put(True)
+
+    def update(self, properties):
+        changed = properties.get("Code") != self.properties.get("Code")
+        super().update(properties)
+        self._put(changed)
+
+    def _put(self, with_code):
+        known = self.properties
+        code = known.get("Code", {})
+        archive = None
+        if with_code and "S3Bucket" in code:
+            if code["S3Key"] not in self.world.s3.buckets.get(code["S3Bucket"], {}):
+                raise Failed('Resource handler returned message: "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist."')
+            archive = self.world.s3.get(code["S3Bucket"], code["S3Key"])
+        configuration = {
+            "runtime": known.get("Runtime"), "handler": known.get("Handler"), "timeout": known.get("Timeout", 3), "memory": known.get("MemorySize", 128),
+            "role": known["Role"], "variables": known.get("Environment", {}).get("Variables", {}),
+        }
+        try:
+            self.world.functions.put(self.physical, configuration, code=archive)
+        except Exception as error:
+            raise Failed(f'Resource handler returned message: "{error}"') from error
+
+    def delete(self):
+        self.world.functions.delete(self.physical)
+
+
+class InvokeConfig(Resource):
+    """How often asynchronous events are sent again."""
+
+    def create(self):
+        self.update(self.properties)
+
+    def update(self, properties):
+        super().update(properties)
+        function = self.world.functions.functions.get(properties["FunctionName"].split(":")[-1])
+        if function:
+            function.retries = properties.get("MaximumRetryAttempts", 2)
+
+
+class FunctionUrl(Resource):
+    """The URL of a function, which nobody serves here."""
+
+    attributes = {
+        "FunctionUrl": lambda url: f"https://{url.physical}.lambda-url.{url.world.region}.on.aws/",
+        "FunctionArn": lambda url: url.properties["TargetFunctionArn"],
+    }
+
+    def name(self):
+        return suffix(32).lower()
+
+
+TYPES = {
+    "AWS::ApiGatewayV2::Api": Api,
+    "AWS::ApiGatewayV2::Deployment": Part,
+    "AWS::ApiGatewayV2::Integration": Part,
+    "AWS::ApiGatewayV2::Route": Part,
+    "AWS::ApiGatewayV2::RouteResponse": Part,
+    "AWS::ApiGatewayV2::Stage": Stage,
+    "AWS::CDK::Metadata": Resource,
+    "AWS::DynamoDB::Table": Table,
+    "AWS::IAM::ManagedPolicy": ManagedPolicy,
+    "AWS::IAM::Policy": Resource,
+    "AWS::IAM::Role": Role,
+    "AWS::Lambda::EventInvokeConfig": InvokeConfig,
+    "AWS::Lambda::Function": Function,
+    "AWS::Lambda::Permission": Resource,
+    "AWS::Lambda::Url": FunctionUrl,
+    "AWS::Logs::LogGroup": Resource,
+    "AWS::S3::Bucket": Bucket,
+    "AWS::S3::BucketPolicy": Resource,
+}

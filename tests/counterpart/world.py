@@ -1,0 +1,150 @@
+"""The account: everything that the services share, and which service a request is for."""
+
+import asyncio
+
+import cloudformation
+import dynamodb
+import functions
+import gateway
+import query
+import s3
+import ssm
+import sts
+from record import Clock, Record
+from settings import Faults, defaults
+from signatures import Checker, Keys, Refused, scope_of
+from web import Response, json_response
+
+# The access keys that tests are given. Those of roles are made as they are needed.
+DEVELOPER = ("developer", "ASIADEVELOPER0000001", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYDEVELOPER")
+TESTS = ("tests", "ASIATESTS00000000001", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLETEST")
+
+
+class World:
+    """One account in one region."""
+
+    def __init__(self, options):
+        self.account = options.get("account", "123456789012")
+        self.region = options.get("region", "eu-central-1")
+        self.directory = options["directory"]
+        self.rie = options.get("rie")
+        self.settings = defaults()
+        self.clock, self.record, self.faults, self.keys = Clock(), Record(), Faults(), Keys()
+        self.checker = Checker(self.keys, self.region, self.clock, self.record)
+        # The endpoint that functions see. It may be a proxy's, and theirs alone.
+        self.function_endpoint = None
+        # Every endpoint by which this server can be reached, so that one can be exchanged for another in what was deployed.
+        self.endpoints = set()
+        self.roles = {}
+        for who, access_key, secret in (DEVELOPER, TESTS):
+            token = "IQoJb3JpZ2luX2VjE//////////wEaCXVzLWVhc3QtMSJH" + who + "a/+=" * 300
+            arn = f"arn:aws:sts::{self.account}:assumed-role/Developer/{who}"
+            self.keys.add(who, access_key, secret, token, arn)
+        self.gateway = gateway.Gateway(self)
+        self.dynamodb = dynamodb.DynamoDb(self)
+        self.s3 = s3.S3(self)
+        self.functions = functions.Functions(self)
+        self.cloudformation = cloudformation.CloudFormation(self)
+        self.services = {
+            "dynamodb": self.dynamodb, "s3": self.s3, "sts": sts.Sts(self), "ssm": ssm.Ssm(self),
+            "cloudformation": self.cloudformation, "lambda": self.functions,
+        }
+
+    def create_debug_stack(self, stage="live"):
+        """What the debug stack consists of, for tests that deploy nothing."""
+        api = self.gateway.create_api()
+        self.gateway.apis[api].add(stage)
+        names = {"api": api, "stage": stage, "table": f"registrations-{api}", "bucket": f"payloads-{api}"}
+        self.dynamodb.create_table(names["table"])
+        self.s3.create_bucket(names["bucket"])
+        return names
+
+    # ---- Requests ----
+
+    async def handle(self, request):
+        """Answers a request of a client of AWS."""
+        scope = scope_of(request)
+        service = scope[2] if scope else ("execute-api" if request.path.startswith("/_aws/") else "s3")
+        facts = {"service": service, "operation": operation(request, service), "method": request.method}
+        if scope and (known := self.keys.get(scope[0])):
+            facts["who"] = known["who"]
+        self.record.count(f"requests:{service}")
+        rule = self.faults.take(facts)
+        if rule and (response := await self.fault_before(rule, facts)):
+            return response
+        try:
+            if service != "execute-api" and service not in self.services:
+                raise Refused("scope", f"the counterpart has no service '{service}'")
+            key = self.checker.check(request, service)
+        except Refused as refused:
+            return self._refusal(service, refused)
+        if service == "execute-api":
+            response = self.gateway.manage(request, key)
+        else:
+            response = self.services[service].handle(request, key)
+            if asyncio.iscoroutine(response):
+                response = await response
+        if rule and rule.get("cut") == "after":
+            # It was done, and nobody is told.
+            response.cut = True
+        return response
+
+    async def fault_before(self, rule, facts):
+        """What a rule does before the request is looked at. A delay alone gives no answer."""
+        self.record.add("fault", rule=rule["id"], **facts)
+        if rule.get("delayMs"):
+            await asyncio.sleep(rule["delayMs"] / 1000)
+        if rule.get("cut") == "before":
+            response = Response(500)
+            response.cut = True
+            return response
+        if rule.get("status") or rule.get("error"):
+            return self._error(facts["service"], rule.get("status"), rule.get("error", "InternalError"), rule.get("message", "as the test wants it"), rule.get("headers"))
+        return None
+
+    def _error(self, service, status, kind, message, headers=None):
+        if service in ("dynamodb", "ssm"):
+            response = (dynamodb if service == "dynamodb" else ssm).failure(kind, message, status or 400)
+        elif service == "s3":
+            response = s3.failure(status or 403, kind, message)
+        elif service in ("sts", "cloudformation"):
+            response = query.failure(sts.NAMESPACE if service == "sts" else cloudformation.NAMESPACE, kind, message, status or 400)
+        else:
+            response = json_response(status or 400, {"message": message}, {"x-amzn-errortype": kind})
+        response.headers.update(headers or {})
+        return response
+
+    def _refusal(self, service, refused):
+        """Each service refuses a signature in its own words."""
+        if service == "execute-api":
+            return self.gateway.refusal(refused)
+        if service == "s3":
+            kinds = {
+                "unknown": "InvalidAccessKeyId", "expired": "ExpiredToken", "time": "RequestTimeTooSkewed", "mismatch": "SignatureDoesNotMatch",
+                "content": "XAmzContentSHA256Mismatch", "scope": "AuthorizationHeaderMalformed", "unsigned": "AccessDenied",
+            }
+            return s3.failure(403, kinds.get(refused.fault, "AccessDenied"), refused.message)
+        if service in ("sts", "cloudformation"):
+            kinds = {"unknown": "InvalidClientTokenId", "expired": "ExpiredToken", "incomplete": "IncompleteSignature", "unauthenticated": "MissingAuthenticationToken"}
+            return self._error(service, 403, kinds.get(refused.fault, "SignatureDoesNotMatch"), refused.message)
+        kinds = {
+            "unknown": "UnrecognizedClientException", "expired": "ExpiredTokenException", "incomplete": "IncompleteSignatureException",
+            "unauthenticated": "MissingAuthenticationTokenException",
+        }
+        status = 400 if service in ("dynamodb", "ssm") else 403
+        return self._error(service, status, kinds.get(refused.fault, "InvalidSignatureException"), refused.message)
+
+
+def operation(request, service):
+    """The name by which a test's rule knows a request."""
+    if service in ("dynamodb", "ssm"):
+        return request.headers.get("x-amz-target", "").rpartition(".")[2]
+    if service in ("sts", "cloudformation"):
+        return query.parameters(request).get("Action", "")
+    if service == "execute-api":
+        return {"POST": "PostToConnection", "GET": "GetConnection", "DELETE": "DeleteConnection"}.get(request.method, request.method)
+    if service == "s3":
+        return {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}.get(request.method, request.method)
+    return functions.operation(request)
+
+
