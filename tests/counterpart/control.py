@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 
+from cloudformation import Stack
 from proxy import Proxy
 from settings import merge
 from tls import Authority, Front
@@ -131,6 +132,13 @@ class Control:
 
     def _expireCredentials(self, who=None):
         self.world.keys.expire(who)
+
+    def _stack(self, name, status, reason=None):
+        """Has a stack be in some state, e.g. one that another deployment has left behind."""
+        stacks = self.world.cloudformation.stacks
+        if name not in stacks:
+            stacks[name] = Stack(self.world, name)
+        stacks[name].becomes(status, reason)
 
     # ---- What there shall be ----
 

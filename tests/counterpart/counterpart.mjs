@@ -213,6 +213,20 @@ export class Counterpart {
     };
   }
 
+  /** Calls a function whose answer is streamed. `part` is called with each part when it comes. */
+  async invokeStreamed(name, event = {}, part = () => {}) {
+    const { InvokeWithResponseStreamCommand } = require("@aws-sdk/client-lambda");
+    const answer = await this.#lambda().send(new InvokeWithResponseStreamCommand({ FunctionName: name, Payload: JSON.stringify(event) }));
+    const parts = [];
+    let complete = {};
+    for await (const { PayloadChunk, InvokeComplete } of answer.EventStream) {
+      if (PayloadChunk) parts.push(Buffer.from(PayloadChunk.Payload));
+      if (PayloadChunk) await part(parts.at(-1));
+      complete = InvokeComplete ?? complete;
+    }
+    return { bytes: Buffer.concat(parts), parts, error: complete.ErrorCode, details: complete.ErrorDetails, requestId: answer.$metadata.requestId };
+  }
+
   #lambda() {
     if (this.lambda) return this.lambda;
     const { LambdaClient } = require("@aws-sdk/client-lambda");

@@ -208,17 +208,28 @@ class Functions:
         event = self._event(request, LONGEST_EVENT)
         self.world.record.add("invoke", function=function.name, who=key["who"], request=number, type="Streamed", length=len(event))
         environment = self._environment_now(function)
-        outcome = await environment.call(event, request.headers.get("x-amz-client-context", ""), number)
-        # The parts are in the record with their times; the caller gets them all at the end.
-        parts = outcome.get("parts") or ([] if outcome["error"] else [outcome["body"]])
-        messages = [message("PayloadChunk", part, "application/octet-stream") for part in parts]
+        response = Response(200, headers={"x-amzn-requestid": number, "x-amz-executed-version": "$LATEST"}, content_type="application/vnd.amazon.eventstream")
+        response.parts = self._streamed(environment, event, request.headers.get("x-amz-client-context", ""), number)
+        return response
+
+    @staticmethod
+    async def _streamed(environment, event, context, number):
+        """The messages of a streamed answer, each as soon as the function has said it."""
+        parts = environment.streams[number] = asyncio.Queue()
+        calling = asyncio.ensure_future(environment.call(event, context, number))
+        # The end of the call is the end of the parts.
+        calling.add_done_callback(lambda _: parts.put_nowait(None))
+        while (part := await parts.get()) is not None:
+            yield message("PayloadChunk", part, "application/octet-stream")
+        outcome = calling.result()
+        if not outcome["error"] and "parts" not in outcome:
+            # One that answers at once has one part.
+            yield message("PayloadChunk", outcome["body"], "application/octet-stream")
         complete = {}
         if outcome["error"]:
             shown = json.loads(outcome["body"])
             complete = {"ErrorCode": shown.get("errorType", ""), "ErrorDetails": outcome["body"].decode()}
-        messages.append(message("InvokeComplete", json.dumps(complete).encode(), "application/json"))
-        headers = {"x-amzn-requestid": number, "x-amz-executed-version": "$LATEST"}
-        return Response(200, b"".join(messages), headers, "application/vnd.amazon.eventstream")
+        yield message("InvokeComplete", json.dumps(complete).encode(), "application/json")
 
     async def _asynchronously(self, function, event, context, number):
         """Delivers an event that nobody waits for: with retries, and in its turn when all environments are busy."""
@@ -281,6 +292,8 @@ class Environment:
         self.rie_port = self.runtime_port = None
         self.key = None
         self.outcomes = {}
+        # Where the parts of streamed answers go while they come, by request.
+        self.streams = {}
         self.calls = 0
         self.frozen = False
 
@@ -364,6 +377,7 @@ class Environment:
             except (OSError, TypeError, asyncio.IncompleteReadError) as error:
                 body = json.dumps({"errorType": "Runtime.ExitError", "errorMessage": f"RequestId: {number} Error: {error}"}).encode()
             outcome = self.outcomes.pop(number, None) or self._platform_error(body, number)
+            self.streams.pop(number, None)
         except BaseException:
             self.end("a call was given up")
             raise
@@ -456,7 +470,10 @@ class Environment:
                 if part:
                     parts.append(part)
                     if streamed:
-                        self.world.record.add("part", function=self.function.name, request=match and match.group(1), length=len(part))
+                        number = match and match.group(1)
+                        self.world.record.add("part", function=self.function.name, request=number, length=len(part))
+                        if number in self.streams:
+                            self.streams[number].put_nowait(part)
                 trailers = last or trailers
             body = b"".join(parts)
         else:

@@ -32,8 +32,8 @@ def remove(pid):
     _pipe.flush()
 
 
-def descendants(pid):
-    """A process and all that descends from it, parents first."""
+def parents():
+    """Everybody's children, for kernels that do not tell those of one process."""
     children = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -43,9 +43,28 @@ def descendants(pid):
             except (OSError, IndexError, ValueError):
                 continue
             children.setdefault(parent, []).append(int(name))
+    return children
+
+
+def children(pid):
+    """The children of a process: each of its threads has a list of those that it has started."""
+    found = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                found.extend(int(child) for child in file.read().split())
+    except OSError:
+        # It has ended.
+        pass
+    return found
+
+
+def descendants(pid):
+    """A process and all that descends from it, parents first."""
+    known = None if os.path.exists(f"/proc/self/task/{os.getpid()}/children") else parents()
     found = [pid]
     for one in found:
-        found.extend(children.get(one, []))
+        found.extend(children(one) if known is None else known.get(one, []))
     return found
 
 

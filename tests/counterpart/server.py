@@ -14,7 +14,7 @@ import sys
 
 import control
 import guard
-from web import Malformed, listen, read_request, write_response
+from web import Malformed, listen, read_request, write_parts, write_response
 from world import World
 
 
@@ -32,7 +32,10 @@ async def serve(world, reader, writer):
             # SDKs learn from it how wrong the clock of their machine is.
             response.headers.setdefault("date", email.utils.formatdate(world.clock.wall(), usegmt=True))
             response.headers.setdefault("x-amzn-requestid", "counterpart")
-            write_response(writer, response, request.method)
+            if response.parts is not None:
+                await write_parts(writer, response)
+            else:
+                write_response(writer, response, request.method)
             await writer.drain()
             if request.headers.get("connection", "").lower() == "close":
                 return

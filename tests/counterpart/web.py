@@ -62,6 +62,8 @@ class Response:
         if content_type:
             self.headers.setdefault("content-type", content_type)
         self.cut = False
+        # An answer whose end is not known yet is a generator of its parts.
+        self.parts = None
 
 
 def json_response(status, value, headers=None, content_type="application/json"):
@@ -139,6 +141,17 @@ def write_response(writer, response, method="GET"):
     lines += [f"{name}: {value}" for name, value in headers.items()]
     head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
     writer.write(head if method == "HEAD" or response.status in (204, 304) else head + response.body)
+
+
+async def write_parts(writer, response):
+    """Writes an answer part by part, as they come."""
+    headers = {**response.headers, "transfer-encoding": "chunked"}
+    lines = [f"HTTP/1.1 {response.status} {REASONS[response.status]}"] + [f"{name}: {value}" for name, value in headers.items()]
+    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+    async for part in response.parts:
+        writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        await writer.drain()
+    writer.write(b"0\r\n\r\n")
 
 
 async def request(host, port, method, target, headers, body=b""):

@@ -55,7 +55,8 @@ for (const [way, options] of Object.entries(ways)) {
       }
       const [{ frozen, calls, pid }, ...others] = await environments("echo");
       assert.deepEqual([frozen, calls, others.length], [true, 5, 0]);
-      assert.match(fs.readFileSync(`/proc/${pid}/stat`, "utf8"), /\) T /);
+      // A process that is told to stop does so when it next comes by.
+      await until("a frozen process", () => /\) T /.test(fs.readFileSync(`/proc/${pid}/stat`, "utf8")));
     });
 
     test("6 MB pass both ways, byte for byte", async () => {
@@ -74,6 +75,19 @@ for (const [way, options] of Object.entries(ways)) {
       const { bytes } = await call("stream", { parts: 20, size: 50_000 });
       const expected = Array.from({ length: 20 }, (_, part) => String(part % 10).repeat(50_000)).join("");
       assert.equal(bytes.toString(), expected);
+    });
+
+    test("a streamed response arrives while it is made", async () => {
+      const expected = ["0", "1", "2", "3"].map((digit) => digit.repeat(1000)).join("");
+      let length = 0;
+      const part = (bytes) => {
+        length += bytes.length;
+        // The second half is not made before the first one has come here.
+        if (length === 2000) fs.writeFileSync(path.join(where, "half"), "");
+      };
+      const { bytes, error } = await counterpart.invokeStreamed(sst.stackOutput("Functionstream"), { parts: 4, size: 1000, until: "half" }, part);
+      assert.deepEqual([error, bytes.toString()], [undefined, expected]);
+      fs.rmSync(path.join(where, "half"));
     });
 
     test("calls at the same time run in environments of their own, each once", async () => {
@@ -129,6 +143,21 @@ for (const [way, options] of Object.entries(ways)) {
       const [fresh] = await environments("echo");
       assert.notEqual(fresh.accessKeyId, accessKeyId);
     });
+
+    if (!options.tls) {
+      test("it starts again on what is deployed, and is removed", async () => {
+        await sst.stop();
+        const settings = { ...counterpart.environment, COUNTERPART_WHERE: where };
+        sst = new Sst(directory, ["start", "--stage", "dev", "--yes"], settings);
+        await sst.waitFor(/Listening for requests/);
+        assert.deepEqual((await call("echo", { again: true })).value.event, { again: true });
+        await sst.stop();
+        const removal = new Sst(directory, ["remove", "--stage", "dev", "--yes"], settings);
+        assert.deepEqual(await removal.exited, { code: 0, signal: null }, removal.output);
+        const { stacks, apis, functions, tables } = await counterpart.state();
+        assert.deepEqual([Object.keys(stacks), apis, functions, tables], [["CDKToolkit"], {}, {}, {}]);
+      });
+    }
 
     test("everything was signed as botocore signs it, and within the limits", async () => {
       const counts = await counterpart.checkSignatures();
