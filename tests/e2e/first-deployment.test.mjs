@@ -1,10 +1,12 @@
-// What comes while `sst start` still makes its first deployment: every call, message, and asynchronous event is run here, once.
+// What comes while `sst start` still makes its first deployment: every call, message, and asynchronous event is run, once, and by whoever
+// answers for the function at that time.
 //
 // The app has a custom resource behind everything else that ends when the test says so, so the deployment lasts as long as the test
 // wants it to.
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import os from "node:os";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -33,7 +35,6 @@ const stack = new Stack(new App(), name);
 const runtime = Runtime.NODEJS_22_X;
 const live = new LambdaFunction(stack, "Live", {
   functionName: name, runtime, code: Code.fromAsset("live"), handler: "index.handler", timeout: Duration.seconds(20),
-  environment: { RECORD: __dirname + "/record" },
 });
 const topic = new Topic(stack, "News", { topicName: name });
 topic.addSubscription(new LambdaSubscription(live));
@@ -51,7 +52,8 @@ const fs = require("node:fs");
 exports.handler = async (event, context) => {
   const [record] = event.Records ?? [];
   const marker = record?.Sns?.Message ?? record?.body ?? event.marker;
-  fs.appendFileSync(process.env.RECORD, marker + " " + context.awsRequestId + "\\n");
+  // Beside the code, which is in another directory for each who runs it.
+  fs.appendFileSync(__dirname + "/../record", marker + " " + context.awsRequestId + "\\n");
   return marker;
 };
 `;
@@ -64,7 +66,8 @@ exports.handler = async ({ RequestType, ResponseURL, StackId, RequestId, Logical
     fs.writeFileSync(directory + "/reached-" + round, "");
     while (!fs.existsSync(directory + "/open-" + round)) await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  const body = JSON.stringify({ Status: "SUCCESS", PhysicalResourceId: "gate", StackId, RequestId, LogicalResourceId });
+  const Status = fs.existsSync(directory + "/broken-" + round) ? "FAILED" : "SUCCESS";
+  const body = JSON.stringify({ Status, Reason: "the gate is broken", PhysicalResourceId: "gate", StackId, RequestId, LogicalResourceId });
   await fetch(ResponseURL, { method: "PUT", body });
 };
 `;
@@ -88,9 +91,8 @@ class Gated {
   }
 
   /** Starts it, and does not wait for anything. */
-  start(round, args) {
-    this.sst = new Sst(this.directory, ["start", ...args], { ...KEYS, NAME: this.name, ROUND: String(round) });
-    return this.sst;
+  start(round, args, env = {}) {
+    this.sst = new Sst(this.directory, ["start", ...args], { ...KEYS, NAME: this.name, ROUND: String(round), ...env });
   }
 
   connect(endpoint) {
@@ -108,6 +110,12 @@ class Gated {
 
   open(round) {
     fs.writeFileSync(this.#file(`open-${round}`), "");
+  }
+
+  /** Has the deployment fail. */
+  break(round) {
+    fs.writeFileSync(this.#file(`broken-${round}`), "");
+    this.open(round);
   }
 
   /** Calls the function, and sends it one of each, as soon as there is what takes it. Returns the markers. */
@@ -168,7 +176,7 @@ class Gated {
   /** Waits until all of these have run. */
   async allRan(markers) {
     await until(
-      () => `each of ${markers} among ${this.ran()}\n${this.sst.output}`,
+      () => `each of ${markers} among those that ran (${this.ran()})\n${this.sst.output}`,
       () => markers.every((marker) => this.ran().includes(marker)),
       60_000,
     );
@@ -183,6 +191,9 @@ class Gated {
 describe("the first deployment", () => {
   const fresh = new Gated("first-fresh");
   const again = new Gated("first-again");
+  // The same app on another machine.
+  const other = new Gated("first-fresh");
+  const home = fs.mkdtempSync(path.join(os.tmpdir(), "sst-other-"));
   let endpoint;
 
   before(async () => {
@@ -190,12 +201,13 @@ describe("the first deployment", () => {
     [, endpoint] = await fresh.sst.waitFor(/The local cloud is at (\S+)/);
     fresh.connect(endpoint);
     again.connect(endpoint);
+    other.connect(endpoint);
   });
   after(async () => {
     // The stubs of both are processes of the one cloud.
-    await again.sst?.stop();
-    await fresh.sst?.stop();
-    for (const app of [again, fresh]) await app.remove();
+    for (const app of [other, again, fresh]) await app.sst?.stop();
+    for (const app of [other, again, fresh]) await app.remove();
+    fs.rmSync(home, { recursive: true, force: true });
   });
 
   test("of a new app: what comes as soon as its function exists is run here, once", async () => {
@@ -229,5 +241,36 @@ describe("the first deployment", () => {
     again.open(2);
     await again.sst.waitFor(/Listening for requests/);
     assert.deepEqual(again.ran(), [...early, ...late].sort());
+    await again.sst.stop();
+  });
+
+  test("that fails: what came before has been run, and the error is that of the deployment", async () => {
+    const before = again.ran();
+    again.start(3, ["--endpoint-url", endpoint, "--stage", "again"]);
+    await again.reached(3);
+    const sent = await again.send("in-vain");
+    await again.allRan(sent);
+    again.break(3);
+    assert.deepEqual(await again.sst.exited, { code: 5, signal: null });
+    await again.sst.closed;
+    assert.match(again.sst.output, /^error: the app could not be deployed\s+[^\n]*UPDATE_FAILED[^\n]*Gate[^]*the gate is broken/m);
+    assert.doesNotMatch(again.sst.output, /Listening for requests|Stopped|stopping/);
+    assert.deepEqual(again.ran(), [...before, ...sent].sort());
+    assert.ok(!fs.existsSync(path.join(again.directory, ".sst/session.json")));
+  });
+
+  test("on a stage that somebody else serves: they answer until it is done, and are told then", async () => {
+    const before = fresh.ran();
+    // Who runs on one machine knows of one another by this directory.
+    other.start(2, ["--endpoint-url", endpoint], { XDG_CACHE_HOME: home });
+    await other.reached(2);
+    const during = await other.send("during");
+    await fresh.allRan(during);
+    assert.deepEqual(fresh.ran(), [...before, ...during].sort());
+    assert.doesNotMatch(fresh.sst.output, /has taken over/);
+    other.open(2);
+    await other.sst.waitFor(/Listening for requests/);
+    await fresh.sst.waitFor(/ has taken over first-fresh\/Live; their machine answers now/);
+    assert.deepEqual([fresh.ran(), other.ran()], [[...before, ...during].sort(), []]);
   });
 });

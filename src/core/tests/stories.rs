@@ -435,3 +435,26 @@ fn at_the_limit_calls_wait_in_order_and_idle_workers_make_room() {
         ["start w2 b z"]
     );
 }
+
+#[test]
+fn what_others_serve_is_taken_over_when_it_is_deployed_and_not_before() {
+    let mut world = World::new(10);
+    let commands = |world: &World| -> Vec<(&str, Vec<String>)> {
+        let of_relay = world.effects.iter().filter_map(|effect| match effect {
+            Effect::Relay(RelayCommand::Announce { functions }) => Some(("announce", functions)),
+            Effect::Relay(RelayCommand::Register { functions }) => Some(("register", functions)),
+            _ => None,
+        });
+        of_relay.map(|(what, ids)| (what, ids.iter().map(ToString::to_string).collect())).collect()
+    };
+    let of = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    assert_eq!(commands(&world), [("announce", of(&["a", "b"]))]);
+    assert_eq!(commands(world.send(Event::Deployed)), [("register", of(&["a", "b"]))]);
+    assert_eq!(commands(world.send(Event::Registered)), []);
+    // A later deployment: `b` goes when it is done.
+    world.send(Event::Functions(vec![spec("c"), spec("a"), spec("b")]));
+    assert_eq!(commands(&world), [("announce", of(&["a", "b", "c"]))]);
+    world.send(Event::Functions(vec![spec("c"), spec("a")]));
+    assert_eq!(commands(&world), [("announce", of(&["a", "c"]))]);
+    assert_eq!(commands(world.send(Event::Deployed)), [("register", of(&["a", "c"]))]);
+}
