@@ -39,7 +39,7 @@ pub(super) struct Timing {
     pub overlap: Duration,
     /// The longest pause between two attempts to connect.
     pub longest_pause: Duration,
-    /// A connection that lasted less is no reason to connect again without a pause.
+    /// One that lasted less is no reason to connect again without a pause.
     pub stable: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Default for Timing {
             hello_within: Duration::from_secs(3),
             overlap: Duration::from_secs(30),
             longest_pause: Duration::from_secs(3),
-            stable: Duration::from_secs(10),
+            stable: Duration::from_millis(300),
         }
     }
 }

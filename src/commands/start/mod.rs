@@ -25,8 +25,7 @@ use super::{
 };
 use crate::{
     app::{self, Outputs},
-    aws,
-    bridge,
+    aws, bridge,
     builder::{Builder, Toolchain},
     cloud::{self, Cloud},
     control::Control,
