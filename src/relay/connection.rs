@@ -103,6 +103,14 @@ struct Live {
     slept: bool,
 }
 
+impl Live {
+    /// What is wrong with it when it does not prove that it is alive.
+    fn silence(&self) -> String {
+        let since = self.pinged.or(self.doubted).unwrap_or(self.heard);
+        format!("it has not answered for {:.1} s", since.elapsed().as_secs_f64())
+    }
+}
+
 /// Keeps one connection after the other.
 struct Keeper {
     timing: Timing,
@@ -262,8 +270,8 @@ impl Keeper {
         if let Some(doubted) = live.doubted
             && now >= doubted + timing.hello_within
         {
-            let silent = now.duration_since(live.heard).as_secs();
-            return self.lose(format!("nothing was heard on it for {silent} s"));
+            let reason = live.silence();
+            return self.lose(reason);
         }
         let pongs = self.unanswered < DEAF_TO_PINGS;
         let hello =
@@ -335,8 +343,7 @@ impl Keeper {
         if let Some(old) = old {
             self.usage.closed(old.opened.elapsed());
             if old.doubted.is_some() {
-                let silent = old.heard.elapsed().as_secs();
-                self.tell(Incoming::Lost(format!("nothing was heard on it for {silent} s")));
+                self.tell(Incoming::Lost(old.silence()));
             }
             tokio::spawn(read_out(
                 old.socket,

@@ -265,7 +265,7 @@ impl<'a> Conversation<'a> {
         if let Some(taken) = self.taken.clone() {
             // One that does not answer may be somewhere else, or it is this side that does not hear it.
             let look = self.asked > 0;
-            if look && self.asked.is_multiple_of(2) {
+            if self.asked % 2 == 1 {
                 self.other_socket().await;
             }
             self.asked += 1;
