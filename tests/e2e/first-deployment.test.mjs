@@ -273,4 +273,18 @@ describe("the first deployment", () => {
     await fresh.sst.waitFor(/ has taken over first-fresh\/Live; their machine answers now/);
     assert.deepEqual([fresh.ran(), other.ran()], [[...before, ...during].sort(), []]);
   });
+
+  test("that is interrupted: what came before has been run, and nothing else is said", async () => {
+    const before = again.ran();
+    again.start(4, ["--endpoint-url", endpoint, "--stage", "again"]);
+    await again.reached(4);
+    const sent = await again.send("interrupted");
+    await again.allRan(sent);
+    assert.deepEqual(await again.sst.stop("SIGINT"), { code: 130, signal: null });
+    again.open(4);
+    assert.match(again.sst.output, /stopping/);
+    assert.doesNotMatch(again.sst.output, /Listening for requests|Stopped|error/);
+    assert.deepEqual(again.ran(), [...before, ...sent].sort());
+    assert.ok(!fs.existsSync(path.join(again.directory, ".sst/session.json")));
+  });
 });
