@@ -24,7 +24,7 @@ function begun(deployed) {
   const file = path.join(deployed.where, "executions");
   const times = new Map();
   for (const line of fs.existsSync(file) ? fs.readFileSync(file, "utf8").trim().split("\n") : []) {
-    const [id, time] = line.split(" ");
+    const [id, , time] = line.split(" ");
     times.set(id, [...(times.get(id) ?? []), Number(time)]);
   }
   return times;
