@@ -19,33 +19,37 @@ const PART: usize = 64 * 1024;
 /// Shorter bodies fit the buffers of a socket, in bytes.
 const LONG: u64 = 256 * 1024;
 
-/// How long nothing of a body may be taken.
+/// How long nothing of a body may be taken, and how long the answer may take when all of it has arrived.
 const STALLED: Duration = Duration::from_secs(5);
 
-/// When the last part was taken; none when nothing is left to be taken.
+/// What the slowest network passes on in a second, in bytes. What has been taken may be in a buffer of this machine still.
+const SLOWEST: u64 = 128 * 1024;
+
+/// When the last part was taken, and how long the next sign of life may take.
 #[derive(Debug, Clone)]
-pub(super) struct Progress(Arc<Mutex<Option<Instant>>>);
+pub(super) struct Progress(Arc<Mutex<(Instant, Duration)>>);
 
 impl Progress {
     /// Follows the progress of a body that is long. None of one that is not.
     pub fn follow(body: &mut SdkBody) -> Option<Self> {
-        body.content_length().filter(|length| *length > LONG)?;
-        let progress = Self(Arc::new(Mutex::new(Some(Instant::now()))));
+        let length = body.content_length().filter(|length| *length > LONG)?;
+        let progress = Self(Arc::new(Mutex::new((Instant::now(), STALLED))));
         let whole = Box::pin(std::mem::replace(body, SdkBody::taken()));
-        *body = SdkBody::from_body_1_x(Parts { whole, rest: Bytes::new(), progress: progress.clone() });
+        let parts = Parts { whole, rest: Bytes::new(), length, progress: progress.clone() };
+        *body = SdkBody::from_body_1_x(parts);
         Some(progress)
     }
 
-    fn note(&self, at: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    /// Something has been taken. The next may take this long.
+    fn note(&self, next: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), next);
     }
 
-    /// Returns when it stalls, and never of one that does not.
+    /// Returns when it stalls.
     pub async fn stalled(self) {
         loop {
-            let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(last) = last else { return std::future::pending().await };
-            let left = STALLED.saturating_sub(last.elapsed());
+            let (last, within) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = within.saturating_sub(last.elapsed());
             if left.is_zero() {
                 return;
             }
@@ -59,6 +63,7 @@ struct Parts {
     whole: Pin<Box<SdkBody>>,
     /// What has been read of it, and not been handed over.
     rest: Bytes,
+    length: u64,
     progress: Progress,
 }
 
@@ -70,7 +75,7 @@ impl Body for Parts {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.progress.note(Some(Instant::now()));
+        self.progress.note(STALLED);
         if self.rest.is_empty() {
             match ready!(self.whole.as_mut().poll_frame(context)).transpose()?.map(Frame::into_data) {
                 Some(Ok(data)) => self.rest = data,
@@ -98,6 +103,6 @@ impl Body for Parts {
 impl Drop for Parts {
     fn drop(&mut self) {
         // All of it has been taken, or the request has failed.
-        self.progress.note(None);
+        self.progress.note(STALLED + Duration::from_secs(self.length / SLOWEST));
     }
 }
