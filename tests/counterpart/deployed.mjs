@@ -13,11 +13,12 @@ export class Deployed {
   #made = [];
   #started = [];
 
-  /** Starts a counterpart as `options` say, and an `sst start` that serves the app. */
-  static async start(options = {}) {
+  /** Starts a counterpart as `options` say, has it made ready by `prepare`, and starts an `sst start` that serves the app. */
+  static async start({ prepare = async () => {}, ...options } = {}) {
     const deployed = new Deployed();
     try {
       deployed.counterpart = await startCounterpart({ proxies: true, ...options });
+      await prepare(deployed.counterpart);
       deployed.where = deployed.directory("sst-where-");
       deployed.app = deployed.copy();
       deployed.sst = await deployed.serve();
