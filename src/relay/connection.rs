@@ -41,6 +41,8 @@ pub(super) struct Timing {
     pub longest_pause: Duration,
     /// A connection that lasted less is no reason to connect again without a pause.
     pub stable: Duration,
+    /// How often it is looked whether something is due, and whether the machine has slept.
+    pub look_every: Duration,
 }
 
 impl Default for Timing {
@@ -55,12 +57,10 @@ impl Default for Timing {
             overlap: Duration::from_secs(30),
             longest_pause: Duration::from_secs(3),
             stable: Duration::from_secs(10),
+            look_every: Duration::from_millis(250),
         }
     }
 }
-
-/// How often it is looked whether something is due, and whether the machine has slept.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What takes this long between two looks was sleep. A busy machine is late as well, but not by this much.
 const SLEPT: Duration = Duration::from_secs(5);
@@ -143,7 +143,7 @@ pub(super) async fn keep_connected(
     };
     keeper.begin(first);
     let mut looked = clock.continuous();
-    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut look = tokio::time::interval(timing.look_every);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !keeper.incoming.is_closed() {
         tokio::select! {
@@ -240,25 +240,32 @@ impl Keeper {
         }
     }
 
+    /// Whether the connection had to prove that it is alive, has done so, and is not to be renewed: no other one is needed.
+    fn has_answered(&mut self) -> bool {
+        let Some(live) = self.live.as_mut() else { return false };
+        if live.doubted.is_none_or(|doubted| live.heard <= doubted) {
+            return false;
+        }
+        // If that was not a pong, there are none.
+        if live.pinged.take().is_some() {
+            self.unanswered += 1;
+        }
+        live.doubted = None;
+        live.opened.elapsed() < self.timing.renew_after
+    }
+
     /// Does what is due.
     async fn look(&mut self) {
         let (now, timing) = (Instant::now(), self.timing);
+        if self.has_answered() {
+            self.dial = None;
+        }
         let Some(live) = self.live.as_mut() else {
             if self.dial.is_none() && now >= self.dial_at {
                 self.start_dialling();
             }
             return;
         };
-        if live.doubted.is_some_and(|doubted| live.heard > doubted) {
-            // It has answered, so it is alive; and if that was not a pong, there are none.
-            if live.pinged.take().is_some() {
-                self.unanswered += 1;
-            }
-            live.doubted = None;
-            if live.opened + timing.renew_after > now {
-                self.dial = None;
-            }
-        }
         if let Some(doubted) = live.doubted
             && now >= doubted + timing.hello_within
         {
@@ -304,6 +311,9 @@ impl Keeper {
 
     fn dialled(&mut self, result: Result<Connection, Refusal>) {
         self.dial = None;
+        if self.has_answered() {
+            return;
+        }
         let refusal = match result {
             Ok(connection) => return self.replace(connection),
             Err(refusal) => refusal,
@@ -383,3 +393,6 @@ async fn read_out(
     let _ = timeout(overlap, read).await;
     let _ = timeout(Duration::from_secs(2), socket.close(None)).await;
 }
+
+#[cfg(test)]
+mod tests;
