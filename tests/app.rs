@@ -1,6 +1,8 @@
 //! Synthesises real apps with the real CDK, finds their functions, and puts stubs in their place.
 #![allow(clippy::unwrap_used, reason = "a test may fail that way")]
 
+#[path = "app/kept.rs"]
+mod kept;
 #[path = "app/order.rs"]
 mod order;
 #[path = "app/snapshots.rs"]

@@ -74,6 +74,7 @@ impl Place {
                 increase_timeout,
                 stub_zip: "/stub.zip".into(),
                 stub_sha256: "0123",
+                kept: &Kept::new(),
             };
             let Ok(rewritten) = rewrite(&assembly, &manifest, &options, &live) else { return };
             assert_eq!(changes(&rewritten.templates, &rewritten.templates), []);

@@ -19,6 +19,7 @@ mod environment;
 #[cfg(test)]
 mod fuzz;
 mod inline;
+mod kept;
 mod look_up;
 mod owners;
 mod resolve;
@@ -36,6 +37,7 @@ pub use self::{
     changes::{StackChange, StackSources, abandoned, changes},
     deploy::{Deployment, EVERY_STACK, Outputs, cdk_command, deploy, local_url, remove},
     discover::discover,
+    kept::{DeployedPlace, Kept, KeptStub, kept, read_deployed},
     look_up::look_up,
     rewrite::{DeployedStack, DeployedTemplate, Options, Rewritten, rewrite, stub_policy},
     stubs::{Replaced, replaced},

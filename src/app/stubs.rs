@@ -113,6 +113,6 @@ async fn physical_names(aws: &Aws, stack: &str) -> Result<BTreeMap<String, Strin
 }
 
 /// CloudFormation has no error of its own for a stack that there is not.
-fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+pub(super) fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error.message().is_some_and(|message| message.contains("does not exist"))
 }

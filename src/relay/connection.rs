@@ -41,6 +41,8 @@ pub(super) struct Timing {
     pub longest_pause: Duration,
     /// One that lasted less is no reason to connect again without a pause.
     pub stable: Duration,
+    /// The longest time after which it is looked whether the machine has slept.
+    pub longest_look: Duration,
 }
 
 impl Default for Timing {
@@ -49,21 +51,19 @@ impl Default for Timing {
             renew_after: Duration::from_secs(110 * 60),
             hello_every: Duration::from_secs(5 * 60),
             hello_instead_of_ping: Duration::from_secs(60),
-            ping_every: Duration::from_secs(3),
+            ping_every: Duration::from_secs(4),
             pong_within: Duration::from_secs(1),
             hello_within: Duration::from_secs(3),
             overlap: Duration::from_secs(30),
             longest_pause: Duration::from_secs(3),
             stable: Duration::from_millis(300),
+            longest_look: Duration::from_secs(4),
         }
     }
 }
 
-/// How often it is looked whether something is due, and whether the machine has slept.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// What takes this long between two looks was sleep. A busy machine is late as well, but not by this much.
-const SLEPT: Duration = Duration::from_secs(5);
+/// A look that comes this late comes after sleep. A busy machine is late as well, but not by this much.
+const SLEPT: Duration = Duration::from_secs(3);
 
 /// After so many pings that a live connection has not answered, no more answers are expected.
 const DEAF_TO_PINGS: u32 = 3;
@@ -151,24 +151,33 @@ pub(super) async fn keep_connected(
     };
     keeper.begin(first);
     let mut looked = clock.continuous();
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !keeper.incoming.is_closed() {
-        tokio::select! {
-            // Whether the machine has slept is known before what has come meanwhile is looked at.
+        let due = keeper.due();
+        let happened = tokio::select! {
             biased;
-            _ = look.tick() => {
-                let passed = clock.continuous().saturating_sub(looked);
-                looked += passed;
-                if passed > SLEPT {
-                    keeper.slept(passed);
-                }
-                keeper.look().await;
-            }
-            dialled = dialled(&mut keeper.dial) => keeper.dialled(dialled),
-            message = received(&mut keeper.live) => keeper.received(message),
+            () = tokio::time::sleep_until(due) => Happened::Due,
+            dialled = dialled(&mut keeper.dial) => Happened::Dialled(dialled.map(Box::new)),
+            message = received(&mut keeper.live) => Happened::Received(message),
+        };
+        // Whether the machine has slept is told before what has come meanwhile.
+        let passed = clock.continuous().saturating_sub(looked);
+        looked += passed;
+        if passed > timing.longest_look + SLEPT {
+            keeper.slept(passed);
+        }
+        match happened {
+            Happened::Due => keeper.look().await,
+            Happened::Dialled(dialled) => keeper.dialled(dialled.map(|connection| *connection)),
+            Happened::Received(message) => keeper.received(message),
         }
     }
+}
+
+/// What the connection's task wakes up for.
+enum Happened {
+    Due,
+    Dialled(Result<Box<Connection>, Refusal>),
+    Received(Option<Result<Message, tokio_tungstenite::tungstenite::Error>>),
 }
 
 impl Keeper {
@@ -248,32 +257,69 @@ impl Keeper {
         }
     }
 
+    /// Whether the connection had to prove that it is alive, has done so, and is not to be renewed: no other one is needed.
+    fn has_answered(&mut self) -> bool {
+        let Some(live) = self.live.as_mut() else { return false };
+        if live.doubted.is_none_or(|doubted| live.heard <= doubted) {
+            return false;
+        }
+        // If that was not a pong, there are none.
+        if live.pinged.take().is_some() {
+            self.unanswered += 1;
+        }
+        live.doubted = None;
+        live.opened.elapsed() < self.timing.renew_after
+    }
+
+    /// When there is next something to look at. Nobody is woken up for nothing.
+    fn due(&self) -> Instant {
+        let (now, timing) = (Instant::now(), self.timing);
+        let mut due = now + timing.longest_look;
+        let Some(live) = &self.live else {
+            return if self.dial.is_none() { due.min(self.dial_at) } else { due };
+        };
+        if live.slept {
+            return now;
+        }
+        due = due.min(match (live.doubted, live.pinged) {
+            (Some(doubted), _) if live.heard > doubted => now,
+            (Some(doubted), _) => doubted + timing.hello_within,
+            (None, Some(pinged)) if self.hears_pongs() => pinged + timing.pong_within,
+            (None, Some(_)) => live.heard + timing.hello_instead_of_ping,
+            (None, None) => live.heard + timing.ping_every,
+        });
+        if live.doubted.is_none() {
+            due = due.min(live.hello);
+        }
+        if self.dial.is_none() {
+            due = due.min((live.opened + timing.renew_after).max(self.dial_at));
+        }
+        due
+    }
+
+    fn hears_pongs(&self) -> bool {
+        self.unanswered < DEAF_TO_PINGS
+    }
+
     /// Does what is due.
     async fn look(&mut self) {
         let (now, timing) = (Instant::now(), self.timing);
+        let pongs = self.hears_pongs();
+        if self.has_answered() {
+            self.dial = None;
+        }
         let Some(live) = self.live.as_mut() else {
             if self.dial.is_none() && now >= self.dial_at {
                 self.start_dialling();
             }
             return;
         };
-        if live.doubted.is_some_and(|doubted| live.heard > doubted) {
-            // It has answered, so it is alive; and if that was not a pong, there are none.
-            if live.pinged.take().is_some() {
-                self.unanswered += 1;
-            }
-            live.doubted = None;
-            if live.opened + timing.renew_after > now {
-                self.dial = None;
-            }
-        }
         if let Some(doubted) = live.doubted
             && now >= doubted + timing.hello_within
         {
             let reason = live.silence();
             return self.lose(reason);
         }
-        let pongs = self.unanswered < DEAF_TO_PINGS;
         let hello =
             if pongs { live.hello } else { live.hello.min(live.heard + timing.hello_instead_of_ping) };
         let silent = live.pinged.is_some_and(|pinged| now >= pinged + timing.pong_within);
@@ -312,6 +358,9 @@ impl Keeper {
 
     fn dialled(&mut self, result: Result<Connection, Refusal>) {
         self.dial = None;
+        if self.has_answered() {
+            return;
+        }
         let refusal = match result {
             Ok(connection) => return self.replace(connection),
             Err(refusal) => refusal,
@@ -390,3 +439,6 @@ async fn read_out(
     let _ = timeout(overlap, read).await;
     let _ = timeout(Duration::from_secs(2), socket.close(None)).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -312,7 +312,7 @@ impl Relay {
                 // What was ours before is ours still, or has been taken, which this tells.
                 self.look();
             }
-            None => self.to_take = Some(taken),
+            None => self.to_take.get_or_insert_default().extend(taken),
         }
     }
 
@@ -355,10 +355,16 @@ impl Relay {
         match done {
             Done::Taken(displaced) => {
                 let _ = events.send(Event::Registered);
-                for (connection, functions) in displaced {
+                for (other, functions) in displaced {
+                    // From oneself when one was killed, and its lease is not over.
+                    if other.owner != self.owner {
+                        let (owner, functions) = (&other.owner, functions.join(", "));
+                        self.ui
+                            .info(format!("taken over from {owner}: {functions}; this machine answers now"));
+                    }
                     let (sender, owner) = (self.sender.clone(), self.owner.clone());
                     self.responders.spawn(async move {
-                        sender.displaced(&connection, &owner, functions).await;
+                        sender.displaced(&other.connection, &owner, functions).await;
                         None
                     });
                 }
@@ -494,12 +500,10 @@ impl Relay {
                 }
             }
             inbox::Message::Frame(ToClient::Displaced { by, functions }) => {
-                // What was taken over is not registered again after the next reconnection.
-                let taken = functions.into_iter().filter(|name| self.standing.lose(&name.into(), &by));
-                let taken: Vec<String> = taken.collect();
-                if !taken.is_empty() {
-                    self.tell_lost(&by, &taken);
-                }
+                // It may have been under way for so long that what it says is not so any more. The table knows.
+                tracing::debug!(by, ?functions, "displaced");
+                self.standing.doubt();
+                self.look();
             }
             inbox::Message::OtherVersion { theirs, request, reply_to } => {
                 let reason = format!(

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 use super::{
-    registration::Registrations,
+    registration::{Displaced, Registrations},
     services::{Failure, pauses},
 };
 use crate::ids::FunctionId;
@@ -27,8 +27,8 @@ pub(super) enum Job {
 /// What has come of a job.
 #[derive(Debug)]
 pub(super) enum Done {
-    /// Connections of other clients, and what they served until now.
-    Taken(BTreeMap<String, Vec<String>>),
+    /// Other clients, and what they served until now.
+    Taken(BTreeMap<Displaced, Vec<String>>),
     /// Functions that somebody else serves, and who.
     Kept { number: u64, connection: String, lost: Vec<(FunctionId, String)> },
     /// It has failed, for the first time, and is tried again.

@@ -31,6 +31,9 @@ const LEASE: Duration = Duration::from_secs(90);
 /// How often it is renewed.
 pub(super) const RENEW_EVERY: Duration = Duration::from_secs(30);
 
+/// Who answers for a function when the registration does not say so.
+const SOMEBODY: &str = "somebody else";
+
 /// How many items are written at the same time.
 const PARALLEL: usize = 16;
 
@@ -40,15 +43,16 @@ const PARALLEL: usize = 16;
 /// # Errors
 /// [`Kind::Cloud`] when it cannot be read.
 pub async fn owners(aws: &Aws, stack: &DebugStack) -> Result<Vec<String>> {
-    let served = served(aws, stack).await?;
+    let served = served(aws, stack, "").await?;
     Ok(served.into_values().collect::<BTreeSet<_>>().into_iter().collect())
 }
 
-/// Which functions of a stage somebody answers for now, and who.
+/// Which functions of a stage somebody answers for now who is not at `home`, and who. One there has ended: only one client at a time serves
+/// a stage from there.
 ///
 /// # Errors
 /// [`Kind::Cloud`] when the table cannot be read.
-pub async fn served(aws: &Aws, stack: &DebugStack) -> Result<BTreeMap<FunctionId, String>> {
+pub async fn served(aws: &Aws, stack: &DebugStack, home: &str) -> Result<BTreeMap<FunctionId, String>> {
     let mut served = BTreeMap::new();
     let mut pages = aws.dynamodb().scan().table_name(&stack.table).into_paginator().send();
     while let Some(page) = pages.next().await {
@@ -59,6 +63,7 @@ pub async fn served(aws: &Aws, stack: &DebugStack) -> Result<BTreeMap<FunctionId
         for item in page.items() {
             let text = |name: &str| item.get(name)?.as_s().ok().cloned();
             if counts(item, seconds(aws.clock.now()))
+                && text(Registration::HOME).is_none_or(|theirs| theirs != home)
                 && let (Some(function), Some(owner)) = (text(Registration::KEY), text(Registration::OWNER))
             {
                 served.insert(FunctionId::from(&function), owner);
@@ -89,6 +94,15 @@ pub(super) struct Identity {
     pub home: String,
 }
 
+/// Another client, which has answered until now.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Displaced {
+    /// Where it is to be reached.
+    pub connection: String,
+    /// Who runs it.
+    pub owner: String,
+}
+
 /// This client's registrations.
 #[derive(Debug)]
 pub(super) struct Registrations {
@@ -108,8 +122,8 @@ impl Registrations {
         Self { services, identity }
     }
 
-    /// Makes `connection` the one that answers for `functions`, whoever did until now. Returns the connections of other clients that
-    /// answered for some of them.
+    /// Makes `connection` the one that answers for `functions`, whoever did until now. Returns other clients that answered for some of
+    /// them.
     ///
     /// # Errors
     /// When the table cannot be written.
@@ -117,8 +131,8 @@ impl Registrations {
         &self,
         functions: &[FunctionId],
         connection: &str,
-    ) -> Result<BTreeMap<String, Vec<String>>, Failure> {
-        let mut displaced: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    ) -> Result<BTreeMap<Displaced, Vec<String>>, Failure> {
+        let mut displaced: BTreeMap<Displaced, Vec<String>> = BTreeMap::new();
         let mut writes = stream::iter(functions.to_vec())
             .map(|function| async move {
                 let taken = self.take_one(&function, connection).await;
@@ -126,14 +140,15 @@ impl Registrations {
             })
             .buffer_unordered(PARALLEL);
         while let Some((function, result)) = writes.next().await {
-            if let Some(connection) = result? {
-                displaced.entry(connection).or_default().push(function.to_string());
+            if let Some(other) = result? {
+                displaced.entry(other).or_default().push(function.to_string());
             }
         }
+        displaced.values_mut().for_each(|functions| functions.sort());
         Ok(displaced)
     }
 
-    async fn take_one(&self, function: &FunctionId, connection: &str) -> Result<Option<String>, Failure> {
+    async fn take_one(&self, function: &FunctionId, connection: &str) -> Result<Option<Displaced>, Failure> {
         let put = |clients: Arc<Clients>| async move {
             self.put(&clients, function, connection).return_values(ReturnValue::AllOld).send().await
         };
@@ -141,7 +156,9 @@ impl Registrations {
         let old: HashMap<String, AttributeValue> = old.unwrap_or_default();
         let field = |name: &str| old.get(name)?.as_s().ok().cloned();
         let is_other = field(Registration::CLIENT).is_some_and(|client| client != self.identity.client);
-        Ok(field(Registration::CONNECTION).filter(|_| is_other && counts(&old, self.now())))
+        let owner = field(Registration::OWNER).unwrap_or_else(|| SOMEBODY.to_owned());
+        let other = field(Registration::CONNECTION).map(|connection| Displaced { connection, owner });
+        Ok(other.filter(|_| is_other && counts(&old, self.now())))
     }
 
     /// Makes `connection` the one that answers for those of `functions` that are ours already, or nobody's. Returns the others, and who
@@ -188,7 +205,7 @@ impl Registrations {
             Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                 let owner =
                     failed.item().and_then(|item| item.get(Registration::OWNER)?.as_s().ok().cloned());
-                Ok(Kept::Others(owner.unwrap_or_else(|| "somebody else".to_owned())))
+                Ok(Kept::Others(owner.unwrap_or_else(|| SOMEBODY.to_owned())))
             }
             _ => Err(Failure::of(&error)),
         }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{aws, core::event::StreamPart};
 
-const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:user/a</Arn>\
+pub(super) const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:user/a</Arn>\
     <Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
 
 /// What has been posted, by connection, and put into the bucket, by key.

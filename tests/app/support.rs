@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, process::Command, sync::Once, time::Duration};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use sst::{
-    app::{Assembly, Context, Options, Rewritten, Target, discover, rewrite, synthesize},
+    app::{Assembly, Context, Kept, Options, Rewritten, Target, discover, rewrite, synthesize},
     aws::{self, Aws},
     cloud::{self, Cloud},
     debug_stack::DebugStack,
@@ -138,6 +138,17 @@ impl App {
     }
 
     pub fn rewrite(&self, assembly: &Assembly, manifest: &Manifest, increase_timeout: bool) -> Rewritten {
+        self.rewrite_beside(assembly, manifest, increase_timeout, &Kept::new())
+    }
+
+    /// The same beside others, whose stubs stay as they are.
+    pub fn rewrite_beside(
+        &self,
+        assembly: &Assembly,
+        manifest: &Manifest,
+        increase_timeout: bool,
+        kept: &Kept,
+    ) -> Rewritten {
         let stub = self.stub();
         let options = Options {
             debug_stack: &debug_stack(),
@@ -145,6 +156,7 @@ impl App {
             increase_timeout,
             stub_zip: &stub.path,
             stub_sha256: &stub.sha256,
+            kept,
         };
         let directory = self.project.state_dir().unwrap().fresh_directory("cdk.out.live").unwrap();
         rewrite(assembly, manifest, &options, &directory).unwrap()

@@ -184,6 +184,10 @@ class CloudFormation:
         return {"StackId": stack.id}
 
     def _text(self, form):
+        # AWS has one endpoint for all, so what two people deploy does not differ by the ways that they come.
+        return self.world.as_functions_see(self._given_text(form))
+
+    def _given_text(self, form):
         if "TemplateBody" in form:
             if len(form["TemplateBody"].encode()) > 51_200:
                 message = "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to 51200"

@@ -93,23 +93,25 @@ export class Counterpart {
       this.following.on("error", reject);
     });
     if (settings) await this.settings(settings);
-    let behind;
+    this.scheme = tls ? "https" : "http";
     if (tls) {
       const front = await this.ask("tls", { protocols: tls });
       this.bundle = front.bundle;
-      behind = front.port;
+      this.behind = front.port;
       this.endpoint = this.functionEndpoint = front.endpoint;
     }
     if (proxies) {
-      const scheme = tls ? "https" : "http";
-      for (const name of ["client", "functions"]) {
-        const { id, port } = await this.ask("proxy", { target: behind });
-        this.network[name] = { port, set: (wanted) => this.ask("network", { id, ...wanted }) };
-      }
-      this.endpoint = `${scheme}://127.0.0.1:${this.network.client.port}`;
-      this.functionEndpoint = `${scheme}://127.0.0.1:${this.network.functions.port}`;
+      for (const name of ["client", "functions"]) this.network[name] = await this.way();
+      this.endpoint = this.network.client.endpoint;
+      this.functionEndpoint = this.network.functions.endpoint;
     }
     await this.ask("functionEndpoint", { endpoint: this.functionEndpoint });
+  }
+
+  /** A proxy: another way to this server, of which a test says what is wrong with it. */
+  async way() {
+    const { id, port } = await this.ask("proxy", { target: this.behind });
+    return { port, endpoint: `${this.scheme}://127.0.0.1:${port}`, set: (wanted) => this.ask("network", { id, ...wanted }) };
   }
 
   #recorded(entry) {

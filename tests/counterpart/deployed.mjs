@@ -15,17 +15,23 @@ export class Deployed {
 
   /** Starts a counterpart as `options` say, has it made ready by `prepare`, and starts an `sst start` that serves the app. */
   static async start({ prepare = async () => {}, ...options } = {}) {
-    const deployed = new Deployed();
+    const deployed = await Deployed.prepare(options);
     try {
-      deployed.counterpart = await startCounterpart({ proxies: true, ...options });
       await prepare(deployed.counterpart);
-      deployed.where = deployed.directory("sst-where-");
       deployed.app = deployed.copy();
       deployed.sst = await deployed.serve();
     } catch (error) {
       await deployed.close();
       throw error;
     }
+    return deployed;
+  }
+
+  /** Starts a counterpart as `options` say. Nothing is deployed yet. */
+  static async prepare(options = {}) {
+    const deployed = new Deployed();
+    deployed.counterpart = await startCounterpart({ proxies: true, ...options });
+    deployed.where = deployed.directory("sst-where-");
     return deployed;
   }
 
@@ -42,15 +48,36 @@ export class Deployed {
     return made;
   }
 
+  /** Somebody on a machine of their own: with a name, a home, a copy of the app, and a network. */
+  async person(name) {
+    const [home, network] = [this.directory(`sst-${name}-`), await this.counterpart.way()];
+    const env = { USER: name, HOME: home, XDG_CACHE_HOME: path.join(home, "cache"), AWS_ENDPOINT_URL: network.endpoint };
+    return { owner: `${name}@${os.hostname()}`, app: this.copy(), network, env };
+  }
+
+  /** Who is registered for a function: connection, client, owner and so on, as texts. */
+  async registered(name) {
+    const { tables } = await this.counterpart.state();
+    const items = Object.values(tables).flat();
+    const found = items.find(({ pk }) => pk.S === `counterpart/${name}`);
+    return found && Object.fromEntries(Object.entries(found).map(([key, value]) => [key, Object.values(value)[0]]));
+  }
+
   /** What an `sst` needs to take the counterpart for AWS. */
   get environment() {
     return { ...this.counterpart.environment, COUNTERPART_WHERE: this.where };
   }
 
-  /** Serves the app, and waits until it does. */
-  async serve({ app = this.app, args = [], env = {} } = {}) {
-    const sst = new Sst(app, ["start", "--stage", "dev", "--yes", ...args], { ...this.environment, ...env });
+  /** Starts `sst start`. */
+  begin({ app = this.app, args = [], env = {}, options = {} } = {}) {
+    const sst = new Sst(app, ["start", "--stage", "dev", "--yes", ...args], { ...this.environment, ...env }, options);
     this.#started.push(sst);
+    return sst;
+  }
+
+  /** Serves the app, and waits until it does. */
+  async serve(settings = {}) {
+    const sst = this.begin(settings);
     await sst.waitFor(/Listening for requests/);
     // Whoever was killed has left no session behind that says so.
     this.names ??= Object.fromEntries(["echo", "count", "sleep", "stream", "throws"].map((name) => [name, sst.stackOutput(`Function${name}`)]));

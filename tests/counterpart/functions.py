@@ -312,7 +312,7 @@ class Environment:
         self.key = world.keys.mint(f"function/{function.name}", arn)
         variables = dict(function.configuration.get("variables", {}))
         for name, value in variables.items():
-            variables[name] = self._rewritten(value)
+            variables[name] = world.as_functions_see(value)
         variables["AWS_ENDPOINT_URL"] = world.function_endpoint
         if world.function_endpoint.startswith("https"):
             variables["AWS_CA_BUNDLE"] = os.path.join(world.directory, "tls", "ca.pem")
@@ -328,15 +328,6 @@ class Environment:
             "LANG": "en_US.UTF-8", "TZ": ":UTC", "_HANDLER": function.configuration.get("handler", "bootstrap"),
             "PATH": "/usr/local/bin:/usr/bin:/bin", "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{door}",
         }
-
-    def _rewritten(self, value):
-        """A variable in which sst has written its own way to this server: functions have theirs."""
-        theirs = self.world.function_endpoint
-        for endpoint in self.world.endpoints:
-            # A port may be the beginning of another one.
-            value = re.sub(re.escape(endpoint) + r"(?!\d)", theirs, value)
-            value = re.sub(re.escape(endpoint.replace("http", "ws", 1)) + r"(?!\d)", theirs.replace("http", "ws", 1), value)
-        return value
 
     async def _start(self):
         self.server = await web.listen(self._door)

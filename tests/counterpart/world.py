@@ -1,6 +1,7 @@
 """The account: everything that the services share, and which service a request is for."""
 
 import asyncio
+import re
 
 import cloudformation
 import dynamodb
@@ -58,6 +59,15 @@ class World:
         self.dynamodb.create_table(names["table"])
         self.s3.create_bucket(names["bucket"])
         return names
+
+    def as_functions_see(self, text):
+        """A text in which sst has written its own way to this server: functions have theirs."""
+        for endpoint in self.endpoints:
+            # A port may be the beginning of another one.
+            for scheme in ("http", "ws"):
+                way, theirs = (one.replace("http", scheme, 1) for one in (endpoint, self.function_endpoint))
+                text = re.sub(re.escape(way) + r"(?!\d)", theirs, text)
+        return text
 
     # ---- Requests ----
 

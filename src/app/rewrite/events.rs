@@ -31,6 +31,7 @@ impl Rewriting<'_> {
         }
         for mapping in self.resources_of_type("AWS::Lambda::EventSourceMapping") {
             if let Some(function) = self.live_function_of(&mapping, "FunctionName")
+                && self.kept(&function).is_none()
                 && matches!(self.event_source(&mapping), EventSource::ForeignQueue)
                 && self.fixed_timeout.insert(function.clone())
             {
@@ -46,9 +47,10 @@ impl Rewriting<'_> {
     pub(super) fn queues_and_streams(&mut self) {
         let mut slow_queues = BTreeSet::new();
         for mapping in self.resources_of_type("AWS::Lambda::EventSourceMapping") {
-            if self.live_function_of(&mapping, "FunctionName").is_none() {
+            let Some(function) = self.live_function_of(&mapping, "FunctionName") else {
                 continue;
-            }
+            };
+            let increased = self.is_increased(&function);
             let source = self.event_source(&mapping);
             let Some(properties) = self.properties_mut(&mapping) else {
                 continue;
@@ -63,16 +65,26 @@ impl Rewriting<'_> {
                 EventSource::Stream => {
                     properties.insert("MaximumRetryAttempts".into(), json!(0));
                 }
-                EventSource::Queue(queue) => {
+                EventSource::Queue(queue) if increased => {
                     slow_queues.insert(queue);
                 }
-                EventSource::ForeignQueue | EventSource::Other => {}
+                EventSource::Queue(_) | EventSource::ForeignQueue | EventSource::Other => {}
             }
         }
-        if self.options.increase_timeout {
-            for queue in slow_queues {
-                self.raise_visibility(&queue);
+        for queue in slow_queues {
+            self.raise_visibility(&queue);
+        }
+    }
+
+    /// Whether a stub is given the longest timeout, by us or by whoever answers for it.
+    fn is_increased(&mut self, function: &Place) -> bool {
+        match self.kept(function) {
+            Some(kept) => {
+                let properties = kept.deployed.as_ref().and_then(|deployed| deployed.get("Properties"));
+                let timeout = properties.and_then(|properties| properties.get("Timeout"));
+                number(timeout) == Some(LONGEST_TIMEOUT_S)
             }
+            None => self.options.increase_timeout,
         }
     }
 

@@ -35,12 +35,24 @@ impl Rewriting<'_> {
     }
 
     fn function(&mut self, place: &Place) {
-        let Some(id) = self.live.get(place).map(|function| function.id.to_string()) else {
+        let Some(id) = self.live.get(place).cloned() else {
             return;
         };
-        let config = self.stub_config(&id);
-        let code = self.stub_code(place.0);
-        let longest = self.options.increase_timeout && !self.fixed_timeout.contains(place);
+        let kept = self.kept(place);
+        // What its owner's `sst` has chosen stays. What it shares with the function itself is the app's.
+        let deployed = kept.and_then(|kept| kept.deployed.as_ref()?.get("Properties"));
+        let deployed_config = deployed.and_then(|deployed| {
+            deployed.get("Environment")?.get("Variables")?.get(CONFIG_VARIABLE).cloned()
+        });
+        let config = deployed_config.unwrap_or_else(|| Value::from(self.stub_config(id.as_str())));
+        let code = deployed
+            .and_then(|deployed| deployed.get("Code").cloned())
+            .unwrap_or_else(|| self.stub_code(place.0));
+        let longest = kept.is_none() && self.options.increase_timeout && !self.fixed_timeout.contains(place);
+        let timeout = match deployed {
+            Some(deployed) => deployed.get("Timeout").cloned(),
+            None => longest.then(|| json!(LONGEST_TIMEOUT_S)),
+        };
         let Some(resource) = self.resource_mut(place) else {
             return;
         };
@@ -60,13 +72,17 @@ impl Rewriting<'_> {
         let in_vpc = properties.shift_remove("VpcConfig").is_some();
         // A file system needs the VPC.
         let mounted = properties.shift_remove("FileSystemConfigs").is_some();
-        if longest {
-            properties.insert("Timeout".into(), json!(LONGEST_TIMEOUT_S));
+        if let Some(timeout) = timeout {
+            properties.insert("Timeout".into(), timeout);
         }
         if let Some(logging) = properties.get_mut("LoggingConfig").and_then(Value::as_object_mut) {
             text_logging(logging);
         }
         environment(properties, config);
+        if kept.is_some() {
+            // The rest is for whoever answers for it to know.
+            return;
+        }
         let reserved = properties.get("ReservedConcurrentExecutions").and_then(Value::as_u64);
 
         if in_vpc {
@@ -109,7 +125,7 @@ fn text_logging(logging: &mut Map<String, Value>) {
 
 /// Adds the stub's settings. Variables that would act on the stub's own process are renamed; the machine that runs the
 /// function gives them their names back. `NODE_OPTIONS` and the like mean nothing to the stub and stay.
-fn environment(properties: &mut Map<String, Value>, config: String) {
+fn environment(properties: &mut Map<String, Value>, config: Value) {
     let variables = properties
         .entry("Environment")
         .or_insert_with(|| json!({}))
@@ -125,5 +141,5 @@ fn environment(properties: &mut Map<String, Value>, config: String) {
             (if hurts { format!("{ORIGINAL_PREFIX}{name}") } else { name }, value)
         })
         .collect();
-    variables.insert(CONFIG_VARIABLE.into(), Value::from(config));
+    variables.insert(CONFIG_VARIABLE.into(), config);
 }

@@ -10,6 +10,7 @@ use sst_wire::StubConfig;
 use crate::{
     debug_stack::DebugStack,
     error::Result,
+    ids::FunctionId,
     project::manifest::{FunctionSpec, LeftAlone, Manifest},
 };
 
@@ -17,6 +18,7 @@ use super::{
     assembly::{Assembly, property, type_of},
     discover::{no_room, owned_role, variables},
     environment,
+    kept::{Kept, KeptStub},
     resolve::Place,
 };
 
@@ -42,6 +44,8 @@ pub struct Options<'a> {
     pub stub_zip: &'a Utf8Path,
     /// The SHA-256 of that file, in lowercase hex.
     pub stub_sha256: &'a str,
+    /// The stubs that stay as they are.
+    pub kept: &'a Kept,
 }
 
 /// A rewritten assembly.
@@ -140,7 +144,7 @@ pub fn rewrite(
 }
 
 /// See [`DeployedTemplate::path`].
-fn path_of(assembly: &Assembly, template: usize) -> String {
+pub(super) fn path_of(assembly: &Assembly, template: usize) -> String {
     match &assembly.templates[template].parent {
         Some((parent, id)) => format!("{}{id}/", path_of(assembly, *parent)),
         None => String::new(),
@@ -155,8 +159,8 @@ struct Rewriting<'a> {
     manifest: Manifest,
     /// The new templates, by the indices of the old ones.
     bodies: Vec<Value>,
-    /// The live functions.
-    live: BTreeMap<Place, FunctionSpec>,
+    /// The functions that become stubs, or stay stubs, by their ids.
+    live: BTreeMap<Place, FunctionId>,
     /// Functions whose own timeout must stay.
     fixed_timeout: BTreeSet<Place>,
     notices: Vec<String>,
@@ -180,8 +184,19 @@ impl<'a> Rewriting<'a> {
                 if type_of(resource) != "AWS::Lambda::Function" {
                     continue;
                 }
-                if let Some(function) = wanted.get(assembly.function_id(index, logical_id).as_str()) {
-                    rewriting.take(index, logical_id, resource, function);
+                let id = FunctionId::from(assembly.function_id(index, logical_id));
+                if let Some(function) = wanted.get(id.as_str()) {
+                    match rewriting.room(index, resource, &id) {
+                        Ok(()) => {
+                            rewriting.manifest.functions.push((*function).clone());
+                            rewriting.live.insert((index, logical_id.clone()), id);
+                        }
+                        Err(reason) => {
+                            rewriting.manifest.left_alone.push(LeftAlone { id, reason });
+                        }
+                    }
+                } else if options.kept.contains_key(&id) && rewriting.room(index, resource, &id).is_ok() {
+                    rewriting.live.insert((index, logical_id.clone()), id);
                 }
             }
         }
@@ -189,24 +204,17 @@ impl<'a> Rewriting<'a> {
         rewriting
     }
 
-    /// Makes a function live, unless its variables leave no room for the settings of its stub.
-    fn take(&mut self, template: usize, logical_id: &str, resource: &Value, function: &FunctionSpec) {
+    /// Whether a function's variables leave room for the settings of its stub; why not.
+    fn room(&self, template: usize, resource: &Value, id: &FunctionId) -> Result<(), String> {
         let none = Map::new();
         let own = environment::size(self.assembly, template, variables(resource).unwrap_or(&none));
         let mut with_stub = variables(resource).cloned().unwrap_or_default();
-        with_stub.insert(
-            sst_wire::CONFIG_VARIABLE.to_owned(),
-            Value::from(self.stub_config(function.id.as_str())),
-        );
+        with_stub.insert(sst_wire::CONFIG_VARIABLE.to_owned(), Value::from(self.stub_config(id.as_str())));
         let all = environment::size(self.assembly, template, &with_stub);
         if all > environment::LIMIT {
-            self.manifest
-                .left_alone
-                .push(LeftAlone { id: function.id.clone(), reason: no_room(own, all - own) });
-            return;
+            return Err(no_room(own, all - own));
         }
-        self.manifest.functions.push(function.clone());
-        self.live.insert((template, logical_id.to_owned()), function.clone());
+        Ok(())
     }
 
     /// The settings of a function's stub, as the text of its environment variable.
@@ -275,7 +283,12 @@ impl<'a> Rewriting<'a> {
     }
 
     fn name_of<'b>(&'b self, function: &'b Place) -> &'b str {
-        self.live.get(function).map_or(function.1.as_str(), |function| function.id.as_str())
+        self.live.get(function).map_or(function.1.as_str(), FunctionId::as_str)
+    }
+
+    /// What is known of a stub that stays as it is, because somebody else answers for it.
+    fn kept(&self, function: &Place) -> Option<&'a KeptStub> {
+        self.options.kept.get(self.live.get(function)?)
     }
 
     /// Functions that are deployed with their own code, of which synthesis has left a placeholder.
@@ -299,8 +312,8 @@ impl<'a> Rewriting<'a> {
                 .and_then(|function| owned_role(self.assembly, place.0, function))
                 .is_some()
         };
-        let of_live =
-            self.live.keys().filter(|place| !owned(place)).map(|place| self.name_of(place).to_owned());
+        let imported = self.live.keys().filter(|place| !owned(place) && self.kept(place).is_none());
+        let of_live = imported.map(|place| self.name_of(place).to_owned());
         let of_others = (self.manifest.left_alone.iter())
             .filter(|function| function.reason.contains("policyAttached"))
             .map(|function| function.id.to_string());

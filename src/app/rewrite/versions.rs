@@ -72,7 +72,7 @@ impl Rewriting<'_> {
             if !published {
                 properties.insert("FunctionVersion".into(), json!("$LATEST"));
             }
-            if split {
+            if split && self.kept(&function).is_none() {
                 self.notices.push(format!(
                     "an alias of `{}` sends all its traffic to the stub",
                     self.name_of(&function)

@@ -138,7 +138,7 @@ impl Infrastructure {
                 pressed = self.enter.recv(), if self.keyboard => {
                     self.keyboard = pressed.is_some();
                     if self.keyboard && let Pending::Planned(plan) = pending {
-                        pending = self.deploy(*plan).await;
+                        pending = self.deploy(plan).await;
                     }
                     false
                 }
@@ -267,7 +267,19 @@ impl Infrastructure {
         }
     }
 
-    async fn deploy(&mut self, plan: Plan) -> Pending {
+    async fn deploy(&mut self, plan: Box<Plan>) -> Pending {
+        // Others may have come and gone since it was made.
+        let former = plan.clone();
+        let plan = match self.app.renewed(*plan).await {
+            Ok(plan) => plan,
+            Err(error) if error.kind == Kind::Interrupted => return Pending::Nothing,
+            Err(error) => {
+                show(&self.app.ui, &error);
+                self.forget_keys();
+                self.app.ui.info("What is deployed keeps running. Press ENTER to try again");
+                return Pending::Planned(former);
+            }
+        };
         // Those that come are served as soon as their stubs are there, those that go until they are gone. When only a part can be
         // deployed, both serve on.
         let new = &plan.live.manifest.functions;

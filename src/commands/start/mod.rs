@@ -184,6 +184,7 @@ async fn prepare(
         settings.cache.clone(),
         ui.clone(),
     );
+    let home = claims::home(&settings.cache)?;
     let app = App {
         settings: settings.clone(),
         tools,
@@ -193,6 +194,7 @@ async fn prepare(
         target,
         state_dir: state_dir.clone(),
         debug_stack,
+        home: home.clone(),
         package,
         toolchain,
         work: work.clone(),
@@ -218,7 +220,7 @@ async fn prepare(
         debug_stack: app.debug_stack.clone(),
         stack_name: name,
         owner: owner(),
-        home: claims::home(&settings.cache)?,
+        home,
     };
     let relay = Relay::connect(config, ui.clone()).await?;
     Ok(Prepared { app, plan, relay, served, deploying, events, watches })

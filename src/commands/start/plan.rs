@@ -1,17 +1,20 @@
 //! The app as it is deployed by `sst start`, from its sources to its outputs.
 
+use std::collections::BTreeMap;
+
 use camino::Utf8PathBuf;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{self, Assembly, Outputs, Rewritten},
+    app::{self, Assembly, Kept, Outputs, Rewritten},
     aws::Aws,
     builder::Toolchain,
     debug_stack::DebugStack,
     error::Result,
+    ids::FunctionId,
     process::Spawner,
-    project::{NOT_CHOSEN, Project, SERVES_DEPLOYMENT, StateDir},
-    settings,
+    project::{NOT_CHOSEN, Project, SERVES_DEPLOYMENT, StateDir, manifest::Manifest},
+    relay, settings,
     stub_package::Package,
     tools::Tools,
     ui::Ui,
@@ -33,6 +36,8 @@ pub(super) struct App {
     pub target: app::Target,
     pub state_dir: StateDir,
     pub debug_stack: DebugStack,
+    /// See [`sst_wire::Registration::HOME`].
+    pub home: String,
     pub package: Package,
     pub toolchain: Toolchain,
     /// Where what is synthesised goes: other commands of the project have a place of their own.
@@ -48,6 +53,8 @@ pub(super) struct Plan {
     pub live: Rewritten,
     /// The files that it was made of.
     pub inputs: Vec<Utf8PathBuf>,
+    /// The stubs of others that it leaves as they are.
+    pub kept: Kept,
 }
 
 impl App {
@@ -81,13 +88,53 @@ impl App {
         if app::look_up(&context, &self.aws, &self.target, &assembly).await? {
             assembly = app::synthesize(&context, &self.target, &[]).await?;
         }
-        let mut live = self.rewrite(&assembly)?;
+        let (mut live, mut kept) = self.rewrite(&assembly).await?;
         if !live.unbuilt.is_empty() {
             // They keep their own code, which has to be built for that.
             assembly = app::synthesize(&context, &self.target, &live.unbuilt).await?;
-            live = self.rewrite(&assembly)?;
+            (live, kept) = self.rewrite(&assembly).await?;
         }
-        Ok(Plan { live, inputs: assembly.inputs })
+        Ok(Plan { live, inputs: assembly.inputs, kept })
+    }
+
+    /// The same plan, if others answer for what they did when it was made, and with the same stubs. Else another one.
+    ///
+    /// # Errors
+    /// As [`App::plan`].
+    pub async fn renewed(&mut self, plan: Plan) -> Result<Plan> {
+        let served = self.served(&plan.live.manifest).await?;
+        let before = |id: &FunctionId| plan.kept.get(id).map(|kept| &kept.owner);
+        let left_alone =
+            || plan.live.manifest.left_alone.iter().filter(|function| function.reason != SERVES_DEPLOYMENT);
+        if left_alone().all(|function| served.get(&function.id) == before(&function.id)) {
+            let mut now = plan.kept.clone();
+            self.read_deployed(&mut now).await;
+            if now == plan.kept {
+                return Ok(plan);
+            }
+        }
+        let renewed = self.plan().await?;
+        if !renewed.reports_like(&plan) {
+            renewed.report(&self.ui);
+        }
+        Ok(renewed)
+    }
+
+    /// Who answers for functions of the stage from elsewhere. Not looked up where every function runs here.
+    async fn served(&self, manifest: &Manifest) -> Result<BTreeMap<FunctionId, String>> {
+        if manifest.left_alone.iter().all(|function| function.reason == SERVES_DEPLOYMENT) {
+            return Ok(BTreeMap::new());
+        }
+        let served = relay::served(&self.aws, &self.debug_stack, &self.home).await;
+        served.map_err(|error| {
+            error.hint("it says who else serves functions of this stage, which are left as they are")
+        })
+    }
+
+    async fn read_deployed(&self, kept: &mut Kept) {
+        if let Err(reason) = app::read_deployed(&self.aws, kept).await {
+            self.ui.warning(format!("{reason}; the stubs of others are deployed as this `sst` makes them"));
+        }
     }
 
     /// Deploys what was planned last. Meanwhile does for its functions what takes longer than a call may take.
@@ -113,17 +160,22 @@ impl App {
     }
 
     /// Finds the app's functions and puts stubs in their place.
-    fn rewrite(&self, assembly: &Assembly) -> Result<Rewritten> {
+    async fn rewrite(&self, assembly: &Assembly) -> Result<(Rewritten, Kept)> {
+        let mut manifest = app::discover(assembly, &self.settings.project)?;
+        self.settings.choice.apply(&mut manifest)?;
+        let mut kept = app::kept(assembly, &manifest, &self.served(&manifest).await?);
+        self.read_deployed(&mut kept).await;
         let options = app::Options {
             debug_stack: &self.debug_stack,
             region: &self.aws.region,
             increase_timeout: self.settings.increase_timeout,
             stub_zip: &self.package.path,
             stub_sha256: &self.package.sha256,
+            kept: &kept,
         };
-        let mut manifest = app::discover(assembly, &self.settings.project)?;
-        self.settings.choice.apply(&mut manifest)?;
-        app::rewrite(assembly, &manifest, &options, &self.state_dir.fresh_directory("cdk.out.live")?)
+        let directory = self.state_dir.fresh_directory("cdk.out.live")?;
+        let live = app::rewrite(assembly, &manifest, &options, &directory)?;
+        Ok((live, kept))
     }
 }
 
@@ -135,9 +187,17 @@ impl Plan {
 
     /// What the user should know of it, one line each: which functions are not live, and why.
     pub fn report(&self, ui: &Ui) {
-        let left_alone = &self.live.manifest.left_alone;
+        let mut by_owner: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (id, kept) in &self.kept {
+            by_owner.entry(&kept.owner).or_default().push(id.as_str());
+        }
+        for (owner, functions) in by_owner {
+            ui.info(format!("Served by {owner}, left as they are: {}", functions.join(", ")));
+        }
+        let left_alone = self.live.manifest.left_alone.iter();
+        let left_alone = left_alone.filter(|function| !self.kept.contains_key(&function.id));
         let (others, unable): (Vec<_>, Vec<_>) =
-            left_alone.iter().partition(|function| function.reason == NOT_CHOSEN);
+            left_alone.partition(|function| function.reason == NOT_CHOSEN);
         if !others.is_empty() {
             ui.info(format!("Not live, as was asked for: {}", counted(others.len(), "function")));
         }
@@ -160,5 +220,10 @@ impl Plan {
     pub fn reports_like(&self, other: &Self) -> bool {
         self.live.manifest.left_alone == other.live.manifest.left_alone
             && self.live.notices == other.live.notices
+            && self
+                .kept
+                .iter()
+                .map(|(id, kept)| (id, &kept.owner))
+                .eq(other.kept.iter().map(|(id, kept)| (id, &kept.owner)))
     }
 }
