@@ -51,13 +51,13 @@ impl Default for Timing {
             renew_after: Duration::from_secs(110 * 60),
             hello_every: Duration::from_secs(5 * 60),
             hello_instead_of_ping: Duration::from_secs(60),
-            ping_every: Duration::from_secs(4),
+            ping_every: Duration::from_secs(5),
             pong_within: Duration::from_secs(1),
             hello_within: Duration::from_secs(3),
             overlap: Duration::from_secs(30),
             longest_pause: Duration::from_secs(3),
             stable: Duration::from_millis(300),
-            longest_look: Duration::from_secs(4),
+            longest_look: Duration::from_secs(5),
         }
     }
 }

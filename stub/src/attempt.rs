@@ -5,7 +5,7 @@ use std::pin::Pin;
 use tokio::time::Instant;
 
 use crate::{
-    cloud::{Cloud, Lookup, Registered},
+    cloud::{Cloud, Lookup, Posted, Registered},
     problem::Problem,
     runtime_api::Call,
 };
@@ -21,6 +21,8 @@ pub enum Reached {
     Unsure(Registered, Problem),
     /// The connection of this one is gone.
     Gone(Registered),
+    /// The same, but it may have been sent something before.
+    GoneWithIt(Registered),
     /// This one is registered, and nothing was sent to it.
     Registered(Registered),
     /// Nobody is registered.
@@ -61,8 +63,9 @@ pub async fn offer(cloud: &Cloud, call: &Call, offer: Offer) -> Result<Reached, 
         return Ok(Reached::Registered(found));
     }
     match cloud.post(call, window, &found.connection, &invoke).await {
-        Ok(true) => Ok(Reached::Sent(found)),
-        Ok(false) => Ok(Reached::Gone(found)),
+        Ok(Posted::Arrived) => Ok(Reached::Sent(found)),
+        Ok(Posted::Gone) => Ok(Reached::Gone(found)),
+        Ok(Posted::MaybeBefore) => Ok(Reached::GoneWithIt(found)),
         Err(problem @ Problem::Cloud { .. }) => Ok(Reached::Unsure(found, problem)),
         Err(problem) => Err(problem),
     }
@@ -85,7 +88,7 @@ pub async fn ask(
                 Lookup::Found(found) if found.home == taken.home => return Ok(Reached::Registered(found)),
                 other => {
                     // What is registered now says nothing of one that still listens where it did.
-                    if cloud.post(call, until, &taken.connection, &text).await? {
+                    if cloud.post(call, until, &taken.connection, &text).await? == Posted::Arrived {
                         return Ok(Reached::Sent(taken));
                     }
                     return Ok(match other {
@@ -95,7 +98,7 @@ pub async fn ask(
                 }
             }
         }
-        if cloud.post(call, until, &taken.connection, &text).await? {
+        if cloud.post(call, until, &taken.connection, &text).await? == Posted::Arrived {
             return Ok(Reached::Sent(taken));
         }
         if look {

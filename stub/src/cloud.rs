@@ -10,7 +10,7 @@ use sst_wire::{Payload, Registration, VERSION};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    http::{Answer, Client},
+    http::{Answer, Client, HttpError},
     problem::Problem,
     runtime_api::Call,
     settings::Settings,
@@ -37,6 +37,17 @@ pub struct Registered {
     pub owner: String,
     /// See [`Registration::HOME`].
     pub home: String,
+}
+
+/// What has become of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posted {
+    /// API Gateway has taken it.
+    Arrived,
+    /// The connection is gone, and the message with it.
+    Gone,
+    /// The connection is gone now, but an earlier attempt, whose answer was lost, may have arrived.
+    MaybeBefore,
 }
 
 /// What the table says.
@@ -96,22 +107,23 @@ impl Cloud {
         registered(&value["Item"])
     }
 
-    /// Sends a message to a client, trying until `until`. `false` when the connection is gone.
+    /// Sends a message to a client, trying until `until`.
     pub async fn post(
         &self,
         call: &Call,
         until: Instant,
         connection: &str,
         text: &str,
-    ) -> Result<bool, Problem> {
+    ) -> Result<Posted, Problem> {
         let management = self.settings.config.management.trim_end_matches('/');
         let url = parse(&format!("{management}/@connections/{}", encode(connection, false)))?;
         let action = "send the event to `sst start`";
         let body = Bytes::copy_from_slice(text.as_bytes());
         let answer = self.send(call, until, action, "execute-api", "POST", &url, &[], body).await?;
         match answer.status {
-            200..300 => Ok(true),
-            410 => Ok(false),
+            200..300 => Ok(Posted::Arrived),
+            410 if answer.repeated => Ok(Posted::MaybeBefore),
+            410 => Ok(Posted::Gone),
             _ => Err(self.failed(action, &answer)),
         }
     }
@@ -193,6 +205,7 @@ impl Cloud {
     ) -> Result<Answer, Problem> {
         let until = until.min(Instant::now() + call.remaining());
         let mut pause = Duration::from_millis(100);
+        let mut repeated = false;
         loop {
             // Every attempt is signed anew: a signature is good for five minutes, and a freeze can be longer.
             let mut all: Vec<(String, String)> =
@@ -207,11 +220,18 @@ impl Cloud {
             };
             let wait = outcome.as_ref().ok().and_then(retry_after).unwrap_or(pause);
             if !again || Instant::now() + wait >= until {
+                let outcome =
+                    outcome.map(|answer| Answer { repeated: answer.repeated || repeated, ..answer });
                 return outcome.map_err(|error| Problem::Cloud {
                     action: action.to_owned(),
                     detail: error.to_string(),
                 });
             }
+            repeated |= match &outcome {
+                Ok(answer) => answer.status >= 500 || answer.repeated,
+                Err(HttpError::Connect(..) | HttpError::Url(_)) => false,
+                Err(_) => true,
+            };
             sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -332,12 +332,11 @@ impl<'a> Conversation<'a> {
                 self.why = problem.to_string();
                 self.may_have(found);
             }
-            Ok(Reached::Gone(found)) => {
-                self.why = format!("the one started by {} has lost its connection", found.owner);
-                let known = self.useless.as_ref().is_some_and(|(useless, _)| *useless == found.connection);
-                // What was remembered may be old.
-                self.due = if known { now + self.next_pause() } else { now };
-                self.useless = Some((found.connection, now));
+            Ok(Reached::Gone(found)) => self.lost_by(found),
+            Ok(Reached::GoneWithIt(found)) => {
+                self.may_have(found.clone());
+                self.last = None;
+                self.lost_by(found);
             }
             Ok(Reached::Registered(found)) => {
                 let others = || self.silent.iter().filter(|silent| silent.client != found.client);
@@ -355,6 +354,16 @@ impl<'a> Conversation<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The connection of this client is gone. It may come back under another one.
+    fn lost_by(&mut self, found: Registered) {
+        let now = Instant::now();
+        self.why = format!("the one started by {} has lost its connection", found.owner);
+        let known = self.useless.as_ref().is_some_and(|(useless, _)| *useless == found.connection);
+        // What was remembered may be old.
+        self.due = if known { now + self.next_pause() } else { now };
+        self.useless = Some((found.connection, now));
     }
 
     fn next_pause(&mut self) -> Duration {
@@ -387,7 +396,9 @@ impl<'a> Conversation<'a> {
                 return Ok(());
             }
             // It is connecting again.
-            Ok(Reached::Gone(found) | Reached::Registered(found)) if found.client == taken.client => {
+            Ok(Reached::Gone(found) | Reached::GoneWithIt(found) | Reached::Registered(found))
+                if found.client == taken.client =>
+            {
                 self.gone = None;
                 return Ok(());
             }
@@ -395,7 +406,7 @@ impl<'a> Conversation<'a> {
                 let owner = taken.owner.clone();
                 return Err(self.ended(owner));
             }
-            Ok(Reached::Gone(_) | Reached::Registered(_) | Reached::Nobody(_)) => {}
+            Ok(Reached::Gone(_) | Reached::GoneWithIt(_) | Reached::Registered(_) | Reached::Nobody(_)) => {}
         }
         let owner = taken.owner.clone();
         let since = *self.gone.get_or_insert(now);

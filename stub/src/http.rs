@@ -83,6 +83,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// Whether the request was sent before, and may have arrived then.
+    pub repeated: bool,
 }
 
 impl Answer {
@@ -144,6 +146,10 @@ impl Client {
                 if let Some(Ok(answer)) = answer {
                     return Ok(answer);
                 }
+                let sender = self.open(url).await?;
+                let full = Full::new(body).boxed_unsync();
+                let answer = self.exchange(sender, method, url, headers, full).await?;
+                return Ok(Answer { repeated: true, ..answer });
             }
             let sender = self.open(url).await?;
             self.exchange(sender, method, url, headers, Full::new(body).boxed_unsync()).await
@@ -205,7 +211,7 @@ impl Client {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.insert(origin(url), (sender, SystemTime::now()));
         }
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, repeated: false })
     }
 
     fn take_idle(&self, url: &Uri) -> Option<SendRequest<RequestBody>> {

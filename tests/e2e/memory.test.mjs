@@ -83,7 +83,8 @@ describe("memory", { skip: process.platform === "linux" ? false : "it is read fr
     const wakeUps = await idleWakeUps(sst.child.pid);
     const total = wakeUps.reduce((sum, { count }) => sum + count, 0);
     console.log(`idle wake-ups: ${(total / IDLE_SECONDS).toFixed(2)} a second (${JSON.stringify(wakeUps)})`);
-    assert.ok(total / IDLE_SECONDS <= 1, JSON.stringify(wakeUps));
+    // The connection is looked at every five seconds, and the registrations are renewed every thirty.
+    assert.ok(total / IDLE_SECONDS <= 1.5, JSON.stringify(wakeUps));
   });
 });
 
