@@ -5,6 +5,7 @@ mod clock;
 mod connector;
 mod credentials;
 mod profile;
+mod upload;
 
 use std::{ffi::OsString, sync::Arc, time::Duration};
 

@@ -143,6 +143,16 @@ async fn renewed() {
     assert!(ask(&aws).await);
     assert_eq!(service.last(), "THIRD");
 
+    // The profile itself may have changed.
+    *service.expired.lock().unwrap() = Some("THIRD");
+    assert!(!ask(&aws).await && !ask(&aws).await);
+    state.changed().await.unwrap();
+    let keys = "[profile work]\naws_access_key_id = FOURTH\naws_secret_access_key = s\n";
+    std::fs::write(std::env::var_os("AWS_CONFIG_FILE").unwrap(), keys).unwrap();
+    timeout(Duration::from_secs(20), state.changed()).await.unwrap().unwrap();
+    assert!(ask(&aws).await);
+    assert_eq!(service.last(), "FOURTH");
+
     sleep(Duration::from_millis(100)).await;
     let told: Vec<&str> = std::iter::from_fn(|| shown.try_recv().ok())
         .map(|event| match event {
@@ -151,5 +161,5 @@ async fn renewed() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(told, ["none", "again", "none", "again"]);
+    assert_eq!(told, ["none", "again", "none", "again", "none", "again"]);
 }

@@ -15,12 +15,13 @@ use aws_smithy_runtime_api::{
             SharedHttpConnector,
         },
         orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
         runtime_components::{RuntimeComponents, RuntimeComponentsBuilder},
     },
 };
 use aws_smithy_types::config_bag::ConfigBag;
 
-use super::{Clock, clients::CONNECT};
+use super::{Clock, clients::CONNECT, upload::Progress};
 
 /// A client without any connection, which trusts what `trust` does.
 pub(super) fn client(trust: &TlsContext, clock: &Clock) -> SharedHttpClient {
@@ -72,12 +73,19 @@ struct Connector {
 }
 
 impl HttpConnector for Connector {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let upload = Progress::follow(request.body_mut());
         let clock = self.clock.clone();
         let began = clock.continuous();
         let answer = self.connector.call(request);
         HttpConnectorFuture::new(async move {
-            let answer = answer.await;
+            let answer = match upload {
+                None => answer.await,
+                Some(upload) => tokio::select! {
+                    answer = answer => answer,
+                    () = upload.stalled() => Err(ConnectorError::timeout("the upload has stalled".into())),
+                },
+            };
             if let Ok(answer) = &answer {
                 hear(&clock, answer, clock.continuous().saturating_sub(began));
             }

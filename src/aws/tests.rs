@@ -7,6 +7,7 @@ use std::{
 };
 
 use aws_sdk_sts::config::{AsyncSleep, SharedAsyncSleep, Sleep};
+use aws_types::sdk_config::RetryConfig;
 use axum::{
     Router,
     extract::{ConnectInfo, State},
@@ -14,7 +15,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::{clock::fake::Fake, *};
 
@@ -169,6 +173,40 @@ async fn no_client_waits_for_ever() {
     unanswered!(aws.s3().put_object().bucket("b").key("k").body(text.clone().into()), (60, 150));
     unanswered!(aws.cloudformation().describe_stacks(), (20, 60));
     unanswered!(aws.invoker(Duration::from_secs(90)).invoke().function_name("f"), (90, 90));
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_fails_within_seconds() {
+    let (_, options) = Service::start(SystemTime::now()).await;
+    let mut aws = Aws::connect(options).await.unwrap();
+    // It begins to answer whoever only asks, and takes nothing of what is sent to it.
+    let stalling = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", stalling.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = stalling.accept().await {
+            let mut method = [0; 3];
+            stream.read_exact(&mut method).await.unwrap();
+            if method == *b"GET" {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegins").await.unwrap();
+            }
+            open.push(stream);
+        }
+    });
+    aws.sdk = aws.sdk.to_builder().endpoint_url(&url).retry_config(RetryConfig::disabled()).build();
+    let read = async {
+        let object = aws.s3().get_object().bucket("b").key("k").send().await.unwrap();
+        assert!(object.body.collect().await.is_err());
+    };
+    let write = async {
+        let body = vec![0; 32 * 1024 * 1024].into();
+        let put = aws.s3().put_object().bucket("b").key("k").body(body).send().await;
+        let error = chain(&put.unwrap_err());
+        assert!(error.contains("the upload has stalled"), "{error}");
+    };
+    let limit = Duration::from_secs(15);
+    let (read, write) = tokio::join!(tokio::time::timeout(limit, read), tokio::time::timeout(limit, write));
+    assert!(read.is_ok() && write.is_ok(), "one waits for more than its body: {read:?} {write:?}");
 }
 
 #[test]

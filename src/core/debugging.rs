@@ -6,12 +6,10 @@ use super::{
     State,
     effect::{BridgeCommand, Effect},
     event::{Gate, Target},
+    invocation::ServingKind,
     pool::{FINISHING, Phase, Sight},
 };
-use crate::{
-    ids::{FunctionId, WorkerId},
-    ui::UiEvent,
-};
+use crate::{ids::WorkerId, ui::UiEvent};
 
 impl State {
     /// Debuggers get to know a worker before it is given its first invocation, so that they can stop it there.
@@ -101,7 +99,7 @@ impl State {
         effects: &mut Vec<Effect>,
     ) {
         let Some(worker) = self.pool.get_mut(id) else { return };
-        let function = worker.function.clone();
+        let (function, kind) = (worker.function.clone(), worker.kind());
         let held = worker.request().cloned();
         let Some(serving) = worker.serving_mut() else { return };
         let starts = matches!(serving.phase, Phase::Starting { .. });
@@ -113,7 +111,7 @@ impl State {
             return;
         }
         // What is stopped while it initialises is what a call waits for.
-        let waiting = || self.waiting_for(&function).into_iter().next().filter(|_| starts);
+        let waiting = || self.waiting_of(&kind).next().cloned().filter(|_| starts);
         let Some(request) = held.or_else(waiting) else { return };
         let Some(open) = self.open.get(&request) else { return };
         let left = open.deadline.saturating_duration_since(now);
@@ -135,7 +133,7 @@ impl State {
     /// breakpoints, or a person to look at variables, is not the function's time. And a function in the cloud is compiled before it is
     /// called.
     pub(super) fn hold_clocks(&mut self, now: Instant) {
-        let held: HashSet<&FunctionId> = self
+        let held: HashSet<ServingKind> = self
             .pool
             .iter()
             .filter(|(_, worker)| {
@@ -143,7 +141,7 @@ impl State {
                     serving.is_held() && matches!(serving.phase, Phase::Starting { .. } | Phase::Idle { .. })
                 })
             })
-            .map(|(_, worker)| &worker.function)
+            .map(|(_, worker)| worker.kind())
             .collect();
         for open in self.open.values_mut() {
             let id = &open.invocation.function;
@@ -154,7 +152,7 @@ impl State {
                 }
                 None => {
                     let building = self.functions.get(id).is_some_and(|function| function.code.building());
-                    (building || held.contains(id), false)
+                    (building || (!held.is_empty() && held.contains(&open.kind())), false)
                 }
             };
             match open.paused {

@@ -2,22 +2,44 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{event::Invocation, source};
-use crate::ids::WorkerId;
+use crate::ids::{FunctionId, WorkerId};
 
 /// The variables that carry the role's credentials.
 pub(super) const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
+/// Whose credentials a process has: those of one execution environment of the function. Only their digest, so that no secret is shown
+/// with the state.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Identity(Arc<str>);
+
+impl Identity {
+    /// That of an environment.
+    pub fn of(environment: &BTreeMap<String, String>) -> Self {
+        let values: Vec<Option<&String>> = CREDENTIALS.iter().map(|name| environment.get(*name)).collect();
+        // No two lists of texts are written alike.
+        Self(sst_wire::sha256_hex(format!("{values:?}").as_bytes()).into())
+    }
+}
+
 /// How long API Gateway waits for a function: 30 s for HTTP APIs, a second less for REST APIs.
 const API_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a worker serves: calls of one function, from one of its execution environments. As on Lambda, each environment has a process of
+/// its own. SDKs keep the credentials that they have read, so a process that has those of another would use them, which may have
+/// expired.
+pub(super) type ServingKind = (FunctionId, Identity);
 
 /// A request that has no outcome yet.
 #[derive(Debug)]
 pub(super) struct Open {
     pub invocation: Invocation,
+    /// Whose credentials came with it.
+    pub identity: Identity,
     pub since: Instant,
     /// When it counts as timed out. Moves on while a debugger holds the worker.
     pub deadline: Instant,
@@ -45,6 +67,7 @@ impl Open {
             paused: None,
             caller_waits_until: source::is_api(&invocation.payload).then(|| now + API_PATIENCE),
             streaming: false,
+            identity: Identity::of(&invocation.environment),
             invocation,
         }
     }
@@ -55,6 +78,11 @@ impl Open {
             return self.report_at.min(self.deadline);
         }
         self.caller_waits_until.map_or(self.report_at, |until| self.report_at.min(until))
+    }
+
+    /// Which workers can serve it.
+    pub fn kind(&self) -> ServingKind {
+        (self.invocation.function.clone(), self.identity.clone())
     }
 
     pub fn credentials(&self) -> BTreeMap<String, String> {

@@ -27,7 +27,7 @@ use self::{
     effect::{Effect, RelayCommand, Stop},
     event::{Event, FunctionError, Gate, Invocation, Outcome, StreamPart},
     function::{Code, Function},
-    invocation::Open,
+    invocation::{Open, ServingKind},
     pool::{Pool, UNSEEN},
     workers::own_variables,
 };
@@ -278,6 +278,7 @@ impl State {
             return;
         };
         let function = open.invocation.function.clone();
+        let kind = open.kind();
         let seconds = self.timeout_of(open).as_secs_f64();
         let error = FunctionError::new(
             "Sandbox.Timedout",
@@ -286,8 +287,8 @@ impl State {
         let worker = open.worker;
         self.finish(request, Outcome::Failed(error), now, effects);
         // Without a worker it was the initialisation that took too long, if the call was waiting for one.
-        let supply = self.pool.supply(self.debuggers > 0).remove(&function).unwrap_or_default();
-        let is_surplus = supply.coming.len() > self.waiting_for(&function).len();
+        let supply = self.pool.supply(self.debuggers > 0).remove(&kind).unwrap_or_default();
+        let is_surplus = supply.coming.len() > self.waiting_of(&kind).count();
         let starting = || supply.coming.into_iter().find(|id| is_surplus && self.pool.can_be_given_up(*id));
         let crowded = worker.is_none() && self.pool.len() >= self.config.max_workers;
         match worker.or_else(starting) {
@@ -359,6 +360,13 @@ impl State {
         let open = self.open.remove(request)?;
         self.waiting.retain(|waiting| waiting != request);
         Some(open)
+    }
+
+    /// The requests that wait for a worker of one kind, in order of arrival.
+    fn waiting_of(&self, kind: &ServingKind) -> impl Iterator<Item = &RequestId> {
+        let of_this_kind =
+            |request: &&RequestId| self.open.get(*request).is_some_and(|open| open.kind() == *kind);
+        self.waiting.iter().filter(of_this_kind)
     }
 
     fn waiting_for(&self, function: &FunctionId) -> Vec<RequestId> {

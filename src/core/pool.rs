@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::event::Target;
+use super::{
+    event::Target,
+    invocation::{Identity, ServingKind},
+};
 use crate::ids::{FunctionId, RequestId, WorkerId};
 
 /// How long a worker that can be debugged is given no first call because nobody knows yet where its debugger attaches, although
@@ -26,6 +29,8 @@ const TURN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Worker {
     pub function: FunctionId,
+    /// Whose credentials it was started with.
+    pub identity: Identity,
     /// The values of the function's own variables that it was started with.
     pub environment: BTreeMap<String, String>,
     pub state: WorkerState,
@@ -99,6 +104,11 @@ impl Serving {
 }
 
 impl Worker {
+    /// Which calls it can serve.
+    pub fn kind(&self) -> ServingKind {
+        (self.function.clone(), self.identity.clone())
+    }
+
     pub fn serving(&self) -> Option<&Serving> {
         match &self.state {
             WorkerState::Serving(serving) => Some(serving),
@@ -140,14 +150,14 @@ impl Worker {
     }
 }
 
-/// The workers of one function, as one look at the calls that wait needs them.
+/// The workers of one kind, as one look at the calls that wait needs them.
 #[derive(Debug, Default)]
 pub(super) struct Supply {
     /// Those that can be given an invocation, the one that has waited shortest last: as on Lambda, it is taken first.
     pub idle: Vec<(Instant, WorkerId)>,
     /// Those on their way to their first invocation, or held up by debuggers before it. The latest is the last.
     pub coming: Vec<WorkerId>,
-    /// How many of its calls wait.
+    /// How many calls for them wait.
     pub wanted: usize,
 }
 
@@ -163,6 +173,7 @@ impl Pool {
     pub fn add(
         &mut self,
         function: FunctionId,
+        identity: Identity,
         environment: BTreeMap<String, String>,
         gated: bool,
     ) -> WorkerId {
@@ -174,7 +185,7 @@ impl Pool {
             paused: false,
             turn: None,
         });
-        self.workers.insert(id, Worker { function, environment, state, last: None });
+        self.workers.insert(id, Worker { function, identity, environment, state, last: None });
         id
     }
 
@@ -208,12 +219,12 @@ impl Pool {
         self.iter().filter(move |(_, worker)| worker.function == *function)
     }
 
-    /// The workers that can serve calls now or soon, by function.
-    pub fn supply(&self, debuggers: bool) -> HashMap<FunctionId, Supply> {
-        let mut all: HashMap<FunctionId, Supply> = HashMap::new();
+    /// The workers that can serve calls now or soon, by what they serve.
+    pub fn supply(&self, debuggers: bool) -> HashMap<ServingKind, Supply> {
+        let mut all: HashMap<ServingKind, Supply> = HashMap::new();
         for (id, worker) in self.iter() {
             let Some(serving) = worker.serving() else { continue };
-            let supply = all.entry(worker.function.clone()).or_default();
+            let supply = all.entry(worker.kind()).or_default();
             match serving.phase {
                 Phase::Idle { since } if worker.is_seen(debuggers) => supply.idle.push((since, id)),
                 Phase::Idle { .. } | Phase::Starting { .. } => supply.coming.push(id),
@@ -228,7 +239,7 @@ impl Pool {
 
     /// The worker that makes room for a call of another function: the one that has waited longest of those that nobody needs, and
     /// otherwise one that is starting for nobody. A function whose calls wait has its workers for their turn.
-    pub fn dispensable(&self, supply: &HashMap<FunctionId, Supply>, now: Instant) -> Option<WorkerId> {
+    pub fn dispensable(&self, supply: &HashMap<ServingKind, Supply>, now: Instant) -> Option<WorkerId> {
         let idle = supply.values().flat_map(|supply| {
             let spare = supply.idle.len().saturating_sub(supply.wanted);
             let needed = supply.idle.iter().skip(spare).filter(move |(_, id)| !self.has_turn(*id, now));

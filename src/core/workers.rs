@@ -9,6 +9,7 @@ use super::{
     State,
     effect::{BridgeCommand, Delivery, Effect, RelayCommand, Start, Stop},
     event::{Exit, FunctionError, Outcome, Program, StreamPart},
+    invocation::{Identity, ServingKind},
     pool::{FINISHING, Phase, Serving, Supply, WorkerState},
 };
 use crate::{
@@ -28,11 +29,11 @@ impl State {
         }
         let mut supply = self.pool.supply(self.debuggers > 0);
         for open in self.waiting.iter().filter_map(|request| self.open.get(request)) {
-            supply.entry(open.invocation.function.clone()).or_default().wanted += 1;
+            supply.entry(open.kind()).or_default().wanted += 1;
         }
         let mut still_waiting = VecDeque::new();
-        // How many requests of each function have been left to a worker that is coming, and how many to a place.
-        let mut promised: HashMap<FunctionId, usize> = HashMap::new();
+        // How many requests of each kind have been left to a worker that is coming, and how many to a place.
+        let mut promised: HashMap<ServingKind, usize> = HashMap::new();
         let mut reserved = 0;
         while let Some(request) = self.waiting.pop_front() {
             let Some(open) = self.open.get(&request) else {
@@ -47,7 +48,8 @@ impl State {
                 still_waiting.push_back(request);
                 continue;
             }
-            let own = supply.entry(id.clone()).or_default();
+            let kind = open.kind();
+            let own = supply.entry(kind.clone()).or_default();
             if let Some((_, worker)) = own.idle.pop() {
                 own.wanted = own.wanted.saturating_sub(1);
                 self.deliver(&request, worker, effects);
@@ -55,7 +57,7 @@ impl State {
             }
             let environment = open.invocation.environment.clone();
             still_waiting.push_back(request);
-            let promised = promised.entry(id.clone()).or_default();
+            let promised = promised.entry(kind).or_default();
             *promised += 1;
             if own.coming.len() >= *promised {
                 continue;
@@ -144,10 +146,10 @@ impl State {
         if !matches!(worker.serving(), Some(Serving { phase: Phase::Starting { .. }, .. })) {
             return;
         }
-        let function = worker.function.clone();
+        let kind = worker.kind();
         // The runner ends by itself after it has posted the error; this is for those that do not.
         self.stop(id, Stop::Gently, effects);
-        self.fail_first_waiting(&function, error, now, effects);
+        self.fail_first_waiting(&kind, error, now, effects);
     }
 
     /// A worker has answered, and has not asked for its next invocation before the time of the former one was over.
@@ -164,19 +166,18 @@ impl State {
 
     fn fail_first_waiting(
         &mut self,
-        function: &FunctionId,
+        kind: &ServingKind,
         error: FunctionError,
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
-        let first = self.waiting.iter().find(|request| {
-            self.open.get(*request).is_some_and(|open| open.invocation.function == *function)
-        });
-        match first.cloned() {
+        let first = self.waiting_of(kind).next().cloned();
+        match first {
             Some(request) => self.finish(&request, Outcome::Failed(error), now, effects),
             None => effects.push(Effect::Ui(UiEvent::Error {
                 message: format!(
-                    "`{function}` does not initialise: {}",
+                    "`{}` does not initialise: {}",
+                    kind.0,
                     String::from_utf8_lossy(&error.body)
                 ),
                 hint: None,
@@ -195,6 +196,7 @@ impl State {
         let Some(worker) = self.pool.remove(id) else {
             return;
         };
+        let kind = worker.kind();
         let WorkerState::Serving(serving) = worker.state else { return };
         if serving.is_offered() {
             effects.push(Effect::Bridge(BridgeCommand::Withdraw { worker: id }));
@@ -205,7 +207,7 @@ impl State {
                 self.finish(&request, Outcome::Failed(error), now, effects);
             }
             Phase::Starting { .. } => {
-                self.fail_first_waiting(&worker.function, exit_error(None, exit), now, effects);
+                self.fail_first_waiting(&kind, exit_error(None, exit), now, effects);
             }
             Phase::Idle { .. } | Phase::Finishing { .. } => {}
         }
@@ -239,13 +241,14 @@ impl State {
         let function = self.functions.get(id)?;
         let (_, artifact) = function.code.good.clone()?;
         let own = own_variables(&function.spec, &environment);
+        let identity = Identity::of(&environment);
         let gated = match artifact.program {
             Program::Node => self.gate.node,
             Program::Python { .. } => self.gate.python,
             // Its debugger needs the process, and its own initialisation cannot be held up from outside.
             Program::Native { .. } => false,
         };
-        let worker = self.pool.add(id.clone(), own, gated);
+        let worker = self.pool.add(id.clone(), identity, own, gated);
         effects.push(Effect::Start(Box::new(Start {
             worker,
             spec: function.spec.clone(),
@@ -292,7 +295,7 @@ impl State {
 }
 
 /// Takes a worker out of what calls could count on.
-fn forget(supply: &mut HashMap<FunctionId, Supply>, worker: WorkerId) {
+fn forget(supply: &mut HashMap<ServingKind, Supply>, worker: WorkerId) {
     for supply in supply.values_mut() {
         supply.idle.retain(|(_, id)| *id != worker);
         supply.coming.retain(|id| *id != worker);

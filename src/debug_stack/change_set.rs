@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_cloudformation::{
-    error::ProvideErrorMetadata,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::describe_stacks::{DescribeStacksError, DescribeStacksOutput},
     types::{
         Capability, ChangeSetStatus, ChangeSetType, Parameter, ResourceStatus, Stack, StackEvent,
         StackStatus, Tag,
@@ -22,6 +23,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(1000);
 /// A local cloud answers at once, and nobody throttles.
 const LOOK_EVERY_LOCALLY: Duration = Duration::from_millis(100);
 
+/// How long CloudFormation may be out of reach during a deployment.
+const UNREACHABLE: Duration = Duration::from_secs(60);
+
 /// How long a deployment may take.
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -36,7 +40,35 @@ pub(super) struct Template<'a> {
 
 /// The stack of that name, if there is one.
 pub(super) async fn describe(aws: &Aws, name: &str) -> Result<Option<Stack>> {
-    match aws.cloudformation().describe_stacks().stack_name(name).send().await {
+    let described = aws.cloudformation().describe_stacks().stack_name(name).send().await;
+    stack(name, described)
+}
+
+/// The same in the middle of a deployment, which goes on although a network fails for a while, or CloudFormation wants to be asked less.
+async fn look(aws: &Aws, name: &str) -> Result<Option<Stack>> {
+    let until = Instant::now() + UNREACHABLE;
+    let mut aws = aws.clone();
+    loop {
+        let described = aws.cloudformation().describe_stacks().stack_name(name).send().await;
+        let passes = described.as_ref().is_err_and(|error| {
+            let status = error.raw_response().map(|response| response.status().as_u16());
+            matches!(status, None | Some(429 | 500..))
+                || error.code().is_some_and(|code| code.contains("Throttl"))
+        });
+        if !passes || Instant::now() >= until {
+            return stack(name, described);
+        }
+        sleep(look_every(&aws)).await;
+        // What was wrong may be the connection.
+        aws = aws.fresh();
+    }
+}
+
+fn stack(
+    name: &str,
+    described: std::result::Result<DescribeStacksOutput, SdkError<DescribeStacksError>>,
+) -> Result<Option<Stack>> {
+    match described {
         Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next()),
         Err(error) if error.message().is_some_and(|text| text.contains("does not exist")) => Ok(None),
         Err(error) => Err(failed(name, "looking for it", explain(&error))),
@@ -119,7 +151,7 @@ async fn follow(aws: &Aws, name: &str, moved: &mut impl FnMut(String)) -> Result
     let until = Instant::now() + PATIENCE;
     let mut last = None;
     loop {
-        let stack = describe(aws, name).await?.ok_or_else(|| failed(name, "deploying it", "it is gone"))?;
+        let stack = look(aws, name).await?.ok_or_else(|| failed(name, "deploying it", "it is gone"))?;
         match stack.stack_status() {
             Some(
                 StackStatus::CreateComplete
@@ -152,7 +184,7 @@ async fn follow(aws: &Aws, name: &str, moved: &mut impl FnMut(String)) -> Result
 async fn settled(aws: &Aws, name: &str) -> Result<Option<Stack>> {
     let until = Instant::now() + PATIENCE;
     loop {
-        let stack = describe(aws, name).await?;
+        let stack = look(aws, name).await?;
         let moves = stack.as_ref().and_then(Stack::stack_status).is_some_and(|status| {
             status.as_str().ends_with("_IN_PROGRESS") && *status != StackStatus::ReviewInProgress
         });

@@ -39,7 +39,7 @@ pub(super) struct Timing {
     pub overlap: Duration,
     /// The longest pause between two attempts to connect.
     pub longest_pause: Duration,
-    /// A connection that lasted less is no reason to connect again without a pause.
+    /// One that lasted less is no reason to connect again without a pause.
     pub stable: Duration,
     /// How often it is looked whether something is due, and whether the machine has slept.
     pub look_every: Duration,
@@ -56,7 +56,7 @@ impl Default for Timing {
             hello_within: Duration::from_secs(3),
             overlap: Duration::from_secs(30),
             longest_pause: Duration::from_secs(3),
-            stable: Duration::from_secs(10),
+            stable: Duration::from_millis(300),
             look_every: Duration::from_millis(250),
         }
     }
@@ -101,6 +101,14 @@ struct Live {
     hello: Instant,
     /// Whether the machine has slept since anything was heard.
     slept: bool,
+}
+
+impl Live {
+    /// What is wrong with it when it does not prove that it is alive.
+    fn silence(&self) -> String {
+        let since = self.pinged.or(self.doubted).unwrap_or(self.heard);
+        format!("it has not answered for {:.1} s", since.elapsed().as_secs_f64())
+    }
 }
 
 /// Keeps one connection after the other.
@@ -269,8 +277,8 @@ impl Keeper {
         if let Some(doubted) = live.doubted
             && now >= doubted + timing.hello_within
         {
-            let silent = now.duration_since(live.heard).as_secs();
-            return self.lose(format!("nothing was heard on it for {silent} s"));
+            let reason = live.silence();
+            return self.lose(reason);
         }
         let pongs = self.unanswered < DEAF_TO_PINGS;
         let hello =
@@ -345,8 +353,7 @@ impl Keeper {
         if let Some(old) = old {
             self.usage.closed(old.opened.elapsed());
             if old.doubted.is_some() {
-                let silent = old.heard.elapsed().as_secs();
-                self.tell(Incoming::Lost(format!("nothing was heard on it for {silent} s")));
+                self.tell(Incoming::Lost(old.silence()));
             }
             tokio::spawn(read_out(
                 old.socket,

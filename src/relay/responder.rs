@@ -3,7 +3,10 @@
 //! Each request has a task of its own, so that a stub that is slow or gone holds up no other.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,8 +25,10 @@ use super::{
     usage::Usage,
 };
 use crate::{
+    aws::explain,
     core::event::{FunctionError, Outcome, StreamPart},
     ids::RequestId,
+    tasks,
     ui::{Ui, UiEvent},
 };
 
@@ -32,6 +37,13 @@ const CHUNK: usize = 64 * 1024;
 
 /// How many bytes of a streamed response's frames are kept while it lasts. The frames that follow are objects of the bucket.
 const KEPT: usize = 1024 * 1024;
+
+/// How soon a request is acknowledged. Most are answered before, which says the same, and each message counts against the account's
+/// quota, and costs.
+const ACKNOWLEDGED_AFTER: Duration = Duration::from_millis(25);
+
+/// The longest result that is sent without an acknowledgement before it. What is longer goes through the bucket.
+const SENT_AT_ONCE: usize = 64 * 1024;
 
 /// How long a frame is tried to be sent that is not worth much later.
 const BRIEFLY: Duration = Duration::from_secs(5);
@@ -88,7 +100,7 @@ impl Responder {
     }
 }
 
-/// Starts to answer a request, with an `Ack` first, for as long as its stub lives, which is until `until`. The future is the task.
+/// Starts to answer a request, with an `Ack` first unless it is answered soon, for as long as its stub lives, which is until `until`. The future is the task.
 pub(super) fn start(
     sender: Arc<Sender>,
     request: RequestId,
@@ -103,6 +115,8 @@ pub(super) fn start(
         request,
         until,
         problem: None,
+        acknowledge_at: Instant::now() + ACKNOWLEDGED_AFTER,
+        acknowledged: false,
         queue,
         changes,
         asked: 1,
@@ -141,6 +155,9 @@ struct Task {
     /// Until when the stub lives.
     until: Instant,
     problem: Option<String>,
+    acknowledge_at: Instant,
+    /// Whether the stub has been told, or is being told, that its request was taken.
+    acknowledged: bool,
     queue: mpsc::UnboundedReceiver<Answer>,
     changes: watch::Receiver<Listener>,
     /// How often the stub had asked when it was last answered from the beginning.
@@ -158,7 +175,6 @@ struct Task {
 impl Task {
     async fn run(mut self) -> Finished {
         self.changes.mark_unchanged();
-        self.acknowledge().await;
         let mut open = true;
         while open && !self.finished {
             if let Some(answer) = self.next.take() {
@@ -176,6 +192,7 @@ impl Task {
                     Some(answer) => self.answer(answer).await,
                     None => open = false,
                 },
+                () = tokio::time::sleep_until(self.acknowledge_at), if !self.acknowledged => self.acknowledge(),
             }
         }
         while !self.finished
@@ -186,14 +203,21 @@ impl Task {
         Finished { request: self.request, frames: self.sent.into(), problem: self.problem, asked: self.asked }
     }
 
-    async fn acknowledge(&self) {
-        let (request_id, from) = (self.request.to_string(), self.sender.peer());
-        self.post(&ToStub::Ack { request_id, from }).await;
+    /// Tells the stub that its request was taken. The answer does not wait for this to have been sent.
+    fn acknowledge(&mut self) {
+        self.acknowledged = true;
+        let (sender, connection) = (self.sender.clone(), self.changes.borrow().connection.clone());
+        let frame = ToStub::Ack { request_id: self.request.to_string(), from: sender.peer() };
+        tokio::spawn(tasks::named(format!("the acknowledgement of request {}", self.request), async move {
+            sender.post_frame(&connection, &frame).await;
+        }));
     }
 
     async fn repeat(&mut self) {
         self.asked = self.changes.borrow_and_update().asked;
-        self.acknowledge().await;
+        if self.sent.is_empty() {
+            return self.acknowledge();
+        }
         let frames = std::mem::take(&mut self.sent);
         for frame in &frames {
             self.post_text(frame, false).await;
@@ -203,8 +227,17 @@ impl Task {
 
     async fn answer(&mut self, answer: Answer) {
         let request_id = self.request.to_string();
+        let long = |outcome: &Outcome| match outcome {
+            Outcome::Returned(body) => body.len() > SENT_AT_ONCE,
+            Outcome::Failed(error) => error.body.len() > SENT_AT_ONCE,
+        };
         match answer {
+            Answer::Outcome(outcome) if !self.acknowledged && long(&outcome) => {
+                self.acknowledge();
+                self.next = Some(Answer::Outcome(outcome));
+            }
             Answer::Working { paused } => {
+                self.acknowledged = true;
                 let from = self.sender.peer();
                 self.post(&ToStub::Working { request_id, paused, from }).await;
             }
@@ -269,6 +302,7 @@ impl Task {
     }
 
     async fn post_answer(&mut self, frame: &ToStub) {
+        self.acknowledged = true;
         let last = matches!(frame, ToStub::Reply { .. } | ToStub::End { .. });
         self.finished |= last;
         let Some(text) = text_of(frame) else { return };
@@ -313,12 +347,14 @@ pub(super) struct Sender {
     client: String,
     /// Where this client is to be reached.
     connection: Mutex<String>,
+    /// Whether it was told that this client may not send anything.
+    denied: AtomicBool,
     ui: Ui,
 }
 
 impl Sender {
     pub fn new(services: Arc<Services>, usage: Arc<Usage>, client: String, ui: Ui) -> Self {
-        Self { services, usage, client, connection: Mutex::default(), ui }
+        Self { services, usage, client, connection: Mutex::default(), denied: AtomicBool::new(false), ui }
     }
 
     /// This client is to be reached on another connection from now on.
@@ -352,8 +388,6 @@ impl Sender {
     /// Tells a stub once more what its request was answered with.
     pub async fn repeat(&self, connection: &str, request: RequestId, answered: Answered) {
         let request_id = request.to_string();
-        let acknowledgement = ToStub::Ack { request_id: request_id.clone(), from: self.peer() };
-        self.post_frame(connection, &acknowledgement).await;
         match answered {
             Answered::With(frames) => {
                 for frame in frames.iter() {
@@ -405,12 +439,27 @@ impl Sender {
         }
     }
 
+    /// Tells once that what is to be sent is refused. It is tried again, because permissions spread, and credentials are renewed.
+    fn tell_denial(&self, reason: &str) {
+        if !self.denied.swap(true, Ordering::Relaxed) {
+            let message = format!("an answer is refused by API Gateway: {reason}; trying again");
+            let hint = "your credentials need `execute-api:ManageConnections` on the debug stack's API, and must not have expired";
+            self.ui.send(UiEvent::Error { message, hint: Some(hint.to_owned()) });
+        }
+    }
+
     /// Posts a text, tried until `until`. The error is a fragment for people.
     async fn post(&self, connection: &str, text: &str, until: Instant) -> Result<(), String> {
         let fresh = Instant::now() + FRESH;
         let post = |clients: Arc<Clients>| async move {
             let post = clients.management.post_to_connection().connection_id(connection);
-            post.data(Blob::new(text)).send().await
+            let sent = post.data(Blob::new(text)).send().await;
+            if let Err(error) = &sent
+                && error.raw_response().is_some_and(|response| response.status().as_u16() == 403)
+            {
+                self.tell_denial(&explain(error));
+            }
+            sent
         };
         loop {
             let failure = match self.services.persist(until, post).await {

@@ -149,9 +149,10 @@ impl Failure {
         }
     }
 
-    /// Whether another attempt may succeed. Without an answer the network may be at fault, or the credentials, which can be renewed.
+    /// Whether another attempt may succeed. Without an answer the network may be at fault. Permissions spread, and credentials are
+    /// renewed.
     fn may_pass(&self) -> bool {
-        matches!(self.status, None | Some(429 | 500..))
+        matches!(self.status, None | Some(403 | 429 | 500..))
     }
 }
 

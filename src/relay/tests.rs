@@ -136,13 +136,39 @@ async fn of_a_long_stream_most_is_kept_in_the_bucket_and_can_be_repeated() {
 }
 
 #[tokio::test]
+async fn what_takes_longer_is_acknowledged_and_once_more_when_the_stub_asks() {
+    let (cloud, sender) = Cloud::start().await;
+    sender.reached_on("mine");
+    let (responder, task) = start(sender.clone(), "r1".into(), "c1".to_owned(), in_a_minute());
+    let task = tokio::spawn(task);
+    let acknowledged = async |connection: &str| {
+        while cloud.frames(connection).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let frames = cloud.frames(connection);
+        let [ToStub::Ack { from, .. }] = &frames[..] else { panic!("{frames:?}") };
+        assert_eq!((from.client.as_str(), from.connection.as_str()), ("client", "mine"));
+    };
+    acknowledged("c1").await;
+    responder.asked_again("c2".to_owned());
+    acknowledged("c2").await;
+    responder.send(Answer::Outcome(Outcome::Returned("null".into())));
+    task.await.unwrap();
+    assert!(matches!(cloud.frames("c2")[..], [ToStub::Ack { .. }, ToStub::Reply { .. }]));
+    assert_eq!(cloud.frames("c1").len(), 1);
+}
+
+#[tokio::test]
 async fn nothing_waits_for_a_request_that_has_been_answered() {
     let (cloud, sender) = Cloud::start().await;
     let (responder, task) = start(sender.clone(), "r1".into(), "c1".to_owned(), in_a_minute());
     responder.send(Answer::Outcome(Outcome::Returned("null".into())));
     // It ends although its handle is still there.
     let finished = task.await;
-    assert!(matches!(cloud.frames("c1")[..], [ToStub::Ack { .. }, ToStub::Reply { .. }]));
+    assert!(
+        matches!(cloud.frames("c1")[..], [ToStub::Reply { .. }]),
+        "what is answered at once needs no acknowledgement"
+    );
     assert_eq!(responder.missed(&finished), None);
     responder.asked_again("c2".to_owned());
     assert_eq!(responder.missed(&finished).as_deref(), Some("c2"), "it asked when the answer was on its way");
@@ -152,9 +178,7 @@ async fn nothing_waits_for_a_request_that_has_been_answered() {
     assert_eq!(cloud.frames("c2"), cloud.frames("c1"));
     sender.repeat("c3", "r1".into(), Answered::Forgotten).await;
     let frames = cloud.frames("c3");
-    let [ToStub::Ack { .. }, ToStub::Reply { outcome: sst_wire::Outcome::Failed { error_type, .. }, .. }] =
-        &frames[..]
-    else {
+    let [ToStub::Reply { outcome: sst_wire::Outcome::Failed { error_type, .. }, .. }] = &frames[..] else {
         panic!("{frames:?}")
     };
     assert_eq!(error_type, "Sst.AnswerLost");

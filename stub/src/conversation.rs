@@ -67,6 +67,8 @@ pub struct Conversation<'a> {
     window: Instant,
     /// The next pause before it is looked whether a client has come back.
     pause: Duration,
+    /// Whether what is being tried names a connection for the answers that is lost.
+    moved: bool,
     /// What is being tried, and whether it is an offer.
     attempt: Option<(bool, Attempt<'a>)>,
     /// When the next is due.
@@ -104,6 +106,7 @@ impl<'a> Conversation<'a> {
             replaced: false,
             window: now,
             pause: COMES_BACK,
+            moved: false,
             attempt: None,
             due: now,
             last: None,
@@ -152,8 +155,12 @@ impl<'a> Conversation<'a> {
             if self.socket.is_none() {
                 let until = if self.taken.is_some() { self.deadline } else { self.patience };
                 *self.socket = Some(Socket::open(self.cloud, self.call, until).await?);
-                // Whoever answers has to know where to.
-                (self.attempt, self.last, self.due) = (None, None, now);
+                // Whoever answers has to know where to. An offer that is under way is not given up: it may have been heard.
+                self.moved = matches!(self.attempt, Some((true, _)));
+                if !self.moved {
+                    self.attempt = None;
+                }
+                (self.last, self.due) = (None, now);
             }
             if self.attempt.is_none() && self.due <= now {
                 self.attempt = Some(self.begin().await?);
@@ -166,11 +173,15 @@ impl<'a> Conversation<'a> {
                 text = socket.next_text(until) => text,
                 reached = attempt(&mut self.attempt) => {
                     let offered = self.attempt.take().is_some_and(|(offer, _)| offer);
+                    let moved = std::mem::take(&mut self.moved);
                     match (offered, self.taken.is_some()) {
                         (true, false) => self.offered(reached)?,
                         (false, true) => self.was_asked(reached)?,
                         // It was taken meanwhile.
                         _ => {}
+                    }
+                    if moved {
+                        (self.last, self.due) = (None, Instant::now());
                     }
                     continue;
                 }
@@ -265,11 +276,11 @@ impl<'a> Conversation<'a> {
         if let Some(taken) = self.taken.clone() {
             // One that does not answer may be somewhere else, or it is this side that does not hear it.
             let look = self.asked > 0;
-            if look && self.asked.is_multiple_of(2) {
+            if self.asked % 2 == 1 {
                 self.other_socket().await;
             }
             self.asked += 1;
-            let attempt = ask(cloud, call, now + ASK_EVERY, taken, self.moved()?, look);
+            let attempt = ask(cloud, call, now + ASK_EVERY, taken, self.question()?, look);
             return Ok((false, Box::pin(attempt)));
         }
         let recent = self.last.take_if(|(when, _)| when.elapsed() < ASK_EVERY);
@@ -289,7 +300,7 @@ impl<'a> Conversation<'a> {
         let offer = offer(
             cloud,
             call,
-            Offer { known, not_to, silent: self.silent.clone(), invoke, moved: self.moved()?, window },
+            Offer { known, not_to, silent: self.silent.clone(), invoke, moved: self.question()?, window },
         );
         Ok((true, Box::pin(offer)))
     }
@@ -392,7 +403,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// The frame that asks after the request.
-    fn moved(&self) -> Result<String, Problem> {
+    fn question(&self) -> Result<String, Problem> {
         let reply_to = self.socket.as_ref().map(|socket| socket.id.clone()).unwrap_or_default();
         text_of(ToClient::Moved { request_id: self.call.request_id.clone(), reply_to })
     }

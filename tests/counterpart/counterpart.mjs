@@ -271,12 +271,15 @@ export class Counterpart {
     return counts;
   }
 
-  /** Ends it, with all that it has started. */
+  /** Ends it, with all that it has started. Throws when the counterpart itself has made a mistake. */
   async close() {
+    await this.settled();
     this.lambda?.destroy();
     this.following?.destroy();
     this.child.stdin.end();
     await within(20_000, "the end of the counterpart", this.exited);
     fs.rmSync(this.directory, { recursive: true, force: true });
+    const [broken] = this.recorded({ kind: "broken" });
+    if (broken) throw new Error(`the counterpart failed at ${broken.request}:\n${broken.why}`);
   }
 }

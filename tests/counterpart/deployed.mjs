@@ -13,10 +13,11 @@ export class Deployed {
   #made = [];
   #started = [];
 
-  /** Starts a counterpart as `options` say, and an `sst start` that serves the app. */
-  static async start(options = {}) {
+  /** Starts a counterpart as `options` say, has it made ready by `prepare`, and starts an `sst start` that serves the app. */
+  static async start({ prepare = async () => {}, ...options } = {}) {
     const deployed = await Deployed.prepare(options);
     try {
+      await prepare(deployed.counterpart);
       deployed.app = deployed.copy();
       deployed.sst = await deployed.serve();
     } catch (error) {

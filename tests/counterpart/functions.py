@@ -332,10 +332,23 @@ class Environment:
     async def _start(self):
         self.server = await web.listen(self._door)
         door = self.server.sockets[0].getsockname()[1]
-        self.rie_port, self.runtime_port = free_port(), free_port()
         variables = self._variables(door)
         logs = os.path.join(self.world.directory, "logs")
         os.makedirs(logs, exist_ok=True)
+        with open(os.path.join(logs, f"{self.function.name}-{self.number}.log"), "wb") as log:
+            for attempt in range(5):
+                try:
+                    await self._start_emulator(variables, log)
+                    break
+                except RuntimeError:
+                    # Somebody else was quicker to take one of the ports.
+                    guard.remove(self.process.pid)
+                    if attempt == 4:
+                        raise
+        self.world.record.add("environment", function=self.function.name, number=self.number, pid=self.process.pid, accessKeyId=self.key["accessKeyId"])
+
+    async def _start_emulator(self, variables, log):
+        self.rie_port, self.runtime_port = free_port(), free_port()
         # The emulator takes the last argument for the handler and gives its own address to the runtime; `env` puts both right.
         settings = [f"{name}={variables[name]}" for name in ("AWS_LAMBDA_RUNTIME_API", "_HANDLER", "TZ")]
         command = [
@@ -343,13 +356,11 @@ class Environment:
             "--runtime-api-address", f"127.0.0.1:{self.runtime_port}", "--log-level", "warn",
             "/usr/bin/env", *settings, os.path.join(self.function.directory, "bootstrap"),
         ]
-        with open(os.path.join(logs, f"{self.function.name}-{self.number}.log"), "wb") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *command, cwd=self.function.directory, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+        self.process = await asyncio.create_subprocess_exec(
+            *command, cwd=self.function.directory, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
         guard.add(self.process.pid)
         await until_listening(self.rie_port, self.process)
-        self.world.record.add("environment", function=self.function.name, number=self.number, pid=self.process.pid, accessKeyId=self.key["accessKeyId"])
 
     async def call(self, event, client_context, number):
         """Serves one call, for which this environment has been taken."""

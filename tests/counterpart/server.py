@@ -11,10 +11,11 @@ import email.utils
 import json
 import signal
 import sys
+import traceback
 
 import control
 import guard
-from web import Malformed, listen, read_request, write_parts, write_response
+from web import Malformed, Response, listen, read_request, write_parts, write_response
 from world import World
 
 
@@ -25,7 +26,12 @@ async def serve(world, reader, writer):
             if request.headers.get("upgrade", "").lower() == "websocket":
                 await world.gateway.handshake(request, reader, writer)
                 return
-            response = await world.handle(request)
+            try:
+                response = await world.handle(request)
+            except Exception:
+                # A mistake of the counterpart is no fault that a test has asked for, and must not look like one.
+                world.record.add("broken", request=f"{request.method} {request.path}", why=traceback.format_exc())
+                response = Response(500)
             if response.cut:
                 writer.transport.abort()
                 return

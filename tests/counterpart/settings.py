@@ -1,5 +1,6 @@
 """What a test can set, with the values that AWS documents, and the faults that a test can ask for."""
 
+import fnmatch
 import random
 
 
@@ -96,7 +97,7 @@ class Faults:
         """The first rule that applies to a request with these facts, which is thereby used."""
         for rule in self._rules:
             wanted = rule.get("match", {})
-            if any(wanted[name] not in (facts.get(name), "*") for name in wanted):
+            if not all(fnmatch.fnmatchcase(facts.get(name) or "", pattern) for name, pattern in wanted.items()):
                 continue
             if rule.get("skip", 0) > 0:
                 rule["skip"] -= 1

@@ -20,7 +20,8 @@ const { GetQueueUrlCommand, SQSClient, SendMessageCommand } = require("@aws-sdk/
 
 /**
  * `$ROUND` changes with each start, so that the gate is closed again. The local cloud goes by the alphabet where nothing else says what
- * comes first: with these names the policy of the stub would come last.
+ * comes first: with these names the policy of the stub would come last. A stub whose variables change, as with another owner, has to
+ * look up anew who answers for it.
  */
 const APP = `
 const { App, CustomResource, Duration, Stack } = require("aws-cdk-lib");
@@ -35,6 +36,7 @@ const stack = new Stack(new App(), name);
 const runtime = Runtime.NODEJS_22_X;
 const live = new LambdaFunction(stack, "Live", {
   functionName: name, runtime, code: Code.fromAsset("live"), handler: "index.handler", timeout: Duration.seconds(20),
+  environment: { OWNER: __dirname },
 });
 const topic = new Topic(stack, "News", { topicName: name });
 topic.addSubscription(new LambdaSubscription(live));
@@ -272,5 +274,19 @@ describe("the first deployment", () => {
     await other.sst.waitFor(/Listening for requests/);
     await fresh.sst.waitFor(/ has taken over first-fresh\/Live; their machine answers now/);
     assert.deepEqual([fresh.ran(), other.ran()], [[...before, ...during].sort(), []]);
+  });
+
+  test("that is interrupted: what came before has been run, and nothing else is said", async () => {
+    const before = again.ran();
+    again.start(4, ["--endpoint-url", endpoint, "--stage", "again"]);
+    await again.reached(4);
+    const sent = await again.send("interrupted");
+    await again.allRan(sent);
+    assert.deepEqual(await again.sst.stop("SIGINT"), { code: 130, signal: null });
+    again.open(4);
+    assert.match(again.sst.output, /stopping/);
+    assert.doesNotMatch(again.sst.output, /Listening for requests|Stopped|error/);
+    assert.deepEqual(again.ran(), [...before, ...sent].sort());
+    assert.ok(!fs.existsSync(path.join(again.directory, ".sst/session.json")));
   });
 });

@@ -85,14 +85,20 @@ impl Infrastructure {
 
     /// Deploys the app as it was planned at first.
     async fn begin(&mut self, deploying: Option<Lock>, registered: oneshot::Receiver<()>) -> Result<()> {
-        if self.app.cancel.is_cancelled() {
-            return Err(interrupted());
-        }
-        self.outputs = self.app.deploy(&self.deployed).await?;
+        // Whatever has been reached when it is cancelled, nothing more is begun or said.
+        let unless_cancelled = || match self.app.cancel.is_cancelled() {
+            true => Err(interrupted()),
+            false => Ok(()),
+        };
+        unless_cancelled()?;
+        let outputs = self.app.deploy(&self.deployed).await?;
+        unless_cancelled()?;
         // Not before: until the stubs are there, events go where they have always gone, and are answered for by whoever did so.
         let _ = self.events.send(Event::Deployed);
-        // An error is the end of the session, which is told elsewhere.
-        let _ = registered.await;
+        // Without a word from there the session is at its end.
+        registered.await.map_err(|_| interrupted())?;
+        unless_cancelled()?;
+        self.outputs = outputs;
         let manifest = &self.deployed.live.manifest;
         self.publication.update(manifest, &self.outputs).await?;
         drop(deploying);

@@ -3,14 +3,14 @@
 use proptest::prelude::*;
 
 use super::{
-    outside::{NAMES, Outside},
+    outside::{NAMES, Outside, environment},
     *,
 };
 
 /// What can happen next. Indices choose among what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    Invoke(usize),
+    Invoke(usize, usize),
     Poll(usize),
     Answer(usize),
     Fail(usize),
@@ -40,7 +40,7 @@ fn benign() -> impl Strategy<Value = Step> {
     let worker = || 0..6usize;
     let gate = (any::<bool>(), any::<bool>()).prop_map(|(node, python)| Gate { node, python });
     prop_oneof![
-        8 => (0..3usize).prop_map(Step::Invoke),
+        8 => (0..3usize, 0..3usize).prop_map(|(function, environment)| Step::Invoke(function, environment)),
         8 => worker().prop_map(Step::Poll),
         6 => worker().prop_map(Step::Answer),
         2 => (worker(), any::<bool>()).prop_map(|(worker, end)| Step::Stream(worker, end)),
@@ -80,7 +80,7 @@ fn wild() -> impl Strategy<Value = Step> {
 fn take(outside: &mut Outside, step: Step) {
     let worker = |index: usize| outside.processes.keys().nth(index).copied();
     match step {
-        Step::Invoke(function) => drop(outside.invoke(NAMES[function])),
+        Step::Invoke(function, environment) => drop(outside.invoke(NAMES[function], environment)),
         Step::Poll(index) => {
             if let Some(worker) = worker(index) {
                 outside.poll(worker);
@@ -171,7 +171,7 @@ fn take(outside: &mut Outside, step: Step) {
             outside.send(Event::Output { worker, line: "x".into() });
         }
         Step::Introduce(function) => {
-            let environment = BTreeMap::from([("TABLE".into(), "notes".into())]);
+            let environment = environment(function);
             outside.send(Event::Introduced { function: NAMES[function].into(), environment });
         }
         Step::Wait(seconds) => {
@@ -208,8 +208,8 @@ fn cases(usual: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(cases(300))]
 
-    /// While workers answer, every call is served with the code that was saved last, whatever the limit, the order, and the
-    /// debuggers, and however specs change meanwhile.
+    /// While workers answer, every call is served with the code that was saved last and the credentials that came with it, whatever
+    /// the limit, the order, and the debuggers, and however specs change meanwhile.
     #[test]
     fn every_call_is_served(steps in prop::collection::vec(benign(), 1..150), limit in 1..4usize) {
         let mut outside = Outside::new(limit, false);
@@ -238,7 +238,7 @@ proptest! {
             take(&mut outside, Step::Shutdown);
             outside.none_is_open();
             prop_assert!(outside.processes.values().all(|process| process.stopped));
-            outside.invoke("a");
+            outside.invoke("a", 0);
             outside.settle();
             outside.none_is_open();
             prop_assert!(outside.state.is_finished());

@@ -10,6 +10,8 @@ pub(super) const NAMES: [&str; 3] = ["a", "b", "n"];
 #[derive(Debug)]
 pub(super) struct Process {
     pub function: FunctionId,
+    /// What it was started with.
+    pub environment: BTreeMap<String, String>,
     /// The version of the function's files that it runs.
     pub version: u64,
     pub gated: bool,
@@ -44,7 +46,7 @@ pub(super) struct Outside {
     pub processes: BTreeMap<WorkerId, Process>,
     pub compilers: Vec<Compiler>,
     /// All requests in order of arrival.
-    pub sent: Vec<(RequestId, FunctionId)>,
+    pub sent: Vec<(RequestId, FunctionId, BTreeMap<String, String>)>,
     pub delivered: HashSet<RequestId>,
     pub returned: BTreeSet<RequestId>,
     pub failed: BTreeMap<RequestId, String>,
@@ -54,6 +56,14 @@ pub(super) struct Outside {
     pub sparing: bool,
     /// Whether anything may fail.
     pub wild: bool,
+}
+
+/// The variables of one of the execution environments.
+pub(super) fn environment(number: usize) -> BTreeMap<String, String> {
+    let token = format!("t{number}");
+    [("TABLE", "notes"), ("AWS_SESSION_TOKEN", &token)]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into()
 }
 
 fn version_of(artifact: &Artifact) -> (u64, u64) {
@@ -106,6 +116,7 @@ impl Outside {
                 assert_eq!(timeout, start.spec.timeout_s, "started with what was built for another spec");
                 let process = Process {
                     function: start.spec.id.clone(),
+                    environment: start.environment,
                     version,
                     gated: start.gated,
                     announced: false,
@@ -133,11 +144,17 @@ impl Outside {
                 assert!(self.delivered.insert(request.clone()), "given twice");
                 (process.asks, process.had_one) = (false, true);
                 assert_eq!(process.holds.replace(request.clone()), None, "given to a busy worker");
-                let function = process.function.clone();
-                let earlier =
-                    self.sent.iter().take_while(|(id, _)| *id != request).find(|(id, of)| {
-                        *of == function && !self.delivered.contains(id) && !self.has_ended(id)
-                    });
+                let (function, environment) = (process.function.clone(), process.environment.clone());
+                let sent = self.sent.iter().find(|(id, ..)| *id == request);
+                assert_eq!(sent.map(|(.., its)| its), Some(&environment), "it has other credentials");
+                let same = |(name, value): (&String, &String)| environment.get(name) == Some(value);
+                assert!(delivery.credentials.iter().all(same), "{:?}", delivery.credentials);
+                let earlier = self.sent.iter().take_while(|(id, ..)| *id != request).find(|(id, of, its)| {
+                    *of == function
+                        && *its == environment
+                        && !self.delivered.contains(id)
+                        && !self.has_ended(id)
+                });
                 assert_eq!(earlier, None, "overtaken by {request}");
             }
             Effect::Stop { worker, .. } => {
@@ -189,7 +206,7 @@ impl Outside {
     }
 
     pub fn end(&mut self, request: RequestId, error: Option<String>) {
-        assert!(self.sent.iter().any(|(id, _)| *id == request), "an outcome nobody asked for");
+        assert!(self.sent.iter().any(|(id, ..)| *id == request), "an outcome nobody asked for");
         assert!(!self.has_ended(&request), "a second outcome for {request}");
         match error {
             None => {
@@ -201,10 +218,13 @@ impl Outside {
         }
     }
 
-    pub fn invoke(&mut self, name: &str) -> RequestId {
+    /// A call from one of the execution environments of a function.
+    pub fn invoke(&mut self, name: &str, number: usize) -> RequestId {
         let request = RequestId::from(format!("r{}", self.sent.len()));
-        self.sent.push((request.clone(), name.into()));
-        self.send(invocation(name, request.as_str()));
+        let Event::Invoked(mut invocation) = invocation(name, request.as_str()) else { unreachable!() };
+        invocation.environment = environment(number);
+        self.sent.push((request.clone(), name.into(), invocation.environment.clone()));
+        self.send(Event::Invoked(invocation));
         request
     }
 
@@ -314,7 +334,7 @@ impl Outside {
     /// Calls each function, and shows that it runs the code that was saved last.
     pub fn all_are_fresh(&mut self) {
         for name in self.specs.keys().cloned().collect::<Vec<_>>() {
-            let request = self.invoke(name.as_str());
+            let request = self.invoke(name.as_str(), 1);
             for round in 0.. {
                 assert!(round < 10_000, "`{name}` is not called");
                 if let Some(process) =
@@ -355,7 +375,7 @@ impl Outside {
     }
 
     pub fn none_is_open(&self) {
-        let open: Vec<_> = self.sent.iter().filter(|(id, _)| !self.has_ended(id)).collect();
+        let open: Vec<_> = self.sent.iter().filter(|(id, ..)| !self.has_ended(id)).collect();
         assert!(open.is_empty(), "no outcome for {open:?}: {:?}", self.state);
     }
 }

@@ -407,16 +407,50 @@ fn an_error_after_the_head_of_a_stream_ends_the_stream() {
 }
 
 #[test]
-fn changed_variables_call_for_a_new_worker_and_changed_credentials_do_not() {
+fn changed_variables_call_for_a_new_worker() {
     let mut world = with_running_call();
     world.answer(1, "r1").poll(1);
     let Event::Invoked(mut next) = invocation("a", "r2") else { unreachable!() };
-    next.environment.insert("AWS_SESSION_TOKEN".into(), "new".into());
-    assert_eq!(world.send(Event::Invoked(next.clone())).did(), ["deliver r2 w1"]);
+    next.environment.insert("AWS_LAMBDA_LOG_STREAM_NAME".into(), "new".into());
+    assert_eq!(world.send(Event::Invoked(next.clone())).did(), ["deliver r2 w1"], "it is not the function's");
     world.answer(1, "r2").poll(1);
     next.request = "r3".into();
     next.environment.insert("TABLE".into(), "other".into());
     assert_eq!(world.send(Event::Invoked(next)).did(), ["stop w1 Gently", "start w2 a x"]);
+}
+
+#[test]
+fn a_worker_has_the_credentials_of_the_environment_that_calls() {
+    let mut world = with_running_call();
+    world.answer(1, "r1").poll(1);
+    let of = |request: &str, token: &str| {
+        let Event::Invoked(mut call) = invocation("a", request) else { unreachable!() };
+        call.environment.insert("AWS_SESSION_TOKEN".into(), token.into());
+        Event::Invoked(call)
+    };
+    // The environment of the first call is idle, and so is its worker.
+    assert_eq!(world.send(of("r2", "new")).did(), ["start w2 a x"]);
+    assert_eq!(world.poll(2).did(), ["deliver r2 w2"]);
+    world.answer(2, "r2").poll(2);
+    // Both call in turns.
+    assert_eq!(world.send(invocation("a", "r3")).did(), ["deliver r3 w1"]);
+    assert_eq!(world.send(of("r4", "new")).did(), ["deliver r4 w2"]);
+    world.answer(1, "r3").poll(1);
+    assert_eq!(world.send(of("r5", "new")).did(), ["start w3 a x"], "the idle one has others");
+    assert_eq!(world.send(invocation("a", "r6")).did(), ["deliver r6 w1"], "it overtakes nobody of its own");
+}
+
+#[test]
+fn an_idle_worker_with_other_credentials_makes_room() {
+    let mut world = World::new(1);
+    world.send(invocation("a", "r1")).built("a", 1, Ok("x")).poll(1);
+    world.answer(1, "r1").poll(1);
+    let Event::Invoked(mut call) = invocation("a", "r2") else { unreachable!() };
+    call.environment.insert("AWS_SESSION_TOKEN".into(), "new".into());
+    world.did();
+    assert_eq!(world.send(Event::Invoked(call)).did(), ["stop w1 Gently"]);
+    let exited = Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) };
+    assert_eq!(world.send(exited).did(), ["start w2 a x"]);
 }
 
 #[test]

@@ -402,7 +402,7 @@ async fn a_dead_connection_is_noticed_and_replaced() {
     session.gateway.tell("c1", Deed::Silence);
     let silent = Instant::now();
     let lost = session.short().await;
-    assert!(lost.starts_with("lost: nothing was heard on it for "), "{lost}");
+    assert!(lost.starts_with("lost: it has not answered for "), "{lost}");
     // A pause, a pong, and the new connection, which does not wait for the answer to `hello`.
     let took = silent.elapsed();
     assert!(took < timing.hello_within, "{took:?}");
@@ -414,7 +414,7 @@ async fn a_dead_connection_is_noticed_and_replaced() {
     session.gateway.tell("c2", Deed::Silence);
     let silent = Instant::now();
     let lost = session.short().await;
-    assert!(lost.starts_with("lost: nothing was heard on it for "), "{lost}");
+    assert!(lost.starts_with("lost: it has not answered for "), "{lost}");
     assert!(silent.elapsed() >= timing.hello_within, "{:?}", silent.elapsed());
     assert!(session.short().await.starts_with("refused: "));
     session.gateway.set(|behaviour| behaviour.refuse = None);

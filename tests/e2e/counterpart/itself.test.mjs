@@ -335,6 +335,17 @@ describe("the counterpart", () => {
       await assert.rejects(client.send(elsewhere), { name: "ResourceNotFoundException" });
     });
 
+    test("a fault is for those whom it is meant for, as often as it is wanted", async () => {
+      const id = await counterpart.fault({ match: { operation: "Get*", who: "function/*" }, error: "AccessDeniedException" });
+      await get("a");
+      await counterpart.ask("clearFaults", { id });
+      await counterpart.fault({ match: { who: "te*" }, skip: 1, times: 2, status: 500, error: "InternalServerError" });
+      const seen = [];
+      for (let number = 0; number < 4; number++) seen.push(await get("a").then(() => "", (error) => error.name));
+      assert.deepEqual(seen, ["", "InternalServerError", "InternalServerError", ""]);
+      await counterpart.clearFaults();
+    });
+
     test("an answer may be lost after the work was done", async () => {
       await counterpart.fault({ match: { operation: "PutItem" }, times: 1, cut: "after" });
       await assert.rejects(put(key("lost")));

@@ -1,6 +1,7 @@
 // A laptop that changes its network: connections that exist fall silent for ever, new ones work.
 
 import assert from "node:assert/strict";
+import crypto from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
 import { Deployed } from "../../counterpart/deployed.mjs";
@@ -16,6 +17,21 @@ for (const tls of ["h2", "http/1.1"]) {
     let deployed;
     before(async () => (deployed = await Deployed.start({ tls })));
     after(() => deployed?.close());
+
+    for (const service of ["execute-api", "s3"]) {
+      test(`a request to ${service} that is never answered costs no result`, async () => {
+        const { counterpart } = deployed;
+        await counterpart.fault({ match: { service, who: "developer", method: service === "s3" ? "PUT" : "POST" }, times: 1, delayMs: 600_000 });
+        const from = counterpart.records.length;
+        const began = Date.now();
+        const text = service === "s3" ? crypto.randomBytes(150_000).toString("hex") : "";
+        const { value } = await deployed.call("count", { number: 1, text });
+        assert.ok(value.text === text, JSON.stringify(value).slice(0, 300));
+        assert.ok(Date.now() - began <= RECOVERED_WITHIN_MS, `${Date.now() - began} ms`);
+        assert.equal(counterpart.recorded({ kind: "fault" }, from).length, 1);
+        await counterpart.clearFaults();
+      });
+    }
 
     for (let change = 1; change <= CHANGES; change++) {
       test(`calls are answered again, and none that was under way is lost (${change})`, async () => {
@@ -35,7 +51,7 @@ for (const tls of ["h2", "http/1.1"]) {
         running.wake();
         assert.deepEqual((await running.answer).value, { slept: `running-${change}` });
         const said = deployed.sst.output.slice(printed);
-        assert.match(said, /the connection to the cloud was lost \(nothing was heard on it for \d+ s\); connecting again/);
+        assert.match(said, /the connection to the cloud was lost \(it has not answered for [\d.]+ s\); connecting again/);
         assert.match(said, /connected again after/);
         assert.doesNotMatch(said, /error/);
         console.log(`calls were answered after ${again} ms, the one under way after ${answered} ms`);
