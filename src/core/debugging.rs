@@ -154,7 +154,8 @@ impl State {
                 }
                 None => {
                     let building = self.functions.get(id).is_some_and(|function| function.code.building());
-                    (building || held.contains(id), false)
+                    open.held = held.contains(id);
+                    (building || open.held, false)
                 }
             };
             match open.paused {

@@ -165,7 +165,10 @@ pub(super) async fn keep_connected(
 
 impl Keeper {
     fn begin(&mut self, connection: Connection) {
-        let Connection { id, socket, early } = connection;
+        let Connection { id, socket, early, answer } = connection;
+        // What dialling took: the question, and its answer.
+        self.usage.message(HELLO.len());
+        self.usage.message(answer);
         for text in early {
             self.message(text);
         }
@@ -223,11 +226,11 @@ impl Keeper {
         if live.opened.elapsed() >= self.timing.stable {
             self.pauses = Box::new(pauses(self.timing.longest_pause));
             self.dial_at = Instant::now();
+            self.told = None;
         } else {
             self.dial_at = Instant::now() + self.pauses.next().unwrap_or_default();
         }
         tracing::debug!(reason, id = live.id, "connection lost");
-        self.told = None;
         self.tell(Incoming::Lost(reason));
     }
 
@@ -259,25 +262,32 @@ impl Keeper {
                 self.dial = None;
             }
         }
-        if let Some(doubted) = live.doubted
-            && now >= doubted + timing.hello_within
-        {
-            let silent = now.duration_since(live.heard).as_secs();
-            return self.lose(format!("nothing was heard on it for {silent} s"));
-        }
         let pongs = self.unanswered < DEAF_TO_PINGS;
+        if let Some(doubted) = live.doubted {
+            if now >= doubted + timing.hello_within {
+                let silent = now.duration_since(live.heard).as_secs();
+                return self.lose(format!("nothing was heard on it for {silent} s"));
+            }
+            // One that does not answer pings, and lives, answers before this.
+            if live.pinged.is_some() && pongs && self.dial.is_none() && now >= self.dial_at {
+                self.start_dialling();
+            }
+            return;
+        }
         let hello =
             if pongs { live.hello } else { live.hello.min(live.heard + timing.hello_instead_of_ping) };
         let silent = live.pinged.is_some_and(|pinged| now >= pinged + timing.pong_within);
         let urgent = live.slept || silent && pongs;
         let mut frame = None;
-        if live.doubted.is_none() && (urgent || now >= hello) {
-            (live.doubted, live.hello, live.slept) = (Some(now), now + timing.hello_every, false);
+        if urgent || now >= hello {
+            // What has slept longer than a connection may be idle is dead most of the time.
+            let slept = std::mem::take(&mut live.slept);
+            (live.doubted, live.hello) = (Some(now), now + timing.hello_every);
             frame = Some(Message::text(HELLO));
-            if urgent && self.dial.is_none() {
+            if slept && self.dial.is_none() {
                 self.start_dialling();
             }
-        } else if live.pinged.is_none() && live.doubted.is_none() && now >= live.heard + timing.ping_every {
+        } else if live.pinged.is_none() && now >= live.heard + timing.ping_every {
             live.pinged = Some(now);
             frame = Some(Message::Ping(Default::default()));
         }
@@ -311,7 +321,8 @@ impl Keeper {
         self.dial_at = Instant::now() + self.pauses.next().unwrap_or(self.timing.longest_pause);
         let text = refusal.text();
         tracing::debug!(text, "cannot connect");
-        if self.told.as_ref() != Some(&text) {
+        let known = matches!(refusal, Refusal::NoCredentials(_)) || self.told.as_ref() == Some(&text);
+        if !known {
             if self.live.is_none() {
                 self.ui.warning(format!("cannot connect to the cloud: {text}; trying again"));
                 self.told = Some(text);
@@ -334,9 +345,10 @@ impl Keeper {
         let id = connection.id.clone();
         if let Some(old) = old {
             self.usage.closed(old.opened.elapsed());
-            if old.doubted.is_some() {
-                let silent = old.heard.elapsed().as_secs();
-                self.tell(Incoming::Lost(format!("nothing was heard on it for {silent} s")));
+            // After sleep it has not been silent for long, whether or not it is dead.
+            let silent = old.heard.elapsed();
+            if old.doubted.is_some_and(|doubted| old.heard <= doubted) && silent >= self.timing.pong_within {
+                self.tell(Incoming::Lost(format!("nothing was heard on it for {} s", silent.as_secs())));
             }
             tokio::spawn(read_out(
                 old.socket,
@@ -345,7 +357,6 @@ impl Keeper {
                 self.usage.clone(),
             ));
         }
-        self.told = None;
         self.tell(Incoming::Connected(id));
         self.begin(connection);
     }

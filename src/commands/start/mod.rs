@@ -25,10 +25,10 @@ use super::{
 };
 use crate::{
     app::{self, Outputs},
-    aws,
-    bridge,
+    aws, bridge,
     builder::{Builder, Toolchain},
     cloud::{self, Cloud},
+    continuous::Continuous,
     control::Control,
     core::{Config, State, event::Event},
     debug_stack, descriptors,
@@ -275,6 +275,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         local: LocalCalls::default(),
         aws: aws.clone(),
         state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
+        time: Continuous::new(aws.clock.clone()),
         events,
         workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
         builder: Builder::new(tools, toolchain, root, sender.clone(), &mut tasks),
