@@ -55,7 +55,9 @@ pub struct Conversation<'a> {
     silent: Vec<Registered>,
     /// Who has taken it.
     taken: Option<Registered>,
-    /// How often it was asked since it was last heard.
+    /// When it was last heard.
+    heard: Instant,
+    /// How often it was asked since then.
     asked: u32,
     /// Since when nobody knows where it is.
     gone: Option<Instant>,
@@ -98,6 +100,7 @@ impl<'a> Conversation<'a> {
             sent: 0,
             silent: Vec::new(),
             taken: None,
+            heard: now,
             asked: 0,
             gone: None,
             useless: None,
@@ -119,13 +122,18 @@ impl<'a> Conversation<'a> {
             *self.socket = None;
         }
         let (cloud, call, until) = (self.cloud, self.call, self.patience);
+        // Where a connection has to be made, looking takes no longer, and what is remembered may be old.
+        let remembered = self.registered.take();
+        let known = remembered.clone().filter(|_| self.socket.is_some());
         let look = async {
-            match self.registered.take() {
-                Some(registered) => Ok(Some(registered)),
-                None => match cloud.registration(call, until).await? {
-                    Lookup::Found(registered) => Ok(Some(registered)),
-                    Lookup::Nobody(why) => Err(not_running(cloud, why)),
-                },
+            if known.is_some() {
+                return Ok(known);
+            }
+            match (cloud.registration(call, until).await, remembered) {
+                (Ok(Lookup::Found(registered)), _) => Ok(Some(registered)),
+                (Ok(Lookup::Nobody(why)), _) => Err(not_running(cloud, why)),
+                (Err(Problem::Cloud { .. }), Some(remembered)) => Ok(Some(remembered)),
+                (Err(problem), _) => Err(problem),
             }
         };
         let connect = async {
@@ -246,7 +254,8 @@ impl<'a> Conversation<'a> {
             self.registered.clone_from(&taken);
         }
         (self.taken, self.asked, self.gone) = (taken, 0, None);
-        self.due = Instant::now() + Duration::from_millis(QUIET_MS);
+        self.heard = Instant::now();
+        self.due = self.heard + Duration::from_millis(QUIET_MS);
     }
 
     /// This client does not run the request.
@@ -440,24 +449,34 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// A timeout is the function's only when the request was taken; else it is the client's absence.
+    /// A timeout is the function's only when the request was taken, by somebody who is still heard; else it is the client's absence.
     pub fn out_of_time(&self) -> Problem {
-        if self.taken.is_some() {
-            let (request_id, seconds) = (self.call.request_id.clone(), self.call.timeout_seconds);
-            return Problem::TimedOut { request_id, seconds };
+        let seconds = self.call.timeout_seconds;
+        if let Some(taken) = &self.taken {
+            let silent = self.heard.elapsed();
+            if silent < Duration::from_millis(QUIET_MS) {
+                return Problem::TimedOut { request_id: self.call.request_id.clone(), seconds };
+            }
+            let (stage, owner) = (self.cloud.settings.config.stage.clone(), taken.owner.clone());
+            return Problem::Silent { stage, owner, silent: silent.as_secs(), seconds };
         }
-        not_running(
-            self.cloud,
-            &format!("{} within the function's {} s", self.why, self.call.timeout_seconds),
-        )
+        self.not_taken(&format!(" within the function's {seconds} s"))
     }
 
     /// Nobody has taken the request in time.
     fn given_up(&self) -> Problem {
         match self.silent.last() {
             Some(silent) if self.replaced => self.ended(silent.owner.clone()),
-            _ => not_running(self.cloud, &self.why),
+            _ => self.not_taken(""),
         }
+    }
+
+    /// Nobody has said that it has taken the request.
+    fn not_taken(&self, when: &str) -> Problem {
+        // A client's word may have got lost, and a client may have ended before it said it.
+        let doubt =
+            if self.silent.is_empty() { "" } else { "; whether it has begun the request is not known" };
+        not_running(self.cloud, &format!("{}{when}{doubt}", self.why))
     }
 
     fn ended(&self, owner: String) -> Problem {
