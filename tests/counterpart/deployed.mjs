@@ -15,16 +15,22 @@ export class Deployed {
 
   /** Starts a counterpart as `options` say, and an `sst start` that serves the app. */
   static async start(options = {}) {
-    const deployed = new Deployed();
+    const deployed = await Deployed.prepare(options);
     try {
-      deployed.counterpart = await startCounterpart({ proxies: true, ...options });
-      deployed.where = deployed.directory("sst-where-");
       deployed.app = deployed.copy();
       deployed.sst = await deployed.serve();
     } catch (error) {
       await deployed.close();
       throw error;
     }
+    return deployed;
+  }
+
+  /** Starts a counterpart as `options` say. Nothing is deployed yet. */
+  static async prepare(options = {}) {
+    const deployed = new Deployed();
+    deployed.counterpart = await startCounterpart({ proxies: true, ...options });
+    deployed.where = deployed.directory("sst-where-");
     return deployed;
   }
 
