@@ -29,6 +29,15 @@ struct Cloud {
 }
 
 impl Cloud {
+    /// Somebody who knows whose credentials are used, and nothing else.
+    async fn listen() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().route("/", post(async || IDENTITY));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        endpoint
+    }
+
     async fn start() -> (Arc<Self>, Arc<Sender>) {
         let cloud = Arc::new(Self::default());
         let router = Router::new()
@@ -205,4 +214,20 @@ fn lengths_of_time_are_told_for_people() {
     let told =
         [0.04, 9.96, 10.0, 119.0, 120.0, 1_200.0].map(|seconds| duration(Duration::from_secs_f64(seconds)));
     assert_eq!(told, ["0.0 s", "10.0 s", "10 s", "119 s", "2 min", "20 min"]);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_told_from_other_troubles() {
+    let options =
+        aws::Options { endpoint: Some(Cloud::listen().await), local: true, ..aws::Options::default() };
+    let aws = Aws::connect(options).await.unwrap();
+    let refused =
+        async |endpoint: &str| match Connector::new(aws.clone(), endpoint.to_owned()).connect().await {
+            Err(Refusal::Unreachable(text)) => text,
+            other => panic!("{other:?}"),
+        };
+    let text = refused("ws://no-such-name.invalid/dev").await;
+    assert!(text.contains("lookup address"), "{text}: it is then looked whether the stack is still there");
+    let text = refused("ws://127.0.0.1:9/dev").await;
+    assert!(text.contains("Connection refused") && !text.contains("lookup address"), "{text}");
 }
