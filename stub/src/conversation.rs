@@ -35,6 +35,12 @@ const USELESS: Duration = Duration::from_secs(2);
 /// How long opening another connection may take while there is one, which may be of use still.
 const OTHER_SOCKET: Duration = Duration::from_secs(5);
 
+/// How long somebody is waited for whose registration is over.
+const LAPSED: Duration = Duration::from_secs(3);
+
+/// How long a client's word may take that it has begun the request. Of a short time it is a quarter.
+const WORD: Duration = Duration::from_secs(2);
+
 /// How long one that has taken a request may be nowhere to be found, when it is not registered any more.
 const GONE: Duration = Duration::from_secs(10);
 
@@ -46,6 +52,10 @@ pub struct Conversation<'a> {
     registered: &'a mut Option<Registered>,
     /// When its caller is told that nobody has taken it.
     patience: Instant,
+    /// The same while somebody is registered.
+    longest: Instant,
+    /// How long before that it is not begun any more, so that whoever has begun it can say so.
+    word: Duration,
     /// When its time is over.
     deadline: Instant,
     event: Option<Payload>,
@@ -89,12 +99,15 @@ impl<'a> Conversation<'a> {
         deadline: Instant,
     ) -> Self {
         let now = Instant::now();
+        let patience = deadline.min(now + Duration::from_millis(PATIENCE_MS));
         Self {
             cloud,
             call,
             socket,
             registered,
-            patience: deadline.min(now + Duration::from_millis(PATIENCE_MS)),
+            patience,
+            longest: patience,
+            word: WORD.min(patience.saturating_duration_since(now) / 4),
             deadline,
             event: None,
             sent: 0,
@@ -132,6 +145,13 @@ impl<'a> Conversation<'a> {
             match (cloud.registration(call, until).await, remembered) {
                 (Ok(Lookup::Found(registered)), _) => Ok(Some(registered)),
                 (Ok(Lookup::Nobody(why)), _) => Err(not_running(cloud, why)),
+                (Ok(Lookup::Lapsed(why)), _) => {
+                    self.why = why.to_owned();
+                    self.window = Instant::now() + LAPSED;
+                    self.patience = self.patience.min(self.window);
+                    self.due = Instant::now() + COMES_BACK;
+                    Ok(None)
+                }
                 (Err(Problem::Cloud { .. }), Some(remembered)) => Ok(Some(remembered)),
                 (Err(problem), _) => Err(problem),
             }
@@ -293,7 +313,8 @@ impl<'a> Conversation<'a> {
             .take()
             .filter(|_| self.last.is_none() && recent.is_none() && self.useless.is_none());
         self.last = recent.or(self.last.take());
-        let window = self.patience.min(now + Duration::from_millis(OFFER_MS));
+        // In the end it is only asked whether somebody has taken it: what may not be begun any more is that as well.
+        let window = (self.longest - self.word).min(now + Duration::from_millis(OFFER_MS));
         let invoke = self.invoke(window).await?;
         let offer = offer(
             cloud,
@@ -349,7 +370,8 @@ impl<'a> Conversation<'a> {
             Ok(Reached::Nobody(why)) => {
                 // It may be begun until its time is over, and its caller is told nothing before that.
                 why.clone_into(&mut self.why);
-                (self.patience, self.due) = (self.patience.min(self.window), now + LOOK_EVERY);
+                let told = if self.silent.is_empty() { self.window } else { self.window + self.word };
+                (self.patience, self.due) = (self.patience.min(told), now + LOOK_EVERY);
             }
         }
         Ok(())
@@ -365,6 +387,7 @@ impl<'a> Conversation<'a> {
     fn may_have(&mut self, found: Registered) {
         let now = Instant::now();
         self.sent += 1;
+        self.patience = self.longest;
         (self.last, self.due, self.useless) = (Some((now, found.connection.clone())), now + LOOK_EVERY, None);
         self.silent.retain(|silent| silent.client != found.client);
         self.silent.push(found.clone());
