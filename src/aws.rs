@@ -28,11 +28,17 @@ use aws_types::sdk_config::SharedTimeSource;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::sync::watch;
 
+#[cfg(test)]
+pub(crate) use self::clock::fake::Fake;
 pub use self::{
     clock::Clock,
     credentials::{CredentialsState, tell},
 };
-use self::{clock::Steady, credentials::Keeper, profile::Source};
+use self::{
+    clock::Steady,
+    credentials::{Keeper, signed_with},
+    profile::Source,
+};
 use crate::error::{Error, Kind, Result};
 
 /// The variable that names a file with further trusted certificates, PEM. The SDK for Rust does not know it.
@@ -182,6 +188,14 @@ impl Aws {
     #[must_use]
     pub fn credentials_state(&self) -> watch::Receiver<CredentialsState> {
         self.keeper.state()
+    }
+
+    /// AWS has said elsewhere than to the SDK that the credentials have expired that a URL was signed with. So whoever needs some gets
+    /// others.
+    pub fn credentials_expired(&self, signed: &str) {
+        if let Some(access_key_id) = signed_with(signed) {
+            self.keeper.expired(access_key_id);
+        }
     }
 
     /// Signs the URL of a WebSocket endpoint (`wss://…` or `ws://…`), in the query as Signature Version 4 has it.

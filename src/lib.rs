@@ -16,6 +16,7 @@ pub mod cache;
 pub mod cli;
 pub mod cloud;
 pub mod commands;
+pub mod continuous;
 pub mod control;
 pub mod core;
 pub mod debug_stack;

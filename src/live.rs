@@ -13,6 +13,7 @@ use crate::{
     aws::Aws,
     bridge::Bridge,
     builder::Builder,
+    continuous::Continuous,
     control::LocalCall,
     core::{
         State,
@@ -50,6 +51,8 @@ pub struct Live {
     pub aws: Aws,
     /// What decides.
     pub state: State,
+    /// The time by which it does.
+    pub time: Continuous,
     /// Calls that come from this machine.
     pub calls: mpsc::UnboundedReceiver<LocalCall>,
     /// What happens, from all tasks.
@@ -96,7 +99,7 @@ impl Live {
             let event = tokio::select! {
                 Some(event) = self.events.recv() => event,
                 Some(call) = self.calls.recv() => {
-                    let begun = self.local.begin(&self.state, call, Instant::now());
+                    let begun = self.local.begin(&self.state, call, self.time.now());
                     self.local_call(begun, &unanswered_sender, &commands, &mut listeners);
                     continue;
                 }
@@ -110,7 +113,7 @@ impl Live {
                     self.read_output(worker, &commands, &mut listeners);
                     continue;
                 }
-                () = sleep_until(wake) => Event::Tick,
+                () = self.time.reach(wake) => Event::Tick,
                 error = tasks.failed(), if failure.is_none() => {
                     failure = Some(error);
                     deadline.get_or_insert(Instant::now() + FAREWELL);
@@ -203,7 +206,7 @@ impl Live {
         if !calls.is_empty() {
             self.handle(Event::Introduced { function, environment }, relay, listeners);
         }
-        let now = Instant::now();
+        let now = self.time.now();
         calls.into_iter().map(|call| self.local.begin(&self.state, call, now)).collect()
     }
 
@@ -236,12 +239,13 @@ impl Live {
             Event::Exited { worker, .. } => Some(*worker),
             _ => None,
         };
-        for effect in self.state.handle(event, Instant::now()) {
+        for effect in self.state.handle(event, self.time.now()) {
             match effect {
                 Effect::Start(start) => self.start(*start, listeners),
                 Effect::Load { worker } => self.workers.load(worker),
                 Effect::Debug { worker, port } => self.workers.debug(worker, port),
-                Effect::Deliver { worker, delivery } => {
+                Effect::Deliver { worker, mut delivery } => {
+                    delivery.deadline = self.time.awake(delivery.deadline);
                     self.bridge.used(worker);
                     if let Some(listener) = listeners.get(&worker) {
                         listener.deliver(delivery);

@@ -130,6 +130,7 @@ impl LocalCalls {
             context: sst_wire::Context { invoked_function_arn: arn(&environment), ..Default::default() },
             environment,
             remaining: Duration::from_secs(spec.timeout_s),
+            patience: None,
         }))
     }
 

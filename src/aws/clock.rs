@@ -21,7 +21,7 @@ const INEXACT: Duration = Duration::from_secs(2);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The clocks of a machine.
-pub(super) trait Machine: Debug + Send + Sync {
+pub(crate) trait Machine: Debug + Send + Sync {
     /// The wall clock, which may be wrong, and set at any time.
     fn wall(&self) -> SystemTime;
 
@@ -75,7 +75,7 @@ impl Default for Clock {
 
 impl Clock {
     /// The clock of a machine that AWS has not told the time yet.
-    pub(super) fn of(machine: impl Machine + 'static) -> Self {
+    pub(crate) fn of(machine: impl Machine + 'static) -> Self {
         Self { machine: Arc::new(machine), heard: Arc::default() }
     }
 
@@ -192,7 +192,7 @@ impl TimeSource for Steady {
 
 /// Clocks for tests.
 #[cfg(test)]
-pub(super) mod fake {
+pub(crate) mod fake {
     use super::*;
 
     /// A machine whose clocks are set by hand.

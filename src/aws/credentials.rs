@@ -16,11 +16,15 @@ use aws_credential_types::{
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
-        interceptors::{Intercept, context::AfterDeserializationInterceptorContextRef, dyn_dispatch_hint},
+        interceptors::{
+            Intercept,
+            context::{AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef},
+            dyn_dispatch_hint,
+        },
         runtime_components::RuntimeComponents,
     },
 };
-use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
@@ -112,10 +116,12 @@ impl Keeper {
         self.0.source.fix()
     }
 
-    /// AWS says that the credentials have expired that it was asked with.
-    fn expired(&self) {
+    /// AWS says that the credentials have expired that it was asked with. By now there may be others.
+    pub fn expired(&self, access_key_id: &str) {
         let mut kept = self.0.kept();
-        if let Some((credentials, _)) = kept.credentials.take() {
+        let asked_with =
+            |(credentials, _): &mut (Credentials, _)| credentials.access_key_id() == access_key_id;
+        if let Some((credentials, _)) = kept.credentials.take_if(asked_with) {
             kept.expired = Some(credentials);
         }
     }
@@ -170,7 +176,11 @@ impl Inner {
             },
         };
         let answer = match timeout(PATIENCE, usable.provider.provide_credentials()).await {
-            Ok(answer) => answer.map_err(|error| chain(&error)),
+            // A program's words may have several lines.
+            Ok(answer) => answer.map_err(|error| {
+                let reason = chain(&error);
+                reason.split_whitespace().collect::<Vec<&str>>().join(" ")
+            }),
             Err(_) => Err(format!("no credentials were given within {} s", PATIENCE.as_secs())),
         };
         match answer.and_then(|credentials| self.check(credentials)) {
@@ -279,6 +289,20 @@ async fn tell_changes(mut state: watch::Receiver<CredentialsState>, ui: Ui) {
     }
 }
 
+/// The access key that a signature names, in a header or in a query.
+pub(super) fn signed_with(text: &str) -> Option<&str> {
+    let (_, credential) = text.split_once("Credential=")?;
+    credential.split(['/', '%']).next()
+}
+
+/// What a request was signed with.
+#[derive(Debug)]
+struct SignedWith(String);
+
+impl Storable for SignedWith {
+    type Storer = StoreReplace<Self>;
+}
+
 /// Notices that AWS does not take the credentials any more, of which some do not say themselves when that will be.
 #[dyn_dispatch_hint]
 impl Intercept for Keeper {
@@ -286,18 +310,33 @@ impl Intercept for Keeper {
         "Keeper"
     }
 
+    fn read_after_signing(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        if let Some(access_key_id) = context.request().headers().get("authorization").and_then(signed_with) {
+            config.interceptor_state().store_put(SignedWith(access_key_id.to_owned()));
+        }
+        Ok(())
+    }
+
     fn read_after_deserialization(
         &self,
         context: &AfterDeserializationInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> std::result::Result<(), BoxError> {
         let answer = context.response();
+        // API Gateway says it in a header only.
+        let head = answer.headers().get("x-amzn-errortype").unwrap_or_default();
+        let body = String::from_utf8_lossy(answer.body().bytes().unwrap_or_default());
         if [400, 401, 403].contains(&answer.status().as_u16())
-            && let Some(body) = answer.body().bytes()
-            && String::from_utf8_lossy(body).contains("ExpiredToken")
+            && [head, &body].iter().any(|text| text.contains("ExpiredToken"))
+            && let Some(SignedWith(access_key_id)) = config.load::<SignedWith>()
         {
-            self.expired();
+            self.expired(access_key_id);
         }
         Ok(())
     }

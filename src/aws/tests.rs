@@ -225,3 +225,13 @@ fn endpoints_in_the_environment_are_checked() {
         assert_eq!(check(name, value).unwrap_err().kind, Kind::Usage, "{name}={value}");
     }
 }
+
+#[test]
+fn it_is_known_what_a_request_was_signed_with() {
+    let header = "AWS4-HMAC-SHA256 Credential=ASIA1/20261126/eu-central-1/execute-api/aws4_request, SignedHeaders=host";
+    let url = "wss://a/dev?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=ASIA1%2F20261126%2Feu-central-1";
+    assert_eq!(
+        [signed_with(header), signed_with(url), signed_with("Bearer x")],
+        [Some("ASIA1"), Some("ASIA1"), None]
+    );
+}

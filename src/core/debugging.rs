@@ -152,7 +152,8 @@ impl State {
                 }
                 None => {
                     let building = self.functions.get(id).is_some_and(|function| function.code.building());
-                    (building || (!held.is_empty() && held.contains(&open.kind())), false)
+                    open.held = !held.is_empty() && held.contains(&open.kind());
+                    (building || open.held, false)
                 }
             };
             match open.paused {

@@ -75,6 +75,8 @@ pub struct Invocation {
     pub environment: BTreeMap<String, String>,
     /// What is left of the stub's own time.
     pub remaining: Duration,
+    /// How long its caller can hear of it; none where they wait as long as it takes.
+    pub patience: Option<Duration>,
 }
 
 /// How an invocation ended in the worker.

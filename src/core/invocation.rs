@@ -29,6 +29,9 @@ impl Identity {
 /// How long API Gateway waits for a function: 30 s for HTTP APIs, a second less for REST APIs.
 const API_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long after its caller has given up a call is still begun that waits for a debugger.
+const HELD: Duration = Duration::from_secs(60);
+
 /// What a worker serves: calls of one function, from one of its execution environments. As on Lambda, each environment has a process of
 /// its own. SDKs keep the credentials that they have read, so a process that has those of another would use them, which may have
 /// expired.
@@ -45,10 +48,14 @@ pub(super) struct Open {
     pub deadline: Instant,
     /// When the stub is next told that work goes on.
     pub report_at: Instant,
+    /// Until when its caller can hear of it. This does not move: a stub has no more time while a debugger holds the worker.
+    pub waits_until: Option<Instant>,
     /// The worker that has it; none while it waits for one.
     pub worker: Option<WorkerId>,
     /// Since when its clock stands still: a debugger holds the worker, or the function is being built.
     pub paused: Option<Instant>,
+    /// It waits for a debugger rather than for a compiler.
+    pub held: bool,
     /// Until when the caller of an API waits for the response. None for other events, and when it has been said.
     pub caller_waits_until: Option<Instant>,
     /// The response has begun to stream, so that an error can only end the stream.
@@ -63,8 +70,10 @@ impl Open {
             since: now,
             deadline: now + invocation.remaining.saturating_sub(margin),
             report_at: now + Duration::from_millis(sst_wire::WORKING_INTERVAL_MS),
+            waits_until: invocation.patience.map(|patience| now + patience.saturating_sub(margin)),
             worker: None,
             paused: None,
+            held: false,
             caller_waits_until: source::is_api(&invocation.payload).then(|| now + API_PATIENCE),
             streaming: false,
             identity: Identity::of(&invocation.environment),
@@ -74,10 +83,18 @@ impl Open {
 
     /// When the clock next has something to do with this request.
     pub fn wake(&self) -> Instant {
-        if self.paused.is_none() {
-            return self.report_at.min(self.deadline);
-        }
-        self.caller_waits_until.map_or(self.report_at, |until| self.report_at.min(until))
+        let next = match self.paused {
+            None => self.deadline,
+            Some(_) => self.caller_waits_until.unwrap_or(self.report_at),
+        };
+        [Some(next), self.vain_at()].into_iter().flatten().fold(self.report_at, Instant::min)
+    }
+
+    /// From when on it is in vain to begin it: its caller has been told that it failed. Whoever has a debugger set its breakpoints
+    /// wants to see the call all the same, for a while.
+    pub fn vain_at(&self) -> Option<Instant> {
+        let until = self.waits_until.filter(|_| self.worker.is_none())?;
+        Some(if self.held { until + HELD } else { until })
     }
 
     /// Which workers can serve it.

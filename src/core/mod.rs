@@ -244,7 +244,8 @@ impl State {
             let Some(open) = self.open.get_mut(&request) else {
                 continue;
             };
-            if open.paused.is_none() && open.deadline <= now {
+            let in_vain = open.vain_at().is_some_and(|when| when <= now);
+            if in_vain || open.paused.is_none() && open.deadline <= now {
                 self.time_out(&request, now, effects);
             } else if open.paused.is_some() && open.caller_waits_until.is_some_and(|until| until <= now) {
                 open.caller_waits_until = None;
@@ -285,7 +286,16 @@ impl State {
             &format!("RequestId: {request} Error: Task timed out after {seconds:.2} seconds"),
         );
         let worker = open.worker;
+        let waited_for = match open.paused.filter(|_| worker.is_none()) {
+            Some(_) if open.held => Some("a debugger was setting its breakpoints"),
+            Some(_) => Some("it was being built"),
+            None => None,
+        };
         self.finish(request, Outcome::Failed(error), now, effects);
+        if let Some(what) = waited_for {
+            let text = format!("`{function}` was not run: {what} until its caller's time was over");
+            return effects.push(Effect::Ui(UiEvent::Warning(text)));
+        }
         // Without a worker it was the initialisation that took too long, if the call was waiting for one.
         let supply = self.pool.supply(self.debuggers > 0).remove(&kind).unwrap_or_default();
         let is_surplus = supply.coming.len() > self.waiting_of(&kind).count();

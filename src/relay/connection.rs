@@ -68,6 +68,9 @@ const SLEPT: Duration = Duration::from_secs(3);
 /// After so many pings that a live connection has not answered, no more answers are expected.
 const DEAF_TO_PINGS: u32 = 3;
 
+/// How soon a connection that lives answers, most of the time. Only then another one is dialled.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(250);
+
 /// How long writing a few bytes may take.
 const SEND_WITHIN: Duration = Duration::from_secs(1);
 
@@ -182,7 +185,10 @@ enum Happened {
 
 impl Keeper {
     fn begin(&mut self, connection: Connection) {
-        let Connection { id, socket, early } = connection;
+        let Connection { id, socket, early, answer } = connection;
+        // What dialling took: the question, and its answer.
+        self.usage.message(HELLO.len());
+        self.usage.message(answer);
         for text in early {
             self.message(text);
         }
@@ -240,11 +246,11 @@ impl Keeper {
         if live.opened.elapsed() >= self.timing.stable {
             self.pauses = Box::new(pauses(self.timing.longest_pause));
             self.dial_at = Instant::now();
+            self.told = None;
         } else {
             self.dial_at = Instant::now() + self.pauses.next().unwrap_or_default();
         }
         tracing::debug!(reason, id = live.id, "connection lost");
-        self.told = None;
         self.tell(Incoming::Lost(reason));
     }
 
@@ -283,6 +289,9 @@ impl Keeper {
         }
         due = due.min(match (live.doubted, live.pinged) {
             (Some(doubted), _) if live.heard > doubted => now,
+            (Some(doubted), Some(_)) if self.hears_pongs() && self.dial.is_none() => {
+                (doubted + ANSWERS_WITHIN).max(self.dial_at).min(doubted + timing.hello_within)
+            }
             (Some(doubted), _) => doubted + timing.hello_within,
             (None, Some(pinged)) if self.hears_pongs() => pinged + timing.pong_within,
             (None, Some(_)) => live.heard + timing.hello_instead_of_ping,
@@ -291,7 +300,7 @@ impl Keeper {
         if live.doubted.is_none() {
             due = due.min(live.hello);
         }
-        if self.dial.is_none() {
+        if live.doubted.is_none() && self.dial.is_none() {
             due = due.min((live.opened + timing.renew_after).max(self.dial_at));
         }
         due
@@ -314,24 +323,32 @@ impl Keeper {
             }
             return;
         };
-        if let Some(doubted) = live.doubted
-            && now >= doubted + timing.hello_within
-        {
-            let reason = live.silence();
-            return self.lose(reason);
+        if let Some(doubted) = live.doubted {
+            if now >= doubted + timing.hello_within {
+                let reason = live.silence();
+                return self.lose(reason);
+            }
+            // One that does not answer pings, and lives, answers before this.
+            let asked = now >= doubted + ANSWERS_WITHIN;
+            if live.pinged.is_some() && pongs && asked && self.dial.is_none() && now >= self.dial_at {
+                self.start_dialling();
+            }
+            return;
         }
         let hello =
             if pongs { live.hello } else { live.hello.min(live.heard + timing.hello_instead_of_ping) };
         let silent = live.pinged.is_some_and(|pinged| now >= pinged + timing.pong_within);
         let urgent = live.slept || silent && pongs;
         let mut frame = None;
-        if live.doubted.is_none() && (urgent || now >= hello) {
-            (live.doubted, live.hello, live.slept) = (Some(now), now + timing.hello_every, false);
+        if urgent || now >= hello {
+            // What has slept longer than a connection may be idle is dead most of the time.
+            let slept = std::mem::take(&mut live.slept);
+            (live.doubted, live.hello) = (Some(now), now + timing.hello_every);
             frame = Some(Message::text(HELLO));
-            if urgent && self.dial.is_none() {
+            if slept && self.dial.is_none() {
                 self.start_dialling();
             }
-        } else if live.pinged.is_none() && live.doubted.is_none() && now >= live.heard + timing.ping_every {
+        } else if live.pinged.is_none() && now >= live.heard + timing.ping_every {
             live.pinged = Some(now);
             frame = Some(Message::Ping(Default::default()));
         }
@@ -368,7 +385,8 @@ impl Keeper {
         self.dial_at = Instant::now() + self.pauses.next().unwrap_or(self.timing.longest_pause);
         let text = refusal.text();
         tracing::debug!(text, "cannot connect");
-        if self.told.as_ref() != Some(&text) {
+        let known = matches!(refusal, Refusal::NoCredentials(_)) || self.told.as_ref() == Some(&text);
+        if !known {
             if self.live.is_none() {
                 self.ui.warning(format!("cannot connect to the cloud: {text}; trying again"));
                 self.told = Some(text);
@@ -391,7 +409,9 @@ impl Keeper {
         let id = connection.id.clone();
         if let Some(old) = old {
             self.usage.closed(old.opened.elapsed());
-            if old.doubted.is_some() {
+            // After sleep it has not been silent for long, whether or not it is dead.
+            let silent = old.heard.elapsed() >= self.timing.pong_within;
+            if old.doubted.is_some_and(|doubted| old.heard <= doubted) && silent {
                 self.tell(Incoming::Lost(old.silence()));
             }
             tokio::spawn(read_out(
@@ -401,7 +421,6 @@ impl Keeper {
                 self.usage.clone(),
             ));
         }
-        self.told = None;
         self.tell(Incoming::Connected(id));
         self.begin(connection);
     }

@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 
 use super::services::pauses;
 use crate::{
-    aws::Aws,
+    aws::{Aws, CredentialsState},
     error::{Error, Kind, Result},
 };
 
@@ -46,6 +46,8 @@ pub(super) struct Connection {
     pub socket: Socket,
     /// What arrived before the answer to `hello`.
     pub early: Vec<String>,
+    /// How long that answer was, in bytes.
+    pub answer: usize,
 }
 
 /// Why there is no connection.
@@ -57,6 +59,8 @@ pub(super) enum Refusal {
     Missing(String),
     /// The credentials are not good enough, or not good any more.
     Credentials(Error),
+    /// There are none, which the user has been told.
+    NoCredentials(Error),
 }
 
 impl Refusal {
@@ -64,7 +68,8 @@ impl Refusal {
     pub fn text(&self) -> String {
         match self {
             Self::Unreachable(text) | Self::Missing(text) => text.clone(),
-            Self::Credentials(error) => error.to_string(),
+            Self::Credentials(Error { message, hint: Some(hint), .. }) => format!("{message}: {hint}"),
+            Self::Credentials(error) | Self::NoCredentials(error) => error.to_string(),
         }
     }
 }
@@ -116,7 +121,10 @@ impl Connector {
     }
 
     async fn dial(&self) -> Result<Connection, Refusal> {
-        let url = self.aws.presign_websocket(&self.endpoint).await.map_err(Refusal::Credentials)?;
+        let url = self.aws.presign_websocket(&self.endpoint).await.map_err(|error| {
+            let missing = *self.aws.credentials_state().borrow() != CredentialsState::Valid;
+            if missing { Refusal::NoCredentials(error) } else { Refusal::Credentials(error) }
+        })?;
         let stream = match timeout(CONNECT_TIMEOUT, self.stream(&url)).await {
             Ok(stream) => stream.map_err(|error| Refusal::Unreachable(error.to_string()))?,
             Err(_) => {
@@ -127,8 +135,8 @@ impl Connector {
         let limits = WebSocketConfig::default()
             .max_message_size(Some(sst_wire::MAX_RECEIVED))
             .max_frame_size(Some(sst_wire::MAX_RECEIVED));
-        let dialled = tokio_tungstenite::client_async_with_config(url, stream, Some(limits)).await;
-        let (mut socket, _) = dialled.map_err(refusal)?;
+        let dialled = tokio_tungstenite::client_async_with_config(url.as_str(), stream, Some(limits)).await;
+        let (mut socket, _) = dialled.map_err(|error| self.refusal(&url, error))?;
         let failed = |error: tungstenite::Error| Refusal::Unreachable(error.to_string());
         socket.send(Message::text(HELLO)).await.map_err(failed)?;
         let mut early = Vec::new();
@@ -148,10 +156,32 @@ impl Connector {
                     if let Some(time) = time_of(&value) {
                         self.aws.clock.heard(time);
                     }
-                    return Ok(Connection { id: id.clone(), socket, early });
+                    let (id, answer) = (id.clone(), text.len());
+                    return Ok(Connection { id, socket, early, answer });
                 }
                 _ => early.push(text.to_string()),
             }
+        }
+    }
+
+    /// Says what a refused handshake means. The URL is not shown: it holds a signature.
+    fn refusal(&self, url: &str, error: tungstenite::Error) -> Refusal {
+        let tungstenite::Error::Http(response) = error else {
+            return Refusal::Unreachable(error.to_string());
+        };
+        let status = response.status();
+        let kind = response.headers().get("x-amzn-errortype").and_then(|kind| kind.to_str().ok());
+        if kind.is_some_and(|kind| kind.starts_with("ExpiredToken")) {
+            self.aws.credentials_expired(url);
+        }
+        match status.as_u16() {
+            // API Gateway says so as well of an API that it does not have.
+            401 | 403 => Refusal::Credentials(
+                Error::new(Kind::Cloud, format!("the WebSocket API refuses the credentials ({status})"))
+                    .hint("the caller needs `execute-api:Invoke` on the debug stack's API"),
+            ),
+            404 | 410 => Refusal::Missing(format!("the WebSocket API answers {status}")),
+            _ => Refusal::Unreachable(format!("the WebSocket API answers {status}")),
         }
     }
 
@@ -181,19 +211,4 @@ impl std::fmt::Debug for Connection {
 pub(super) fn time_of(answer: &Value) -> Option<SystemTime> {
     let millis = answer.get("now")?.as_u64()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
-}
-
-/// Says what a refused handshake means. The URL is not shown: it holds a signature.
-fn refusal(error: tungstenite::Error) -> Refusal {
-    let tungstenite::Error::Http(response) = error else { return Refusal::Unreachable(error.to_string()) };
-    let status = response.status();
-    match status.as_u16() {
-        // API Gateway says so as well of an API that it does not have.
-        401 | 403 => Refusal::Credentials(
-            Error::new(Kind::Cloud, format!("the WebSocket API refuses the credentials ({status})"))
-                .hint("the caller needs `execute-api:Invoke` on the debug stack's API"),
-        ),
-        404 | 410 => Refusal::Missing(format!("the WebSocket API answers {status}")),
-        _ => Refusal::Unreachable(format!("the WebSocket API answers {status}")),
-    }
 }

@@ -17,6 +17,7 @@ mod registration;
 mod responder;
 mod services;
 mod standing;
+mod told;
 mod usage;
 
 use std::{
@@ -42,6 +43,7 @@ use self::{
     responder::{Answer, Finished, Responder, Sender},
     services::{Services, pauses},
     standing::Standing,
+    told::Told,
     usage::Usage,
 };
 use crate::{
@@ -103,8 +105,11 @@ pub struct Relay {
     connection: AbortOnDropHandle<()>,
     /// The id of the connection; none while there is none.
     connection_id: Option<String>,
-    /// Since when there was none, until registered again.
-    lost: Option<Instant>,
+    told: Told,
+    /// The machine has slept, and it is not known yet who answers now.
+    woken: bool,
+    /// Why the registrations cannot be written, as it was told.
+    failing: Option<String>,
     jobs: mpsc::UnboundedSender<Job>,
     done: mpsc::UnboundedReceiver<Done>,
     registrar: AbortOnDropHandle<()>,
@@ -171,7 +176,9 @@ impl Relay {
             incoming,
             connection: AbortOnDropHandle::new(connection),
             connection_id: Some(connection_id),
-            lost: None,
+            told: Told::default(),
+            woken: false,
+            failing: None,
             jobs,
             done,
             registrar: AbortOnDropHandle::new(registrar),
@@ -248,6 +255,9 @@ impl Relay {
                 _ = renew.tick() => self.look(),
                 _ = forget.tick() => self.forget(),
                 () = until(self.late_since.map(|since| since + LATE_FOR)) => self.tell_late(),
+                () = until(self.told.lasts_at()) => if let Some(after) = self.told.lasted(Instant::now()) {
+                    self.tell_connected(after);
+                },
                 // The requests that are open cannot be answered for, and no other will come.
                 _ = &mut self.connection => {
                     self.close(Duration::from_secs(2)).await;
@@ -321,12 +331,16 @@ impl Relay {
             Incoming::Message(text) => self.message(&text, events),
             Incoming::Slept(passed) => {
                 self.ui.warning(format!("this machine was asleep for {}", duration(passed)));
+                self.woken = true;
                 self.standing.doubt();
+                // Connections that were idle meanwhile may be dead.
+                self.services.renew();
                 self.look();
             }
             Incoming::Lost(reason) => {
-                self.ui.warning(format!("the connection to the cloud was lost ({reason}); connecting again"));
-                self.lost.get_or_insert_with(Instant::now);
+                if let Some(text) = self.told.lost(&reason, Instant::now()) {
+                    self.ui.warning(text);
+                }
                 self.connection_id = None;
                 self.standing.doubt();
                 // What was wrong with this connection may be wrong with the others.
@@ -354,6 +368,7 @@ impl Relay {
     fn registered(&mut self, done: Done, events: &mpsc::UnboundedSender<Event>) {
         match done {
             Done::Taken(displaced) => {
+                self.failing = None;
                 let _ = events.send(Event::Registered);
                 for (other, functions) in displaced {
                     // From oneself when one was killed, and its lease is not over.
@@ -370,6 +385,7 @@ impl Relay {
                 }
             }
             Done::Kept { number, connection, lost } => {
+                self.failing = None;
                 let mut by_owner: std::collections::BTreeMap<String, Vec<String>> = Default::default();
                 for (function, owner) in lost {
                     if self.standing.lose(&function, &owner) {
@@ -382,24 +398,51 @@ impl Relay {
                 if self.connection_id.as_ref() != Some(&connection) {
                     return;
                 }
-                if let Some(lost) = self.lost.take() {
-                    self.ui.info(format!("connected again after {}", duration(lost.elapsed())));
+                if let Some(after) = self.told.connected(Instant::now()) {
+                    if let Some(after) = after {
+                        self.tell_connected(after);
+                    }
                     // Stubs that wait learn where to ask.
                     for request in self.requests.values() {
                         request.responder.send(Answer::Working { paused: false });
                     }
                 }
                 if self.standing.looked(number) {
+                    if std::mem::take(&mut self.woken) {
+                        self.tell_ours();
+                    }
                     for invoke in std::mem::take(&mut self.held) {
                         self.invoke(invoke, events);
                     }
                 }
             }
             Done::Failing(text) => {
+                // The table may have gone with the rest of the stack.
+                if text.contains("ResourceNotFound") {
+                    self.look_for_stack();
+                }
+                if self.failing.replace(text.clone()).is_some_and(|told| told == text) {
+                    return;
+                }
                 let message =
                     format!("cannot register in the table `{}`: {text}", self.services.stack().table);
                 self.ui.send(UiEvent::Error { message, hint: Some("trying again".to_owned()) });
             }
+        }
+    }
+
+    fn tell_connected(&self, after: Duration) {
+        self.ui.info(format!("connected again after {}", duration(after)));
+    }
+
+    /// Says which calls are answered here. Who answers for the others has been told when that was found.
+    fn tell_ours(&self) {
+        let ours = self.standing.ours();
+        if self.standing.is(&ours) {
+            self.ui.info("calls are answered here again");
+        } else if !ours.is_empty() {
+            let names: Vec<&str> = ours.iter().map(FunctionId::as_str).collect();
+            self.ui.info(format!("calls of {} are answered here again", names.join(", ")));
         }
     }
 
@@ -414,11 +457,19 @@ impl Relay {
     fn refused(&mut self, refusal: &Refusal) {
         let suspicious = match refusal {
             Refusal::Missing(_) | Refusal::Credentials(_) => true,
+            Refusal::NoCredentials(_) => false,
             // A name that does not resolve is a network that is down, or an API that is gone.
             Refusal::Unreachable(text) => text.contains("lookup address"),
         };
+        if suspicious {
+            self.look_for_stack();
+        }
+    }
+
+    /// Asks CloudFormation whether the debug stack is still there, unless that was asked a moment ago.
+    fn look_for_stack(&mut self) {
         let recently = self.looked_for_stack.is_some_and(|when| when.elapsed() < LOOK_FOR_STACK_EVERY);
-        if !suspicious || recently || !self.looks_for_stack.is_empty() {
+        if recently || !self.looks_for_stack.is_empty() {
             return;
         }
         self.looked_for_stack = Some(Instant::now());
@@ -562,21 +613,24 @@ impl Relay {
             self.late_since.get_or_insert_with(Instant::now);
             return;
         }
-        let received = Instant::now();
+        let (received, clock) = (Instant::now(), self.services.aws().clock.clone());
+        let then = clock.continuous();
         let remaining = Duration::from_millis(invoke.remaining_ms).saturating_sub(age);
         let responder =
             self.respond(request.clone(), invoke.reply_to.clone(), received + remaining.min(MEMORY));
         let services = self.services.clone();
         let events = events.clone();
         let deliver = move |payload| {
-            let waited = received.elapsed();
+            // The machine may have slept while the event was fetched.
+            let remaining = remaining.saturating_sub(clock.continuous().saturating_sub(then));
             let invocation = Invocation {
                 request,
                 function,
                 payload,
                 context: invoke.context,
                 environment: invoke.environment,
-                remaining: remaining.saturating_sub(waited),
+                remaining,
+                patience: Some(remaining),
             };
             let _ = events.send(Event::Invoked(Box::new(invocation)));
         };

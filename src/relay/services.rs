@@ -25,7 +25,7 @@ pub(super) struct Clients {
 /// Why a request failed.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// The status of the answer; none when there was none.
+    /// The status of the answer; none when there was none, or none that counts.
     pub status: Option<u16>,
     /// How long the service asks to be left alone.
     retry_after: Option<Duration>,
@@ -141,7 +141,9 @@ impl Failure {
         let seconds = retry_after.and_then(|text| text.trim().parse().ok());
         let throttled =
             error.code().is_some_and(|code| code.contains("Throttl") || code.contains("Exceeded"));
-        let status = response.map(|response| response.status().as_u16());
+        // There will be others.
+        let expired = error.code().is_some_and(|code| code.starts_with("ExpiredToken"));
+        let status = response.map(|response| response.status().as_u16()).filter(|_| !expired);
         Self {
             status: if throttled { Some(429) } else { status },
             retry_after: seconds.map(|seconds: u64| Duration::from_secs(seconds.max(1))),

@@ -29,6 +29,15 @@ struct Cloud {
 }
 
 impl Cloud {
+    /// Somebody who knows whose credentials are used, and nothing else.
+    async fn listen() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().route("/", post(async || IDENTITY));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        endpoint
+    }
+
     async fn start() -> (Arc<Self>, Arc<Sender>) {
         let cloud = Arc::new(Self::default());
         let router = Router::new()
@@ -182,4 +191,67 @@ async fn nothing_waits_for_a_request_that_has_been_answered() {
         panic!("{frames:?}")
     };
     assert_eq!(error_type, "Sst.AnswerLost");
+}
+
+/// A request that may be begun for so long after it was sent, in milliseconds.
+fn sent(sent_ms: u64, patience_ms: u64) -> Invoke {
+    Invoke {
+        request_id: "r1".into(),
+        attempt: 1,
+        function: "f".into(),
+        sent_ms,
+        patience_ms,
+        remaining_ms: 60_000,
+        context: sst_wire::Context::default(),
+        environment: std::collections::BTreeMap::new(),
+        event: Payload::inline(b"{}").unwrap(),
+        reply_to: "c1".into(),
+    }
+}
+
+#[test]
+fn a_request_is_late_before_its_caller_gives_up() {
+    let at = |ms: u64| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+    // When it was sent, how long it may be begun, when it has come, and whether that is too late.
+    for (sent_ms, patience_ms, now, late) in [
+        (10_000, 4_000, 10_000, false),
+        (10_000, 4_000, 13_749, false),
+        (10_000, 4_000, 13_750, true),
+        (10_000, 4_000, 1_210_000, true),
+        // A clock that is behind says nothing of how old it is.
+        (10_000, 4_000, 9_000, false),
+        // Of a short time the margin is a quarter.
+        (10_000, 400, 10_299, false),
+        (10_000, 400, 10_300, true),
+        (10_000, 0, 10_000, true),
+        // No time at all.
+        (u64::MAX, 4_000, 10_000, false),
+    ] {
+        let invoke = sent(sent_ms, patience_ms);
+        let age = age(&invoke, at(now));
+        assert_eq!(is_late(&invoke, age), late, "{sent_ms} {patience_ms} {now}: {age:?}");
+    }
+}
+
+#[test]
+fn lengths_of_time_are_told_for_people() {
+    let told =
+        [0.04, 9.96, 10.0, 119.0, 120.0, 1_200.0].map(|seconds| duration(Duration::from_secs_f64(seconds)));
+    assert_eq!(told, ["0.0 s", "10.0 s", "10 s", "119 s", "2 min", "20 min"]);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_told_from_other_troubles() {
+    let options =
+        aws::Options { endpoint: Some(Cloud::listen().await), local: true, ..aws::Options::default() };
+    let aws = Aws::connect(options).await.unwrap();
+    let refused =
+        async |endpoint: &str| match Connector::new(aws.clone(), endpoint.to_owned()).connect().await {
+            Err(Refusal::Unreachable(text)) => text,
+            other => panic!("{other:?}"),
+        };
+    let text = refused("ws://no-such-name.invalid/dev").await;
+    assert!(text.contains("lookup address"), "{text}: it is then looked whether the stack is still there");
+    let text = refused("ws://127.0.0.1:9/dev").await;
+    assert!(text.contains("Connection refused") && !text.contains("lookup address"), "{text}");
 }

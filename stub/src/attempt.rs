@@ -50,7 +50,7 @@ pub async fn offer(cloud: &Cloud, call: &Call, offer: Offer) -> Result<Reached, 
         Some(found) => found,
         None => match cloud.registration(call, window).await? {
             Lookup::Found(found) => found,
-            Lookup::Nobody(why) => return Ok(Reached::Nobody(why)),
+            Lookup::Nobody(why) | Lookup::Lapsed(why) => return Ok(Reached::Nobody(why)),
         },
     };
     if !silent.is_empty() && silent.iter().all(|silent| silent.client != found.client) {
@@ -93,7 +93,7 @@ pub async fn ask(
                     }
                     return Ok(match other {
                         Lookup::Found(found) => Reached::Registered(found),
-                        Lookup::Nobody(why) => Reached::Nobody(why),
+                        Lookup::Nobody(why) | Lookup::Lapsed(why) => Reached::Nobody(why),
                     });
                 }
             }

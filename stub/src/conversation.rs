@@ -35,6 +35,12 @@ const USELESS: Duration = Duration::from_secs(2);
 /// How long opening another connection may take while there is one, which may be of use still.
 const OTHER_SOCKET: Duration = Duration::from_secs(5);
 
+/// How long somebody is waited for whose registration is over.
+const LAPSED: Duration = Duration::from_secs(3);
+
+/// How long a client's word may take that it has begun the request. Of a short time it is a quarter.
+const WORD: Duration = Duration::from_secs(2);
+
 /// How long one that has taken a request may be nowhere to be found, when it is not registered any more.
 const GONE: Duration = Duration::from_secs(10);
 
@@ -46,6 +52,10 @@ pub struct Conversation<'a> {
     registered: &'a mut Option<Registered>,
     /// When its caller is told that nobody has taken it.
     patience: Instant,
+    /// The same while somebody is registered.
+    longest: Instant,
+    /// How long before that it is not begun any more, so that whoever has begun it can say so.
+    word: Duration,
     /// When its time is over.
     deadline: Instant,
     event: Option<Payload>,
@@ -55,7 +65,9 @@ pub struct Conversation<'a> {
     silent: Vec<Registered>,
     /// Who has taken it.
     taken: Option<Registered>,
-    /// How often it was asked since it was last heard.
+    /// When it was last heard.
+    heard: Instant,
+    /// How often it was asked since then.
     asked: u32,
     /// Since when nobody knows where it is.
     gone: Option<Instant>,
@@ -89,17 +101,21 @@ impl<'a> Conversation<'a> {
         deadline: Instant,
     ) -> Self {
         let now = Instant::now();
+        let patience = deadline.min(now + Duration::from_millis(PATIENCE_MS));
         Self {
             cloud,
             call,
             socket,
             registered,
-            patience: deadline.min(now + Duration::from_millis(PATIENCE_MS)),
+            patience,
+            longest: patience,
+            word: WORD.min(patience.saturating_duration_since(now) / 4),
             deadline,
             event: None,
             sent: 0,
             silent: Vec::new(),
             taken: None,
+            heard: now,
             asked: 0,
             gone: None,
             useless: None,
@@ -122,13 +138,25 @@ impl<'a> Conversation<'a> {
             *self.socket = None;
         }
         let (cloud, call, until) = (self.cloud, self.call, self.patience);
+        // Where a connection has to be made, looking takes no longer, and what is remembered may be old.
+        let remembered = self.registered.take();
+        let known = remembered.clone().filter(|_| self.socket.is_some());
         let look = async {
-            match self.registered.take() {
-                Some(registered) => Ok(Some(registered)),
-                None => match cloud.registration(call, until).await? {
-                    Lookup::Found(registered) => Ok(Some(registered)),
-                    Lookup::Nobody(why) => Err(not_running(cloud, why)),
-                },
+            if known.is_some() {
+                return Ok(known);
+            }
+            match (cloud.registration(call, until).await, remembered) {
+                (Ok(Lookup::Found(registered)), _) => Ok(Some(registered)),
+                (Ok(Lookup::Nobody(why)), _) => Err(not_running(cloud, why)),
+                (Ok(Lookup::Lapsed(why)), _) => {
+                    self.why = why.to_owned();
+                    self.window = Instant::now() + LAPSED;
+                    self.patience = self.patience.min(self.window);
+                    self.due = Instant::now() + COMES_BACK;
+                    Ok(None)
+                }
+                (Err(Problem::Cloud { .. }), Some(remembered)) => Ok(Some(remembered)),
+                (Err(problem), _) => Err(problem),
             }
         };
         let connect = async {
@@ -257,7 +285,8 @@ impl<'a> Conversation<'a> {
             self.registered.clone_from(&taken);
         }
         (self.taken, self.asked, self.gone) = (taken, 0, None);
-        self.due = Instant::now() + Duration::from_millis(QUIET_MS);
+        self.heard = Instant::now();
+        self.due = self.heard + Duration::from_millis(QUIET_MS);
     }
 
     /// This client does not run the request.
@@ -295,7 +324,8 @@ impl<'a> Conversation<'a> {
             .take()
             .filter(|_| self.last.is_none() && recent.is_none() && self.useless.is_none());
         self.last = recent.or(self.last.take());
-        let window = self.patience.min(now + Duration::from_millis(OFFER_MS));
+        // In the end it is only asked whether somebody has taken it: what may not be begun any more is that as well.
+        let window = (self.longest - self.word).min(now + Duration::from_millis(OFFER_MS));
         let invoke = self.invoke(window).await?;
         let offer = offer(
             cloud,
@@ -350,7 +380,8 @@ impl<'a> Conversation<'a> {
             Ok(Reached::Nobody(why)) => {
                 // It may be begun until its time is over, and its caller is told nothing before that.
                 why.clone_into(&mut self.why);
-                (self.patience, self.due) = (self.patience.min(self.window), now + LOOK_EVERY);
+                let told = if self.silent.is_empty() { self.window } else { self.window + self.word };
+                (self.patience, self.due) = (self.patience.min(told), now + LOOK_EVERY);
             }
         }
         Ok(())
@@ -376,6 +407,7 @@ impl<'a> Conversation<'a> {
     fn may_have(&mut self, found: Registered) {
         let now = Instant::now();
         self.sent += 1;
+        self.patience = self.longest;
         (self.last, self.due, self.useless) = (Some((now, found.connection.clone())), now + LOOK_EVERY, None);
         self.silent.retain(|silent| silent.client != found.client);
         self.silent.push(found.clone());
@@ -462,24 +494,34 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// A timeout is the function's only when the request was taken; else it is the client's absence.
+    /// A timeout is the function's only when the request was taken, by somebody who is still heard; else it is the client's absence.
     pub fn out_of_time(&self) -> Problem {
-        if self.taken.is_some() {
-            let (request_id, seconds) = (self.call.request_id.clone(), self.call.timeout_seconds);
-            return Problem::TimedOut { request_id, seconds };
+        let seconds = self.call.timeout_seconds;
+        if let Some(taken) = &self.taken {
+            let silent = self.heard.elapsed();
+            if silent < Duration::from_millis(QUIET_MS) {
+                return Problem::TimedOut { request_id: self.call.request_id.clone(), seconds };
+            }
+            let (stage, owner) = (self.cloud.settings.config.stage.clone(), taken.owner.clone());
+            return Problem::Silent { stage, owner, silent: silent.as_secs(), seconds };
         }
-        not_running(
-            self.cloud,
-            &format!("{} within the function's {} s", self.why, self.call.timeout_seconds),
-        )
+        self.not_taken(&format!(" within the function's {seconds} s"))
     }
 
     /// Nobody has taken the request in time.
     fn given_up(&self) -> Problem {
         match self.silent.last() {
             Some(silent) if self.replaced => self.ended(silent.owner.clone()),
-            _ => not_running(self.cloud, &self.why),
+            _ => self.not_taken(""),
         }
+    }
+
+    /// Nobody has said that it has taken the request.
+    fn not_taken(&self, when: &str) -> Problem {
+        // A client's word may have got lost, and a client may have ended before it said it.
+        let doubt =
+            if self.silent.is_empty() { "" } else { "; whether it has begun the request is not known" };
+        not_running(self.cloud, &format!("{}{when}{doubt}", self.why))
     }
 
     fn ended(&self, owner: String) -> Problem {

@@ -16,6 +16,9 @@ use crate::{
 /// How long before Lambda's deadline the stub reports the timeout itself, while it still can.
 const BEFORE_DEADLINE: Duration = Duration::from_millis(300);
 
+/// How long finding out why something was denied may take.
+const LOOKED_UP_WITHIN: Duration = Duration::from_secs(2);
+
 /// What is kept between invocations.
 pub struct Stub {
     cloud: Cloud,
@@ -49,10 +52,22 @@ impl Stub {
             Err(_) => conversation.out_of_time(),
         };
         drop(conversation);
+        let problem = explained(cloud, call, problem).await;
         // What is wrong may be what is remembered, so the next invocation starts afresh.
         *registered = None;
         crate::log(&format!("{}: {problem}", call.request_id));
         response.fail(&problem).await
+    }
+}
+
+/// API Gateway denies as well what is asked of an API that there is not. The table tells whether that is why.
+async fn explained(cloud: &Cloud, call: &Call, problem: Problem) -> Problem {
+    if !matches!(problem, Problem::Denied { .. }) {
+        return problem;
+    }
+    match cloud.registration(call, Instant::now() + LOOKED_UP_WITHIN).await {
+        Err(removed @ Problem::Removed { .. }) => removed,
+        _ => problem,
     }
 }
 

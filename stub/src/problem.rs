@@ -44,6 +44,22 @@ pub enum Problem {
         /// Who ran it.
         owner: String,
     },
+    /// The client that took the request was not heard of when the function's time was over.
+    #[error(
+        "the `sst start` of {owner} for stage `{stage}` took the request, and was not heard of in the last {silent} s of the \
+         function's {seconds} s: it was killed, its machine is asleep, or there is no network. The function may have run, in part \
+         or as a whole; nobody knows. Send the event again if it may run twice"
+    )]
+    Silent {
+        /// The stage.
+        stage: String,
+        /// Who ran it.
+        owner: String,
+        /// For how many seconds.
+        silent: u64,
+        /// The function's timeout.
+        seconds: u64,
+    },
     /// The debug stack is gone.
     #[error(
         "the debug stack of stage `{stage}` does not exist any more, but the function is still a stub. Run `sst start \
@@ -91,6 +107,7 @@ impl Problem {
             Self::NotRunning { .. } => "Sst.NotRunning",
             Self::Version { .. } | Self::Refused { .. } => "Sst.VersionMismatch",
             Self::Ended { .. } => "Sst.Ended",
+            Self::Silent { .. } => "Sst.Silent",
             Self::Removed { .. } => "Sst.NotDeployed",
             Self::Denied { .. } => "Sst.AccessDenied",
             Self::Cloud { .. } => "Sst.Unreachable",

@@ -133,6 +133,11 @@ class Control:
     def _expireCredentials(self, who=None):
         self.world.keys.expire(who)
 
+    def _renewCredentials(self, who):
+        """New credentials for the developer or the tests, beside those that there are."""
+        key = self.world.keys.mint(who, f"arn:aws:sts::{self.world.account}:assumed-role/Developer/{who}")
+        return {name: key[name] for name in ("accessKeyId", "secretAccessKey", "sessionToken")}
+
     def _stack(self, name, status, reason=None):
         """Has a stack be in some state, e.g. one that another deployment has left behind."""
         stacks = self.world.cloudformation.stacks

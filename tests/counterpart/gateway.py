@@ -123,6 +123,11 @@ class Gateway:
         self.apis[api] = set()
         return api
 
+    def close_all(self, api):
+        """Ends the connections of an API that is deleted."""
+        for connection in [one for one in self.connections.values() if one.api == api]:
+            connection.close(1001, "Going away")
+
     def forget(self, connection, code, reason):
         """A connection has ended."""
         if self.connections.pop(connection.id, None):

@@ -64,6 +64,7 @@ class Api(Resource):
 
     def delete(self):
         self.world.gateway.apis.pop(self.physical, None)
+        self.world.gateway.close_all(self.physical)
 
 
 class Stage(Resource):

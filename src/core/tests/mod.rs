@@ -1,5 +1,6 @@
 //! The core under test: single stories first, then every order of events, then many calls in little room.
 
+mod asleep;
 mod orders;
 mod outside;
 mod pressure;
@@ -52,6 +53,7 @@ fn invocation(function: &str, request: &str) -> Event {
         context: sst_wire::Context::default(),
         environment: BTreeMap::from([("TABLE".into(), "notes".into())]),
         remaining: Duration::from_secs(10),
+        patience: None,
     }))
 }
 

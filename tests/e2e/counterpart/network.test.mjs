@@ -51,8 +51,11 @@ for (const tls of ["h2", "http/1.1"]) {
         running.wake();
         assert.deepEqual((await running.answer).value, { slept: `running-${change}` });
         const said = deployed.sst.output.slice(printed);
-        assert.match(said, /the connection to the cloud was lost \(it has not answered for [\d.]+ s\); connecting again/);
-        assert.match(said, /connected again after/);
+        // That it is lost again and again is told once.
+        if (change <= 2) {
+          assert.match(said, /the connection to the cloud was lost \(it has not answered for [\d.]+ s\); connecting again/);
+          assert.match(said, /connected again after/);
+        }
         assert.doesNotMatch(said, /error/);
         console.log(`calls were answered after ${again} ms, the one under way after ${answered} ms`);
         assert.ok(Math.max(again, answered) <= RECOVERED_WITHIN_MS, `${again} ms, ${answered} ms`);

@@ -1,0 +1,91 @@
+// `sst start` ends while calls are open: each caller is told what is known, and soon.
+
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { Deployed } from "../../counterpart/deployed.mjs";
+import { until } from "../support/sst.mjs";
+
+/** How long a caller waits where nobody is registered, and after it is known that whoever had the call has ended. */
+const NOBODY_MS = 5_000;
+const KNOWN_MS = 12_000;
+
+const ENDED = /^the `sst start` of .+ for stage `dev` ended before it had answered the request\. The function may have run, in part or as a whole/;
+
+/** The answer of a call, and how long it took. */
+async function timed(call) {
+  const sent = Date.now();
+  const answer = await call;
+  return { ...answer, value: JSON.parse(answer.bytes), took: Date.now() - sent };
+}
+
+describe("calls that are open when it ends", () => {
+  let deployed;
+  before(async () => (deployed = await Deployed.start()));
+  after(() => deployed?.close());
+
+  const kill = async () => {
+    deployed.sst.child.kill("SIGKILL");
+    await deployed.sst.closed;
+  };
+
+  test("are answered when it is stopped, and later ones fail at once", async () => {
+    const running = await deployed.asleep("stopped");
+    await deployed.sst.stop();
+    const { value } = await running.answer;
+    assert.equal(value.errorType, "Sst.Stopped");
+    const { value: later, took } = await timed(deployed.call("count", { number: 1 }));
+    assert.equal(later.errorType, "Sst.NotRunning");
+    assert.match(later.errorMessage, /nobody is registered for the function/);
+    assert.ok(took <= NOBODY_MS, `${took} ms`);
+    deployed.sst = await deployed.serve();
+  });
+
+  test("are failed when it is killed and started again, and what was sent meanwhile is run", async () => {
+    const running = timed((await deployed.asleep("killed")).answer);
+    let known;
+    running.then(() => (known = Date.now()));
+    await kill();
+    const meanwhile = deployed.call("count", { number: 2 });
+    deployed.sst = await deployed.serve();
+    const serving = Date.now();
+    const { value } = await running;
+    assert.equal(value.errorType, "Sst.Ended");
+    assert.match(value.errorMessage, ENDED);
+    assert.ok(known - serving <= KNOWN_MS, `${known - serving} ms after the new one was there`);
+    const { value: counted, requestId } = await meanwhile;
+    assert.equal(counted.number, 2, JSON.stringify(counted));
+    deployed.onlyOnce([requestId]);
+  });
+
+  test("are said to be unanswered, not to have timed out, when it is killed for good and their time is over", async () => {
+    const brief = deployed.sst.stackOutput("Functionbrief");
+    const answer = timed(deployed.counterpart.invoke(brief, { until: "brief" }));
+    await until("a function that sleeps", () => fs.existsSync(path.join(deployed.where, "brief.asleep")));
+    await kill();
+    const { value, took } = await answer;
+    assert.equal(value.errorType, "Sst.Silent", JSON.stringify(value));
+    assert.match(value.errorMessage, /took the request, and was not heard of in the last \d+ s of the function's 15 s: it was killed, its machine is asleep/);
+    assert.ok(took <= 15_500, `${took} ms`);
+  });
+
+  test("are failed when it is killed for good and its registration is over", async () => {
+    deployed.sst = await deployed.serve({ args: ["--increase-timeout"] });
+    const running = timed((await deployed.asleep("expired")).answer);
+    await kill();
+    const { tables } = await deployed.counterpart.state();
+    const [[table, items]] = Object.entries(tables);
+    for (const item of items) await deployed.counterpart.ask("putItem", { table, item: { ...item, ttl: { N: "1" } } });
+    const over = Date.now();
+    const { value } = await running;
+    assert.equal(value.errorType, "Sst.Ended", JSON.stringify(value));
+    assert.match(value.errorMessage, ENDED);
+    // It is asked after 8 s of silence, and believed to be gone after 10 s more.
+    assert.ok(Date.now() - over <= KNOWN_MS + 10_000, `${Date.now() - over} ms`);
+    const { value: later, took } = await timed(deployed.call("count", { number: 3 }));
+    assert.match(later.errorMessage, /the one that was registered last has not been heard of for a while/);
+    assert.ok(took <= NOBODY_MS, `${took} ms`);
+  });
+});
