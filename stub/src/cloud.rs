@@ -6,7 +6,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use hyper::Uri;
 use serde_json::{Value, json};
-use sst_wire::{Payload, Registration, VERSION};
+use sst_wire::{Payload, Registration, VERSION, storage_patience};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -116,19 +116,20 @@ impl Cloud {
         }
     }
 
-    /// Stores an event that does not fit one message, trying until `until`.
+    /// Stores an event that does not fit one message, trying until `until` at most.
     pub async fn store(&self, call: &Call, until: Instant, bytes: Bytes) -> Result<Payload, Problem> {
         let key = format!("payloads/{}/event", call.request_id);
         let payload = Payload::object(key.clone(), &bytes);
         let action = "store the event in the bucket";
-        let url = self.object(&key)?;
+        let (url, until) =
+            (self.object(&key)?, until.min(Instant::now() + storage_patience(call.remaining())));
         let answer = self.send(call, until, action, "s3", "PUT", &url, &[], bytes).await?;
         if answer.status == 200 { Ok(payload) } else { Err(self.failed(action, &answer)) }
     }
 
     /// The bytes of a payload, wherever they are.
     pub async fn fetch(&self, call: &Call, payload: &Payload) -> Result<Bytes, Problem> {
-        let action = "read the result";
+        let action = "read the result from the bucket";
         let damaged = |error: sst_wire::PayloadError| Problem::Cloud {
             action: action.into(),
             detail: error.to_string(),
@@ -136,7 +137,7 @@ impl Cloud {
         let Payload::Object { key, .. } = payload else {
             return payload.bytes().map(Bytes::from).map_err(damaged);
         };
-        let (url, until) = (self.object(key)?, Instant::now() + call.remaining());
+        let (url, until) = (self.object(key)?, Instant::now() + storage_patience(call.remaining()));
         let answer = self.send(call, until, action, "s3", "GET", &url, &[], Bytes::new()).await?;
         if answer.status != 200 {
             return Err(self.failed(action, &answer));

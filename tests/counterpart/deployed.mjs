@@ -52,7 +52,7 @@ export class Deployed {
     this.#started.push(sst);
     await sst.waitFor(/Listening for requests/);
     // Whoever was killed has left no session behind that says so.
-    this.names ??= Object.fromEntries(["echo", "count", "sleep", "stream", "throws"].map((name) => [name, sst.stackOutput(`Function${name}`)]));
+    this.names ??= Object.fromEntries(["echo", "count", "sleep", "stream", "throws", "brief"].map((name) => [name, sst.stackOutput(`Function${name}`)]));
     return sst;
   }
 
