@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use sst_wire::{
-    DecodeError, Invoke, MAX_MESSAGE, OFFER_MS, PATIENCE_MS, Payload, Peer, QUIET_MS, ToClient, ToStub,
-    VERSION, decode, encode,
+    DecodeError, Invoke, MAX_MESSAGE, MISSING_MS, OFFER_MS, PATIENCE_MS, Payload, Peer, QUIET_MS, ToClient,
+    ToStub, VERSION, decode, encode,
 };
 use tokio::time::Instant;
 
@@ -75,6 +75,12 @@ pub struct Conversation<'a> {
     last: Option<(Instant, String)>,
     /// What stands in the way, as a fragment.
     why: String,
+    /// Why it could not even be sent, the last time that it was tried.
+    throttled: Option<Problem>,
+    /// The first part of a streamed response that has not come.
+    part: u64,
+    /// When it is asked for although others come, and how long after that once more.
+    missing: Option<(Instant, Duration)>,
 }
 
 impl<'a> Conversation<'a> {
@@ -108,6 +114,9 @@ impl<'a> Conversation<'a> {
             due: now,
             last: None,
             why: "nobody has taken the request".to_owned(),
+            throttled: None,
+            part: 0,
+            missing: None,
         }
     }
 
@@ -246,7 +255,22 @@ impl<'a> Conversation<'a> {
             self.registered.clone_from(&taken);
         }
         (self.taken, self.asked, self.gone) = (taken, 0, None);
-        self.due = Instant::now() + Duration::from_millis(QUIET_MS);
+        let quiet = Instant::now() + Duration::from_millis(QUIET_MS);
+        self.due = self.missing.map_or(quiet, |(due, _)| quiet.min(due));
+    }
+
+    /// Which part of a streamed response is to come next, and whether others are there that come after it. What is missing then has got
+    /// lost, or will come in a moment.
+    pub fn awaits(&mut self, part: u64, others: bool) {
+        if !others {
+            self.missing = None;
+        } else if self.missing.is_none() || part != self.part {
+            let pause = Duration::from_millis(MISSING_MS);
+            let due = Instant::now() + pause;
+            self.missing = Some((due, pause));
+            self.due = self.due.min(due);
+        }
+        self.part = part;
     }
 
     /// This client does not run the request.
@@ -269,6 +293,7 @@ impl<'a> Conversation<'a> {
                 self.other_socket().await;
             }
             self.asked += 1;
+            self.missing = self.missing.map(|(_, pause)| (now + pause * 2, pause * 2));
             let attempt = ask(cloud, call, now + ASK_EVERY, taken, self.moved()?, look);
             return Ok((false, Box::pin(attempt)));
         }
@@ -394,7 +419,7 @@ impl<'a> Conversation<'a> {
     /// The frame that asks after the request.
     fn moved(&self) -> Result<String, Problem> {
         let reply_to = self.socket.as_ref().map(|socket| socket.id.clone()).unwrap_or_default();
-        text_of(ToClient::Moved { request_id: self.call.request_id.clone(), reply_to })
+        text_of(ToClient::Moved { request_id: self.call.request_id.clone(), reply_to, from: self.part })
     }
 
     /// The frame that offers the request.

@@ -84,7 +84,13 @@ pub enum ToClient {
     /// The stub asks after a request that was taken, e.g. because it has reconnected; answer it on this connection from now on. The
     /// answer is [`ToStub::Ack`] and what was missed, or [`ToStub::Unknown`].
     #[serde(rename_all = "camelCase")]
-    Moved { request_id: String, reply_to: String },
+    Moved {
+        request_id: String,
+        reply_to: String,
+        /// The first part of a streamed response that has not come. All before it have.
+        #[serde(default)]
+        from: u64,
+    },
     /// Another client registered functions that this client held.
     #[serde(rename_all = "camelCase")]
     Displaced { by: String, functions: Vec<String> },
