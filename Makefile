@@ -51,7 +51,7 @@ $(PASSED)/%: %
 	@touch $@
 
 # The long versions of the tests of what goes wrong. Short ones are part of `make test`.
-FAULTS := $(wildcard $(patsubst %,tests/e2e/%.test.mjs,pressure first-breakpoints orphans doors terminal lock memory))
+FAULTS := $(wildcard $(patsubst %,tests/e2e/%.test.mjs,pressure first-breakpoints orphans doors terminal lock memory counterpart/payloads counterpart/streams counterpart/bursts))
 faults: faults-core faults-fuzz faults-e2e
 
 # Every order of events.
@@ -64,13 +64,14 @@ faults-fuzz: build
 	PROPTEST_CASES=100000 cargo test --locked --package sst --lib fuzz -- --nocapture
 
 # Many calls, breakpoints, ends, pages, and a long session.
-faults-e2e: build fixtures debuggers
+faults-e2e: build fixtures debuggers counterpart
 	SST_FAULTS=full node --test --test-force-exit --test-concurrency=1 $(FAULTS)
 
-bench: build tests/fixtures/node_modules/.package-lock.json
+bench: build counterpart tests/fixtures/node_modules/.package-lock.json
 	node benches/loop.mjs
 	node benches/languages.mjs
 	node benches/pressure.mjs
+	node benches/bursts.mjs
 
 build: stub npm/node_modules/.package-lock.json
 	cargo build --locked

@@ -1,6 +1,9 @@
 //! The signed requests: the registration, large payloads, and messages to the client.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -194,6 +197,8 @@ impl Cloud {
     ) -> Result<Answer, Problem> {
         let until = until.min(Instant::now() + call.remaining());
         let mut pause = Duration::from_millis(100);
+        // Whether an attempt may have done what it should without having said so.
+        let mut unsure = false;
         loop {
             // Every attempt is signed anew: a signature is good for five minutes, and a freeze can be longer.
             let mut all: Vec<(String, String)> =
@@ -206,13 +211,25 @@ impl Cloud {
                 Ok(answer) => answer.status == 429 || answer.status >= 500 || throttled(answer),
                 Err(_) => true,
             };
-            let wait = outcome.as_ref().ok().and_then(retry_after).unwrap_or(pause);
+            let wait = match outcome.as_ref().ok().and_then(retry_after) {
+                Some(asked) => asked + jitter(pause),
+                None => pause / 2 + jitter(pause / 2),
+            };
+            let refused = service == "execute-api" && matches!(&outcome, Ok(answer) if answer.status == 429);
             if !again || Instant::now() + wait >= until {
-                return outcome.map_err(|error| Problem::Cloud {
-                    action: action.to_owned(),
-                    detail: error.to_string(),
-                });
+                return match outcome {
+                    Ok(answer) if refused && !unsure => {
+                        let detail =
+                            format!("status 429 {}", self.shown(&String::from_utf8_lossy(&answer.body)));
+                        Err(Problem::Throttled { action: action.to_owned(), detail, wait })
+                    }
+                    outcome => outcome.map_err(|error| Problem::Cloud {
+                        action: action.to_owned(),
+                        detail: error.to_string(),
+                    }),
+                };
             }
+            unsure |= !refused;
             sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -236,6 +253,13 @@ impl Cloud {
 fn retry_after(answer: &Answer) -> Option<Duration> {
     let seconds: u64 = answer.header("retry-after")?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.max(1)))
+}
+
+/// At random up to so much, so that those that were refused at the same time do not come again at the same time.
+pub fn jitter(most: Duration) -> Duration {
+    // Each of these states is another one.
+    let random = RandomState::new().build_hasher().finish();
+    most.mul_f64(f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX))
 }
 
 /// Reads an item of the table.
@@ -300,6 +324,72 @@ mod tests {
             "client": { "S": "c1" }, "home": { "S": "h1" },
             "version": { "N": version.to_string() }, "ttl": { "N": ttl.to_string() },
         })
+    }
+
+    #[test]
+    fn pauses_differ() {
+        let most = Duration::from_millis(100);
+        let mut pauses: Vec<Duration> = (0..200).map(|_| jitter(most)).collect();
+        pauses.sort();
+        assert!(pauses[0] < most / 10 && pauses[199] > most * 9 / 10 && pauses[199] <= most, "{pauses:?}");
+        pauses.dedup();
+        assert!(pauses.len() > 190, "{}", pauses.len());
+    }
+
+    /// Answers one post after the other with these, and notes when they came.
+    async fn posts(answers: &'static [&str], patience: Duration) -> (Result<bool, Problem>, Vec<Instant>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let management = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let mut came = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut received = Vec::new();
+                while !received.ends_with(b"\r\n\r\ntext") {
+                    assert!(stream.read_buf(&mut received).await.unwrap() > 0);
+                }
+                came.push(Instant::now());
+                let head = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+            }
+            came
+        });
+        let config = json!({
+            "v": VERSION, "f": "F", "s": "dev", "e": "wss://a", "m": management, "t": "T", "b": "B", "r": "x",
+        });
+        let environment = [("SST_STUB", config.to_string()), ("AWS_ACCESS_KEY_ID", "A".into())];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
+        let cloud = Cloud::new(Client::new(None).unwrap(), Settings::read(environment).ok().unwrap());
+        let call = Call {
+            request_id: "r1".into(),
+            deadline: SystemTime::now() + Duration::from_secs(30),
+            timeout_seconds: 30,
+            context: sst_wire::Context::default(),
+            event: Bytes::new(),
+        };
+        let sent = cloud.post(&call, Instant::now() + patience, "c1", "text").await;
+        (sent, server.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_post_that_is_throttled_is_sent_again_as_soon_as_it_may_be() {
+        let patience = Duration::from_secs(10);
+        let (sent, came) = posts(&["429 T\r\nRetry-After: 1", "500 E", "200 OK"], patience).await;
+        assert_eq!(sent, Ok(true));
+        let pauses: Vec<Duration> = came.windows(2).map(|two| two[1] - two[0]).collect();
+        let second = Duration::from_secs(1);
+        assert!(pauses[0] >= second && pauses[0] < second * 2 && pauses[1] < second, "{pauses:?}");
+    }
+
+    #[tokio::test]
+    async fn a_post_that_cannot_be_sent_in_time_is_told_from_one_that_may_have_been() {
+        let patience = Duration::from_secs(1);
+        let (sent, _) = posts(&["429 T\r\nRetry-After: 3"], patience).await;
+        let Err(Problem::Throttled { wait, .. }) = sent else { panic!("{sent:?}") };
+        assert!(wait >= Duration::from_secs(3), "{wait:?}");
+        let (sent, _) = posts(&["500 E", "429 T\r\nRetry-After: 3"], patience).await;
+        assert!(matches!(sent, Err(Problem::Cloud { .. })), "{sent:?}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::{
     attempt::{Attempt, Offer, Reached, ask, offer},
     cloud::{Cloud, Lookup, Registered},
-    problem::Problem,
+    problem::{Problem, is_http_event},
     runtime_api::Call,
     socket::Socket,
 };
@@ -337,6 +337,16 @@ impl<'a> Conversation<'a> {
             Err(problem @ Problem::Denied { .. }) if self.cloud.may_still_spread() => {
                 (self.why, self.due) = (problem.to_string(), now + LOOK_EVERY);
             }
+            Err(problem @ Problem::Throttled { wait, .. }) => {
+                // Nothing was sent, so it can still be begun. Whoever called by way of an API does not wait for longer.
+                if !is_http_event(&self.call.event) {
+                    let patience = now + Duration::from_millis(PATIENCE_MS);
+                    self.patience = self.patience.max(self.deadline.min(patience));
+                }
+                (self.why, self.due) = (problem.to_string(), now + wait);
+                self.throttled = Some(problem);
+                return Ok(());
+            }
             Err(problem) => return Err(problem),
             Ok(Reached::Sent(found)) => {
                 self.why = format!("the one started by {} does not answer", found.owner);
@@ -368,6 +378,7 @@ impl<'a> Conversation<'a> {
                 (self.patience, self.due) = (self.patience.min(self.window), now + LOOK_EVERY);
             }
         }
+        self.throttled = None;
         Ok(())
     }
 
@@ -394,6 +405,10 @@ impl<'a> Conversation<'a> {
         let Some(taken) = self.taken.as_mut() else { return Ok(()) };
         match reached {
             Err(Problem::Cloud { .. }) | Ok(Reached::Unsure(..)) => return Ok(()),
+            Err(Problem::Throttled { wait, .. }) => {
+                self.due = now + wait;
+                return Ok(());
+            }
             Err(problem) => return Err(problem),
             Ok(Reached::Sent(found)) => {
                 *taken = found;
@@ -471,6 +486,9 @@ impl<'a> Conversation<'a> {
             let (request_id, seconds) = (self.call.request_id.clone(), self.call.timeout_seconds);
             return Problem::TimedOut { request_id, seconds };
         }
+        if let Some(throttled) = &self.throttled {
+            return throttled.clone();
+        }
         not_running(
             self.cloud,
             &format!("{} within the function's {} s", self.why, self.call.timeout_seconds),
@@ -479,8 +497,9 @@ impl<'a> Conversation<'a> {
 
     /// Nobody has taken the request in time.
     fn given_up(&self) -> Problem {
-        match self.silent.last() {
-            Some(silent) if self.replaced => self.ended(silent.owner.clone()),
+        match (self.silent.last(), &self.throttled) {
+            (Some(silent), _) if self.replaced => self.ended(silent.owner.clone()),
+            (None, Some(throttled)) => throttled.clone(),
             _ => not_running(self.cloud, &self.why),
         }
     }

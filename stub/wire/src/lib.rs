@@ -339,15 +339,15 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_told_from_a_damaged_message() {
-        let text = r#"{"v":99,"frame":{"type":"somethingNew"}}"#;
-        assert!(matches!(decode::<ToClient>(text), Err(DecodeError::Version { theirs: 99 })));
-        assert!(matches!(decode::<ToClient>("{}"), Err(DecodeError::Malformed(_))));
-    }
-    #[test]
     fn payloads_are_given_up_while_somebody_can_be_told() {
         let patience = |left| storage_patience(Duration::from_millis(left)).as_millis();
         assert_eq!([0, 400, 3_000, 10_000, 900_000].map(patience), [0, 300, 2_250, 9_000, 20_000]);
     }
 
+    #[test]
+    fn another_version_is_told_from_a_damaged_message() {
+        let text = r#"{"v":99,"frame":{"type":"somethingNew"}}"#;
+        assert!(matches!(decode::<ToClient>(text), Err(DecodeError::Version { theirs: 99 })));
+        assert!(matches!(decode::<ToClient>("{}"), Err(DecodeError::Malformed(_))));
+    }
 }
