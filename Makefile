@@ -67,10 +67,11 @@ faults-fuzz: build
 faults-e2e: build fixtures debuggers counterpart
 	SST_FAULTS=full node --test --test-force-exit --test-concurrency=1 $(FAULTS)
 
-bench: build tests/fixtures/node_modules/.package-lock.json
+bench: build counterpart tests/fixtures/node_modules/.package-lock.json
 	node benches/loop.mjs
 	node benches/languages.mjs
 	node benches/pressure.mjs
+	node benches/bursts.mjs
 
 build: stub npm/node_modules/.package-lock.json
 	cargo build --locked

@@ -495,8 +495,8 @@ impl Relay {
             self.undelivered.insert(request.clone(), (problem, Instant::now()));
         }
         self.answered.insert(finished.request, finished.frames, until);
-        if let Some(connection) = missed {
-            self.repeat(request, connection);
+        if let Some((connection, from)) = missed {
+            self.repeat(request, connection, from);
         }
     }
 
@@ -520,13 +520,13 @@ impl Relay {
         responder
     }
 
-    /// Answers a stub that has asked once more for what was answered already. Whether it was.
-    fn repeat(&mut self, request: RequestId, connection: String) -> bool {
+    /// Answers a stub that has asked once more for what was answered already, and has all parts before one. Whether it was.
+    fn repeat(&mut self, request: RequestId, connection: String, from: u64) -> bool {
         let Some(answered) = self.answered.get(&request).cloned() else { return false };
         self.undelivered.remove(&request);
         let sender = self.sender.clone();
         self.responders.spawn(async move {
-            sender.repeat(&connection, request, answered).await;
+            sender.repeat(&connection, request, answered, from).await;
             None
         });
         true
@@ -535,12 +535,12 @@ impl Relay {
     fn message(&mut self, text: &str, events: &mpsc::UnboundedSender<Event>) {
         match inbox::read(text) {
             inbox::Message::Frame(ToClient::Invoke(invoke)) => self.invoke(*invoke, events),
-            inbox::Message::Frame(ToClient::Moved { request_id, reply_to }) => {
+            inbox::Message::Frame(ToClient::Moved { request_id, reply_to, from }) => {
                 let request = RequestId::from(&request_id);
                 match self.requests.get(&request) {
-                    Some(known) => known.responder.asked_again(reply_to),
+                    Some(known) => known.responder.asked_again(reply_to, from),
                     None => {
-                        if !self.repeat(request.clone(), reply_to.clone()) {
+                        if !self.repeat(request.clone(), reply_to.clone(), from) {
                             let sender = self.sender.clone();
                             self.responders.spawn(async move {
                                 sender.unknown(&reply_to, request).await;
@@ -589,9 +589,9 @@ impl Relay {
         let request = RequestId::from(&invoke.request_id);
         if let Some(known) = self.requests.get(&request) {
             // The stub has not heard of us: whatever was sent so far goes to where it listens now.
-            return known.responder.asked_again(invoke.reply_to);
+            return known.responder.asked_again(invoke.reply_to, 0);
         }
-        if self.repeat(request.clone(), invoke.reply_to.clone()) {
+        if self.repeat(request.clone(), invoke.reply_to.clone(), 0) {
             return;
         }
         if self.standing.is_doubtful() {

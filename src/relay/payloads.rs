@@ -1,10 +1,10 @@
 //! Events and results that do not fit one message: objects of the debug stack's bucket.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use sst_wire::Payload;
-use tokio::time::Instant;
+use sst_wire::{Payload, STORAGE_MARGIN_MS, storage_patience};
+use tokio::time::{Instant, timeout_at};
 
 use super::services::{Clients, Services};
 use crate::ids::RequestId;
@@ -16,7 +16,7 @@ const MAX_EVENT: u64 = 16 * 1024 * 1024;
 const ATTEMPTS: u32 = 3;
 
 impl Services {
-    /// The bytes of an event, tried to be had until `until`. The error is a fragment for people.
+    /// The bytes of an event whose stub lives until `until`. The error is a fragment for people, who are told before that.
     pub async fn fetch(&self, payload: &Payload, until: Instant) -> Result<Bytes, String> {
         let Payload::Object { key, length, .. } = payload else {
             return payload.bytes().map(Bytes::from).map_err(|error| error.to_string());
@@ -32,18 +32,25 @@ impl Services {
         let get = |clients: Arc<Clients>| async move {
             clients.s3.get_object().bucket(bucket).key(key).send().await
         };
-        let mut problem = String::new();
-        for _ in 0..ATTEMPTS {
-            let object = self.persist(until, get).await.map_err(|failure| failure.text)?;
-            match read(object.body, *length).await {
-                Ok(bytes) => {
-                    payload.check_object(&bytes).map_err(|error| error.to_string())?;
-                    return Ok(bytes);
+        let Patience { again_until, end } = Patience::of(until);
+        in_time(end, async {
+            let mut problem = String::new();
+            for attempt in 0..ATTEMPTS {
+                if attempt > 0 && Instant::now() >= again_until {
+                    break;
                 }
-                Err(broken) => problem = broken,
+                let object = self.persist(again_until, get).await.map_err(|failure| failure.text)?;
+                match read(object.body, *length).await {
+                    Ok(bytes) => {
+                        payload.check_object(&bytes).map_err(|error| error.to_string())?;
+                        return Ok(bytes);
+                    }
+                    Err(broken) => problem = broken,
+                }
             }
-        }
-        Err(problem)
+            Err(problem)
+        })
+        .await
     }
 
     /// Puts `bytes` into the frame, or into the bucket when they are too many.
@@ -70,9 +77,31 @@ impl Services {
         let put = |clients: Arc<Clients>| async move {
             clients.s3.put_object().bucket(bucket).key(name).body(bytes.clone().into()).send().await
         };
-        self.persist(until, put).await.map_err(|failure| failure.text)?;
+        let Patience { again_until, end } = Patience::of(until);
+        in_time(end, async { self.persist(again_until, put).await.map_err(|failure| failure.text) }).await?;
         Ok(Payload::object(key, bytes))
     }
+}
+
+/// How long it is tried to reach the bucket. What is under way may take longer than what fails again and again.
+struct Patience {
+    again_until: Instant,
+    end: Instant,
+}
+
+impl Patience {
+    /// That of a request whose stub lives until `until`.
+    fn of(until: Instant) -> Self {
+        let now = Instant::now();
+        let left = until.saturating_duration_since(now);
+        let margin = Duration::from_millis(STORAGE_MARGIN_MS).min(left / 4);
+        Self { again_until: now + storage_patience(left), end: now + left.saturating_sub(margin) }
+    }
+}
+
+async fn in_time<T>(end: Instant, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let late = || Err("the bucket has taken longer than the function has time".to_owned());
+    timeout_at(end, work).await.unwrap_or_else(|_| late())
 }
 
 async fn read(mut body: aws_sdk_s3::primitives::ByteStream, length: u64) -> Result<Bytes, String> {

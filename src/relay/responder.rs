@@ -78,6 +78,8 @@ pub(super) struct Responder {
 struct Listener {
     connection: String,
     asked: u32,
+    /// The first part of a streamed response that it has not got.
+    from: u64,
 }
 
 impl Responder {
@@ -92,9 +94,9 @@ impl Responder {
     }
 
     /// The stub sent its request again, or asks after it: it may have missed something.
-    pub fn asked_again(&self, connection: String) {
+    pub fn asked_again(&self, connection: String, from: u64) {
         self.listener.send_modify(|listener| {
-            listener.connection = connection;
+            (listener.connection, listener.from) = (connection, from);
             listener.asked += 1;
         });
     }
@@ -108,7 +110,7 @@ pub(super) fn start(
     until: Instant,
 ) -> (Responder, impl Future<Output = Finished> + Send) {
     let (answers, queue) = mpsc::unbounded_channel();
-    let (listener, changes) = watch::channel(Listener { connection: reply_to, asked: 1 });
+    let (listener, changes) = watch::channel(Listener { connection: reply_to, asked: 1, from: 0 });
     let responder = Responder { answers, listener: Arc::new(listener) };
     let task = Task {
         sender,
@@ -142,10 +144,10 @@ pub(super) struct Finished {
 }
 
 impl Responder {
-    /// The connection of a stub that has asked once more since its request was finished.
-    pub fn missed(&self, finished: &Finished) -> Option<String> {
+    /// The connection of a stub that has asked once more since its request was finished, and from which part on.
+    pub fn missed(&self, finished: &Finished) -> Option<(String, u64)> {
         let listener = self.listener.borrow();
-        (listener.asked > finished.asked).then(|| listener.connection.clone())
+        (listener.asked > finished.asked).then(|| (listener.connection.clone(), listener.from))
     }
 }
 
@@ -214,12 +216,13 @@ impl Task {
     }
 
     async fn repeat(&mut self) {
-        self.asked = self.changes.borrow_and_update().asked;
+        let Listener { asked, from, .. } = self.changes.borrow_and_update().clone();
+        self.asked = asked;
         if self.sent.is_empty() {
             return self.acknowledge();
         }
         let frames = std::mem::take(&mut self.sent);
-        for frame in &frames {
+        for frame in missing(&frames, from) {
             self.post_text(frame, false).await;
         }
         self.sent = frames;
@@ -328,6 +331,11 @@ impl Task {
     }
 }
 
+/// The frames of an answer from a part on. They are in the order of their parts.
+fn missing(frames: &[Box<str>], from: u64) -> &[Box<str>] {
+    usize::try_from(from).ok().and_then(|from| frames.get(from..)).unwrap_or(frames)
+}
+
 /// A frame as it is sent.
 fn text_of(frame: &ToStub) -> Option<Box<str>> {
     match sst_wire::encode(frame) {
@@ -386,11 +394,11 @@ impl Sender {
     }
 
     /// Tells a stub once more what its request was answered with.
-    pub async fn repeat(&self, connection: &str, request: RequestId, answered: Answered) {
+    pub async fn repeat(&self, connection: &str, request: RequestId, answered: Answered, from: u64) {
         let request_id = request.to_string();
         match answered {
             Answered::With(frames) => {
-                for frame in frames.iter() {
+                for frame in missing(&frames, from) {
                     // The stub asks again if it misses anything.
                     if let Err(problem) = self.post(connection, frame, Instant::now() + BRIEFLY).await {
                         return tracing::debug!(problem, %request, "repetition");

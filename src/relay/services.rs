@@ -116,7 +116,9 @@ impl Services {
                 Ok(value) => return Ok(value),
                 Err(error) => Failure::of(&error),
             };
-            let pause = failure.retry_after.or_else(|| pauses.next()).unwrap_or(LONGEST_PAUSE);
+            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+            // All who were refused at the same time would come again at the same time, and be refused again.
+            let pause = failure.retry_after.map_or(pause, |asked| asked + pause);
             if !failure.may_pass() || Instant::now() + pause >= until {
                 return Err(failure);
             }

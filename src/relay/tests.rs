@@ -140,8 +140,14 @@ async fn of_a_long_stream_most_is_kept_in_the_bucket_and_can_be_repeated() {
     assert!(size(&finished.frames) < 1_400_000, "{}", size(&finished.frames));
     assert!(!cloud.objects.lock().unwrap().is_empty());
 
-    sender.repeat("c2", "r1".into(), Answered::With(finished.frames)).await;
+    sender.repeat("c2", "r1".into(), Answered::With(finished.frames.clone()), 0).await;
     assert!(cloud.streamed(&cloud.frames("c2")) == response, "and once more");
+
+    let all = cloud.frames("c1");
+    sender.repeat("c3", "r1".into(), Answered::With(finished.frames.clone()), 3).await;
+    assert_eq!(cloud.frames("c3"), all[3..], "a stub that has the first parts gets the others");
+    sender.repeat("c4", "r1".into(), Answered::With(finished.frames), all.len() as u64 + 1).await;
+    assert_eq!(cloud.frames("c4"), all, "one that claims to have what there is not is not believed");
 }
 
 #[tokio::test]
@@ -159,7 +165,7 @@ async fn what_takes_longer_is_acknowledged_and_once_more_when_the_stub_asks() {
         assert_eq!((from.client.as_str(), from.connection.as_str()), ("client", "mine"));
     };
     acknowledged("c1").await;
-    responder.asked_again("c2".to_owned());
+    responder.asked_again("c2".to_owned(), 0);
     acknowledged("c2").await;
     responder.send(Answer::Outcome(Outcome::Returned("null".into())));
     task.await.unwrap();
@@ -179,13 +185,17 @@ async fn nothing_waits_for_a_request_that_has_been_answered() {
         "what is answered at once needs no acknowledgement"
     );
     assert_eq!(responder.missed(&finished), None);
-    responder.asked_again("c2".to_owned());
-    assert_eq!(responder.missed(&finished).as_deref(), Some("c2"), "it asked when the answer was on its way");
+    responder.asked_again("c2".to_owned(), 0);
+    assert_eq!(
+        responder.missed(&finished),
+        Some(("c2".to_owned(), 0)),
+        "it asked when the answer was on its way"
+    );
     assert!(size(&finished.frames) < 200, "{}", size(&finished.frames));
 
-    sender.repeat("c2", "r1".into(), Answered::With(finished.frames)).await;
+    sender.repeat("c2", "r1".into(), Answered::With(finished.frames), 0).await;
     assert_eq!(cloud.frames("c2"), cloud.frames("c1"));
-    sender.repeat("c3", "r1".into(), Answered::Forgotten).await;
+    sender.repeat("c3", "r1".into(), Answered::Forgotten, 0).await;
     let frames = cloud.frames("c3");
     let [ToStub::Reply { outcome: sst_wire::Outcome::Failed { error_type, .. }, .. }] = &frames[..] else {
         panic!("{frames:?}")

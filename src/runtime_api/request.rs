@@ -122,13 +122,12 @@ async fn response(shared: &Shared, id: &str, request: Request<Incoming>) -> Answ
         Err(problem) => return error(StatusCode::BAD_REQUEST, "InvalidRequest", &problem),
     };
     if body.length > MAX_RESPONSE {
-        let message = format!(
-            "Response payload size ({} bytes) exceeded maximum allowed payload size ({MAX_RESPONSE} bytes).",
-            body.length
-        );
+        let message =
+            format!("Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE} bytes).");
+        let told = format!("Exceeded maximum allowed payload size ({MAX_RESPONSE} bytes).");
         let failure = FunctionError::new("Function.ResponseSizeTooLarge", &message);
         return match shared.answer(id, Outcome::Failed(failure)) {
-            Ok(()) => error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message),
+            Ok(()) => error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &told),
             Err(refusal) => refused(refusal),
         };
     }

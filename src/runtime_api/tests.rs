@@ -143,7 +143,11 @@ async fn a_response_over_the_limit_fails_the_invocation() {
         panic!("failed")
     };
     assert_eq!(error.error_type, "Function.ResponseSizeTooLarge");
-    assert!(String::from_utf8_lossy(&error.body).contains("(6291557 bytes)"));
+    let body: serde_json::Value = serde_json::from_slice(&error.body).unwrap();
+    let message = "Response payload size exceeded maximum allowed payload size (6291556 bytes).";
+    let expected =
+        serde_json::json!({ "errorType": "Function.ResponseSizeTooLarge", "errorMessage": message });
+    assert_eq!(body, expected);
 
     worker.take("r2").await;
     let answer = worker.post("invocation/r2/response", "", &vec![b'1'; 6_291_556]).await;

@@ -1,12 +1,15 @@
 //! The signed requests: the registration, large payloads, and messages to the client.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use base64::Engine as _;
 use bytes::Bytes;
 use hyper::Uri;
 use serde_json::{Value, json};
-use sst_wire::{Payload, Registration, VERSION};
+use sst_wire::{Payload, Registration, VERSION, storage_patience};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -130,19 +133,20 @@ impl Cloud {
         }
     }
 
-    /// Stores an event that does not fit one message, trying until `until`.
+    /// Stores an event that does not fit one message, trying until `until` at most.
     pub async fn store(&self, call: &Call, until: Instant, bytes: Bytes) -> Result<Payload, Problem> {
         let key = format!("payloads/{}/event", call.request_id);
         let payload = Payload::object(key.clone(), &bytes);
         let action = "store the event in the bucket";
-        let url = self.object(&key)?;
+        let (url, until) =
+            (self.object(&key)?, until.min(Instant::now() + storage_patience(call.remaining())));
         let answer = self.send(call, until, action, "s3", "PUT", &url, &[], bytes).await?;
         if answer.status == 200 { Ok(payload) } else { Err(self.failed(action, &answer)) }
     }
 
     /// The bytes of a payload, wherever they are.
     pub async fn fetch(&self, call: &Call, payload: &Payload) -> Result<Bytes, Problem> {
-        let action = "read the result";
+        let action = "read the result from the bucket";
         let damaged = |error: sst_wire::PayloadError| Problem::Cloud {
             action: action.into(),
             detail: error.to_string(),
@@ -150,7 +154,7 @@ impl Cloud {
         let Payload::Object { key, .. } = payload else {
             return payload.bytes().map(Bytes::from).map_err(damaged);
         };
-        let (url, until) = (self.object(key)?, Instant::now() + call.remaining());
+        let (url, until) = (self.object(key)?, Instant::now() + storage_patience(call.remaining()));
         let answer = self.send(call, until, action, "s3", "GET", &url, &[], Bytes::new()).await?;
         if answer.status != 200 {
             return Err(self.failed(action, &answer));
@@ -207,6 +211,7 @@ impl Cloud {
     ) -> Result<Answer, Problem> {
         let until = until.min(Instant::now() + call.remaining());
         let mut pause = Duration::from_millis(100);
+        // Whether an attempt may have done what it should without having said so.
         let mut repeated = false;
         loop {
             // Every attempt is signed anew: a signature is good for five minutes, and a freeze can be longer.
@@ -220,14 +225,23 @@ impl Cloud {
                 Ok(answer) => answer.status == 429 || answer.status >= 500 || throttled(answer),
                 Err(_) => true,
             };
-            let wait = outcome.as_ref().ok().and_then(retry_after).unwrap_or(pause);
+            let wait = match outcome.as_ref().ok().and_then(retry_after) {
+                Some(asked) => asked + jitter(pause),
+                None => pause / 2 + jitter(pause / 2),
+            };
+            let refused = service == "execute-api" && matches!(&outcome, Ok(answer) if answer.status == 429);
             if !again || Instant::now() + wait >= until {
-                let outcome =
-                    outcome.map(|answer| Answer { repeated: answer.repeated || repeated, ..answer });
-                return outcome.map_err(|error| Problem::Cloud {
-                    action: action.to_owned(),
-                    detail: error.to_string(),
-                });
+                return match outcome {
+                    Ok(answer) if refused && !repeated && !answer.repeated => {
+                        let detail =
+                            format!("status 429 {}", self.shown(&String::from_utf8_lossy(&answer.body)));
+                        Err(Problem::Throttled { action: action.to_owned(), detail, wait })
+                    }
+                    Ok(answer) => Ok(Answer { repeated: answer.repeated || repeated, ..answer }),
+                    Err(error) => {
+                        Err(Problem::Cloud { action: action.to_owned(), detail: error.to_string() })
+                    }
+                };
             }
             repeated |= match &outcome {
                 Ok(answer) => answer.status >= 500 || answer.repeated,
@@ -257,6 +271,13 @@ impl Cloud {
 fn retry_after(answer: &Answer) -> Option<Duration> {
     let seconds: u64 = answer.header("retry-after")?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.max(1)))
+}
+
+/// At random up to so much, so that those that were refused at the same time do not come again at the same time.
+pub fn jitter(most: Duration) -> Duration {
+    // Each of these states is another one.
+    let random = RandomState::new().build_hasher().finish();
+    most.mul_f64(f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX))
 }
 
 /// Reads an item of the table.
@@ -321,6 +342,85 @@ mod tests {
             "client": { "S": "c1" }, "home": { "S": "h1" },
             "version": { "N": version.to_string() }, "ttl": { "N": ttl.to_string() },
         })
+    }
+
+    #[test]
+    fn pauses_differ() {
+        let most = Duration::from_millis(100);
+        let mut pauses: Vec<Duration> = (0..200).map(|_| jitter(most)).collect();
+        pauses.sort();
+        assert!(pauses[0] < most / 10 && pauses[199] > most * 9 / 10 && pauses[199] <= most, "{pauses:?}");
+        pauses.dedup();
+        assert!(pauses.len() > 190, "{}", pauses.len());
+    }
+
+    /// Answers one post after the other with these, and notes when they came.
+    async fn posts(answers: &'static [&str], patience: Duration) -> (Result<Posted, Problem>, Vec<Instant>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let management = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let mut came = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut received = Vec::new();
+                while !received.ends_with(b"\r\n\r\ntext") {
+                    assert!(stream.read_buf(&mut received).await.unwrap() > 0);
+                }
+                came.push(Instant::now());
+                let head = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+            }
+            came
+        });
+        let config = json!({
+            "v": VERSION, "f": "F", "s": "dev", "e": "wss://a", "m": management, "t": "T", "b": "B", "r": "x",
+        });
+        let environment = [("SST_STUB", config.to_string()), ("AWS_ACCESS_KEY_ID", "A".into())];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
+        let cloud = Cloud::new(Client::new(None).unwrap(), Settings::read(environment).ok().unwrap());
+        let call = Call {
+            request_id: "r1".into(),
+            deadline: SystemTime::now() + Duration::from_secs(30),
+            timeout_seconds: 30,
+            context: sst_wire::Context::default(),
+            event: Bytes::new(),
+        };
+        let sent = cloud.post(&call, Instant::now() + patience, "c1", "text").await;
+        (sent, server.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_post_that_is_throttled_is_sent_again_as_soon_as_it_may_be() {
+        let patience = Duration::from_secs(10);
+        let (sent, came) = posts(&["429 T\r\nRetry-After: 1", "500 E", "200 OK"], patience).await;
+        assert_eq!(sent, Ok(Posted::Arrived));
+        let pauses: Vec<Duration> = came.windows(2).map(|two| two[1] - two[0]).collect();
+        let second = Duration::from_secs(1);
+        assert!(pauses[0] >= second && pauses[0] < second * 2 && pauses[1] < second, "{pauses:?}");
+    }
+
+    #[tokio::test]
+    async fn a_post_that_cannot_be_sent_in_time_is_told_from_one_that_may_have_been() {
+        let patience = Duration::from_secs(1);
+        let (sent, _) = posts(&["429 T\r\nRetry-After: 3"], patience).await;
+        let Err(Problem::Throttled { wait, .. }) = sent else { panic!("{sent:?}") };
+        assert!(wait >= Duration::from_secs(3), "{wait:?}");
+        let (sent, _) = posts(&["500 E", "429 T\r\nRetry-After: 3"], patience).await;
+        assert!(matches!(sent, Err(Problem::Cloud { .. })), "{sent:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_gone_may_have_taken_what_was_sent_before() {
+        let patience = Duration::from_secs(5);
+        for (answers, expected) in [
+            (&["410 Gone"][..], Posted::Gone),
+            (&["429 T", "410 Gone"], Posted::Gone),
+            (&["500 E", "410 Gone"], Posted::MaybeBefore),
+        ] {
+            let (sent, _) = posts(answers, patience).await;
+            assert_eq!(sent, Ok(expected), "{answers:?}");
+        }
     }
 
     #[test]

@@ -7,15 +7,15 @@
 use std::time::Duration;
 
 use sst_wire::{
-    DecodeError, Invoke, MAX_MESSAGE, OFFER_MS, PATIENCE_MS, Payload, Peer, QUIET_MS, ToClient, ToStub,
-    VERSION, decode, encode,
+    DecodeError, Invoke, MAX_MESSAGE, MISSING_MS, OFFER_MS, PATIENCE_MS, Payload, Peer, QUIET_MS, ToClient,
+    ToStub, VERSION, decode, encode,
 };
 use tokio::time::Instant;
 
 use crate::{
     attempt::{Attempt, Offer, Reached, ask, offer},
     cloud::{Cloud, Lookup, Registered},
-    problem::Problem,
+    problem::{Problem, is_http_event},
     runtime_api::Call,
     socket::Socket,
 };
@@ -89,6 +89,12 @@ pub struct Conversation<'a> {
     last: Option<(Instant, String)>,
     /// What stands in the way, as a fragment.
     why: String,
+    /// Why it could not even be sent, the last time that it was tried.
+    throttled: Option<Problem>,
+    /// The first part of a streamed response that has not come.
+    part: u64,
+    /// When it is asked for although others come, and how long after that once more.
+    missing: Option<(Instant, Duration)>,
 }
 
 impl<'a> Conversation<'a> {
@@ -127,6 +133,9 @@ impl<'a> Conversation<'a> {
             due: now,
             last: None,
             why: "nobody has taken the request".to_owned(),
+            throttled: None,
+            part: 0,
+            missing: None,
         }
     }
 
@@ -286,7 +295,22 @@ impl<'a> Conversation<'a> {
         }
         (self.taken, self.asked, self.gone) = (taken, 0, None);
         self.heard = Instant::now();
-        self.due = self.heard + Duration::from_millis(QUIET_MS);
+        let quiet = self.heard + Duration::from_millis(QUIET_MS);
+        self.due = self.missing.map_or(quiet, |(due, _)| quiet.min(due));
+    }
+
+    /// Which part of a streamed response is to come next, and whether others are there that come after it. What is missing then has got
+    /// lost, or will come in a moment.
+    pub fn awaits(&mut self, part: u64, others: bool) {
+        if !others {
+            self.missing = None;
+        } else if self.missing.is_none() || part != self.part {
+            let pause = Duration::from_millis(MISSING_MS);
+            let due = Instant::now() + pause;
+            self.missing = Some((due, pause));
+            self.due = self.due.min(due);
+        }
+        self.part = part;
     }
 
     /// This client does not run the request.
@@ -309,6 +333,7 @@ impl<'a> Conversation<'a> {
                 self.other_socket().await;
             }
             self.asked += 1;
+            self.missing = self.missing.map(|(_, pause)| (now + pause * 2, pause * 2));
             let attempt = ask(cloud, call, now + ASK_EVERY, taken, self.question()?, look);
             return Ok((false, Box::pin(attempt)));
         }
@@ -353,6 +378,16 @@ impl<'a> Conversation<'a> {
             Err(problem @ Problem::Denied { .. }) if self.cloud.may_still_spread() => {
                 (self.why, self.due) = (problem.to_string(), now + LOOK_EVERY);
             }
+            Err(problem @ Problem::Throttled { wait, .. }) => {
+                // Nothing was sent, so it can still be begun. Whoever called by way of an API does not wait for longer.
+                if !is_http_event(&self.call.event) {
+                    let patience = now + Duration::from_millis(PATIENCE_MS);
+                    self.patience = self.patience.max(self.deadline.min(patience));
+                }
+                (self.why, self.due) = (problem.to_string(), now + wait);
+                self.throttled = Some(problem);
+                return Ok(());
+            }
             Err(problem) => return Err(problem),
             Ok(Reached::Sent(found)) => {
                 self.why = format!("the one started by {} does not answer", found.owner);
@@ -384,6 +419,7 @@ impl<'a> Conversation<'a> {
                 (self.patience, self.due) = (self.patience.min(told), now + LOOK_EVERY);
             }
         }
+        self.throttled = None;
         Ok(())
     }
 
@@ -421,6 +457,10 @@ impl<'a> Conversation<'a> {
         let Some(taken) = self.taken.as_mut() else { return Ok(()) };
         match reached {
             Err(Problem::Cloud { .. }) | Ok(Reached::Unsure(..)) => return Ok(()),
+            Err(Problem::Throttled { wait, .. }) => {
+                self.due = now + wait;
+                return Ok(());
+            }
             Err(problem) => return Err(problem),
             Ok(Reached::Sent(found)) => {
                 *taken = found;
@@ -448,7 +488,7 @@ impl<'a> Conversation<'a> {
     /// The frame that asks after the request.
     fn question(&self) -> Result<String, Problem> {
         let reply_to = self.socket.as_ref().map(|socket| socket.id.clone()).unwrap_or_default();
-        text_of(ToClient::Moved { request_id: self.call.request_id.clone(), reply_to })
+        text_of(ToClient::Moved { request_id: self.call.request_id.clone(), reply_to, from: self.part })
     }
 
     /// The frame that offers the request.
@@ -505,13 +545,17 @@ impl<'a> Conversation<'a> {
             let (stage, owner) = (self.cloud.settings.config.stage.clone(), taken.owner.clone());
             return Problem::Silent { stage, owner, silent: silent.as_secs(), seconds };
         }
+        if let Some(throttled) = &self.throttled {
+            return throttled.clone();
+        }
         self.not_taken(&format!(" within the function's {seconds} s"))
     }
 
     /// Nobody has taken the request in time.
     fn given_up(&self) -> Problem {
-        match self.silent.last() {
-            Some(silent) if self.replaced => self.ended(silent.owner.clone()),
+        match (self.silent.last(), &self.throttled) {
+            (Some(silent), _) if self.replaced => self.ended(silent.owner.clone()),
+            (None, Some(throttled)) => throttled.clone(),
             _ => self.not_taken(""),
         }
     }

@@ -78,5 +78,6 @@ async fn carry(conversation: &mut Conversation<'_>, response: &mut Response<'_>)
         if let Some(ending) = response.receive(frame).await? {
             return Ok(ending);
         }
+        conversation.awaits(response.next(), response.has_others());
     }
 }

@@ -1,5 +1,7 @@
 //! What the stub itself reports to the caller when no outcome came from the developer's machine.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 /// Why an invocation got no outcome. Every text says what to do.
@@ -90,6 +92,19 @@ pub enum Problem {
         /// The answer.
         detail: String,
     },
+    /// There are more requests than the account may make.
+    #[error(
+        "the stub could not {action}, because there are more requests than the account's quota of API Gateway allows: \
+         {detail}. All APIs of the account in the region share it"
+    )]
+    Throttled {
+        /// What was tried.
+        action: String,
+        /// The answer.
+        detail: String,
+        /// How soon it is worth another attempt.
+        wait: Duration,
+    },
     /// The function's time ran out. The text is Lambda's own.
     #[error("RequestId: {request_id} Error: Task timed out after {seconds}.00 seconds")]
     TimedOut {
@@ -111,6 +126,7 @@ impl Problem {
             Self::Removed { .. } => "Sst.NotDeployed",
             Self::Denied { .. } => "Sst.AccessDenied",
             Self::Cloud { .. } => "Sst.Unreachable",
+            Self::Throttled { .. } => "Sst.Throttled",
             Self::TimedOut { .. } => "Sandbox.Timedout",
         }
     }
@@ -136,7 +152,7 @@ impl Problem {
 }
 
 /// Whether the event expects a response with a status code.
-fn is_http_event(event: &[u8]) -> bool {
+pub fn is_http_event(event: &[u8]) -> bool {
     let Ok(event) = serde_json::from_slice::<serde_json::Value>(event) else { return false };
     // A Lambda authorizer gets nearly the same event, but answers with a policy: it has to fail instead.
     let authorizer = event.get("methodArn").is_some() || event.get("routeArn").is_some();

@@ -12,8 +12,9 @@ use crate::{
     runtime_api::{Call, Ending, ResponseStream, RuntimeApi},
 };
 
-/// How many parts of a streamed response are kept while an earlier one is missing.
+/// How many parts of a streamed response are kept while an earlier one is missing, and how many bytes. The others are asked for again.
 const MAX_PARTS_AHEAD: usize = 512;
+const MAX_BYTES_AHEAD: usize = 4 * 1024 * 1024;
 
 /// A response that is not complete.
 pub struct Response<'a> {
@@ -25,6 +26,8 @@ pub struct Response<'a> {
     next: u64,
     /// Parts and the end, which may overtake one another.
     ahead: BTreeMap<u64, Part>,
+    /// How many bytes they take.
+    bytes: usize,
 }
 
 enum Part {
@@ -35,7 +38,17 @@ enum Part {
 impl<'a> Response<'a> {
     /// Nothing of it has come.
     pub fn new(cloud: &'a Cloud, runtime_api: &'a RuntimeApi, call: &'a Call) -> Self {
-        Self { cloud, runtime_api, call, stream: None, next: 0, ahead: BTreeMap::new() }
+        Self { cloud, runtime_api, call, stream: None, next: 0, ahead: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// The first part of a stream that has not come.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether later parts have come.
+    pub fn has_others(&self) -> bool {
+        !self.ahead.is_empty()
     }
 
     /// Takes a frame in. An ending when it was the last.
@@ -56,14 +69,15 @@ impl<'a> Response<'a> {
                 return Ok(Some(Ending::Streamed));
             }
             ToStub::Chunk { seq, content_type, data, .. } => {
-                self.keep(seq, Part::Data { content_type, data })?;
+                self.keep(seq, Part::Data { content_type, data });
             }
-            ToStub::End { seq, error, .. } => self.keep(seq, Part::End(error))?,
+            ToStub::End { seq, error, .. } => self.keep(seq, Part::End(error)),
             // The others are said to the conversation.
             _ => return Ok(None),
         }
         while let Some(part) = self.ahead.remove(&self.next) {
             self.next += 1;
+            self.bytes -= part.size();
             match part {
                 Part::Data { content_type, data } => {
                     let bytes = cloud.fetch(call, &data).await?;
@@ -121,17 +135,28 @@ impl<'a> Response<'a> {
         }
     }
 
-    fn keep(&mut self, seq: u64, part: Part) -> Result<(), Problem> {
-        if seq >= self.next {
-            self.ahead.entry(seq).or_insert(part);
+    fn keep(&mut self, seq: u64, part: Part) {
+        if seq < self.next || self.ahead.contains_key(&seq) {
+            return;
         }
-        if self.ahead.len() > MAX_PARTS_AHEAD {
-            return Err(Problem::Cloud {
-                action: "put the streamed response together".into(),
-                detail: format!("part {} never arrived", self.next),
-            });
+        self.bytes += part.size();
+        self.ahead.insert(seq, part);
+        // The one that is awaited is never among these.
+        while self.ahead.len() > MAX_PARTS_AHEAD || (self.bytes > MAX_BYTES_AHEAD && self.ahead.len() > 1) {
+            let Some((_, last)) = self.ahead.pop_last() else { return };
+            self.bytes -= last.size();
         }
-        Ok(())
+    }
+}
+
+impl Part {
+    /// How many bytes it takes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Data { data: Payload::Inline { data, .. }, .. } => data.len(),
+            Self::Data { .. } => 0,
+            Self::End(error) => error.as_ref().map_or(0, |error| error.error_body.len()),
+        }
     }
 }
 
@@ -155,6 +180,35 @@ mod tests {
         Cloud::new(Client::new(None).unwrap(), Settings::read(environment).ok().unwrap())
     }
 
+    fn call() -> Call {
+        Call {
+            request_id: "r1".into(),
+            deadline: SystemTime::now() + Duration::from_secs(10),
+            timeout_seconds: 10,
+            context: Context::default(),
+            event: Bytes::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_while_a_part_is_missing_has_bounds_and_the_first_parts_are_kept() {
+        let (cloud, runtime_api, call) = (cloud(), RuntimeApi::new("127.0.0.1:9"), call());
+        let chunk = |seq, data| ToStub::Chunk { request_id: "r1".into(), seq, content_type: None, data };
+        let large = Payload::Inline { data: "x".repeat(90_000), length: 1 };
+        let small = Payload::object("payloads/x".into(), b"");
+        for (data, most) in [(large, MAX_BYTES_AHEAD / 90_000), (small, MAX_PARTS_AHEAD)] {
+            let mut response = Response::new(&cloud, &runtime_api, &call);
+            for seq in (1..2_000).rev().chain(1..10) {
+                assert!(response.receive(chunk(seq, data.clone())).await.unwrap().is_none());
+            }
+            assert_eq!(
+                response.ahead.keys().copied().collect::<Vec<u64>>(),
+                (1..=most as u64).collect::<Vec<_>>()
+            );
+            assert!(response.bytes <= MAX_BYTES_AHEAD && response.next() == 0 && response.has_others());
+        }
+    }
+
     #[tokio::test]
     async fn a_failure_breaks_off_a_stream_that_has_begun() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -168,13 +222,7 @@ mod tests {
             stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await.unwrap();
             String::from_utf8(received).unwrap()
         });
-        let call = Call {
-            request_id: "r1".into(),
-            deadline: SystemTime::now() + Duration::from_secs(10),
-            timeout_seconds: 10,
-            context: Context::default(),
-            event: Bytes::new(),
-        };
+        let call = call();
         let mut response = Response::new(&cloud, &runtime_api, &call);
         let payload = |text: &str| Payload::inline(text.as_bytes()).unwrap();
         let request_id = || "r1".to_owned();

@@ -95,6 +95,16 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_token_is_none() {
+        for token in ["", "to/ken+=="] {
+            let variables = [("SST_STUB", CONFIG), ("AWS_SESSION_TOKEN", token)];
+            let settings = Settings::read(environment(&variables)).ok().unwrap();
+            let expected = (!token.is_empty()).then(|| token.to_owned());
+            assert_eq!(settings.credentials.session_token, expected);
+        }
+    }
+
+    #[test]
     fn an_endpoint_of_a_local_cloud_is_used() {
         let settings = Settings::read(environment(&[
             ("SST_STUB", CONFIG),

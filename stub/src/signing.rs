@@ -102,7 +102,8 @@ impl Signer<'_> {
         let path = if self.service == "s3" { url.path().to_owned() } else { encode(url.path(), true) };
         let mut canonical = format!("{method}\n{path}\n{query}\n");
         for (name, value) in headers {
-            let _ = writeln!(canonical, "{name}:{}", value.trim());
+            let value = value.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+            let _ = writeln!(canonical, "{name}:{value}");
         }
         let _ = write!(canonical, "\n{names}\n{hash}");
         let to_sign =
@@ -246,6 +247,72 @@ mod tests {
             query.ends_with(
                 "X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
             )
+        );
+    }
+
+    fn signer<'a>(credentials: &'a Credentials, service: &'a str) -> Signer<'a> {
+        Signer { credentials, region: "eu-central-1", service, time: at(1_795_955_696) }
+    }
+
+    /// What botocore, which is the AWS CLI's, signs such requests with. All at the same time, with the same credentials.
+    #[test]
+    fn odd_values_are_signed_as_botocore_signs_them() {
+        let credentials = |token: Option<&str>| Credentials {
+            access_key: "ASIAEXAMPLE0000001".into(),
+            secret_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
+            session_token: token.map(str::to_owned),
+        };
+        let odd = credentials(Some("IQoJb3JpZ2luX2Vj//a+b/+=="));
+        let connections = [
+            ("R0o+XA/fD0kwCH6w=", "8b970415d65e358389bed685ebe9848ab6747876ba5001cffc67f1b69f65c144"),
+            ("a b~\u{fc}", "d6369bc06a99f5200fed27d3dea11ba2a5a6b70edea192e2affb8f51db2aba6e"),
+        ];
+        for (connection, expected) in connections {
+            let management = "https://abc123.execute-api.eu-central-1.amazonaws.com/live/@connections";
+            let url: Uri = format!("{management}/{}", encode(connection, false)).parse().unwrap();
+            let signed = signer(&odd, "execute-api").headers("POST", &url, &[], br#"{"a":1}"#);
+            assert_eq!(signature(&signed), expected, "{connection}");
+        }
+
+        let keys = [
+            ("payloads/a b+c/event", "0a0f6e70ffed694789d591f7128a8cb6698cbeea26e4242db5974ab860264d03"),
+            (
+                "payloads/\u{fc}!*'()/part-1",
+                "1cc864334f42b610cb50464c83018b8532abc38efc1603b82bcbc9053c5f5867",
+            ),
+            ("payloads/a/b~c_d.e", "f6667e662a59e9dd547a47f7a21841452179fcc2dc4361272fdfa39a96d1b488"),
+        ];
+        for (key, expected) in keys {
+            let url: Uri =
+                format!("https://b.s3.eu-central-1.amazonaws.com/{}", encode(key, true)).parse().unwrap();
+            assert_eq!(signature(&signer(&odd, "s3").headers("PUT", &url, &[], b"abc")), expected, "{key}");
+        }
+
+        let url = Uri::from_static("https://dynamodb.eu-central-1.amazonaws.com/");
+        let body = "{\"Key\":{\"pk\":{\"S\":\"a b/\u{dc}n\u{ef} \u{4e2d}\"}}}";
+        let lookup = |credentials: &Credentials, content_type| {
+            let headers = [("content-type", content_type), ("x-amz-target", "DynamoDB_20120810.GetItem")];
+            let signed = signer(credentials, "dynamodb").headers("POST", &url, &headers, body.as_bytes());
+            signature(&signed).to_owned()
+        };
+        let json = "application/x-amz-json-1.0";
+        assert_eq!(lookup(&odd, json), "06ca32e10b36b7bd1b8c1b227ddd07c3cb869efaac1196171214c223526f7179");
+        assert_eq!(
+            lookup(&odd, "  application/x-amz-json-1.0;   a = b   c "),
+            "799fd526c477a5089111ca5947eb91f5e2d843bdea803780043a083545ab2de4"
+        );
+        assert_eq!(
+            lookup(&credentials(None), json),
+            "1e109fa49402400334af1e45e4443ca4f703ac63572cd7265f52da98c8a68cc7"
+        );
+
+        let url = Uri::from_static("https://abc123.execute-api.eu-central-1.amazonaws.com/live");
+        let query = signer(&odd, "execute-api").presigned_query(&url, 120, &sha256_hex(b""));
+        assert!(
+            query.ends_with(
+                "&X-Amz-Signature=49dabf2e18704dda54e2dbf3da29defe4290cbd94f70368da9ad5e6a0e9b3a28"
+            ),
+            "{query}"
         );
     }
 

@@ -9,7 +9,12 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, protocol::WebSocketConfig},
 };
 
-use crate::{cloud::Cloud, http::Stream, problem::Problem, runtime_api::Call};
+use crate::{
+    cloud::{Cloud, jitter},
+    http::Stream,
+    problem::Problem,
+    runtime_api::Call,
+};
 
 /// Unused for longer than this, a connection is tested before it is used.
 const TEST_AFTER: Duration = Duration::from_secs(45);
@@ -55,7 +60,7 @@ impl Socket {
             if Instant::now() + pause >= end {
                 return Err(problem);
             }
-            sleep(pause).await;
+            sleep(pause / 2 + jitter(pause / 2)).await;
             pause = (pause * 2).min(Duration::from_secs(2));
         }
     }

@@ -80,7 +80,7 @@ export class Deployed {
     const sst = this.begin(settings);
     await sst.waitFor(/Listening for requests/);
     // Whoever was killed has left no session behind that says so.
-    this.names ??= Object.fromEntries(["echo", "count", "sleep", "stream", "throws"].map((name) => [name, sst.stackOutput(`Function${name}`)]));
+    this.names ??= Object.fromEntries(["echo", "count", "sleep", "stream", "throws", "brief", "hasty"].map((name) => [name, sst.stackOutput(`Function${name}`)]));
     return sst;
   }
 

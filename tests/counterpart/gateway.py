@@ -33,7 +33,7 @@ class Connection:
 
     def __init__(self, gateway, reader, writer, api, stage, key, headers):
         self.gateway, self.reader, self.writer, self.api, self.stage, self.key = gateway, reader, writer, api, stage, key
-        self.id = base64.b64encode(secrets.token_bytes(11)).decode()
+        self.id = unusual(base64.b64encode(secrets.token_bytes(11)).decode())
         self.who = key["who"]
         self.user_agent = headers.get("user-agent", "")
         self.opened = self.active = gateway.clock.now()
@@ -302,7 +302,7 @@ class Gateway:
         if stage is None or "/@connections/" not in request.path:
             return json_response(403, {"message": "Forbidden"}, {"x-amzn-errortype": "ForbiddenException"})
         if not self.requests.take():
-            self.record.add("throttled", who=key["who"])
+            self.record.add("throttled", who=key["who"], connection=urllib.parse.unquote(request.path.rpartition("/")[2]))
             headers = {"x-amzn-errortype": "LimitExceededException", "retry-after": str(self.settings["retryAfterSeconds"])}
             return json_response(429, {"message": "Too Many Requests"}, headers)
         number = urllib.parse.unquote(request.path.split("/@connections/", 1)[1])
@@ -369,6 +369,11 @@ class Gateway:
         held, connection.held = connection.held, []
         for text in held:
             connection.deliver(text)
+
+
+def unusual(text):
+    """An id with every character that has to be encoded in a path. By chance alone most would have none but the last."""
+    return f"{text[:3]}+{text[4:7]}/{text[8:]}"
 
 
 def unmask(payload, mask):

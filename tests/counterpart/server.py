@@ -15,7 +15,7 @@ import traceback
 
 import control
 import guard
-from web import Malformed, Response, listen, read_request, write_parts, write_response
+from web import Malformed, Response, listen, read_request, write_half, write_parts, write_response
 from world import World
 
 
@@ -38,6 +38,11 @@ async def serve(world, reader, writer):
             # SDKs learn from it how wrong the clock of their machine is.
             response.headers.setdefault("date", email.utils.formatdate(world.clock.wall(), usegmt=True))
             response.headers.setdefault("x-amzn-requestid", "counterpart")
+            if response.stall:
+                # As much as one half of it comes, and then nothing, for as long as the client is patient.
+                await write_half(writer, response)
+                await reader.read()
+                return
             if response.parts is not None:
                 await write_parts(writer, response)
             else:

@@ -61,7 +61,7 @@ class Response:
         self.body = body.encode() if isinstance(body, str) else body
         if content_type:
             self.headers.setdefault("content-type", content_type)
-        self.cut = False
+        self.cut = self.stall = False
         # An answer whose end is not known yet is a generator of its parts.
         self.parts = None
 
@@ -141,6 +141,14 @@ def write_response(writer, response, method="GET"):
     lines += [f"{name}: {value}" for name, value in headers.items()]
     head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
     writer.write(head if method == "HEAD" or response.status in (204, 304) else head + response.body)
+
+
+async def write_half(writer, response):
+    """Writes the headers of an answer and half of its body, or nothing at all when it has none."""
+    if response.body:
+        head = f"HTTP/1.1 {response.status} {REASONS[response.status]}\r\ncontent-length: {len(response.body)}\r\n\r\n"
+        writer.write(head.encode() + response.body[: len(response.body) // 2])
+        await writer.drain()
 
 
 async def write_parts(writer, response):

@@ -97,6 +97,8 @@ class World:
         if rule and rule.get("cut") == "after":
             # It was done, and nobody is told.
             response.cut = True
+        if rule and rule.get("stall"):
+            response.stall = True
         return response
 
     async def fault_before(self, rule, facts):

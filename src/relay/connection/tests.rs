@@ -383,17 +383,17 @@ async fn a_connection_without_pongs_is_no_dead_one() {
 
 #[tokio::test]
 async fn a_connection_that_turns_out_to_be_alive_is_not_replaced() {
-    // The new one is there in the same moment.
-    let timing = Timing {
-        ping_every: Duration::from_millis(100),
-        longest_look: Duration::from_millis(150),
-        ..timing()
-    };
+    // Another one is on its way when it turns out.
+    let timing =
+        Timing { ping_every: Duration::from_millis(100), hello_within: Duration::from_secs(10), ..timing() };
     let mut session = Session::begin(timing).await;
-    session.gateway.set(|behaviour| behaviour.pong = false);
-    session.until(|state| state.pings >= 4).await;
+    session.gateway.set(|behaviour| {
+        (behaviour.pong, behaviour.hello, behaviour.slow) = (false, false, Duration::from_millis(500));
+    });
+    session.until(|state| state.handshakes > 1).await;
     session.hears("c1", "alive").await;
-    assert!(session.gateway.state().handshakes > 1, "there were others");
+    session.gateway.set(|behaviour| (behaviour.pong, behaviour.hello) = (true, true));
+    session.hears("c1", "still alive").await;
     assert_eq!(session.told(), [] as [&str; 0]);
 }
 

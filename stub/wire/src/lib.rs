@@ -6,7 +6,7 @@
 //!
 //! No I/O, no async runtime, and no AWS types live here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -48,6 +48,24 @@ pub const WORKING_INTERVAL_MS: u64 = 6_000;
 /// How long a stub hears nothing of a request that was taken before it asks, in milliseconds.
 pub const QUIET_MS: u64 = 8_000;
 
+/// How soon a stub asks for a part of a streamed response that is missing while later parts are there, in milliseconds. Messages overtake
+/// one another by less.
+pub const MISSING_MS: u64 = 1_000;
+
+/// How long a large payload is tried to be stored, or to be had, in milliseconds, as far as the invocation's time allows. Whoever waits for
+/// it is told what the matter is while there is somebody to tell, the caller of an HTTP API among them.
+pub const STORAGE_MS: u64 = 20_000;
+
+/// How long before the end of an invocation that is given up, in milliseconds, so that its caller can be told. Of a short time it is a quarter.
+pub const STORAGE_MARGIN_MS: u64 = 1_000;
+
+/// How long a payload is tried to be stored, or to be had, of an invocation that has so much time left.
+#[must_use]
+pub fn storage_patience(left: Duration) -> Duration {
+    let margin = Duration::from_millis(STORAGE_MARGIN_MS).min(left / 4);
+    Duration::from_millis(STORAGE_MS).min(left.saturating_sub(margin))
+}
+
 /// A frame and the protocol version it was written in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Envelope<T> {
@@ -66,7 +84,13 @@ pub enum ToClient {
     /// The stub asks after a request that was taken, e.g. because it has reconnected; answer it on this connection from now on. The
     /// answer is [`ToStub::Ack`] and what was missed, or [`ToStub::Unknown`].
     #[serde(rename_all = "camelCase")]
-    Moved { request_id: String, reply_to: String },
+    Moved {
+        request_id: String,
+        reply_to: String,
+        /// The first part of a streamed response that has not come. All before it have.
+        #[serde(default)]
+        from: u64,
+    },
     /// Another client registered functions that this client held.
     #[serde(rename_all = "camelCase")]
     Displaced { by: String, functions: Vec<String> },
@@ -312,6 +336,12 @@ mod tests {
     fn a_frame_survives_the_wire() {
         let text = encode(invoke()).unwrap();
         assert_eq!(decode::<ToClient>(&text).unwrap(), invoke());
+    }
+
+    #[test]
+    fn payloads_are_given_up_while_somebody_can_be_told() {
+        let patience = |left| storage_patience(Duration::from_millis(left)).as_millis();
+        assert_eq!([0, 400, 3_000, 10_000, 900_000].map(patience), [0, 300, 2_250, 9_000, 20_000]);
     }
 
     #[test]

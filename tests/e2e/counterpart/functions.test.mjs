@@ -103,7 +103,7 @@ describe("functions of the counterpart", () => {
     const stack = await counterpart.debugStack();
     const version = Number(/VERSION: u32 = (\d+)/.exec(fs.readFileSync(path.join(repository, "stub/wire/src/lib.rs"), "utf8"))[1]);
     const { endpoint, management, table, bucket } = stack;
-    const config = { v: version, f: "nobody/F", s: "dev", e: endpoint, m: management, t: table, b: bucket, r: counterpart.region };
+    const config = { v: version, f: "nobody/Bücher & Ümläute 中", s: "dev", e: endpoint, m: management, t: table, b: bucket, r: counterpart.region };
     await counterpart.registerFunction("nobody", { config, bootstrap: stub });
     const from = counterpart.records.length;
     const answer = await counterpart.invoke("nobody", { a: 1 });
