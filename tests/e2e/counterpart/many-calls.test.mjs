@@ -13,6 +13,9 @@ const full = process.env.SST_FAULTS === "full";
 const CALLS = full ? 5_000 : 150;
 const AT_A_TIME = 12;
 
+/** How long a stub waits for somebody to take a call. */
+const PATIENCE_MS = 25_000;
+
 /** Text that compresses badly, of about so many bytes. Most are small; some are longer than a message. */
 function text(number) {
   const length = number % 37 === 0 ? 150_000 : number % 5 === 0 ? 20_000 : 50;
@@ -57,12 +60,12 @@ function check(deployed, outcomes) {
   const twice = [...times].filter(([, begun]) => begun.length > 1);
   assert.deepEqual(twice, [], "a request that was run twice");
   const failures = [];
-  for (const { number, sent, requestId, error, value, thrown, ended } of outcomes) {
+  for (const { number, sent, requestId, error, value, thrown, began, ended } of outcomes) {
     assert.equal(thrown, undefined);
     if (error) {
       const late = (times.get(requestId) ?? []).filter((time) => time > ended);
       assert.deepEqual(late, [], `request ${requestId} was begun after its caller was told: ${JSON.stringify(value)}`);
-      failures.push(value);
+      failures.push({ ...value, began, ended });
       continue;
     }
     assert.equal(times.get(requestId)?.length, 1, `request ${requestId} has an answer`);
@@ -96,12 +99,15 @@ describe("under faults", () => {
   test(`of ${CALLS} calls while sst start is killed again and again, none is run twice, and each failure is true`, async () => {
     let over = false;
     let kills = 0;
+    const absences = [];
     const killing = (async () => {
       while (!over) {
         deployed.sst.child.kill("SIGKILL");
         await deployed.sst.exited;
         kills += 1;
+        const began = Date.now();
         deployed.sst = await deployed.serve();
+        absences.push({ began, ended: Date.now() });
         // Some calls are answered by each.
         const done = begun(deployed).size;
         while (!over && begun(deployed).size < done + 40) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -111,9 +117,12 @@ describe("under faults", () => {
     over = true;
     await killing;
     const failures = check(deployed, outcomes);
-    const types = new Set(failures.map(({ errorType }) => errorType));
-    types.delete("Sst.Ended");
-    assert.deepEqual([...types], [], JSON.stringify(failures.slice(0, 3)));
+    // On a busy machine the next one may not be there in time, which is what is told then.
+    const wasAway = (call) => absences.some(({ began, ended }) => Math.min(ended, call.ended) - Math.max(began, call.began) >= PATIENCE_MS - 5_000);
+    const untrue = failures.filter((call) => call.errorType !== "Sst.Ended" && !(call.errorType === "Sst.NotRunning" && wasAway(call)));
+    assert.deepEqual(untrue, []);
+    const longest = Math.max(...absences.map(({ began, ended }) => ended - began));
+    console.log(`the longest absence was ${longest} ms`);
     console.log(`${kills} kills, ${failures.length} of ${CALLS} calls whose client was killed`);
     assert.ok(failures.length <= kills * AT_A_TIME);
   });
