@@ -39,30 +39,30 @@ pub struct Offer {
     pub silent: Vec<Registered>,
     pub invoke: String,
     pub moved: String,
-    /// Until when it may be begun.
-    pub window: Instant,
+    /// Until when it is worth trying.
+    pub until: Instant,
 }
 
 /// Offers a request to whoever is registered.
 pub async fn offer(cloud: &Cloud, call: &Call, offer: Offer) -> Result<Reached, Problem> {
-    let Offer { known, not_to, silent, invoke, moved, window } = offer;
+    let Offer { known, not_to, silent, invoke, moved, until } = offer;
     let found = match known {
         Some(found) => found,
-        None => match cloud.registration(call, window).await? {
+        None => match cloud.registration(call, until).await? {
             Lookup::Found(found) => found,
             Lookup::Nobody(why) | Lookup::Lapsed(why) => return Ok(Reached::Nobody(why)),
         },
     };
     if !silent.is_empty() && silent.iter().all(|silent| silent.client != found.client) {
         for silent in silent {
-            cloud.post(call, window, &silent.connection, &moved).await?;
+            cloud.post(call, until, &silent.connection, &moved).await?;
         }
         return Ok(Reached::Registered(found));
     }
     if not_to.as_deref() == Some(&found.connection) {
         return Ok(Reached::Registered(found));
     }
-    match cloud.post(call, window, &found.connection, &invoke).await {
+    match cloud.post(call, until, &found.connection, &invoke).await {
         Ok(Posted::Arrived) => Ok(Reached::Sent(found)),
         Ok(Posted::Gone) => Ok(Reached::Gone(found)),
         Ok(Posted::MaybeBefore) => Ok(Reached::GoneWithIt(found)),

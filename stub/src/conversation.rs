@@ -350,12 +350,12 @@ impl<'a> Conversation<'a> {
             .filter(|_| self.last.is_none() && recent.is_none() && self.useless.is_none());
         self.last = recent.or(self.last.take());
         // In the end it is only asked whether somebody has taken it: what may not be begun any more is that as well.
-        let window = (self.longest - self.word).min(now + Duration::from_millis(OFFER_MS));
-        let invoke = self.invoke(window).await?;
+        let until = self.patience.min(now + Duration::from_millis(OFFER_MS));
+        let invoke = self.invoke(until.min(self.longest - self.word)).await?;
         let offer = offer(
             cloud,
             call,
-            Offer { known, not_to, silent: self.silent.clone(), invoke, moved: self.question()?, window },
+            Offer { known, not_to, silent: self.silent.clone(), invoke, moved: self.question()?, until },
         );
         Ok((true, Box::pin(offer)))
     }
