@@ -1,12 +1,7 @@
 // Many calls, and what they cost: for tests and for `benches/bursts.mjs`.
 
-import { setTimeout as sleep } from "node:timers/promises";
-
-/**
- * Makes so many calls: `atOnce` at a time, or with `perSecond` as many each second, whether they are answered or not. Returns how long all of them took, in ms,
- * how long each, how many posts there were and how many were throttled.
- */
-export async function bursts(deployed, { calls, atOnce = 1, perSecond }) {
+/** Makes so many calls, some at a time. Returns how long all of them took, in ms, how long each, how many posts there were and how many were throttled. */
+export async function bursts(deployed, { calls, atOnce }) {
   const { counterpart } = deployed;
   await counterpart.settled();
   const from = counterpart.records.length;
@@ -25,21 +20,11 @@ export async function bursts(deployed, { calls, atOnce = 1, perSecond }) {
     durations.push(performance.now() - began);
   };
   const began = performance.now();
-  if (perSecond) {
-    const running = [];
-    for (let number = 0; number < calls; number++) {
-      const early = (number * 1000) / perSecond - (performance.now() - began);
-      if (early > 1) await sleep(early);
-      running.push(one(number));
-    }
-    await Promise.all(running);
-  } else {
-    let number = 0;
-    const caller = async () => {
-      while (number < calls) await one(number++);
-    };
-    await Promise.all(Array.from({ length: atOnce }, caller));
-  }
+  let number = 0;
+  const caller = async () => {
+    while (number < calls) await one(number++);
+  };
+  await Promise.all(Array.from({ length: atOnce }, caller));
   const took = performance.now() - began;
   await counterpart.settled();
   durations.sort((a, b) => a - b);

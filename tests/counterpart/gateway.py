@@ -107,7 +107,7 @@ class Gateway:
         self.apis = {}
         self.connections = {}
         self.gone = {}
-        limits = lambda: (self.settings["rate"], self.settings["burst"])
+        limits = lambda: (self.settings["rate"], self.settings["burst"], self.settings["others"])
         self.requests = Bucket(self.clock, limits)
         self.connects = Bucket(self.clock, lambda: (self.settings["connectRate"], self.settings["connectBurst"]))
         self.chances = {}

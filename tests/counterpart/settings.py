@@ -18,6 +18,8 @@ def defaults():
             "rate": 10_000,
             "burst": 5_000,
             "retryAfterSeconds": 1,
+            # How many requests a second the account's other APIs are asked. They share the quota.
+            "others": 0,
             # New connections per second.
             "connectRate": 500,
             "connectBurst": 500,
@@ -68,9 +70,16 @@ class Bucket:
 
     def take(self):
         """Takes a token, if there is one."""
-        rate, burst = self._limits()
+        rate, burst, others = (*self._limits(), 0)[:3]
         now = self._clock.now()
-        held = burst if self._tokens is None else min(burst, self._tokens + (now - self._since) * rate)
+        held = burst if self._tokens is None else self._tokens
+        if others:
+            # Each of the others takes one as well, if there is one, at equal intervals.
+            for number in range(int(self._since * others) + 1, int(now * others) + 1):
+                held = min(burst, held + (number / others - self._since) * rate)
+                self._since = number / others
+                held -= 1 if held >= 1 else 0
+        held = min(burst, held + (now - self._since) * rate)
         self._since = now
         self._tokens = held - 1 if held >= 1 else held
         return held >= 1
