@@ -32,6 +32,7 @@ if ! command -v gdb >/dev/null || ! command -v gdbserver >/dev/null; then
   "$apt_install" gdb gdbserver
 fi
 
-[ -x "$directory/python/bin/python" ] || python3 -m venv "$directory/python"
+# One whose making was interrupted has an interpreter, and nothing else.
+"$directory/python/bin/python" -m pip --version >/dev/null 2>&1 || python3 -m venv --clear "$directory/python"
 "$directory/python/bin/python" -c "import debugpy; assert debugpy.__version__ == '$DEBUGPY'" 2>/dev/null ||
   "$directory/python/bin/python" -m pip install --quiet --disable-pip-version-check "debugpy==$DEBUGPY"
