@@ -1,6 +1,6 @@
 //! Answers on their way to a stub, in a cloud that only takes note of them.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::{collections::HashMap, sync::Mutex, time::SystemTime};
 
 use axum::{
     Router,
@@ -13,10 +13,14 @@ use tokio::net::TcpListener;
 
 use super::{
     memory::{Answered, Frames},
+    requests::{age, is_late},
     responder::start,
     *,
 };
-use crate::{aws, core::event::StreamPart};
+use crate::{
+    aws,
+    core::event::{Outcome, StreamPart},
+};
 
 pub(super) const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:user/a</Arn>\
     <Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
