@@ -77,9 +77,12 @@ describe("what is told of the connection", () => {
     const id = await counterpart.fault({ match: { service: "websocket", who: "developer" }, status: 403, error: "ForbiddenException" });
     const [{ connection }] = counterpart.recorded({ kind: "connected", who: "developer" }).slice(-1);
     await counterpart.ask("closeConnection", { id: connection });
-    await counterpart.until({ kind: "fault" }, { from, count: 3 });
-    await sst().waitFor(/cannot connect to the cloud: the WebSocket API refuses the credentials \(403 Forbidden\): the caller needs `execute-api:Invoke`/, printed);
-    await counterpart.ask("clearFaults", { id });
+    try {
+      await counterpart.until({ kind: "fault" }, { from, count: 3 });
+      await sst().waitFor(/cannot connect to the cloud: the WebSocket API refuses the credentials \(403 Forbidden\): the caller needs `execute-api:Invoke`/, printed);
+    } finally {
+      await counterpart.ask("clearFaults", { id });
+    }
     await sst().waitFor(/connected again after/, printed);
     await works();
     const lines = said(printed);
