@@ -127,6 +127,8 @@ struct Keeper {
     pauses: Box<dyn Iterator<Item = Duration> + Send>,
     /// How many pings in a row were not answered by a connection that was alive. After a few of them pings say nothing.
     unanswered: u32,
+    /// Whether the credentials were refused the last time. When they have expired, that is said elsewhere, a moment later.
+    denied: bool,
     /// The last reason for not connecting that was told.
     told: Option<String>,
 }
@@ -150,6 +152,7 @@ pub(super) async fn keep_connected(
         dial_at: Instant::now(),
         pauses: Box::new(pauses(longest)),
         unanswered: 0,
+        denied: false,
         told: None,
     };
     keeper.begin(first);
@@ -385,7 +388,10 @@ impl Keeper {
         self.dial_at = Instant::now() + self.pauses.next().unwrap_or(self.timing.longest_pause);
         let text = refusal.text();
         tracing::debug!(text, "cannot connect");
-        let known = matches!(refusal, Refusal::NoCredentials(_)) || self.told.as_ref() == Some(&text);
+        let denied = matches!(refusal, Refusal::Credentials(_));
+        let first = denied && !std::mem::replace(&mut self.denied, denied);
+        let known =
+            first || matches!(refusal, Refusal::NoCredentials(_)) || self.told.as_ref() == Some(&text);
         if !known {
             if self.live.is_none() {
                 self.ui.warning(format!("cannot connect to the cloud: {text}; trying again"));
@@ -421,6 +427,7 @@ impl Keeper {
                 self.usage.clone(),
             ));
         }
+        self.denied = false;
         self.tell(Incoming::Connected(id));
         self.begin(connection);
     }

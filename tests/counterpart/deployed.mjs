@@ -107,11 +107,18 @@ export class Deployed {
     assert.deepEqual(ids.map((id) => executions.get(id) ?? 0), ids.map(() => 1));
   }
 
-  /** Calls `sleep`, and waits until it sleeps. `wake` ends that; `answer` is the call's. */
+  /** Calls `sleep`, and waits until it sleeps, and its stub is told that the call was taken. `wake` ends that; `answer` is the call's. */
   async asleep(name) {
+    const from = this.counterpart.records.length;
     const answer = this.call("sleep", { until: name });
     await until("a sleeping function", () => fs.existsSync(path.join(this.where, `${name}.asleep`)));
+    await this.taken(from);
     return { answer, wake: () => fs.writeFileSync(path.join(this.where, name), "") };
+  }
+
+  /** Waits until a stub is told something, from this entry of the record on. */
+  taken(from) {
+    return this.counterpart.until(({ kind, status, who }) => kind === "post" && status === 200 && who.startsWith("function/"), { from });
   }
 
   async close() {

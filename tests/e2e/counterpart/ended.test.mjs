@@ -69,8 +69,10 @@ describe("calls that are open when it ends", () => {
 
   test("are said to be unanswered, not to have timed out, when it is killed for good and their time is over", async () => {
     const brief = deployed.sst.stackOutput("Functionbrief");
+    const from = deployed.counterpart.records.length;
     const answer = timed(deployed.counterpart.invoke(brief, { until: "brief" }));
     await until("a function that sleeps", () => fs.existsSync(path.join(deployed.where, "brief.asleep")));
+    await deployed.taken(from);
     await kill();
     const { value, took } = await answer;
     assert.equal(value.errorType, "Sst.Silent", JSON.stringify(value));

@@ -38,7 +38,7 @@ describe("two people who serve different functions of a stage", () => {
     assert.deepEqual(await deployedAs("echo", "throws"), { echo: [stub, 900], throws: ["nodejs22.x", 60] });
     const [{ number }] = (await state("echo")).environments;
     bob.sst = await deployed.serve({ ...bob, args: ["--function", "count"], options: { terminal: [200, 50] } });
-    const served = new RegExp(`Served by ${alice.owner}, left as they are: counterpart/echo, counterpart/sleep, counterpart/stream`);
+    const served = new RegExp(`Served by ${alice.owner}, left as they are: counterpart/brief, counterpart/echo, counterpart/hasty, counterpart/sleep`);
     assert.match(bob.sst.output, served);
     assert.match(bob.sst.output, /Not live, as was asked for: 1 function/);
     assert.equal((await deployed.call("count", { number: 1 })).value.at, bob.app);

@@ -24,7 +24,7 @@ describe("two people on one stage", () => {
   const lost = (by) => new RegExp(`${by.owner} has taken over ([^;]*); their machine answers now`);
   const taken = (from) => new RegExp(`taken over from ${from.owner}: ([^;]*); this machine answers now`);
   const names = ([, listed]) => listed.split(", ").map((name) => name.split("/").pop()).sort();
-  const everything = ["count", "echo", "sleep", "stream", "throws"];
+  const everything = ["brief", "count", "echo", "hasty", "sleep", "stream", "throws"];
 
   /** Has `winner` start. Returns where in `loser`'s terminal to look for what is said of it. */
   async function takeOver(winner, loser) {

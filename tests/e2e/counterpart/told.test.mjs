@@ -33,7 +33,7 @@ describe("what is told of the connection", () => {
   test("one that answers nothing any more is lost, and there is another when something answers again", async () => {
     const printed = sst().output.length;
     await counterpart.settings({ gateway: { pong: false, hello: "ignore" } });
-    const [, silent] = await sst().waitFor(/the connection to the cloud was lost \(nothing was heard on it for (\d+) s\); connecting again/, printed);
+    const [, silent] = await sst().waitFor(/the connection to the cloud was lost \(it has not answered for ([\d.]+) s\); connecting again/, printed);
     assert.ok(Number(silent) >= 3 && Number(silent) <= 10, silent);
     await counterpart.settings({ gateway: { pong: true, hello: "answer" } });
     await sst().waitFor(/connected again after/, printed);
