@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use sst_wire::jitter;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -117,8 +118,9 @@ impl Services {
                 Err(error) => Failure::of(&error),
             };
             let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-            // All who were refused at the same time would come again at the same time, and be refused again.
-            let pause = failure.retry_after.map_or(pause, |asked| asked + pause);
+            // All who were refused at the same time would come again at the same time, and be refused again. Whoever has waited for long is as
+            // quick to come again as one that is new, or it would never get its turn.
+            let pause = failure.retry_after.map_or(pause, |asked| asked + jitter(asked));
             if !failure.may_pass() || Instant::now() + pause >= until {
                 return Err(failure);
             }

@@ -1,15 +1,12 @@
 //! The signed requests: the registration, large payloads, and messages to the client.
 
-use std::{
-    hash::{BuildHasher as _, Hasher as _, RandomState},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use bytes::Bytes;
 use hyper::Uri;
 use serde_json::{Value, json};
-use sst_wire::{Payload, Registration, VERSION, storage_patience};
+use sst_wire::{Payload, Registration, VERSION, jitter, storage_patience};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -226,7 +223,8 @@ impl Cloud {
                 Err(_) => true,
             };
             let wait = match outcome.as_ref().ok().and_then(retry_after) {
-                Some(asked) => asked + jitter(pause),
+                // Whoever has waited for long is as quick to come again as one that is new, or it would never get its turn.
+                Some(asked) => asked + jitter(asked),
                 None => pause / 2 + jitter(pause / 2),
             };
             let refused = service == "execute-api" && matches!(&outcome, Ok(answer) if answer.status == 429);
@@ -271,13 +269,6 @@ impl Cloud {
 fn retry_after(answer: &Answer) -> Option<Duration> {
     let seconds: u64 = answer.header("retry-after")?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.max(1)))
-}
-
-/// At random up to so much, so that those that were refused at the same time do not come again at the same time.
-pub fn jitter(most: Duration) -> Duration {
-    // Each of these states is another one.
-    let random = RandomState::new().build_hasher().finish();
-    most.mul_f64(f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX))
 }
 
 /// Reads an item of the table.
@@ -344,16 +335,6 @@ mod tests {
         })
     }
 
-    #[test]
-    fn pauses_differ() {
-        let most = Duration::from_millis(100);
-        let mut pauses: Vec<Duration> = (0..200).map(|_| jitter(most)).collect();
-        pauses.sort();
-        assert!(pauses[0] < most / 10 && pauses[199] > most * 9 / 10 && pauses[199] <= most, "{pauses:?}");
-        pauses.dedup();
-        assert!(pauses.len() > 190, "{}", pauses.len());
-    }
-
     /// Answers one post after the other with these, and notes when they came.
     async fn posts(answers: &'static [&str], patience: Duration) -> (Result<Posted, Problem>, Vec<Instant>) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -397,7 +378,7 @@ mod tests {
         assert_eq!(sent, Ok(Posted::Arrived));
         let pauses: Vec<Duration> = came.windows(2).map(|two| two[1] - two[0]).collect();
         let second = Duration::from_secs(1);
-        assert!(pauses[0] >= second && pauses[0] < second * 2 && pauses[1] < second, "{pauses:?}");
+        assert!(pauses[0] >= second && pauses[0] < second * 5 / 2 && pauses[1] < second, "{pauses:?}");
     }
 
     #[tokio::test]

@@ -3,18 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use futures_util::{SinkExt, StreamExt};
+use sst_wire::jitter;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{Error, Message, protocol::WebSocketConfig},
 };
 
-use crate::{
-    cloud::{Cloud, jitter},
-    http::Stream,
-    problem::Problem,
-    runtime_api::Call,
-};
+use crate::{cloud::Cloud, http::Stream, problem::Problem, runtime_api::Call};
 
 /// Unused for longer than this, a connection is tested before it is used.
 const TEST_AFTER: Duration = Duration::from_secs(45);

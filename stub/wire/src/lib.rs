@@ -6,7 +6,11 @@
 //!
 //! No I/O, no async runtime, and no AWS types live here.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -64,6 +68,14 @@ pub const STORAGE_MARGIN_MS: u64 = 1_000;
 pub fn storage_patience(left: Duration) -> Duration {
     let margin = Duration::from_millis(STORAGE_MARGIN_MS).min(left / 4);
     Duration::from_millis(STORAGE_MS).min(left.saturating_sub(margin))
+}
+
+/// At random up to so much, so that those that were refused at the same time do not come again at the same time.
+#[must_use]
+pub fn jitter(most: Duration) -> Duration {
+    // Each of these states is another one.
+    let random = RandomState::new().build_hasher().finish();
+    most.mul_f64(f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX))
 }
 
 /// A frame and the protocol version it was written in.
@@ -336,6 +348,16 @@ mod tests {
     fn a_frame_survives_the_wire() {
         let text = encode(invoke()).unwrap();
         assert_eq!(decode::<ToClient>(&text).unwrap(), invoke());
+    }
+
+    #[test]
+    fn pauses_differ() {
+        let most = Duration::from_millis(100);
+        let mut pauses: Vec<Duration> = (0..200).map(|_| jitter(most)).collect();
+        pauses.sort();
+        assert!(pauses[0] < most / 10 && pauses[199] > most * 9 / 10 && pauses[199] <= most, "{pauses:?}");
+        pauses.dedup();
+        assert!(pauses.len() > 190, "{}", pauses.len());
     }
 
     #[test]

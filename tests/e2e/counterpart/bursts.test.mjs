@@ -9,7 +9,7 @@ import { Deployed } from "../../counterpart/deployed.mjs";
 
 const full = process.env.SST_FAULTS === "full";
 const CALLS = full ? 400 : 60;
-const AT_ONCE = full ? 60 : 30;
+const AT_ONCE = 30;
 const USUAL = { rate: 10_000, burst: 5_000, retryAfterSeconds: 1 };
 
 describe("bursts", () => {
@@ -59,7 +59,7 @@ describe("bursts", () => {
         const next = counterpart.recorded({ kind: "post", sender: mine }, from).find((post) => post.time > time);
         const waited = next.time - time;
         console.log(`after ${Math.round(waited)} ms, answered after ${took} ms`);
-        assert.ok(waited >= seconds * 1_000 && took >= waited && took < times * (seconds * 1_000 + 1_500), `${waited} ms, ${took} ms`);
+        assert.ok(waited >= seconds * 1_000 && took >= waited && took < times * (seconds * 2_000 + 500), `${waited} ms, ${took} ms`);
         await counterpart.clearFaults();
       }
     });
