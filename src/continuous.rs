@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::aws::Clock;
 
-/// How often it is looked what time it is while something is waited for.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked what time it is while something is waited for, because no system tells when a machine wakes up. Whatever else
+/// happens is measured by the right time in any case, so this need not be often.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// A clock for `State::handle`. Its instants are only good for comparison with one another.
 #[derive(Debug, Clone)]
@@ -81,6 +82,6 @@ mod tests {
         let mut reached = Box::pin(time.reach(Some(time.now() + MINUTE)));
         assert!(futures_util::poll!(reached.as_mut()).is_pending());
         machine.pass(NIGHT);
-        tokio::time::timeout(10 * LOOK_EVERY, reached).await.expect("it looks what time it is");
+        tokio::time::timeout(4 * LOOK_EVERY, reached).await.expect("it looks what time it is");
     }
 }

@@ -78,7 +78,8 @@ impl Relay {
         }
         let event = invoke.event;
         self.responders.spawn(async move {
-            match services.fetch(&event, (received + remaining).into()).await {
+            let fetched = tasks::caught(services.fetch(&event, (received + remaining).into())).await;
+            match fetched.unwrap_or_else(Err) {
                 Ok(bytes) => deliver(bytes),
                 Err(problem) => {
                     let message = format!("the event of this request could not be fetched: {problem}");

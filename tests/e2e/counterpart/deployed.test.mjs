@@ -4,47 +4,30 @@
 import assert from "node:assert/strict";
 import crypto from "node:crypto";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { startCounterpart } from "../../counterpart/counterpart.mjs";
-import { Sst, copyApp, gone, until } from "../support/sst.mjs";
+import { Deployed } from "../../counterpart/deployed.mjs";
+import { Sst, until } from "../support/sst.mjs";
 
 /** How the same things are reached: directly, and through TLS in both versions of HTTP. */
 const ways = { "plain HTTP": {}, "TLS and HTTP/2": { tls: "h2" }, "TLS and HTTP/1.1": { tls: "http/1.1" } };
 
 for (const [way, options] of Object.entries(ways)) {
   describe(`a deployed app over ${way}`, () => {
+    let deployed;
     let counterpart;
-    let directory;
     let where;
-    let sst;
 
     before(async () => {
-      counterpart = await startCounterpart({ ...options, proxies: true });
-      directory = copyApp("tests/fixtures/apps/counterpart");
-      where = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-where-"));
-      sst = new Sst(directory, ["start", "--stage", "dev", "--yes"], { ...counterpart.environment, COUNTERPART_WHERE: where });
-      await sst.waitFor(/Listening for requests/);
+      deployed = await Deployed.start(options);
+      ({ counterpart, where } = deployed);
     });
-    after(async () => {
-      await sst?.stop();
-      await counterpart?.close();
-      await gone(directory);
-      for (const made of [directory, where]) fs.rmSync(made, { recursive: true, force: true });
-    });
+    after(() => deployed?.close());
 
-    const call = (name, event, rest) => counterpart.invoke(sst.stackOutput(`Function${name}`), event, rest);
-    const environments = async (name) => (await counterpart.state()).functions[sst.stackOutput(`Function${name}`)].environments;
-    const executions = () => {
-      const file = path.join(where, "executions");
-      return fs.existsSync(file) ? fs.readFileSync(file, "utf8").trim().split("\n").map((line) => line.split(" ")) : [];
-    };
-    const onlyOnce = (ids) => {
-      const counts = ids.map((id) => executions().filter(([executed]) => executed === id).length);
-      assert.deepEqual(counts, ids.map(() => 1));
-    };
+    const call = (name, event, rest) => deployed.call(name, event, rest);
+    const environments = async (name) => (await counterpart.state()).functions[deployed.names[name]].environments;
+    const onlyOnce = (ids) => deployed.onlyOnce(ids);
 
     test("calls are answered, one environment serves one after the other, and it is frozen between them", async () => {
       for (let number = 0; number < 5; number++) {
@@ -85,7 +68,7 @@ for (const [way, options] of Object.entries(ways)) {
         // The second half is not made before the first one has come here.
         if (length === 2000) fs.writeFileSync(path.join(where, "half"), "");
       };
-      const { bytes, error } = await counterpart.invokeStreamed(sst.stackOutput("Functionstream"), { parts: 4, size: 1000, until: "half" }, part);
+      const { bytes, error } = await counterpart.invokeStreamed(deployed.names.stream, { parts: 4, size: 1000, until: "half" }, part);
       assert.deepEqual([error, bytes.toString()], [undefined, expected]);
       fs.rmSync(path.join(where, "half"));
     });
@@ -138,7 +121,7 @@ for (const [way, options] of Object.entries(ways)) {
     test("credentials change with the environment", async () => {
       await call("echo", {});
       const [{ accessKeyId }] = await environments("echo");
-      await counterpart.ask("recycle", { name: sst.stackOutput("Functionecho") });
+      await counterpart.ask("recycle", { name: deployed.names.echo });
       await call("echo", {});
       const [fresh] = await environments("echo");
       assert.notEqual(fresh.accessKeyId, accessKeyId);
@@ -146,13 +129,11 @@ for (const [way, options] of Object.entries(ways)) {
 
     if (!options.tls) {
       test("it starts again on what is deployed, and is removed", async () => {
-        await sst.stop();
-        const settings = { ...counterpart.environment, COUNTERPART_WHERE: where };
-        sst = new Sst(directory, ["start", "--stage", "dev", "--yes"], settings);
-        await sst.waitFor(/Listening for requests/);
+        await deployed.sst.stop();
+        deployed.sst = await deployed.serve();
         assert.deepEqual((await call("echo", { again: true })).value.event, { again: true });
-        await sst.stop();
-        const removal = new Sst(directory, ["remove", "--stage", "dev", "--yes"], settings);
+        await deployed.sst.stop();
+        const removal = new Sst(deployed.app, ["remove", "--stage", "dev", "--yes"], deployed.environment);
         assert.deepEqual(await removal.exited, { code: 0, signal: null }, removal.output);
         const { stacks, apis, functions, tables } = await counterpart.state();
         assert.deepEqual([Object.keys(stacks), apis, functions, tables], [["CDKToolkit"], {}, {}, {}]);

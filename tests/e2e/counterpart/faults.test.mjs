@@ -2,50 +2,37 @@
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { startCounterpart } from "../../counterpart/counterpart.mjs";
-import { Sst, copyApp, gone } from "../support/sst.mjs";
+import { Deployed } from "../../counterpart/deployed.mjs";
 
 const CALLS = 40;
 const AT_A_TIME = 8;
 
 describe("faults", () => {
+  let deployed;
   let counterpart;
-  let directory;
-  let where;
-  let sst;
   let number = 0;
 
   before(async () => {
-    counterpart = await startCounterpart({ proxies: true });
-    directory = copyApp("tests/fixtures/apps/counterpart");
-    where = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-where-"));
-    sst = new Sst(directory, ["start", "--stage", "dev", "--yes"], { ...counterpart.environment, COUNTERPART_WHERE: where });
-    await sst.waitFor(/Listening for requests/);
+    deployed = await Deployed.start();
+    counterpart = deployed.counterpart;
   });
-  after(async () => {
-    await sst?.stop();
-    await counterpart?.close();
-    await gone(directory);
-    for (const made of [directory, where]) fs.rmSync(made, { recursive: true, force: true });
-  });
+  after(() => deployed?.close());
 
   /** Calls the function that notes its executions, several at a time, and looks at answers and notes. */
   const serves = async () => {
-    const name = sst.stackOutput("Functioncount");
     const numbers = Array.from({ length: CALLS }, () => number++);
     const left = [...numbers];
     const caller = async () => {
       for (let mine; (mine = left.shift()) !== undefined; ) {
-        const { value, error, bytes } = await counterpart.invoke(name, { number: mine });
+        const { value, error, bytes } = await deployed.call("count", { number: mine });
         assert.deepEqual([error, value.number], [undefined, mine], bytes.toString());
       }
     };
     await Promise.all(Array.from({ length: AT_A_TIME }, caller));
-    const executed = fs.readFileSync(path.join(where, "executions"), "utf8").trim().split("\n").map((line) => Number(line.split(" ")[1]));
+    const executed = fs.readFileSync(path.join(deployed.where, "executions"), "utf8").trim().split("\n").map((line) => Number(line.split(" ")[1]));
     assert.deepEqual(executed.filter((one) => numbers.includes(one)).sort((a, b) => a - b), numbers);
   };
 
