@@ -234,28 +234,7 @@ pub struct Test {
 pub struct Ide {
     /// The editor.
     #[arg(value_enum)]
-    pub editor: Editor,
-}
-
-/// The editors for which there are launch configurations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Editor {
-    /// `.vscode/launch.json`
-    Vscode,
-    /// `.run/*.run.xml`
-    Webstorm,
-    /// `.run/*.run.xml`
-    Intellij,
-    /// Says what to enter for functions in Python
-    Pycharm,
-    /// `.run/*.run.xml` for functions in Go
-    Goland,
-    /// `.run/*.run.xml` for functions in Rust
-    Rustrover,
-    /// `.run/*.run.xml` for functions in Rust
-    Clion,
-    /// VS Code, WebStorm, and IntelliJ IDEA
-    All,
+    pub editor: crate::editors::Editor,
 }
 
 /// Arguments of `sst start`.

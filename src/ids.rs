@@ -84,6 +84,11 @@ impl FunctionId {
 }
 
 text_id! {
+    /// A language. What it means is known in `languages` only.
+    LanguageId
+}
+
+text_id! {
     /// An invocation, by the request id that Lambda gave it.
     RequestId
 }

@@ -24,6 +24,7 @@ pub mod descriptors;
 pub mod editors;
 pub mod error;
 pub mod ids;
+pub mod languages;
 pub mod live;
 pub mod local_calls;
 pub mod lock;

@@ -6,17 +6,16 @@ use include_dir::{Dir, include_dir};
 
 use crate::{
     error::{Error, Kind, Result},
+    languages,
     process::{Command, Spawner, Stdio},
 };
 
 /// The oldest major version of Node that the scripts run on.
 const OLDEST_NODE: u32 = 20;
 
-/// The scripts that run in Node, and the template, by the name of the directory that they are written to.
-const SCRIPTS: [(&str, Dir<'static>); 4] = [
+/// The scripts that run in Node, by the name of the directory that they are written to. The runners of languages come beside them.
+static SCRIPTS: [(&str, Dir<'static>); 2] = [
     ("synth", include_dir!("$CARGO_MANIFEST_DIR/infra/synth")),
-    ("node", include_dir!("$CARGO_MANIFEST_DIR/runners/node")),
-    ("python", include_dir!("$CARGO_MANIFEST_DIR/runners/python")),
     ("builder", include_dir!("$CARGO_MANIFEST_DIR/src/builder/sidecar")),
 ];
 
@@ -29,8 +28,8 @@ pub struct Tools {
     pub node_version: String,
     /// The directory of the npm package: `esbuild` and `aws-cdk` are resolved from here when the project has none.
     pub npm_root: Utf8PathBuf,
-    /// The directory into which the embedded scripts were written: `synth/` (all of `infra/synth`), `node/` (all of
-    /// `runners/node`), `builder/` (the esbuild sidecar).
+    /// The directory into which the embedded scripts were written: `synth/` (all of `infra/synth`), `builder/` (the esbuild sidecar),
+    /// and the runner of each language in a directory that is called as it is, e.g. `node/`.
     pub scripts: Utf8PathBuf,
     /// The stub's executable (Linux, x86_64).
     pub stub: Utf8PathBuf,
@@ -113,7 +112,10 @@ fn write_scripts(target: &Utf8Path) -> Result<()> {
     let failed = |error: std::io::Error| {
         Error::new(Kind::Environment, format!("cannot write to `{target}`")).detail(error)
     };
-    for (name, directory) in &SCRIPTS {
+    let scripts = SCRIPTS.iter().map(|(name, directory)| (*name, directory));
+    let runners =
+        languages::all().filter_map(|language| language.runner().map(|runner| (language.id(), runner.files)));
+    for (name, directory) in scripts.chain(runners) {
         write_directory(directory, &target.join(name)).map_err(failed)?;
     }
     Ok(())

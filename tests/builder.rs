@@ -108,6 +108,7 @@ fn function(id: &str, handler: &str, source: Source) -> Arc<FunctionSpec> {
         id: FunctionId::from(id),
         stack: "stack".to_owned(),
         logical_id: "Logical".to_owned(),
+        language: if source.is_compiled() { "rust" } else { "node" }.into(),
         runtime: "nodejs20.x".to_owned(),
         handler: handler.to_owned(),
         source,
@@ -560,7 +561,8 @@ async fn it_is_told_when_cargo_waits_for_another_one() {
     let target = project.root.join("target").into_string();
     let environment = [("CARGO_TARGET_DIR".to_owned(), target)].into();
     let build = BuildOptions { environment, ..BuildOptions::default() };
-    let source = Source::Rust { manifest: project.root.join("rust/Cargo.toml"), build: build.into() };
+    let (path, directory) = (project.root.join("rust/Cargo.toml"), project.root.join("rust"));
+    let source = Source::Program { path, directory, build: build.into() };
     let spec = function("stack/rust", "", source);
     project.builder.build(spec.clone(), Generation(1));
     let told = async {

@@ -1,7 +1,7 @@
 "use strict";
 
 // Preloaded into every Node process of a synthesis (NODE_OPTIONS=--require). It watches `aws-cdk-lib`, and the packages with
-// constructs for functions in Python, Go and Rust, being loaded and makes two changes to them:
+// constructs for functions in other languages, being loaded and makes two changes to them:
 //
 // 1. After a stage has been synthesised, each Lambda function below it is described by one line of JSON in $SST_SOURCES:
 //    where its code is on this disk, and how the app wants it to be bundled.
@@ -19,7 +19,6 @@ const { fileURLToPath } = require("node:url");
 
 const languages = require("./languages.cjs");
 
-const LIBRARY_FILE = /[\\/]((?:aws-cdk-lib|@aws-cdk|cargo-lambda-cdk)[\\/](?:[a-z-]+[\\/])?lib[\\/][a-z]+)\.js$/;
 const LAMBDA = "aws-cdk-lib/aws-lambda";
 const INSTALLED = Symbol.for("sst.synth.hook");
 
@@ -30,9 +29,9 @@ const PATCHES = {
   "aws-cdk-lib/aws-lambda/lib/code": (module) => rememberAssets(module.exports.AssetCode, module),
   "aws-cdk-lib/aws-lambda-nodejs/lib/bundling": (module) => skipBundling(module, "../../aws-lambda", nodejs),
   "aws-cdk-lib/aws-lambda-nodejs/lib/util": (module) => mapCallSites(module.exports),
-  "@aws-cdk/aws-lambda-python-alpha/lib/bundling": (module) => skipBundling(module, LAMBDA, languages.python),
-  "@aws-cdk/aws-lambda-go-alpha/lib/bundling": (module) => skipBundling(module, LAMBDA, languages.go),
-  "cargo-lambda-cdk/lib/bundling": (module) => skipBundling(module, LAMBDA, languages.rust),
+  ...Object.fromEntries(
+    languages.constructs.map(([file, describe]) => [file, (module) => skipBundling(module, LAMBDA, describe)]),
+  ),
 };
 
 /** Construct → what is known about its code. Keyed by construct, because several copies of the library may be loaded. */
@@ -58,9 +57,9 @@ function install(sources) {
   const compile = Module.prototype._compile;
   Module.prototype._compile = function (content, filename, ...rest) {
     const result = compile.call(this, content, filename, ...rest);
-    const match = LIBRARY_FILE.exec(filename);
-    const patch = match && PATCHES[match[1].replaceAll("\\", "/")];
-    if (patch) patch(this);
+    const name = filename.replaceAll("\\", "/");
+    const library = Object.keys(PATCHES).find((file) => name.endsWith(`/${file}.js`));
+    if (library) PATCHES[library](this);
     else if (isOwnFile(filename)) ownFiles.add(filename);
     return result;
   };

@@ -1,10 +1,13 @@
 "use strict";
 
-// What the constructs for functions in Python, Go and Rust tell their own bundling, as a record of hook.cjs says it. The options
+// What the constructs for functions in other languages than JavaScript tell their own bundling, as a record of hook.cjs says it. The options
 // of the compilers are those for a build on this machine: what makes one for Lambda's is left out.
 
 const fs = require("node:fs");
 const path = require("node:path");
+
+/** Language → how the names of its runtimes begin, and the file of a package that bundles for its construct. */
+const TABLE = require("./languages.json");
 
 /** `PythonFunction`: a directory, which its bundling copies and adds the dependencies to. */
 function python(options) {
@@ -86,4 +89,18 @@ function goModuleOf(directory) {
   }
 }
 
-module.exports = { python, go, rust, goModuleOf };
+/** The language of a runtime. */
+function languageOf(runtime) {
+  const [id] = Object.entries(TABLE).find(([, { runtimes }]) => runtimes.some((beginning) => runtime.startsWith(beginning))) ?? [];
+  return id;
+}
+
+/** What the options of a construct's bundling mean, by language. */
+const DESCRIBE = { python, go, rust };
+
+/** The files that bundle, with what their options mean. */
+const constructs = Object.entries(TABLE)
+  .filter(([, { construct }]) => construct)
+  .map(([id, { construct }]) => [construct, DESCRIBE[id]]);
+
+module.exports = { constructs, goModuleOf, languageOf };

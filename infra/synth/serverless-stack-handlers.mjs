@@ -22,9 +22,9 @@ export function sourceOf(options, project) {
   const srcPath = path.resolve(project, options.srcPath);
   // Without a word about it, the directory that was built for a function that is deployed itself would count as its source.
   const known = { kind: "sst.Function", root: srcPath, assetPath: undefined, handler: options.handler };
-  if (options.runtime.startsWith("nodejs")) return { ...known, ...node(options, project, srcPath) };
-  if (options.runtime.startsWith("python")) return { ...known, assetPath: srcPath };
-  if (options.runtime.startsWith("go")) {
+  const language = languages.languageOf(options.runtime);
+  if (language === "node") return { ...known, ...node(options, project, srcPath) };
+  if (language === "go") {
     const entry = path.resolve(srcPath, options.handler);
     return { ...known, entry, root: languages.goModuleOf(srcPath), isScript: false, handler: "handler" };
   }
@@ -77,7 +77,7 @@ function bundlingOf(options, project) {
  * only to copy a directory. Nothing for all other functions.
  */
 export function builtWithoutDocker({ runtime, srcPath, handler, bundle }, project, lambda) {
-  if (!runtime.startsWith("python") || bundle?.installCommands?.length > 0) return undefined;
+  if (languages.languageOf(runtime) !== "python" || bundle?.installCommands?.length > 0) return undefined;
   const directory = path.resolve(project, srcPath);
   const files = fs.readdirSync(directory);
   if (files.some((file) => PYTHON_DEPENDENCIES.some((beginning) => file.startsWith(beginning)))) return undefined;

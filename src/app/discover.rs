@@ -8,10 +8,11 @@ use sst_wire::{CONFIG_VARIABLE, StubConfig};
 
 use crate::{
     error::Result,
-    ids::FunctionId,
+    ids::{FunctionId, LanguageId},
+    languages::{self, Construct, Language, Named},
     project::{
         HandMapping, HandSource, Project, SERVES_DEPLOYMENT,
-        manifest::{BuildOptions, FunctionSpec, LeftAlone, Manifest, Source},
+        manifest::{FunctionSpec, LeftAlone, Manifest, Source},
     },
 };
 
@@ -85,42 +86,50 @@ pub(super) fn number(value: Option<&Value>) -> Option<u64> {
     }
 }
 
-/// How a function is made to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Language {
-    Node,
-    Python,
-    /// A program of its own, on a runtime that Lambda provides only the system for.
-    Native,
-}
-
-impl Language {
-    fn of(runtime: &str) -> Result<Self, String> {
-        let prefixes = [
-            ("nodejs", Self::Node),
-            ("python", Self::Python),
-            ("provided", Self::Native),
-            ("go1.x", Self::Native),
-        ];
-        if let Some((_, language)) = prefixes.iter().find(|(prefix, _)| runtime.starts_with(prefix)) {
-            return Ok(*language);
-        }
-        let others = [("java", "Java"), ("dotnet", ".NET"), ("ruby", "Ruby")];
-        Err(match others.iter().find(|(prefix, _)| runtime.starts_with(prefix)) {
-            Some((_, name)) => format!("functions in {name} (`{runtime}`) do not run on this machine yet"),
-            None => format!("the runtime `{runtime}` does not run on this machine yet"),
-        })
-    }
-}
-
 /// What is known of where a function's code is.
 struct CodePlace<'a> {
     id: &'a str,
-    language: Language,
+    /// What its runtime can mean.
+    languages: &'a [&'static dyn Language],
     resource: &'a Value,
     record: Option<&'a SourceRecord>,
     by_hand: Option<&'a HandMapping>,
     declared: Option<&'a str>,
+}
+
+impl CodePlace<'_> {
+    /// The handler that the template declares.
+    fn handler(&self) -> Result<&str, String> {
+        self.declared.ok_or_else(|| "its handler is not known before the deployment".to_owned())
+    }
+
+    /// The source that a path means in one of the languages.
+    fn means(
+        &self,
+        path: &Utf8Path,
+        named: Named,
+        by_hand: Option<&str>,
+    ) -> Result<Option<(LanguageId, Source, String)>, String> {
+        // What the construct says of its own path is not true of another one.
+        let own = self.by_hand.is_none_or(|hand| hand.source == HandSource::Found);
+        let construct = self.record.map(|record| Construct {
+            export: record.export.as_deref().filter(|_| own),
+            root: record.root.as_deref().filter(|_| own),
+            bundling: record.bundling.as_ref(),
+            build: record.build.as_ref(),
+            is_made: record.placeholder && own,
+        });
+        // Where the developer has named the handler, the template need not.
+        let declared = match by_hand {
+            Some(_) => self.declared.unwrap_or_default(),
+            None => self.handler()?,
+        };
+        let asked = languages::Place { path, named, declared, by_hand, construct };
+        Ok(self.languages.iter().find_map(|language| {
+            let (source, handler) = language.source(&asked)?;
+            Some((LanguageId::from(language.id()), source, handler))
+        }))
+    }
 }
 
 struct Finder<'a> {
@@ -152,10 +161,10 @@ impl Finder<'_> {
         }
 
         let runtime = self.runtime(template, resource, record)?;
-        let language = Language::of(&runtime)?;
+        let languages = languages::of_runtime(&runtime)?;
         let declared = property(resource, "Handler").and_then(Value::as_str);
-        let place = CodePlace { id, language, resource, record, by_hand, declared };
-        let (source, handler) = self.source(&place)?;
+        let place = CodePlace { id, languages: &languages, resource, record, by_hand, declared };
+        let (language, source, handler) = self.source(&place)?;
         if owned_role(assembly, template, resource).is_none()
             && !by_hand.is_some_and(|hand| hand.policy_attached)
         {
@@ -172,6 +181,7 @@ impl Finder<'_> {
             id: FunctionId::from(id),
             stack: assembly.stacks[stack].name.clone(),
             logical_id: logical_id.to_owned(),
+            language,
             runtime,
             handler,
             source,
@@ -250,76 +260,52 @@ impl Finder<'_> {
         .ok_or_else(|| "its runtime is not known before the deployment".into())
     }
 
-    /// Where the code is, and the handler that goes with it.
-    fn source(&self, place: &CodePlace<'_>) -> Result<(Source, String), String> {
-        let &CodePlace { id, language, resource, record, by_hand, declared } = place;
-        let handler = |given: Option<&str>| {
-            given
-                .or(declared)
-                .map(str::to_owned)
-                .ok_or_else(|| "its handler is not known before the deployment".to_owned())
-        };
-        let build = || Box::new(record.and_then(|record| record.build.clone()).unwrap_or_default());
+    /// What the code is written in and where it is, and the handler that goes with it.
+    fn source(&self, place: &CodePlace<'_>) -> Result<(LanguageId, Source, String), String> {
+        let &CodePlace { id, languages, resource, record, by_hand, .. } = place;
         if let Some(hand) = by_hand {
             let given = hand.handler.as_deref();
             match &hand.source {
-                HandSource::Entry(path) if language == Language::Node => {
-                    let declared = handler(None)?;
-                    let export = given.unwrap_or_else(|| last_part(&declared)).to_owned();
-                    let source = Source::Entry {
-                        root: parent(path),
-                        path: path.clone(),
-                        export,
-                        bundling: record
-                            .and_then(|record| record.bundling.clone())
-                            .unwrap_or_default()
-                            .into(),
-                    };
-                    return Ok((source, declared));
-                }
-                HandSource::Entry(path) if language == Language::Python => {
-                    let declared = handler(None)?;
-                    let export = given.unwrap_or_else(|| last_part(&declared));
-                    let handler = format!("{}.{export}", path.file_stem().unwrap_or_default());
-                    return Ok((Source::Directory { path: parent(path) }, handler));
-                }
-                HandSource::Entry(path) | HandSource::Directory(path) if language == Language::Native => {
-                    let source = compiled(path, build()).ok_or_else(|| {
-                        format!("`{path}` is neither a Go program nor has it a `Cargo.toml`; name a `command` that serves it")
-                    })?;
-                    return Ok((source, handler(given)?));
+                HandSource::Entry(path) => {
+                    let found = place.means(path, Named::Entry, given)?;
+                    return found.ok_or_else(|| {
+                        format!(
+                            "`{path}` is no source in {}; name a `command` that serves it",
+                            names_of(languages)
+                        )
+                    });
                 }
                 HandSource::Directory(path) => {
-                    return Ok((Source::Directory { path: path.clone() }, handler(given)?));
+                    let found = place.means(path, Named::Directory, given)?;
+                    return found.ok_or_else(|| {
+                        format!(
+                            "`{path}` is no source in {}; name a `command` that serves it",
+                            names_of(languages)
+                        )
+                    });
                 }
                 HandSource::Command(command, directory) => {
                     let source = Source::Command { command: command.clone(), directory: directory.clone() };
-                    return Ok((source, handler(given)?));
+                    let handler = given
+                        .map_or_else(|| place.handler().map(str::to_owned), |given| Ok(given.to_owned()));
+                    return Ok((LanguageId::from(languages::COMMAND), source, handler?));
                 }
-                HandSource::Entry(_) | HandSource::Found => {}
+                HandSource::Found => {}
             }
         }
-        if let Some(record) = record
-            && let Some(entry) = &record.entry
-        {
-            let declared = handler(None)?;
-            if language == Language::Native {
-                let source = compiled(entry, build())
-                    .ok_or_else(|| format!("`{entry}` is neither a Go program nor a `Cargo.toml`"))?;
-                return Ok((source, declared));
-            }
-            let source = Source::Entry {
-                path: entry.clone(),
-                export: record.export.clone().unwrap_or_else(|| last_part(&declared).to_owned()),
-                root: record.root.clone().unwrap_or_else(|| parent(entry)),
-                bundling: record.bundling.clone().unwrap_or_default().into(),
-            };
-            return Ok((source, declared));
+        if let Some(entry) = record.and_then(|record| record.entry.as_ref()) {
+            let found = place.means(entry, Named::Entry, None)?;
+            return found.ok_or_else(|| format!("`{entry}` is no source in {}", names_of(languages)));
         }
         if let Some(code) = property(resource, "Code").and_then(|code| code.get("ZipFile")) {
             let code = code.as_str().ok_or("its code is inline, and not known before the deployment")?;
-            let source = inline::source(self.project, &id.into(), language == Language::Python, code);
-            return Ok((source.map_err(|error| error.to_string())?, handler(None)?));
+            let (language, files) = languages
+                .iter()
+                .find_map(|language| Some((language.id(), language.inline()?)))
+                .ok_or_else(|| format!("code in {} cannot be inline", names_of(languages)))?;
+            let source = inline::source(self.project, &id.into(), files, code);
+            let source = source.map_err(|error| error.to_string())?;
+            return Ok((language.into(), source, place.handler()?.to_owned()));
         }
         let recorded = record.and_then(|record| record.asset_path.as_deref());
         // Without the copies that CDK makes of assets, the template names the directory itself.
@@ -339,22 +325,18 @@ impl Finder<'_> {
         if !path.is_dir() {
             return Err(format!("its code is `{path}`, which is not a directory"));
         }
-        let handler = handler(None)?;
-        if language == Language::Native {
-            let source = compiled(path, build()).ok_or_else(|| {
-                format!(
-                    "`{path}` holds a built program and not its source; name that in `sst.json`, or a command to run: \
-                     \"functions\": {{ \"{id}\": {{ \"entry\": \"…\" }} }}"
-                )
-            })?;
-            return Ok((source, handler));
+        if let Some(found) = place.means(path, Named::Asset, None)? {
+            return Ok(found);
         }
-        if record.is_some_and(|record| record.placeholder) && !has_handler(language, path, &handler) {
+        if languages.iter().all(|language| language.runner().is_none()) {
             return Err(format!(
-                "its code is made from `{path}` by bundling commands of the app; name its source in `sst.json`"
+                "`{path}` holds a built program and not its source; name that in `sst.json`, or a command to run: \
+                 \"functions\": {{ \"{id}\": {{ \"entry\": \"…\" }} }}"
             ));
         }
-        Ok((Source::Directory { path: path.to_owned() }, handler))
+        Err(format!(
+            "its code is made from `{path}` by bundling commands of the app; name its source in `sst.json`"
+        ))
     }
 
     /// Lambda takes 4 KB of environment variables, and the stub needs one more.
@@ -395,41 +377,7 @@ pub(super) fn no_room(own: usize, stub: usize) -> String {
     )
 }
 
-/// Whether the runtime would find the handler's file in a directory.
-fn has_handler(language: Language, directory: &Utf8Path, handler: &str) -> bool {
-    let stem = handler.rsplit_once('.').map_or(handler, |(stem, _)| stem);
-    match language {
-        Language::Python => {
-            let module = directory.join(stem.replace('.', "/"));
-            module.with_extension("py").is_file() || module.join("__init__.py").is_file()
-        }
-        Language::Node | Language::Native => ["js", "mjs", "cjs"]
-            .iter()
-            .any(|extension| directory.join(format!("{stem}.{extension}")).is_file()),
-    }
-}
-
-/// The program whose source `path` is: a Go file, a `Cargo.toml`, or a directory with one of them.
-fn compiled(path: &Utf8Path, build: Box<BuildOptions>) -> Option<Source> {
-    let manifest = match path.file_name() {
-        Some("Cargo.toml") => path.to_owned(),
-        _ => path.join("Cargo.toml"),
-    };
-    if manifest.is_file() {
-        return Some(Source::Rust { manifest, build });
-    }
-    let is_go = |path: &Utf8Path| path.extension() == Some("go");
-    let has_go = || {
-        path.read_dir_utf8()
-            .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| is_go(entry.path()))))
-    };
-    (is_go(path) || has_go()).then(|| Source::Go { path: path.to_owned(), build })
-}
-
-fn last_part(handler: &str) -> &str {
-    handler.rsplit('.').next().unwrap_or(handler)
-}
-
-fn parent(path: &Utf8Path) -> camino::Utf8PathBuf {
-    path.parent().unwrap_or(path).to_owned()
+/// What languages are called.
+fn names_of(languages: &[&'static dyn Language]) -> String {
+    languages.iter().map(|language| language.name()).collect::<Vec<_>>().join(" or ")
 }

@@ -6,26 +6,26 @@ use sst_wire::sha256_hex;
 use crate::{
     error::Result,
     ids::FunctionId,
+    languages::Inline,
     project::{Project, manifest::Source},
 };
 
 /// The directory, below `.sst`, of the files that are written.
 const DIRECTORY: &str = "inline";
 
-/// Writes the code as Lambda does: to `index.js` or `index.py`. Always to the same place, so that breakpoints stay.
+/// Writes the code as Lambda does: to the file that its language would be written to. Always to the same place, so that breakpoints stay.
 ///
 /// # Errors
 /// [`crate::error::Kind::Environment`] when it cannot be written.
-pub(super) fn source(project: &Project, id: &FunctionId, is_python: bool, code: &str) -> Result<Source> {
+pub(super) fn source(project: &Project, id: &FunctionId, files: Inline, code: &str) -> Result<Source> {
     let state = project.state_dir()?;
     let name = format!("{DIRECTORY}/{}", id.as_file_name());
     state.create_directory(DIRECTORY)?;
     let path: Utf8PathBuf = state.create_directory(&name)?;
-    if !is_python {
-        // The project may say that its own files are modules. These are not.
-        write(&state, &format!("{name}/package.json"), "{ \"type\": \"commonjs\" }\n")?;
+    if let Some((beside, text)) = files.beside {
+        write(&state, &format!("{name}/{beside}"), text)?;
     }
-    write(&state, &format!("{name}/index.{}", if is_python { "py" } else { "js" }), code)?;
+    write(&state, &format!("{name}/{}", files.name), code)?;
     Ok(Source::Inline { path, sha256: sha256_hex(code.as_bytes()) })
 }
 

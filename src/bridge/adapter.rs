@@ -1,4 +1,4 @@
-//! A debugger for one worker that is no Node process: debugpy in the worker itself, Delve or LLDB attached to it.
+//! A debug adapter for one worker, as its language has it: in the worker itself, or in a program that attaches to it.
 //!
 //! It is started for the first client and stays until the worker ends, whoever comes and goes: debugpy connects once, and a native
 //! debugger takes a second to begin.
@@ -19,16 +19,11 @@ use tokio_util::{
 
 use super::dap::{Codec, Numbers};
 use crate::{
-    core::event::{Event, Native, Target},
+    core::event::{Event, Target},
     ids::WorkerId,
+    languages::{self, AdapterLink, DebugAdapter, Debuggee, Debugger},
     process::{Child, Command, Spawner, Stdio},
 };
-
-/// What to do when Delve is missing.
-pub const INSTALL_DELVE: &str = "`go install github.com/go-delve/delve/cmd/dlv@latest`";
-
-/// What to do when LLDB is missing.
-pub const INSTALL_LLDB: &str = "it comes with LLDB 16 or newer (`apt install lldb`, on macOS with Xcode)";
 
 /// How long a debugger may take to begin, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,16 +53,6 @@ pub(super) struct Starter {
     pub events: mpsc::UnboundedSender<Event>,
 }
 
-/// The endings of the files that a debugger knows.
-pub(super) fn extensions(target: &Target) -> &'static [&'static str] {
-    match target {
-        Target::Inspector { .. } => &[],
-        Target::Python { .. } => &["py", "pyw"],
-        Target::Native { language: Native::Go, .. } => &["go", "c", "h", "s"],
-        Target::Native { .. } => &["rs", "c", "h", "cc", "cpp", "cxx", "hpp", "zig"],
-    }
-}
-
 impl Adapter {
     /// Starts the debugger of a worker.
     ///
@@ -75,14 +60,21 @@ impl Adapter {
     /// What is missing and how to install it, or what the debugger says.
     pub async fn start(starter: &Starter, worker: WorkerId, target: &Target) -> Result<Self, String> {
         let starting = async {
-            match target {
-                Target::Inspector { .. } => Err("its debugger is that of Node".to_owned()),
-                Target::Python { lacking: Some(interpreter), .. } => Err(format!(
-                    "its Python has no debugpy: `{interpreter} -m pip install debugpy`, and save a file of the function"
-                )),
-                Target::Python { .. } => debugpy(starter, worker).await,
-                Target::Native { pid, language: Native::Go, .. } => delve(starter, *pid).await,
-                Target::Native { pid, executable, .. } => lldb(starter, *pid, executable.as_str()).await,
+            let Target::Process { pid, executable, language, lacking } = target else {
+                return Err("its debugger is no debug adapter".to_owned());
+            };
+            if let Some(lacking) = lacking {
+                return Err(lacking.clone());
+            }
+            let Debugger::Adapter { attach, .. } = languages::get(language).debugger() else {
+                return Err("its debugger is no debug adapter".to_owned());
+            };
+            let debuggee = Debuggee { pid: *pid, executable, spawner: &starter.spawner };
+            let DebugAdapter { link, attach } = attach(debuggee).await?;
+            match link {
+                AdapterLink::Worker => from_worker(starter, worker, attach).await,
+                AdapterLink::Pipes(command) => on_pipes(starter, command, attach).await,
+                AdapterLink::Listens(command, words) => at_address(starter, command, words, attach).await,
             }
         };
         tokio::time::timeout(PATIENCE, starting)
@@ -207,36 +199,33 @@ pub(super) fn text_of(response: &Value) -> String {
 }
 
 /// The worker connects to us, and speaks the protocol itself.
-async fn debugpy(starter: &Starter, worker: WorkerId) -> Result<Adapter, String> {
-    let failed = |error: std::io::Error| format!("no socket for debugpy: {error}");
+async fn from_worker(starter: &Starter, worker: WorkerId, attach: Value) -> Result<Adapter, String> {
+    let failed = |error: std::io::Error| format!("no socket for its debugger: {error}");
     let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port();
     let _ = starter.events.send(Event::DebuggerWaits { worker, port });
     let (stream, _) = crate::descriptors::accept(&listener).await;
     let (reader, writer) = stream.into_split();
-    let attach =
-        json!({ "request": "attach", "justMyCode": true, "subProcess": false, "redirectOutput": false });
     Adapter::greet(reader, writer, None, attach).await
 }
 
-/// Delve, attached to a running program (<https://github.com/go-delve/delve/tree/master/Documentation>).
-async fn delve(starter: &Starter, pid: u32) -> Result<Adapter, String> {
-    let program = which::which("dlv").map_err(|_| format!("`dlv` is not in the PATH: {INSTALL_DELVE}"))?;
-    let mut command = Command::new(program);
-    command
-        .args(["attach", &pid.to_string(), "--headless", "--listen=127.0.0.1:0", "--api-version=2"])
-        // Without `--continue`: the program would go on at any time, also after a client was told that it stands.
-        .arg("--accept-multiclient")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let cannot = |error: std::io::Error| format!("`dlv` cannot be run: {error}");
+/// A debugger that says, behind `words`, where it listens.
+async fn at_address(
+    starter: &Starter,
+    mut command: Command,
+    words: &str,
+    attach: Value,
+) -> Result<Adapter, String> {
+    let name = command.name();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let cannot = |error: std::io::Error| format!("`{name}` cannot be run: {error}");
     let mut child = starter.spawner.spawn(command).await.map_err(cannot)?;
     let mut errors = child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
     let mut lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines()).ok_or("no output")?;
     let address = loop {
         match lines.next_line().await {
             Ok(Some(line)) => {
-                if let Some((_, address)) = line.split_once("listening at: ") {
+                if let Some((_, address)) = line.split_once(words) {
                     break address.trim().to_owned();
                 }
             }
@@ -247,66 +236,35 @@ async fn delve(starter: &Starter, pid: u32) -> Result<Adapter, String> {
                 {
                     said.push(line);
                 }
-                return Err(format!("`dlv` cannot attach: {}", said.join(" ")));
+                return Err(format!("`{name}` cannot attach: {}", said.join(" ")));
             }
         }
     };
     // What it writes later is read, so that it never waits for that.
     tokio::spawn(async move {
         while let Ok(Some(line)) = lines.next_line().await {
-            tracing::debug!(line, "dlv");
+            tracing::debug!(line, "a debugger");
         }
     });
     if let Some(mut errors) = errors {
         tokio::spawn(async move { while let Ok(Some(_)) = errors.next_line().await {} });
     }
-    let stream =
-        TcpStream::connect(&address).await.map_err(|error| format!("`dlv` is not at {address}: {error}"))?;
+    let stream = TcpStream::connect(&address)
+        .await
+        .map_err(|error| format!("`{name}` is not at {address}: {error}"))?;
     let (reader, writer) = stream.into_split();
-    let attach = json!({ "request": "attach", "mode": "remote", "stopOnEntry": false });
     let adapter = Adapter::greet(reader, writer, Some(child), attach).await?;
     Ok(Adapter { address: Some(address), ..adapter })
 }
 
-/// `lldb-dap`, attached to a running program.
-async fn lldb(starter: &Starter, pid: u32, executable: &str) -> Result<Adapter, String> {
-    let program = lldb_dap().ok_or_else(|| format!("`lldb-dap` is not in the PATH: {INSTALL_LLDB}"))?;
-    let mut command = Command::new(&program);
+/// A debugger that speaks on its pipes.
+async fn on_pipes(starter: &Starter, mut command: Command, attach: Value) -> Result<Adapter, String> {
+    let name = command.name();
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let cannot = |error: std::io::Error| format!("`{}` cannot be run: {error}", program.display());
+    let cannot = |error: std::io::Error| format!("`{name}` cannot be run: {error}");
     let mut child = starter.spawner.spawn(command).await.map_err(cannot)?;
     let (Some(reader), Some(writer)) = (child.stdout.take(), child.stdin.take()) else {
-        return Err("`lldb-dap` has no pipes".to_owned());
+        return Err(format!("`{name}` has no pipes"));
     };
-    let attach = json!({
-        "request": "attach", "pid": pid, "program": executable, "stopOnEntry": false,
-        "initCommands": rust_formatters(starter).await,
-    });
     Adapter::greet(reader, writer, Some(child), attach).await
-}
-
-/// The newest one that is installed; distributions put the version into the name.
-pub fn lldb_dap() -> Option<std::path::PathBuf> {
-    let names = ["lldb-dap".to_owned()].into_iter().chain((16..=30).rev().flat_map(|version| {
-        // It had another name before version 18.
-        [format!("lldb-dap-{version}"), format!("lldb-vscode-{version}")]
-    }));
-    names.chain(["lldb-vscode".to_owned()]).find_map(|name| which::which(name).ok())
-}
-
-/// How LLDB learns to show Rust's own types, from the toolchain that brings the scripts for that.
-async fn rust_formatters(starter: &Starter) -> Vec<String> {
-    let Ok(rustc) = which::which("rustc") else { return Vec::new() };
-    let mut command = Command::new(rustc);
-    command.args(["--print", "sysroot"]).stdout(Stdio::piped());
-    let Ok(child) = starter.spawner.spawn(command).await else { return Vec::new() };
-    let Ok(output) = child.wait_with_output().await else { return Vec::new() };
-    let scripts = format!("{}/lib/rustlib/etc", String::from_utf8_lossy(&output.stdout).trim());
-    if !std::path::Path::new(&scripts).join("lldb_lookup.py").is_file() {
-        return Vec::new();
-    }
-    vec![
-        format!("command script import \"{scripts}/lldb_lookup.py\""),
-        format!("command source -s true \"{scripts}/lldb_commands\""),
-    ]
 }

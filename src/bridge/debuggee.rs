@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{codec::Framed, sync::CancellationToken};
 
 use super::{
-    adapter::{Adapter, Starter, extensions},
+    adapter::{Adapter, Starter},
     breakpoints::Missing,
     dap::{Codec, Numbers, event, failure, success, unverified},
     dialect::Dialect,
@@ -19,7 +19,8 @@ use super::{
     remote,
 };
 use crate::{
-    core::event::{Native, Target},
+    core::event::Target,
+    languages::{self, OwnProtocol},
     ui::Ui,
 };
 
@@ -164,8 +165,8 @@ impl Debuggee {
         dialect: Dialect,
         debugger: &mut Option<Debugger>,
     ) -> Result<(), String> {
-        match (&self.target, dialect) {
-            (Target::Native { language: Native::Go, .. }, Dialect::Delve) => {
+        match (self.own_protocol(), dialect) {
+            (Some((OwnProtocol::Delve, _)), Dialect::Delve) => {
                 // What one protocol has let run, Delve does not stop for the other.
                 if let Some(Debugger { adapter, .. }) = debugger.take() {
                     adapter.end().await;
@@ -182,19 +183,31 @@ impl Debuggee {
                 }
                 served
             }
-            (Target::Native { pid, language, .. }, Dialect::Gdb | Dialect::Lldb)
-                if *language != Native::Go =>
-            {
+            (Some((OwnProtocol::Gdb, pid)), Dialect::Gdb | Dialect::Lldb) => {
                 // A process has one debugger at a time.
                 if let Some(Debugger { adapter, .. }) = debugger.take() {
                     adapter.detach().await;
                 }
                 tokio::select! {
-                    served = remote::gdb(client, &self.starter, *pid, dialect) => served,
+                    served = remote::gdb(client, &self.starter, pid, dialect) => served,
                     () = self.offer.gone.cancelled() => Ok(()),
                 }
             }
             _ => Err(format!("no {} is spoken to it", dialect.name())),
+        }
+    }
+
+    /// What debuggers may speak to the worker that have a protocol of their own, and its process.
+    fn own_protocol(&self) -> Option<(OwnProtocol, u32)> {
+        let Target::Process { pid, language, .. } = &self.target else { return None };
+        Some((languages::get(language).debugger().own_protocol()?, *pid))
+    }
+
+    /// The endings of the files in which its debugger takes breakpoints.
+    fn files(&self) -> &'static [&'static str] {
+        match &self.target {
+            Target::Process { language, .. } => languages::get(language).debugger().files(),
+            Target::Inspector { .. } => &[],
         }
     }
 
@@ -438,7 +451,7 @@ impl<'a> Session<'a> {
 
     fn is_ours(&self, source: &Value) -> bool {
         let extension = source["path"].as_str().and_then(|path| camino::Utf8Path::new(path).extension());
-        extension.is_none_or(|extension| extensions(&self.debuggee.target).contains(&extension))
+        extension.is_none_or(|extension| self.debuggee.files().contains(&extension))
     }
 
     async fn send(&mut self, message: Value) {

@@ -26,7 +26,6 @@ mod registry;
 mod remote;
 mod upstream;
 
-pub use self::adapter::{INSTALL_DELVE, INSTALL_LLDB, lldb_dap};
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
 use camino::Utf8PathBuf;
@@ -44,6 +43,7 @@ use crate::{
         event::{Event, Target},
     },
     ids::{FunctionId, WorkerId},
+    languages,
     process::Spawner,
     project::manifest::FunctionSpec,
     tasks::{self, Tasks},
@@ -166,7 +166,7 @@ impl Bridge {
                 let url = url.clone();
                 return self.registry.offer(Offer { worker, title, url, adapter: None, gone });
             }
-            Target::Python { pid, .. } | Target::Native { pid, .. } => *pid,
+            Target::Process { pid, .. } => *pid,
         };
         tasks::reap(&mut self.debuggees);
         // Each has a port of its own, which nobody but the clients of the other endpoints needs to know.
@@ -218,8 +218,10 @@ impl FunctionPorts {
         functions: &[FunctionSpec],
         wanted: &BTreeMap<String, u16>,
     ) -> io::Result<BTreeMap<String, u16>> {
-        self.registry.expects_node(functions.iter().any(FunctionSpec::is_node));
-        let others = || functions.iter().filter(|function| !function.is_node());
+        let has_inspector =
+            |function: &&FunctionSpec| languages::get(&function.language).debugger().is_inspector();
+        self.registry.expects_inspector(functions.iter().any(|function| has_inspector(&function)));
+        let others = || functions.iter().filter(|function| !has_inspector(function));
         self.open.retain(|id, _| others().any(|function| function.id == *id));
         let mut free = wanted.values().max().map_or(FIRST_FUNCTION_PORT, |last| last.saturating_add(1));
         for function in others() {

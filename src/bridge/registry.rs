@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{breakpoints::Missing, observer, place::Scripts};
 use crate::{
-    core::event::{Event, Gate},
-    ids::WorkerId,
+    core::event::Event,
+    ids::{LanguageId, WorkerId},
+    languages::{self, Language},
     process::following_variables,
     ui::Ui,
 };
@@ -135,7 +136,7 @@ impl Registry {
     }
 
     /// Says whether there will be Node workers.
-    pub fn expects_node(&self, expected: bool) {
+    pub fn expects_inspector(&self, expected: bool) {
         self.node.store(expected, Ordering::Relaxed);
     }
 
@@ -312,10 +313,14 @@ impl Registry {
     fn tell_gate(&self, state: &State) {
         let (inspectors, adapters): (Vec<&Client>, Vec<&Client>) =
             state.clients.values().partition(|client| client.wants == Wants::Inspectors);
-        let gate = Gate {
-            node: !inspectors.is_empty() && inspectors.iter().all(|client| client.stops_at_scripts),
-            python: !adapters.is_empty(),
+        let inspectors_stop =
+            !inspectors.is_empty() && inspectors.iter().all(|client| client.stops_at_scripts);
+        // Only runners of ours can be held up before they load a function.
+        let is_held = |language: &&dyn Language| {
+            language.runner().is_some()
+                && if language.debugger().is_inspector() { inspectors_stop } else { !adapters.is_empty() }
         };
+        let gate = languages::all().filter(is_held).map(|language| LanguageId::from(language.id())).collect();
         // One that attaches to all languages is here twice: for the others, and as an inspector's client for Node.
         let attached = inspectors.len().max(adapters.len());
         self.tell(Event::Debuggers { attached, gate });

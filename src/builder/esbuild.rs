@@ -12,10 +12,10 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::{provided::Sdk, unbuildable};
 use crate::{
     core::event::{Artifact, BuildError, Program},
     ids::FunctionId,
+    languages::{Sdk, unbuildable},
     process::{Child, Command, Spawner, Stdio},
     project::manifest::Bundling,
     tasks::Tasks,
@@ -101,6 +101,7 @@ impl Sidecar {
         &self,
         request: Request,
         export: &str,
+        program: Program,
     ) -> Result<(Artifact, BTreeSet<String>), BuildError> {
         let (task_root, entry) = (request.directory.clone(), request.entry.clone());
         let (reply, answer) = oneshot::channel();
@@ -114,7 +115,7 @@ impl Sidecar {
             Ok(Ok(built)) => {
                 let stem = built.file.rsplit_once('.').map_or(built.file.as_str(), |(stem, _)| stem);
                 let artifact = Artifact {
-                    program: Program::Node,
+                    program,
                     handler: format!("{stem}.{export}"),
                     task_root,
                     fingerprint: built.fingerprint,

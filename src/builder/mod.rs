@@ -1,13 +1,6 @@
-//! Makes functions runnable: a directory is taken as it is, an entry file is bundled with esbuild, Go and Rust are compiled.
+//! Makes functions runnable: an entry file is bundled with esbuild, everything else is for its language to say (`languages`).
 
-mod cargo;
-mod child;
-mod directory;
 mod esbuild;
-mod go;
-mod mentions;
-mod provided;
-mod python;
 mod toolchain;
 
 use std::sync::Arc;
@@ -15,17 +8,12 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use self::{
-    esbuild::{Request, Sidecar},
-    provided::Sdk,
-};
-pub use self::{
-    mentions::{directory_loads_old_sdk, text_loads_old_sdk},
-    toolchain::Toolchain,
-};
+use self::esbuild::{Request, Sidecar};
+pub use self::toolchain::Toolchain;
 use crate::{
-    core::event::{Artifact, BuildError, Event},
+    core::event::{Artifact, BuildError, Event, Program},
     ids::{FunctionId, Generation},
+    languages::{self, Sdk, unbuildable},
     project::manifest::{Bundling, FunctionSpec, Source},
     tasks::{self, Tasks},
     tools::Tools,
@@ -50,7 +38,7 @@ impl Builder {
         events: mpsc::UnboundedSender<Event>,
         tasks: &mut Tasks,
     ) -> Self {
-        let sidecar = Sidecar::new(tools, toolchain.spawner().clone(), project, tasks);
+        let sidecar = Sidecar::new(tools, toolchain.tools().spawner.clone(), project, tasks);
         Self { sidecar, toolchain, builds: JoinSet::new(), events }
     }
 
@@ -85,18 +73,19 @@ async fn build(
     toolchain: &Toolchain,
 ) -> Result<Artifact, BuildError> {
     let Source::Entry { path, export, root, bundling } = &spec.source else {
-        return toolchain.artifact(spec.clone()).await;
+        return toolchain.artifact(spec).await;
     };
     let request = Request {
         function: spec.id.to_string(),
         entry: path.clone(),
         root: root.clone(),
-        directory: toolchain.directory(spec),
+        directory: toolchain.tools().directory(spec),
         bundling: Bundling::clone(bundling),
         provided: Sdk::of(&spec.runtime),
     };
-    let (artifact, packages) = sidecar.build(request, export).await?;
-    Ok(toolchain.with_provided(artifact, packages).await)
+    let program = Program { language: spec.language.clone(), ..Program::default() };
+    let (artifact, packages) = sidecar.build(request, export, program).await?;
+    Ok(languages::with_provided(toolchain.tools(), artifact, packages).await)
 }
 
 /// A build ends, even where it panics: a call waits for it, with its clock stopped.
@@ -108,21 +97,6 @@ async fn outcome<T>(
         let summary = format!("the build failed by a fault of `sst` itself: {reason}");
         Err(unbuildable(summary, vec![source.directory().to_owned()]))
     })
-}
-
-/// A build that could not even be tried.
-fn unbuildable(summary: String, inputs: Vec<Utf8PathBuf>) -> BuildError {
-    BuildError {
-        detail: summary.clone(),
-        summary,
-        error_type: "Runtime.ImportModuleError".to_owned(),
-        inputs,
-    }
-}
-
-/// A program that does not compile.
-fn not_compiled(summary: String, detail: String, inputs: Vec<Utf8PathBuf>) -> BuildError {
-    BuildError { summary, detail, error_type: "Sst.BuildFailed".to_owned(), inputs }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::{app, builder::Toolchain, project::StateDir};
+use crate::{app, builder::Toolchain, languages, project::StateDir};
 
 /// The name, below `.sst`, of a link to the packages. The local cloud is started before it is known which ones are needed.
 const LINK: &str = "cloud-modules";
@@ -19,7 +19,7 @@ pub(super) fn search_path(root: &Utf8Path, state_dir: &StateDir) -> Vec<Utf8Path
 /// Puts the packages behind the link that the functions of an assembly mention, and the project has not installed.
 pub(super) async fn provide(toolchain: &Toolchain, assembly: &Utf8Path, state_dir: &StateDir) {
     let directories: BTreeSet<Utf8PathBuf> = app::asset_directories(assembly).into_iter().collect();
-    let Some(modules) = toolchain.provided_for(directories).await else { return };
+    let Some(modules) = languages::provided_for(toolchain.tools(), directories).await else { return };
     let (link, fresh) = (state_dir.path(LINK), state_dir.path(&format!("{LINK}.new")));
     let _ = std::fs::remove_file(&fresh);
     let linked = std::os::unix::fs::symlink(&modules, &fresh).and_then(|()| std::fs::rename(&fresh, &link));

@@ -12,6 +12,7 @@ use crate::{
     debug_stack::{self, Status},
     editors,
     error::{Error, Kind, Result},
+    languages::{self, Find, Language},
     process::{Command, Spawner, Stdio},
     project::{StateDir, manifest::Manifest},
     settings,
@@ -91,8 +92,6 @@ fn manifest(state_dir: &StateDir) -> Result<Manifest> {
 
 /// Compilers, interpreters and debuggers of the languages that the app uses. A missing debugger costs only debugging.
 async fn languages(findings: &mut Findings<'_>, manifest: &Manifest, spawner: &Spawner) {
-    use crate::project::manifest::Source;
-
     match version(spawner, "python3", &["--version"]).await {
         Some(version) => match python_is_old(&version) {
             true => findings.note(&version, "`--local` needs Python 3.10 or newer"),
@@ -100,37 +99,18 @@ async fn languages(findings: &mut Findings<'_>, manifest: &Manifest, spawner: &S
         },
         None => findings.bad("`python3` is not in the PATH", "`--local` needs Python 3.10 or newer"),
     }
-    let uses =
-        |wanted: fn(&Source) -> bool| manifest.functions.iter().any(|function| wanted(&function.source));
-    if manifest.functions.iter().any(|function| function.is_python()) {
-        match version(spawner, "python3", &["-c", "import debugpy; print('debugpy', debugpy.__version__)"])
-            .await
-        {
-            Some(version) => findings.good(version),
-            None => findings.note(
-                "no debugpy in `python3`",
-                "`pip install debugpy` where your functions run, to debug them",
-            ),
-        }
-    }
-    if uses(|source| matches!(source, Source::Go { .. })) {
-        match version(spawner, "go", &["version"]).await {
-            Some(version) => findings.good(version),
-            None => findings.bad("`go` is not in the PATH", "see https://go.dev/doc/install"),
-        }
-        match version(spawner, "dlv", &["version"]).await {
-            Some(version) => findings.good(version),
-            None => findings.note("`dlv` is not in the PATH", bridge::INSTALL_DELVE),
-        }
-    }
-    if uses(|source| matches!(source, Source::Rust { .. })) {
-        match version(spawner, "cargo", &["--version"]).await {
-            Some(version) => findings.good(version),
-            None => findings.bad("`cargo` is not in the PATH", "see https://rustup.rs"),
-        }
-        match bridge::lldb_dap() {
-            Some(path) => findings.good(format!("lldb-dap at {}", path.display())),
-            None => findings.note("`lldb-dap` is not in the PATH", bridge::INSTALL_LLDB),
+    let is_used = |language: &&dyn Language| {
+        manifest.functions.iter().any(|function| function.language.as_str() == language.id())
+    };
+    for check in languages::all().filter(is_used).flat_map(Language::checks) {
+        let found = match &check.find {
+            Find::Version(program, arguments) => version(spawner, program, arguments).await,
+            Find::Path(name, find) => find().map(|path| format!("{name} at {}", path.display())),
+        };
+        match found {
+            Some(found) => findings.good(found),
+            None if check.only_debugging => findings.note(check.missing, check.fix),
+            None => findings.bad(check.missing, check.fix),
         }
     }
 }

@@ -2,17 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use camino::{Utf8Path, Utf8PathBuf};
-
 use crate::{
     cli,
-    editors::{self, Attachable, Editor, Language, Ports},
+    editors::{self, Attachable, Ports},
     error::{Error, Kind, Result},
-    process::{Command, Spawner, Stdio},
-    project::{
-        Project, StateDir,
-        manifest::{FunctionSpec, Manifest, Source},
-    },
+    languages,
+    process::Spawner,
+    project::{Project, StateDir, manifest::Manifest},
     ui::Ui,
 };
 
@@ -24,47 +20,23 @@ pub async fn run(arguments: &cli::Ide, project: &Project, spawner: &Spawner, ui:
     let state_dir = project.state_dir()?;
     let ports = ports(&state_dir);
     let functions = attachable(&state_dir, spawner).await?;
-    let chosen: &[Editor] = match arguments.editor {
-        cli::Editor::Vscode => &[Editor::Vscode],
-        cli::Editor::Webstorm => &[Editor::Webstorm],
-        cli::Editor::Intellij => &[Editor::Intellij],
-        cli::Editor::Pycharm => return enter_in_pycharm(project, &functions, ui),
-        cli::Editor::Goland => &[Editor::Goland],
-        cli::Editor::Rustrover => &[Editor::Rustrover],
-        cli::Editor::Clion => &[Editor::Clion],
-        // IntelliJ IDEA reads what WebStorm does, and more.
-        cli::Editor::All => &[Editor::Vscode, Editor::Intellij],
-    };
-    for editor in chosen {
-        let written = editors::write(&project.root, *editor, ports, &functions)?;
-        if written.is_empty() {
-            return Err(nothing_for(if *editor == Editor::Goland { "Go" } else { "Rust" }));
+    for editor in arguments.editor.each() {
+        let written = editors::write(&project.root, editor, ports, &functions)?;
+        let by_hand = editors::by_hand(&project.root, editor, &functions);
+        if written.is_empty() && by_hand.is_empty() {
+            let languages = editors::languages(editor).join(" or ");
+            return Err(Error::new(Kind::Usage, format!("no function in {languages} is known"))
+                .hint("`sst start` finds the functions of an app, and chooses their ports: run it once"));
         }
         for written in written {
             let what = if written.changed { "wrote" } else { "nothing to change in" };
             ui.info(format!("{what} `{}`", written.path));
         }
+        for line in by_hand {
+            ui.info(line);
+        }
     }
     Ok(())
-}
-
-/// PyCharm's format is not published, so the developer has to enter it.
-fn enter_in_pycharm(project: &Project, functions: &[Attachable], ui: &Ui) -> Result<()> {
-    let python = || functions.iter().filter(|function| function.language == Language::Python);
-    if python().next().is_none() {
-        return Err(nothing_for("Python"));
-    }
-    ui.info("PyCharm 2025.3 or newer: Run | Edit Configurations… | + | Attach to DAP");
-    for function in python() {
-        ui.info(format!("  `{}`: remote address 127.0.0.1:{}", function.id, function.port));
-    }
-    ui.info(format!("  remote project path: {}", project.root));
-    Ok(())
-}
-
-fn nothing_for(language: &str) -> Error {
-    Error::new(Kind::Usage, format!("no function in {language} is known"))
-        .hint("`sst start` finds the functions of an app, and chooses their ports: run it once")
 }
 
 /// The functions that do not run on Node, as the last `sst start` has found them.
@@ -73,16 +45,14 @@ async fn attachable(state_dir: &StateDir, spawner: &Spawner) -> Result<Vec<Attac
     let manifest: Manifest = serde_json::from_str(&manifest).unwrap_or_default();
     let ports = function_ports(state_dir);
     let mut found = Vec::new();
-    for function in manifest.functions.into_iter().filter(|function| !function.is_node()) {
-        let FunctionSpec { id, source, .. } = &function;
-        let Some(port) = ports.get(id.as_str()) else { continue };
-        let language = match source {
-            _ if function.is_python() => Language::Python,
-            Source::Go { .. } => Language::Go,
-            _ => Language::Native,
-        };
-        let program = program(source, spawner).await;
-        found.push(Attachable { language, port: *port, program, id: function.id });
+    for function in manifest.functions {
+        let language = languages::get(&function.language);
+        if language.debugger().is_inspector() {
+            continue;
+        }
+        let Some(port) = ports.get(function.id.as_str()) else { continue };
+        let program = language.executable(&function.source, spawner).await;
+        found.push(Attachable { language: function.language, port: *port, program, id: function.id });
     }
     Ok(found)
 }
@@ -94,41 +64,6 @@ fn function_ports(state_dir: &StateDir) -> BTreeMap<String, u16> {
     let file = format!("debug-ports-{}.json", stage(state_dir));
     let remembered = state_dir.read(&file).ok().flatten().unwrap_or_default();
     serde_json::from_str(&remembered).unwrap_or_default()
-}
-
-/// The program that is compiled from a source, if it can be told without compiling it.
-async fn program(source: &Source, spawner: &Spawner) -> Option<Utf8PathBuf> {
-    match source {
-        Source::Rust { manifest, build } => {
-            let metadata = cargo_metadata(manifest, spawner).await?;
-            let directory = Utf8Path::new(metadata["target_directory"].as_str()?);
-            let mut binaries = metadata["packages"]
-                .as_array()?
-                .iter()
-                .flat_map(|package| package["targets"].as_array().into_iter().flatten())
-                .filter(|target| target["kind"][0] == "bin")
-                .filter_map(|target| target["name"].as_str());
-            let name = match &build.binary {
-                Some(name) => name.as_str(),
-                None => binaries.next().filter(|_| binaries.next().is_none())?,
-            };
-            Some(directory.join("debug").join(name))
-        }
-        Source::Command { command, directory } => {
-            let program = directory.join(command.first()?);
-            program.is_file().then_some(program)
-        }
-        _ => None,
-    }
-}
-
-/// <https://doc.rust-lang.org/cargo/commands/cargo-metadata.html>
-async fn cargo_metadata(manifest: &Utf8Path, spawner: &Spawner) -> Option<serde_json::Value> {
-    let mut command = Command::new("cargo");
-    command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path", manifest.as_str()]);
-    command.stdout(Stdio::piped());
-    let output = spawner.spawn(command).await.ok()?.wait_with_output().await.ok()?;
-    serde_json::from_slice(&output.stdout).ok()
 }
 
 fn stage(state_dir: &StateDir) -> String {

@@ -24,10 +24,14 @@ impl State {
 
     pub(super) fn files_changed(
         &mut self,
-        changes: Vec<FileChange>,
+        mut changes: Vec<FileChange>,
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
+        // Files come and go all the time; most of them nobody could import.
+        for change in &mut changes {
+            change.structural &= (self.config.is_source)(&change.path);
+        }
         let changes: Arc<[FileChange]> = changes.into();
         let keep_warm = self.config.keep_warm;
         let mut changed = Vec::new();

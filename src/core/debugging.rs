@@ -1,15 +1,22 @@
 //! What debuggers know of the workers, and the calls that wait for them.
 
-use std::{cmp::Ordering, collections::HashSet, time::Instant};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, HashSet},
+    time::Instant,
+};
 
 use super::{
     State,
     effect::{BridgeCommand, Effect},
-    event::{Gate, Target},
+    event::Target,
     invocation::ServingKind,
     pool::{FINISHING, Phase, Sight},
 };
-use crate::{ids::WorkerId, ui::UiEvent};
+use crate::{
+    ids::{LanguageId, WorkerId},
+    ui::UiEvent,
+};
 
 impl State {
     /// Debuggers get to know a worker before it is given its first invocation, so that they can stop it there.
@@ -63,7 +70,12 @@ impl State {
         }
     }
 
-    pub(super) fn debuggers(&mut self, attached: usize, gate: Gate, effects: &mut Vec<Effect>) {
+    pub(super) fn debuggers(
+        &mut self,
+        attached: usize,
+        gate: BTreeSet<LanguageId>,
+        effects: &mut Vec<Effect>,
+    ) {
         self.gate = gate;
         let before = std::mem::replace(&mut self.debuggers, attached);
         let text = match attached.cmp(&before) {

@@ -22,7 +22,7 @@ pub enum Effect {
     Start(Box<Start>),
     /// Let a worker that was started with `gated` load its function.
     Load { worker: WorkerId },
-    /// Have a Python worker connect to the debugger at `port` of this machine.
+    /// Have a worker whose debugger is in its own process connect to `port` of this machine.
     Debug { worker: WorkerId, port: u16 },
     /// Hand an invocation to a worker that waits for one.
     Deliver { worker: WorkerId, delivery: Box<Delivery> },

@@ -1,12 +1,16 @@
 //! Everything that can happen to the core. Each task reports to the core with these and with nothing else.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use camino::Utf8PathBuf;
 
 use crate::{
-    ids::{FunctionId, Generation, RequestId, WorkerId},
+    ids::{FunctionId, Generation, LanguageId, RequestId, WorkerId},
     project::manifest::FunctionSpec,
 };
 
@@ -25,11 +29,11 @@ pub enum Event {
     InitFailed { worker: WorkerId, error: FunctionError },
     /// A worker can be debugged.
     Debuggable { worker: WorkerId, target: Target },
-    /// A debugger waits at `port` of this machine for a Python worker to connect.
+    /// A debugger waits at `port` of this machine for a worker to connect, whose debugger is in its own process.
     DebuggerWaits { worker: WorkerId, port: u16 },
-    /// How many debuggers want to hear of workers, and whether workers should load their functions only after these have set their
-    /// breakpoints.
-    Debuggers { attached: usize, gate: Gate },
+    /// How many debuggers want to hear of workers, and in which languages workers should load their functions only after these have
+    /// set their breakpoints.
+    Debuggers { attached: usize, gate: BTreeSet<LanguageId> },
     /// A debugger comes to a worker that serves already. It gets no further call before `DebuggerReady`.
     DebuggerComes { worker: WorkerId },
     /// The debuggers have set their breakpoints in a worker, if there are debuggers.
@@ -137,74 +141,57 @@ pub struct FileChange {
     pub structural: bool,
 }
 
-/// Which workers load their functions only after the debuggers have set their breakpoints.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Gate {
-    /// Those of Node.
-    pub node: bool,
-    /// Those of Python.
-    pub python: bool,
-}
-
 /// How a debugger gets at a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// Its inspector listens at this address (`ws://…`).
     Inspector { url: String },
-    /// It connects to a debugger with debugpy when it is told to.
-    Python {
+    /// It has a debug adapter, as its language has it.
+    Process {
         /// The process.
         pid: u32,
-        /// The interpreter that has no debugpy, so that it cannot.
-        lacking: Option<Utf8PathBuf>,
+        /// What it runs.
+        executable: Utf8PathBuf,
+        /// What that is written in.
+        language: LanguageId,
+        /// Why it cannot be debugged after all.
+        lacking: Option<String>,
     },
-    /// A debugger attaches to the process.
-    Native { pid: u32, executable: Utf8PathBuf, language: Native },
-}
-
-/// What a native program was written in, for those who choose its debugger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Native {
-    /// Go.
-    Go,
-    /// Rust.
-    Rust,
-    /// Something else, about which nothing is known.
-    Other,
 }
 
 /// What runs an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Program {
-    /// The runner for Node.
-    Node,
-    /// The runner for Python.
-    Python {
-        /// The interpreter of the function's virtual environment, or the system's.
-        interpreter: Utf8PathBuf,
-        /// Whether it can be debugged.
-        debugpy: Debugpy,
-    },
-    /// A program that serves the Runtime API by itself.
-    Native {
-        /// The executable.
-        path: Utf8PathBuf,
-        /// Its arguments.
-        arguments: Vec<String>,
-        /// What it was written in.
-        language: Native,
-    },
+pub struct Program {
+    /// What it is written in.
+    pub language: LanguageId,
+    /// The interpreter, or the program itself; none for an interpreter that `sst` uses as well.
+    pub executable: Option<Utf8PathBuf>,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Where the debugger is that the process loads, when it is not among its own packages.
+    pub debugger: Option<Utf8PathBuf>,
+    /// Why it cannot be debugged.
+    pub lacking: Option<String>,
 }
 
-/// Where Python's debugger is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Debugpy {
-    /// Among the interpreter's packages.
-    Installed,
-    /// In this directory.
-    At(Utf8PathBuf),
-    /// Nowhere.
-    Missing,
+impl Default for Program {
+    fn default() -> Self {
+        Self {
+            language: LanguageId::from(""),
+            executable: None,
+            arguments: Vec::new(),
+            debugger: None,
+            lacking: None,
+        }
+    }
+}
+
+impl Program {
+    /// A program that serves the Runtime API by itself.
+    #[must_use]
+    pub fn native(language: &str, executable: Utf8PathBuf) -> Self {
+        Self { language: language.into(), executable: Some(executable), ..Self::default() }
+    }
 }
 
 /// Something a worker can run.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 
 use super::event::{Artifact, BuildError, FileChange};
 use crate::{ids::Generation, project::manifest::FunctionSpec};
@@ -150,28 +150,6 @@ fn concerned_by(inputs: &[Utf8PathBuf], changes: &[FileChange]) -> bool {
     changes.iter().any(|change| {
         // A file that comes or goes can change how any import resolves, and no list of inputs names a file that was
         // missing. Builds that bring nothing new are cheap.
-        (change.structural && looks_like_source(&change.path))
-            || inputs.iter().any(|input| change.path.starts_with(input))
+        change.structural || inputs.iter().any(|input| change.path.starts_with(input))
     })
-}
-
-/// Whether a file that comes or goes could be imported.
-fn looks_like_source(path: &Utf8Path) -> bool {
-    matches!(
-        path.extension(),
-        None | Some(
-            "js" | "mjs"
-                | "cjs"
-                | "jsx"
-                | "ts"
-                | "mts"
-                | "cts"
-                | "tsx"
-                | "json"
-                | "py"
-                | "go"
-                | "rs"
-                | "toml"
-        )
-    )
 }

@@ -16,23 +16,24 @@ mod tests;
 mod workers;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use camino::Utf8Path;
 
 use self::{
     effect::{Effect, RelayCommand, Stop},
-    event::{Event, FunctionError, Gate, Invocation, Outcome, StreamPart},
+    event::{Event, FunctionError, Invocation, Outcome, StreamPart},
     function::{Code, Function},
     invocation::{Open, ServingKind},
     pool::{Pool, UNSEEN},
     workers::own_variables,
 };
 use crate::{
-    ids::{FunctionId, Generation, RequestId, WorkerId},
+    ids::{FunctionId, Generation, LanguageId, RequestId, WorkerId},
     project::manifest::FunctionSpec,
     ui::UiEvent,
 };
@@ -46,11 +47,18 @@ pub struct Config {
     pub keep_idle: Duration,
     /// How long after its last call a function is rebuilt when it is saved, rather than when it is called.
     pub keep_warm: Duration,
+    /// Whether a file that comes or goes can make a build turn out differently.
+    pub is_source: fn(&Utf8Path) -> bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_workers: 100, keep_idle: Duration::from_secs(600), keep_warm: Duration::from_secs(1800) }
+        Self {
+            max_workers: 100,
+            keep_idle: Duration::from_secs(600),
+            keep_warm: Duration::from_secs(1800),
+            is_source: |_| true,
+        }
     }
 }
 
@@ -81,8 +89,8 @@ pub struct State {
     stopping: bool,
     /// How many debuggers are attached.
     debuggers: usize,
-    /// Which workers load their functions only after the debuggers have set their breakpoints.
-    gate: Gate,
+    /// In which languages workers load their functions only after the debuggers have set their breakpoints.
+    gate: BTreeSet<LanguageId>,
 }
 
 impl State {
@@ -99,7 +107,7 @@ impl State {
             pool: Pool::default(),
             stopping: false,
             debuggers: 0,
-            gate: Gate::default(),
+            gate: BTreeSet::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use super::{
     State,
     effect::{BridgeCommand, Delivery, Effect, RelayCommand, Start, Stop},
-    event::{Exit, FunctionError, Outcome, Program, StreamPart},
+    event::{Exit, FunctionError, Outcome, StreamPart},
     invocation::{Identity, ServingKind},
     pool::{FINISHING, Phase, Serving, Supply, WorkerState},
 };
@@ -242,12 +242,7 @@ impl State {
         let (_, artifact) = function.code.good.clone()?;
         let own = own_variables(&function.spec, &environment);
         let identity = Identity::of(&environment);
-        let gated = match artifact.program {
-            Program::Node => self.gate.node,
-            Program::Python { .. } => self.gate.python,
-            // Its debugger needs the process, and its own initialisation cannot be held up from outside.
-            Program::Native { .. } => false,
-        };
+        let gated = self.gate.contains(&artifact.program.language);
         let worker = self.pool.add(id.clone(), identity, own, gated);
         effects.push(Effect::Start(Box::new(Start {
             worker,

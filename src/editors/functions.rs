@@ -2,43 +2,57 @@
 
 use camino::Utf8Path;
 
-use super::{Attachable, Language, Written, update};
-use crate::error::Result;
-
-/// What an IDE gets for each function in a language.
-pub(super) struct Template {
-    language: Language,
-    text: &'static str,
-    /// What stands before the port in it.
-    before_port: &'static str,
-}
-
-pub(super) const GOLAND: Template = Template {
-    language: Language::Go,
-    text: include_str!("../../launch-configs/goland/Attach to {function}.run.xml"),
-    before_port: " port=\"",
+use super::{Attachable, Written, update};
+use crate::{
+    error::Result,
+    languages::{self, RunConfiguration},
 };
 
-pub(super) const RUSTROVER: Template = Template {
-    language: Language::Native,
-    text: include_str!("../../launch-configs/rustrover/Attach to {function}.run.xml"),
-    before_port: " remoteCommand=\"127.0.0.1:",
-};
-
-pub(super) const CLION: Template =
-    Template { text: include_str!("../../launch-configs/clion/Attach to {function}.run.xml"), ..RUSTROVER };
-
-pub(super) fn write(root: &Utf8Path, template: &Template, functions: &[Attachable]) -> Result<Vec<Written>> {
-    let fitting = functions.iter().filter(|function| function.language == template.language);
-    fitting.map(|function| write_one(root, template, function)).collect()
+/// Writes the files of an editor for those of `functions` in whose languages it is given some.
+pub(super) fn write(root: &Utf8Path, editor: &str, functions: &[Attachable]) -> Result<Vec<Written>> {
+    let mut written = Vec::new();
+    for function in functions {
+        for configuration in configurations(function, editor) {
+            if let RunConfiguration::File { text, before_port, .. } = configuration {
+                written.push(write_one(root, text, before_port, function)?);
+            }
+        }
+    }
+    Ok(written)
 }
 
-fn write_one(root: &Utf8Path, template: &Template, function: &Attachable) -> Result<Written> {
+/// What has to be entered by hand for an editor, line by line.
+pub(super) fn by_hand(root: &Utf8Path, editor: &str, functions: &[Attachable]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for function in functions {
+        for configuration in configurations(function, editor) {
+            if let RunConfiguration::ByHand { place, .. } = configuration {
+                if lines.is_empty() {
+                    lines.push((*place).to_owned());
+                }
+                lines.push(format!("  `{}`: remote address 127.0.0.1:{}", function.id, function.port));
+            }
+        }
+    }
+    if !lines.is_empty() {
+        lines.push(format!("  remote project path: {root}"));
+    }
+    lines
+}
+
+fn configurations<'a>(
+    function: &Attachable,
+    editor: &'a str,
+) -> impl Iterator<Item = &'static RunConfiguration> + use<'a> {
+    languages::get(&function.language).run_configurations().iter().filter(move |one| one.is_for(editor))
+}
+
+fn write_one(root: &Utf8Path, text: &str, before_port: &str, function: &Attachable) -> Result<Written> {
     let name = function.id.as_str().replace('/', " ");
     update(root, format!(".run/Attach to {name}.run.xml").into(), |present| {
         // A file that is there may have been changed in the IDE; only its port has to be true.
-        let text = present.map_or_else(|| filled(root, template.text, function, &name), str::to_owned);
-        Ok(with_port(&text, template.before_port, function.port))
+        let text = present.map_or_else(|| filled(root, text, function, &name), str::to_owned);
+        Ok(with_port(&text, before_port, function.port))
     })
 }
 
@@ -72,10 +86,10 @@ mod tests {
     use super::*;
     use crate::ids::FunctionId;
 
-    fn function(language: Language, port: u16, program: Option<&Utf8Path>) -> Attachable {
+    fn function(language: &str, port: u16, program: Option<&Utf8Path>) -> Attachable {
         Attachable {
             id: FunctionId::from("app/A & B"),
-            language,
+            language: language.into(),
             port,
             program: program.map(Utf8Path::to_owned),
         }
@@ -88,26 +102,26 @@ mod tests {
         let program = root.join("target/debug/one");
         let functions = |port| {
             [
-                function(Language::Python, 9240, None),
-                function(Language::Go, port, None),
-                function(Language::Native, port, Some(&program)),
+                function("python", 9240, None),
+                function("go", port, None),
+                function("rust", port, Some(&program)),
             ]
         };
-        for (template, expected) in [
-            (GOLAND, "host=\"127.0.0.1\" port=\"9241\""),
-            (RUSTROVER, "remoteCommand=\"127.0.0.1:9241\" symbolFile=\"$PROJECT_DIR$/target/debug/one\""),
+        for (editor, expected) in [
+            ("goland", "host=\"127.0.0.1\" port=\"9241\""),
+            ("rustrover", "remoteCommand=\"127.0.0.1:9241\" symbolFile=\"$PROJECT_DIR$/target/debug/one\""),
         ] {
             let file = root.join(".run/Attach to app A & B.run.xml");
-            let written = write(root, &template, &functions(9241)).unwrap();
+            let written = write(root, editor, &functions(9241)).unwrap();
             assert_eq!(written.len(), 1);
             let text = fs_err::read_to_string(&file).unwrap();
             assert!(text.contains(expected) && text.contains("name=\"Attach to app A &amp; B\""), "{text}");
             assert!(!text.contains('{'), "{text}");
-            assert!(!write(root, &template, &functions(9241)).unwrap()[0].changed);
+            assert!(!write(root, editor, &functions(9241)).unwrap()[0].changed);
 
             let mine = text.replace("<method", "<!-- mine --><method");
             fs_err::write(&file, &mine).unwrap();
-            assert!(write(root, &template, &functions(9300)).unwrap()[0].changed);
+            assert!(write(root, editor, &functions(9300)).unwrap()[0].changed);
             assert_eq!(fs_err::read_to_string(&file).unwrap(), mine.replace("9241", "9300"));
             fs_err::remove_file(file).unwrap();
         }

@@ -5,29 +5,51 @@ mod jetbrains;
 mod vscode;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use clap::ValueEnum;
 
 use crate::{
     error::{Error, Kind, Result},
-    ids::FunctionId,
+    ids::{FunctionId, LanguageId},
+    languages::{self, Language},
 };
 
-/// An editor for which there are files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An editor for which there are launch configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Editor {
-    /// VS Code and what is made from it.
+    /// `.vscode/launch.json`
     Vscode,
-    /// WebStorm.
+    /// `.run/*.run.xml`
     Webstorm,
-    /// IntelliJ IDEA with its plugins for Node.js and Go.
+    /// `.run/*.run.xml`
     Intellij,
-    /// PyCharm.
+    /// Says what to enter for functions in Python
     Pycharm,
-    /// GoLand.
+    /// `.run/*.run.xml` for functions in Go
     Goland,
-    /// RustRover.
+    /// `.run/*.run.xml` for functions in Rust
     Rustrover,
-    /// CLion.
+    /// `.run/*.run.xml` for functions in Rust
     Clion,
+    /// VS Code, WebStorm, and IntelliJ IDEA
+    All,
+}
+
+impl Editor {
+    /// The editors that are meant.
+    #[must_use]
+    pub fn each(self) -> Vec<Self> {
+        match self {
+            // IntelliJ IDEA reads what WebStorm does, and more.
+            Self::All => vec![Self::Vscode, Self::Intellij],
+            one => vec![one],
+        }
+    }
+
+    /// Its name, as it is written on the command line.
+    #[must_use]
+    pub fn id(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
 }
 
 /// A function that does not run on Node, as a debugger sees it.
@@ -36,22 +58,11 @@ pub struct Attachable {
     /// The function's id.
     pub id: FunctionId,
     /// What it is written in.
-    pub language: Language,
+    pub language: LanguageId,
     /// The port that its debuggers attach to.
     pub port: u16,
     /// The compiled program, for debuggers that read symbols from it; a path of this machine.
     pub program: Option<Utf8PathBuf>,
-}
-
-/// The languages beside JavaScript.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// Python.
-    Python,
-    /// Go.
-    Go,
-    /// Rust, or whatever a command of the developer's runs.
-    Native,
 }
 
 /// Where debuggers attach.
@@ -86,20 +97,28 @@ pub fn write(
     ports: Ports,
     functions: &[Attachable],
 ) -> Result<Vec<Written>> {
-    match editor {
-        Editor::Vscode => vscode::write(root, ports, !functions.is_empty()),
-        Editor::Webstorm => jetbrains::write(root, jetbrains::WEBSTORM, ports.flat),
-        Editor::Intellij => {
-            let mut written = jetbrains::write(root, jetbrains::INTELLIJ, ports.flat)?;
-            written.extend(functions::write(root, &functions::GOLAND, functions)?);
-            Ok(written)
-        }
-        // Its format is not published.
-        Editor::Pycharm => Ok(Vec::new()),
-        Editor::Goland => functions::write(root, &functions::GOLAND, functions),
-        Editor::Rustrover => functions::write(root, &functions::RUSTROVER, functions),
-        Editor::Clion => functions::write(root, &functions::CLION, functions),
-    }
+    let mut written = match editor {
+        Editor::Vscode => vscode::write(root, ports, !functions.is_empty())?,
+        Editor::Webstorm => jetbrains::write(root, jetbrains::WEBSTORM, ports.flat)?,
+        Editor::Intellij => jetbrains::write(root, jetbrains::INTELLIJ, ports.flat)?,
+        _ => Vec::new(),
+    };
+    written.extend(functions::write(root, &editor.id(), functions)?);
+    Ok(written)
+}
+
+/// What has to be entered by hand for an editor, line by line.
+#[must_use]
+pub fn by_hand(root: &Utf8Path, editor: Editor, functions: &[Attachable]) -> Vec<String> {
+    functions::by_hand(root, &editor.id(), functions)
+}
+
+/// The languages for whose functions an editor is given something, beside JavaScript.
+#[must_use]
+pub fn languages(editor: Editor) -> Vec<&'static str> {
+    let id = editor.id();
+    let is_one = |language: &&dyn Language| language.run_configurations().iter().any(|one| one.is_for(&id));
+    languages::all().filter(is_one).map(Language::name).collect()
 }
 
 /// The files of a project, relative to it, with a configuration of any editor for `sst`.

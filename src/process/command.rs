@@ -84,6 +84,13 @@ impl Command {
         &self.program
     }
 
+    /// What people call the program: its file's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let name = Path::new(&self.program).file_name().unwrap_or(&self.program);
+        name.to_string_lossy().into_owned()
+    }
+
     /// Adds an argument.
     pub fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
         self.arguments.push(argument.as_ref().to_owned());

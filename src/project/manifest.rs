@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::ids::FunctionId;
+use crate::ids::{FunctionId, LanguageId};
 
 /// Goes before the name of an environment variable that would hurt the stub's own process (`LD_PRELOAD`,
 /// `AWS_LAMBDA_EXEC_WRAPPER`, …), so that it still reaches the
@@ -22,6 +22,8 @@ pub struct FunctionSpec {
     pub stack: String,
     /// Its logical id in that stack's template.
     pub logical_id: String,
+    /// What it is written in.
+    pub language: LanguageId,
     /// Lambda's name of the runtime, e.g. `nodejs22.x`, as the app declared it.
     pub runtime: String,
     /// The handler as the app declared it, e.g. `src/list.handler`; what `_HANDLER` says to the function.
@@ -36,20 +38,6 @@ pub struct FunctionSpec {
     pub environment: Vec<String>,
 }
 
-impl FunctionSpec {
-    /// Whether the function runs on Node.
-    #[must_use]
-    pub fn is_node(&self) -> bool {
-        self.runtime.starts_with("nodejs")
-    }
-
-    /// Whether the function runs on Python.
-    #[must_use]
-    pub fn is_python(&self) -> bool {
-        self.runtime.starts_with("python")
-    }
-}
-
 /// Where a function's code is, and how it becomes something that a worker can run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
@@ -57,7 +45,7 @@ pub enum Source {
     /// A directory that is deployed as it is (`Code.fromAsset`). The handler is looked up in it.
     #[serde(rename_all = "camelCase")]
     Directory { path: Utf8PathBuf },
-    /// Code that is in the template, and was written to `index.js` or `index.py` in this directory.
+    /// Code that is in the template, and was written to a file in this directory.
     #[serde(rename_all = "camelCase")]
     Inline {
         /// The directory, which is the function's alone.
@@ -78,20 +66,13 @@ pub enum Source {
         #[serde(default)]
         bundling: Box<Bundling>,
     },
-    /// A Go program that is compiled.
+    /// A program that is compiled.
     #[serde(rename_all = "camelCase")]
-    Go {
-        /// The directory of the `main` package, or a file of it.
+    Program {
+        /// Its project: whatever the compiler of its language takes, a directory or a file.
         path: Utf8PathBuf,
-        /// Its options.
-        #[serde(default)]
-        build: Box<BuildOptions>,
-    },
-    /// A Rust program that is compiled.
-    #[serde(rename_all = "camelCase")]
-    Rust {
-        /// The `Cargo.toml` of the package or workspace.
-        manifest: Utf8PathBuf,
+        /// That directory, or the file's.
+        directory: Utf8PathBuf,
         /// Its options.
         #[serde(default)]
         build: Box<BuildOptions>,
@@ -111,20 +92,16 @@ impl Source {
     #[must_use]
     pub fn directory(&self) -> &Utf8Path {
         match self {
-            Self::Directory { path } | Self::Inline { path, .. } | Self::Command { directory: path, .. } => {
-                path
-            }
-            Self::Go { path, .. } if path.extension() != Some("go") => path,
-            Self::Entry { path, .. } | Self::Go { path, .. } | Self::Rust { manifest: path, .. } => {
-                path.parent().unwrap_or(path)
-            }
+            Self::Directory { path } | Self::Inline { path, .. } => path,
+            Self::Program { directory, .. } | Self::Command { directory, .. } => directory,
+            Self::Entry { path, .. } => path.parent().unwrap_or(path),
         }
     }
 
     /// Whether it has to be compiled, which takes seconds.
     #[must_use]
     pub fn is_compiled(&self) -> bool {
-        matches!(self, Self::Go { .. } | Self::Rust { .. })
+        matches!(self, Self::Program { .. })
     }
 }
 
@@ -132,7 +109,7 @@ impl Source {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BuildOptions {
-    /// Further arguments for `go build`, or for `cargo build`.
+    /// Further arguments for the compiler.
     #[serde(deserialize_with = "or_default")]
     pub flags: Vec<String>,
     /// Variables for the compiler.

@@ -161,6 +161,7 @@ mod tests {
             id: "a".into(),
             stack: "s".into(),
             logical_id: "A".into(),
+            language: "node".into(),
             runtime: "nodejs22.x".into(),
             handler: "index.handler".into(),
             source: Source::Directory { path: "/app".into() },
@@ -169,7 +170,7 @@ mod tests {
             environment: vec!["TABLE".into(), "NODE_OPTIONS".into(), "LD_PRELOAD".into()],
         };
         let artifact = Artifact {
-            program: crate::core::event::Program::Node,
+            program: crate::core::event::Program::default(),
             task_root: "/app".into(),
             handler: "index.handler".into(),
             fingerprint: String::new(),

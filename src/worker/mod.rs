@@ -17,14 +17,15 @@ use self::{
     environment::Surroundings,
     output::Output,
     process::Process,
-    standby::{Launch, Recipe, Standbys},
+    standby::{Recipe, Standbys},
 };
 use crate::{
     core::{
         effect::{Start, Stop},
-        event::{Debugpy, Event, Exit, Program, Target},
+        event::{Event, Exit, Program, Target},
     },
     ids::WorkerId,
+    languages::{self, Runner},
     process::{Spawner, split_bootloader},
     tasks,
     tools::Tools,
@@ -53,8 +54,8 @@ struct Running {
     load: watch::Sender<bool>,
     /// What else the runner is told.
     messages: mpsc::UnboundedSender<serde_json::Value>,
-    /// Where Python's debugger is.
-    debugpy: Option<Debugpy>,
+    /// Where the debugger is that the process loads, when it is not among its own packages.
+    debugger: Option<Utf8PathBuf>,
 }
 
 impl Workers {
@@ -69,10 +70,9 @@ impl Workers {
     ) -> Self {
         let recipe = Recipe {
             spawner,
-            node: Launch { program: tools.node.clone(), arguments: node_arguments(&tools), native: false },
-            python_runner: tools.scripts.join("python/runner.py"),
+            node: tools.node.clone(),
             environment: surroundings.bare(),
-            directory: tools.scripts.clone(),
+            scripts: tools.scripts.clone(),
         };
         let mut standbys = Standbys::new();
         standbys.replenish(&recipe, None);
@@ -96,29 +96,27 @@ impl Workers {
         let worker = start.worker;
         let (load, may_load) = watch::channel(!start.gated);
         let (messages, to_tell) = mpsc::unbounded_channel();
-        let debugpy = match &start.artifact.program {
-            Program::Python { debugpy, .. } => Some(debugpy.clone()),
-            Program::Node | Program::Native { .. } => None,
-        };
-        self.running.insert(worker, Running { stop, output, load, messages, debugpy });
-        let (launch, has_runner) = self.recipe.launch(&start.artifact.program);
-        let mut environment = self.surroundings.worker(
-            &start.spec,
-            &start.artifact,
-            &start.environment,
-            &self.tools.scripts.join(if start.spec.is_python() { "python" } else { "node" }),
-        );
+        let debugger = start.artifact.program.debugger.clone();
+        self.running.insert(worker, Running { stop, output, load, messages, debugger });
+        let (launch, runner) = self.recipe.launch(&start.artifact.program);
+        let has_runner = runner.is_some();
+        let scripts = &self.tools.scripts;
+        let runtime_dir = runner
+            .map_or_else(|| scripts.clone(), |_| scripts.join(start.artifact.program.language.as_str()));
+        let mut environment =
+            self.surroundings.worker(&start.spec, &start.artifact, &start.environment, &runtime_dir);
         // The debugger comes when the function is loaded; until then the runner keeps the bootloader's name.
         let bootloader = environment.get("NODE_OPTIONS").and_then(|options| split_bootloader(options));
         if let Some((bootloader, _)) = &bootloader {
             environment.insert("SST_BOOTLOADER".to_owned(), bootloader.clone());
         }
         // Interpreters read their options when they start, so a function that brings its own cannot use a process that runs already.
-        let read_at_start = |name: &String| name.starts_with("NODE_") || name.starts_with("PYTHON");
-        let own_options = start.spec.environment.iter().any(read_at_start);
-        let standby = match own_options || !has_runner {
-            true => None,
-            false => self.standbys.take(&start.spec.id, &launch, &start.artifact, &self.recipe.node),
+        let is_own_option = |runner: &&Runner| {
+            start.spec.environment.iter().any(|name| name.starts_with(runner.read_at_start))
+        };
+        let standby = match runner.filter(|runner| !is_own_option(runner)) {
+            None => None,
+            Some(_) => self.standbys.take(&start.spec.id, &launch, &start.artifact, &self.recipe.any()),
         };
         environment.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), runtime_api.to_string());
         let recipe = self.recipe.clone();
@@ -199,13 +197,10 @@ impl Workers {
         }
     }
 
-    /// Has a Python worker connect to the debugger at `port` of this machine.
+    /// Has a worker whose debugger is in its own process connect to `port` of this machine.
     pub fn debug(&self, worker: WorkerId, port: u16) {
         let Some(running) = self.running.get(&worker) else { return };
-        let path = match &running.debugpy {
-            Some(Debugpy::At(path)) => Some(path),
-            Some(Debugpy::Installed | Debugpy::Missing) | None => None,
-        };
+        let path = &running.debugger;
         let message = serde_json::json!({ "debug": { "host": "127.0.0.1", "port": port, "path": path } });
         let _ = running.messages.send(message);
     }
@@ -242,23 +237,15 @@ impl Workers {
     }
 }
 
-/// How a debugger gets at a process. Node says so itself, when its inspector listens.
+/// How a debugger gets at a process. An inspector says so itself, when it listens.
 fn target(program: &Program, pid: Option<u32>) -> Option<Target> {
-    let pid = pid?;
-    match program {
-        Program::Node => None,
-        Program::Python { interpreter, debugpy } => {
-            let lacking = (*debugpy == Debugpy::Missing).then(|| interpreter.clone());
-            Some(Target::Python { pid, lacking })
-        }
-        Program::Native { path, language, .. } => {
-            Some(Target::Native { pid, executable: path.clone(), language: *language })
-        }
+    if languages::get(&program.language).debugger().is_inspector() {
+        return None;
     }
-}
-
-fn node_arguments(tools: &Tools) -> Vec<String> {
-    let runner: Utf8PathBuf = tools.scripts.join("node").join("runner.mjs");
-    // The port is the system's choice, so that any number of workers can be debugged at once.
-    vec!["--inspect=127.0.0.1:0".to_owned(), "--enable-source-maps".to_owned(), runner.into_string()]
+    Some(Target::Process {
+        pid: pid?,
+        executable: program.executable.clone().unwrap_or_default(),
+        language: program.language.clone(),
+        lacking: program.lacking.clone(),
+    })
 }

@@ -14,13 +14,14 @@ use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{output::Output, standby::Launch};
+use super::output::Output;
 use crate::{
     core::{
         effect::Stop,
         event::{Event, Exit},
     },
     ids::WorkerId,
+    languages::Launch,
     process::{Child, Command, Spawner},
 };
 

@@ -14,6 +14,7 @@ use super::process::{LIFELINE, Process};
 use crate::{
     core::event::{Artifact, Program},
     ids::FunctionId,
+    languages::{self, Launch, Runner},
     process::Spawner,
 };
 
@@ -61,42 +62,27 @@ pub(super) struct Packages {
     provided: Option<Utf8PathBuf>,
 }
 
-/// A program and its arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Launch {
-    pub program: Utf8PathBuf,
-    pub arguments: Vec<String>,
-    /// A program of its own, to which a debugger attaches from outside.
-    pub native: bool,
-}
-
 /// How a standby is started.
 #[derive(Debug, Clone)]
 pub(super) struct Recipe {
     pub spawner: Spawner,
-    /// The runner for Node.
-    pub node: Launch,
-    /// The script that is the runner for Python.
-    pub python_runner: Utf8PathBuf,
+    /// The Node that `sst` itself uses.
+    pub node: Utf8PathBuf,
     pub environment: BTreeMap<String, String>,
-    pub directory: Utf8PathBuf,
+    /// Where the runners are.
+    pub scripts: Utf8PathBuf,
 }
 
 impl Recipe {
-    /// What runs an artifact, and whether that is a runner, which can stand by.
-    pub fn launch(&self, program: &Program) -> (Launch, bool) {
-        match program {
-            Program::Node => (self.node.clone(), true),
-            Program::Python { interpreter, .. } => {
-                // A debugger finds no lines in modules that are frozen into the interpreter, and says so at every start.
-                let arguments = ["-u", "-Xfrozen_modules=off", self.python_runner.as_str()];
-                let arguments = arguments.map(str::to_owned).to_vec();
-                (Launch { program: interpreter.clone(), arguments, native: false }, true)
-            }
-            Program::Native { path, arguments, .. } => {
-                (Launch { program: path.clone(), arguments: arguments.clone(), native: true }, false)
-            }
-        }
+    /// What runs a program, and the runner of ours that does, which can stand by.
+    pub fn launch(&self, program: &Program) -> (Launch, Option<&'static Runner>) {
+        let language = languages::get(&program.language);
+        (language.launch(program, &self.node, &self.scripts), language.runner())
+    }
+
+    /// What runs functions whose interpreter needs not be looked for.
+    pub fn any(&self) -> Launch {
+        languages::of_standby().launch(&Program::default(), &self.node, &self.scripts)
     }
 }
 
@@ -112,8 +98,8 @@ impl Standbys {
             self.start(recipe, Purpose::Any);
         }
         let Some((id, artifact)) = function else { return };
-        let (launch, can_stand_by) = recipe.launch(&artifact.program);
-        if !can_stand_by || (launch == recipe.node && artifact.packages.is_empty()) {
+        let (launch, runner) = recipe.launch(&artifact.program);
+        if runner.is_none() || (launch == recipe.any() && artifact.packages.is_empty()) {
             return;
         }
         // One with another interpreter, or with other copies of packages, is of no use any more.
@@ -135,27 +121,27 @@ impl Standbys {
         function: &FunctionId,
         launch: &Launch,
         artifact: &Artifact,
-        node: &Launch,
+        any: &Launch,
     ) -> Option<Process> {
         self.collect();
         let fits = |one: &Preloaded| one.function == *function && one.fits(launch, artifact);
         if let Some(index) = self.preloaded.iter().position(fits) {
             return self.preloaded.remove(index).map(|one| one.process);
         }
-        if launch == node { self.any.pop() } else { None }
+        if launch == any { self.any.pop() } else { None }
     }
 
     fn start(&mut self, recipe: &Recipe, purpose: Purpose) {
         self.pending.push(purpose.clone());
-        let recipe = recipe.clone();
+        let (recipe, any) = (recipe.clone(), recipe.any());
         self.starting.spawn(async move {
             let mut environment = recipe.environment;
             environment.insert("SST_STANDBY".to_owned(), LIFELINE.to_string());
             let launch = match &purpose {
-                Purpose::Any => &recipe.node,
-                Purpose::Function(_, launch, _) => launch,
+                Purpose::Any => any,
+                Purpose::Function(_, launch, _) => launch.clone(),
             };
-            let started = Process::spawn(&recipe.spawner, launch, &environment, &recipe.directory).await;
+            let started = Process::spawn(&recipe.spawner, &launch, &environment, &recipe.scripts).await;
             let process = match started {
                 Ok(process) => process,
                 Err(error) => {

@@ -8,36 +8,8 @@ use serde_json::Value;
 use super::{Place, Rewriting};
 use crate::{
     app::owners::edge_functions,
-    builder::{directory_loads_old_sdk, text_loads_old_sdk},
+    languages::{Fate, directory_loads_old_sdk, fate, text_loads_old_sdk},
 };
-
-/// The oldest runtimes that AWS creates.
-const NODE: &str = "nodejs22.x";
-const PYTHON: &str = "python3.12";
-
-/// Runtimes without a successor on which the same code would run.
-const WITHOUT_SUCCESSOR: [&str; 7] =
-    ["python2.7", "ruby2.5", "ruby2.7", "java8", "go1.x", "provided", "dotnetcore3.1"];
-
-/// What becomes of a runtime.
-#[derive(Debug, PartialEq, Eq)]
-enum Fate {
-    Stays,
-    Replaced(&'static str),
-    /// AWS refuses it, and there is none in its place.
-    Refused,
-}
-
-fn fate(runtime: &str) -> Fate {
-    let node = runtime.strip_prefix("nodejs").map(|rest| rest.split('.').next().unwrap_or_default());
-    match node {
-        Some("" | "4" | "6" | "8" | "10" | "12" | "14" | "16" | "18" | "20") => Fate::Replaced(NODE),
-        Some(_) => Fate::Stays,
-        None if matches!(runtime, "python3.6" | "python3.7" | "python3.8") => Fate::Replaced(PYTHON),
-        None if WITHOUT_SUCCESSOR.contains(&runtime) => Fate::Refused,
-        None => Fate::Stays,
-    }
-}
 
 impl Rewriting<'_> {
     /// Gives functions that are not live a runtime that AWS creates, and says so.
@@ -52,7 +24,7 @@ impl Rewriting<'_> {
             let Some(Value::String(runtime)) = self.original(&place, "Runtime") else { continue };
             let id = self.assembly.function_id(place.0, &place.1);
             match fate(runtime) {
-                Fate::Stays => {}
+                Fate::Created => {}
                 Fate::Replaced(_) if self.loads_old_sdk(&place) => self.notices.push(format!(
                     "`{id}` keeps the runtime `{runtime}`, which AWS may refuse to deploy: its code loads `aws-sdk`, which newer ones \
                      have not; update the library that it is from"
@@ -87,27 +59,5 @@ impl Rewriting<'_> {
         let stack = &self.assembly.stacks[self.assembly.templates[place.0].stack];
         let directory = self.assembly.directory.join(&stack.directory);
         path.is_some_and(|path| directory_loads_old_sdk(&directory.join(path)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_aws_creates_stays() {
-        for (runtime, expected) in [
-            ("nodejs12.x", Fate::Replaced(NODE)),
-            ("nodejs20.x", Fate::Replaced(NODE)),
-            ("nodejs22.x", Fate::Stays),
-            ("nodejs24.x", Fate::Stays),
-            ("python3.7", Fate::Replaced(PYTHON)),
-            ("python3.12", Fate::Stays),
-            ("java8", Fate::Refused),
-            ("java21", Fate::Stays),
-            ("provided.al2023", Fate::Stays),
-        ] {
-            assert_eq!(fate(runtime), expected, "{runtime}");
-        }
     }
 }

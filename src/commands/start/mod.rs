@@ -33,6 +33,7 @@ use crate::{
     core::{Config, State, event::Event},
     debug_stack, descriptors,
     error::{Error, Kind, Result},
+    languages,
     live::Live,
     local_calls::LocalCalls,
     lock::Lock,
@@ -276,7 +277,11 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         calls: control.calls,
         local: LocalCalls::default(),
         aws: aws.clone(),
-        state: State::new(Config { max_workers: settings.max_workers, ..Config::default() }),
+        state: State::new(Config {
+            max_workers: settings.max_workers,
+            is_source: languages::is_source,
+            ..Config::default()
+        }),
         time: Continuous::new(aws.clock.clone()),
         events,
         workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),

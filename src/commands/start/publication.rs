@@ -9,6 +9,7 @@ use crate::{
     bridge::FunctionPorts,
     editors,
     error::{Error, Kind, Result},
+    languages,
     project::{
         StateDir,
         manifest::{FunctionSpec, Manifest},
@@ -85,7 +86,7 @@ impl Publication {
         self.ui.info(format!(
             "Listening for requests (stage {stage}, {count}, inspector {inspector}, flat {flat_inspector})"
         ));
-        if functions.iter().any(|function| !function.is_node()) {
+        if functions.iter().any(|function| !languages::get(&function.language).debugger().is_inspector()) {
             self.ui.info(format!("Debuggers for all languages attach at {debug_adapter}"));
         }
         if self.state_dir.read(MENTIONED)?.is_none() && editors::found(&self.root).is_empty() {

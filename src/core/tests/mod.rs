@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     effect::BridgeCommand,
-    event::{Artifact, BuildError, Exit, FileChange, Native, Program, Target},
+    event::{Artifact, BuildError, Exit, FileChange, Program, Target},
     *,
 };
 use crate::project::manifest::{FunctionSpec, Source};
@@ -20,6 +20,7 @@ fn spec(name: &str) -> Arc<FunctionSpec> {
         id: name.into(),
         stack: "stack".into(),
         logical_id: name.into(),
+        language: "scripted".into(),
         runtime: "nodejs22.x".into(),
         handler: "index.handler".into(),
         source: Source::Directory { path: format!("/app/{name}").into() },
@@ -31,7 +32,7 @@ fn spec(name: &str) -> Arc<FunctionSpec> {
 
 fn artifact(name: &str, fingerprint: &str) -> Arc<Artifact> {
     Arc::new(Artifact {
-        program: Program::Node,
+        program: Program { language: "scripted".into(), ..Program::default() },
         task_root: format!("/app/{name}").into(),
         handler: "index.handler".into(),
         fingerprint: fingerprint.into(),
@@ -39,6 +40,11 @@ fn artifact(name: &str, fingerprint: &str) -> Arc<Artifact> {
         packages: Vec::new(),
         provided: None,
     })
+}
+
+/// Holds up workers in these languages before they load their functions.
+fn gate(languages: &[&str]) -> BTreeSet<LanguageId> {
+    languages.iter().map(LanguageId::from).collect()
 }
 
 fn inspector_target() -> Target {

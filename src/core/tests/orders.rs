@@ -21,7 +21,7 @@ enum Step {
     Save(usize, bool),
     Build(usize, bool),
     Inspect(usize),
-    Debuggers(bool, Gate),
+    Debuggers(bool, BTreeSet<LanguageId>),
     DebuggerReady(usize),
     DebuggerComes(usize),
     DebuggerWaits(usize),
@@ -38,7 +38,7 @@ enum Step {
 /// Steps of a world in which nothing fails: every worker answers, every build succeeds, no function is removed.
 fn benign() -> impl Strategy<Value = Step> {
     let worker = || 0..6usize;
-    let gate = (any::<bool>(), any::<bool>()).prop_map(|(node, python)| Gate { node, python });
+    let gate = prop::sample::subsequence(vec!["scripted", "other"], 0..=2).prop_map(|names| gate(&names));
     prop_oneof![
         8 => (0..3usize, 0..3usize).prop_map(|(function, environment)| Step::Invoke(function, environment)),
         8 => worker().prop_map(Step::Poll),
@@ -135,7 +135,7 @@ fn take(outside: &mut Outside, step: Step) {
         }
         Step::Debuggers(attached, gate) => {
             outside.debuggers = attached;
-            let gate = if attached { gate } else { Gate::default() };
+            let gate = if attached { gate } else { BTreeSet::new() };
             outside.send(Event::Debuggers { attached: usize::from(attached), gate });
         }
         Step::DebuggerReady(index) => {

@@ -266,13 +266,14 @@ fn a_worker_gets_no_call_before_the_debuggers_have_set_their_breakpoints() {
 fn a_program_that_asks_for_a_call_before_its_process_is_known_waits_for_the_debuggers_too() {
     let mut world = World::new(10);
     world.send(invocation("a", "r1"));
-    let program = Program::Native { path: "/app/a".into(), arguments: Vec::new(), language: Native::Rust };
+    let program = Program::native("compiled", "/app/a".into());
     let artifact = Artifact { program, ..(*artifact("a", "x")).clone() };
     let built = Event::Built { function: "a".into(), generation: Generation(1), result: Ok(artifact.into()) };
     world.send(built);
-    world.send(Event::Debuggers { attached: 1, gate: Gate::default() });
+    world.send(Event::Debuggers { attached: 1, gate: gate(&[]) });
     assert_eq!(world.poll(1).did(), [""; 0]);
-    let target = Target::Native { pid: 7, executable: "/app/a".into(), language: Native::Rust };
+    let target =
+        Target::Process { pid: 7, executable: "/app/a".into(), language: "compiled".into(), lacking: None };
     assert_eq!(world.send(Event::Debuggable { worker: WorkerId(1), target }).did(), ["offer w1"]);
     assert_eq!(world.send(Event::DebuggerReady { worker: WorkerId(1) }).did(), ["deliver r1 w1"]);
 }
@@ -280,7 +281,7 @@ fn a_program_that_asks_for_a_call_before_its_process_is_known_waits_for_the_debu
 #[test]
 fn while_there_are_debuggers_a_first_call_waits_until_they_know_of_the_worker() {
     let mut world = World::new(10);
-    world.send(Event::Debuggers { attached: 1, gate: Gate::default() });
+    world.send(Event::Debuggers { attached: 1, gate: gate(&[]) });
     world.send(invocation("a", "r1")).built("a", 1, Ok("x"));
     assert_eq!(world.poll(1).did(), [""; 0], "it asks before it is known where its inspector listens");
     let inspector = Event::Debuggable { worker: WorkerId(1), target: inspector_target() };
@@ -291,7 +292,7 @@ fn while_there_are_debuggers_a_first_call_waits_until_they_know_of_the_worker() 
 #[test]
 fn a_worker_that_never_says_where_a_debugger_attaches_serves_all_the_same() {
     let mut world = World::new(10);
-    world.send(Event::Debuggers { attached: 1, gate: Gate::default() });
+    world.send(Event::Debuggers { attached: 1, gate: gate(&[]) });
     world.send(invocation("a", "r1")).built("a", 1, Ok("x")).poll(1);
     let due = world.state.next_wake().unwrap();
     assert_eq!(due - world.now, pool::UNSEEN);
@@ -305,7 +306,7 @@ fn a_worker_that_never_says_where_a_debugger_attaches_serves_all_the_same() {
 #[test]
 fn a_debugger_that_stops_the_initialisation_stops_the_clock_of_the_call_that_waits_for_it() {
     let mut world = World::new(10);
-    world.send(Event::Debuggers { attached: 1, gate: Gate { node: true, python: false } });
+    world.send(Event::Debuggers { attached: 1, gate: gate(&["scripted"]) });
     world.send(invocation("a", "r1")).built("a", 1, Ok("x"));
     world.send(Event::Debuggable { worker: WorkerId(1), target: inspector_target() });
     world.send(Event::DebuggerReady { worker: WorkerId(1) });
@@ -320,7 +321,7 @@ fn a_debugger_that_stops_the_initialisation_stops_the_clock_of_the_call_that_wai
 #[test]
 fn a_worker_that_fails_to_initialise_is_withdrawn_from_its_debuggers() {
     let mut world = World::new(10);
-    world.send(Event::Debuggers { attached: 1, gate: Gate { node: true, python: false } });
+    world.send(Event::Debuggers { attached: 1, gate: gate(&["scripted"]) });
     world.send(invocation("a", "r1")).built("a", 1, Ok("x"));
     world.send(Event::Debuggable { worker: WorkerId(1), target: inspector_target() });
     world.send(Event::DebuggerReady { worker: WorkerId(1) });
@@ -369,7 +370,7 @@ fn the_clock_stands_still_while_the_function_is_being_built() {
 #[test]
 fn debuggers_that_stop_at_every_script_are_there_before_the_function_is_loaded() {
     let mut world = World::new(10);
-    world.send(Event::Debuggers { attached: 1, gate: Gate { node: true, python: false } });
+    world.send(Event::Debuggers { attached: 1, gate: gate(&["scripted"]) });
     world.send(invocation("a", "r1"));
     world.built("a", 1, Ok("x"));
     let inspector = Event::Debuggable { worker: WorkerId(1), target: inspector_target() };

@@ -1,19 +1,193 @@
 //! Functions in Rust: `cargo build` in the project's own target directory, so that what the developer has compiled is compiled.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{
-    child::{TO_COMPILE, follow},
-    not_compiled, unbuildable,
+    AdapterLink, Check, DebugAdapter, Debuggee, Debugger, Find, Language, OwnProtocol, Place,
+    RunConfiguration, Runtimes, Toolbox, not_compiled,
+    program::{TO_ANSWER, TO_COMPILE, follow, run},
+    unbuildable,
 };
 use crate::{
-    core::event::{Artifact, BuildError, Native, Program},
+    core::event::{Artifact, BuildError, Program},
     process::{Command, Spawner},
-    project::manifest::BuildOptions,
+    project::manifest::{BuildOptions, FunctionSpec, Source},
 };
+
+/// What to do when LLDB is missing.
+const INSTALL_LLDB: &str = "it comes with LLDB 16 or newer (`apt install lldb`, on macOS with Xcode)";
+
+/// How a program is debugged in whose debugger's language is not asked for.
+pub(super) static LLDB: Debugger = Debugger::Adapter {
+    files: &["rs", "c", "h", "cc", "cpp", "cxx", "hpp", "zig"],
+    attach: lldb,
+    own: Some(OwnProtocol::Gdb),
+};
+
+/// What IDEs are given that attach with gdb or LLDB.
+pub(super) static RUN_CONFIGURATIONS: [RunConfiguration; 2] = [
+    RunConfiguration::File {
+        editors: &["rustrover"],
+        text: include_str!("../../launch-configs/rustrover/Attach to {function}.run.xml"),
+        before_port: BEFORE_PORT,
+    },
+    RunConfiguration::File {
+        editors: &["clion"],
+        text: include_str!("../../launch-configs/clion/Attach to {function}.run.xml"),
+        before_port: BEFORE_PORT,
+    },
+];
+
+const BEFORE_PORT: &str = " remoteCommand=\"127.0.0.1:";
+
+#[derive(Debug)]
+pub(super) struct Rust;
+
+impl Language for Rust {
+    fn id(&self) -> &'static str {
+        "rust"
+    }
+
+    fn name(&self) -> &'static str {
+        "Rust"
+    }
+
+    fn runtimes(&self) -> Runtimes {
+        Runtimes { prefixes: &["provided"], retired: &[] }
+    }
+
+    fn sources(&self) -> &'static [&'static str] {
+        &["rs", "toml"]
+    }
+
+    fn construct(&self) -> Option<&'static str> {
+        Some("cargo-lambda-cdk/lib/bundling")
+    }
+
+    /// A `Cargo.toml`, or a directory with one.
+    fn source(&self, place: &Place<'_>) -> Option<(Source, String)> {
+        let path = match place.path.file_name() {
+            Some("Cargo.toml") => place.path.to_owned(),
+            _ => place.path.join("Cargo.toml"),
+        };
+        path.is_file().then(|| (place.program(path), place.handler()))
+    }
+
+    fn build<'a>(
+        &'static self,
+        spec: &'a Arc<FunctionSpec>,
+        tools: &'a Toolbox,
+        on_line: &'a mut (dyn FnMut(&str) + Send),
+    ) -> BoxFuture<'a, Result<Artifact, BuildError>> {
+        Box::pin(async move {
+            match &spec.source {
+                Source::Program { path, build, .. } => artifact(&tools.spawner, path, build, on_line).await,
+                other => Err(unbuildable(format!("`{}` is no package", other.directory()), Vec::new())),
+            }
+        })
+    }
+
+    /// For another Cargo, e.g. that of an editor.
+    fn waits(&self, line: &str) -> Option<String> {
+        line.strip_prefix("Blocking ").map(|waiting| format!("cargo is {}", waiting.trim()))
+    }
+
+    fn debugger(&self) -> &'static Debugger {
+        &LLDB
+    }
+
+    fn checks(&self) -> &'static [Check] {
+        &[
+            Check {
+                find: Find::Version("cargo", &["--version"]),
+                missing: "`cargo` is not in the PATH",
+                fix: "see https://rustup.rs",
+                only_debugging: false,
+            },
+            Check {
+                find: Find::Path("lldb-dap", lldb_dap),
+                missing: "`lldb-dap` is not in the PATH",
+                fix: INSTALL_LLDB,
+                only_debugging: true,
+            },
+        ]
+    }
+
+    fn run_configurations(&self) -> &'static [RunConfiguration] {
+        &RUN_CONFIGURATIONS
+    }
+
+    fn executable<'a>(
+        &'static self,
+        source: &'a Source,
+        spawner: &'a Spawner,
+    ) -> BoxFuture<'a, Option<Utf8PathBuf>> {
+        Box::pin(executable(source, spawner))
+    }
+}
+
+/// `lldb-dap`, attached to a running program.
+fn lldb(debuggee: Debuggee<'_>) -> BoxFuture<'_, Result<DebugAdapter, String>> {
+    Box::pin(async move {
+        let program = lldb_dap().ok_or_else(|| format!("`lldb-dap` is not in the PATH: {INSTALL_LLDB}"))?;
+        let attach = json!({
+            "request": "attach", "pid": debuggee.pid, "program": debuggee.executable, "stopOnEntry": false,
+            "initCommands": formatters(debuggee.spawner).await,
+        });
+        Ok(DebugAdapter { link: AdapterLink::Pipes(Command::new(program)), attach })
+    })
+}
+
+/// The newest one that is installed; distributions put the version into the name.
+fn lldb_dap() -> Option<PathBuf> {
+    let names = ["lldb-dap".to_owned()].into_iter().chain((16..=30).rev().flat_map(|version| {
+        // It had another name before version 18.
+        [format!("lldb-dap-{version}"), format!("lldb-vscode-{version}")]
+    }));
+    names.chain(["lldb-vscode".to_owned()]).find_map(|name| which::which(name).ok())
+}
+
+/// How LLDB learns to show Rust's own types, from the toolchain that brings the scripts for that.
+async fn formatters(spawner: &Spawner) -> Vec<String> {
+    let Ok(rustc) = which::which("rustc") else { return Vec::new() };
+    let mut command = Command::new(rustc);
+    command.args(["--print", "sysroot"]);
+    let Ok(said) = run(spawner, command, TO_ANSWER).await else { return Vec::new() };
+    let scripts = format!("{}/lib/rustlib/etc", said.stdout.trim());
+    if !std::path::Path::new(&scripts).join("lldb_lookup.py").is_file() {
+        return Vec::new();
+    }
+    vec![
+        format!("command script import \"{scripts}/lldb_lookup.py\""),
+        format!("command source -s true \"{scripts}/lldb_commands\""),
+    ]
+}
+
+/// Where `cargo build` puts the binary of a package (<https://doc.rust-lang.org/cargo/commands/cargo-metadata.html>).
+async fn executable(source: &Source, spawner: &Spawner) -> Option<Utf8PathBuf> {
+    let Source::Program { path, build, .. } = source else { return None };
+    let mut command = Command::new("cargo");
+    command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path", path.as_str()]);
+    let said = run(spawner, command, TO_ANSWER).await.ok()?;
+    let metadata: serde_json::Value = serde_json::from_str(&said.stdout).ok()?;
+    let directory = Utf8Path::new(metadata["target_directory"].as_str()?);
+    let mut binaries = metadata["packages"]
+        .as_array()?
+        .iter()
+        .flat_map(|package| package["targets"].as_array().into_iter().flatten())
+        .filter(|target| target["kind"][0] == "bin")
+        .filter_map(|target| target["name"].as_str());
+    let name = match &build.binary {
+        Some(name) => name.as_str(),
+        None => binaries.next().filter(|_| binaries.next().is_none())?,
+    };
+    Some(directory.join("debug").join(name))
+}
 
 /// A line of `--message-format=json` (<https://doc.rust-lang.org/cargo/reference/external-tools.html>).
 #[derive(Debug, Deserialize)]
@@ -48,7 +222,7 @@ struct Span {
 }
 
 /// Compiles a binary of the package or workspace.
-pub(super) async fn artifact(
+async fn artifact(
     spawner: &Spawner,
     manifest: &Utf8Path,
     options: &BuildOptions,
@@ -88,7 +262,7 @@ pub(super) async fn artifact(
     Ok(Artifact {
         inputs: inputs_of(manifest, &executable),
         fingerprint: format!("{executable} {} {modified:?}", metadata.len()),
-        program: Program::Native { path: executable, arguments: Vec::new(), language: Native::Rust },
+        program: Program::native(Rust.id(), executable),
         task_root: directory.to_owned(),
         handler: String::new(),
         packages: Vec::new(),

@@ -10,18 +10,135 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
+use futures_util::future::BoxFuture;
+use include_dir::{Dir, include_dir};
+use serde_json::json;
+
 use super::{
-    child::{TO_ANSWER, run},
-    directory, mentions,
+    AdapterLink, Check, DebugAdapter, Debugger, Find, Inline, Language, Launch, Named, Place,
+    RunConfiguration, Runner, Runtimes, Toolbox, directory, mentions,
+    program::{TO_ANSWER, run},
     provided::Provided,
     unbuildable,
 };
 use crate::{
-    core::event::{Artifact, BuildError, Debugpy, Program},
+    core::event::{Artifact, BuildError, Program},
     process::{Command, Spawner},
-    project::manifest::FunctionSpec,
+    project::manifest::{FunctionSpec, Source},
     ui::Ui,
 };
+
+static SCRIPTS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/runners/python");
+static RUNNER: Runner = Runner { files: &SCRIPTS, read_at_start: "PYTHON" };
+
+/// The oldest runtime that AWS creates.
+const OLDEST: Option<&str> = Some("python3.12");
+
+#[derive(Debug)]
+pub(super) struct Python;
+
+impl Language for Python {
+    fn id(&self) -> &'static str {
+        "python"
+    }
+
+    fn name(&self) -> &'static str {
+        "Python"
+    }
+
+    fn runtimes(&self) -> Runtimes {
+        Runtimes {
+            prefixes: &["python"],
+            retired: &[
+                ("python2.7", None),
+                ("python3.6", OLDEST),
+                ("python3.7", OLDEST),
+                ("python3.8", OLDEST),
+            ],
+        }
+    }
+
+    fn sources(&self) -> &'static [&'static str] {
+        &["py"]
+    }
+
+    fn inline(&self) -> Option<Inline> {
+        Some(Inline { name: "index.py", beside: None })
+    }
+
+    fn construct(&self) -> Option<&'static str> {
+        Some("@aws-cdk/aws-lambda-python-alpha/lib/bundling")
+    }
+
+    fn source(&self, place: &Place<'_>) -> Option<(Source, String)> {
+        if place.named == Named::Entry {
+            let export = place.by_hand.unwrap_or_else(|| place.last_part());
+            let handler = format!("{}.{export}", place.path.file_stem().unwrap_or_default());
+            return Some((Source::Directory { path: place.parent() }, handler));
+        }
+        let handler = place.handler();
+        (!place.is_made() || has_handler(place.path, &handler))
+            .then(|| (Source::Directory { path: place.path.to_owned() }, handler))
+    }
+
+    fn build<'a>(
+        &'static self,
+        spec: &'a Arc<FunctionSpec>,
+        tools: &'a Toolbox,
+        _on_line: &'a mut (dyn FnMut(&str) + Send),
+    ) -> BoxFuture<'a, Result<Artifact, BuildError>> {
+        Box::pin(tools.interpreters.artifact(spec.source.directory().to_owned(), spec.clone()))
+    }
+
+    fn ahead<'a>(&'static self, functions: &'a [FunctionSpec], tools: &'a Toolbox) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            for spec in functions {
+                let directory = spec.source.directory().to_owned();
+                let _ = tools.interpreters.artifact(directory, Arc::new(spec.clone())).await;
+            }
+        })
+    }
+
+    fn launch(&self, program: &Program, _node: &Utf8Path, scripts: &Utf8Path) -> Launch {
+        // A debugger finds no lines in modules that are frozen into the interpreter, and says so at every start.
+        let runner = scripts.join(self.id()).join("runner.py").into_string();
+        let arguments = vec!["-u".to_owned(), "-Xfrozen_modules=off".to_owned(), runner];
+        Launch { program: program.executable.clone().unwrap_or_default(), arguments, native: false }
+    }
+
+    fn runner(&self) -> Option<&'static Runner> {
+        Some(&RUNNER)
+    }
+
+    /// debugpy is loaded into the process.
+    fn debugger(&self) -> &'static Debugger {
+        &Debugger::Adapter {
+            files: &["py", "pyw"],
+            attach: |_| {
+                let attach = json!({ "request": "attach", "justMyCode": true, "subProcess": false, "redirectOutput": false });
+                Box::pin(std::future::ready(Ok(DebugAdapter { link: AdapterLink::Worker, attach })))
+            },
+            own: None,
+        }
+    }
+
+    /// Python itself is needed by the local cloud.
+    fn checks(&self) -> &'static [Check] {
+        &[Check {
+            find: Find::Version("python3", &["-c", "import debugpy; print('debugpy', debugpy.__version__)"]),
+            missing: "no debugpy in `python3`",
+            fix: "`pip install debugpy` where your functions run, to debug them",
+            only_debugging: true,
+        }]
+    }
+
+    fn run_configurations(&self) -> &'static [RunConfiguration] {
+        &[RunConfiguration::ByHand {
+            editor: "pycharm",
+            place: "PyCharm 2025.3 or newer: Run | Edit Configurations… | + | Attach to DAP",
+        }]
+    }
+}
 
 /// Says what an interpreter is. Written so that any version understands it.
 const QUESTION: &str = "import json, sys, sysconfig, importlib.util as u; \
@@ -64,16 +181,16 @@ impl Interpreters {
     /// The directory as it is, with the interpreter that runs it.
     pub async fn artifact(&self, path: Utf8PathBuf, spec: Arc<FunctionSpec>) -> Result<Artifact, BuildError> {
         let program = self.find(&path, &spec).await?;
-        let artifact = directory::artifact(path.clone(), spec.clone()).await?;
+        let artifact = directory::artifact(path.clone(), spec.clone(), program.clone()).await?;
         let provided = self.boto3(&program, path).await;
         // Another interpreter is other code, and so is another SDK.
         let fingerprint = format!("{} {program:?} {provided:?}", artifact.fingerprint);
-        Ok(Artifact { program, fingerprint, provided, ..artifact })
+        Ok(Artifact { fingerprint, provided, ..artifact })
     }
 
     /// Where `boto3` is, for a function that needs it and an interpreter that has none.
     async fn boto3(&self, program: &Program, directory: Utf8PathBuf) -> Option<Utf8PathBuf> {
-        let Program::Python { interpreter, .. } = program else { return None };
+        let interpreter = program.executable.as_ref()?;
         let answer = self.ask(interpreter).await.filter(|answer| !answer.boto3)?;
         let mentioned = tokio::task::spawn_blocking(move || mentions::boto3(&directory)).await;
         match mentioned {
@@ -224,11 +341,26 @@ impl Interpreters {
 }
 
 fn program(interpreter: Utf8PathBuf, answer: &Answer) -> Program {
-    let debugpy = match answer.debugpy {
-        true => Debugpy::Installed,
-        false => debugpy_of_an_editor().map_or(Debugpy::Missing, Debugpy::At),
-    };
-    Program::Python { interpreter, debugpy }
+    let elsewhere = if answer.debugpy { None } else { debugpy_of_an_editor() };
+    let lacking = (!answer.debugpy && elsewhere.is_none()).then(|| {
+        format!(
+            "its Python has no debugpy: `{interpreter} -m pip install debugpy`, and save a file of the function"
+        )
+    });
+    Program {
+        language: Python.id().into(),
+        executable: Some(interpreter),
+        debugger: elsewhere,
+        lacking,
+        ..Program::default()
+    }
+}
+
+/// Whether the runtime would find the handler's file in a directory.
+fn has_handler(directory: &Utf8Path, handler: &str) -> bool {
+    let stem = handler.rsplit_once('.').map_or(handler, |(stem, _)| stem);
+    let module = directory.join(stem.replace('.', "/"));
+    module.with_extension("py").is_file() || module.join("__init__.py").is_file()
 }
 
 /// VS Code's extension for Python brings one along.

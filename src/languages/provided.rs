@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::child::{TO_ANSWER, run};
+use super::program::{TO_ANSWER, run};
 use crate::{
     cache,
     process::{Command, Spawner},
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// The packages of Node that a runtime has, by their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Sdk {
+pub enum Sdk {
     /// `aws-sdk`, up to `nodejs16.x`.
     V2,
     /// `@aws-sdk/…` and `@smithy/…`, from `nodejs18.x`.
@@ -40,6 +40,7 @@ pub(super) enum Sdk {
 
 impl Sdk {
     /// The one that a runtime has; none for one that is not Node.
+    #[must_use]
     pub fn of(runtime: &str) -> Option<Self> {
         let major = runtime.strip_prefix("nodejs")?.split('.').next()?;
         // The very first one was called `nodejs`.
@@ -48,6 +49,7 @@ impl Sdk {
     }
 
     /// Whether the runtime has a package.
+    #[must_use]
     pub fn has(self, name: &str) -> bool {
         match self {
             Self::V2 => name == "aws-sdk",

@@ -11,44 +11,30 @@ use crate::{
     project::manifest::FunctionSpec,
 };
 
-/// The extensions that Lambda's Node runtime tries.
-const EXTENSIONS: [&str; 3] = ["js", "mjs", "cjs"];
-
 /// Installed packages, and what programs write by themselves.
 pub(super) const NOBODY_EDITS: [&str; 8] =
     ["node_modules", ".git", ".venv", "venv", "__pycache__", ".sst", "cdk.out", "target"];
 
-/// Takes the directory as it is.
-pub(super) async fn artifact(path: Utf8PathBuf, spec: Arc<FunctionSpec>) -> Result<Artifact, BuildError> {
+/// Takes the directory as it is, to be run by `program`.
+pub(super) async fn artifact(
+    path: Utf8PathBuf,
+    spec: Arc<FunctionSpec>,
+    program: Program,
+) -> Result<Artifact, BuildError> {
     let inputs = vec![path.clone()];
-    let taken = tokio::task::spawn_blocking(move || take(&path, &spec)).await;
+    let taken = tokio::task::spawn_blocking(move || take(&path, &spec, program)).await;
     taken.unwrap_or_else(|error| Err(unbuildable(error.to_string(), inputs)))
 }
 
-fn take(path: &Utf8Path, spec: &FunctionSpec) -> Result<Artifact, BuildError> {
+fn take(path: &Utf8Path, spec: &FunctionSpec, program: Program) -> Result<Artifact, BuildError> {
     let inputs = vec![path.to_owned()];
-    let handler = spec.handler.as_str();
-    // What a malformed handler means is for the runner to say, as Lambda's does.
-    let file_name = handler.rsplit('/').next().unwrap_or(handler);
-    if spec.is_node()
-        && let Some((stem, _)) = file_name.split_once('.')
-    {
-        let stem = path.join(handler.strip_suffix(file_name).unwrap_or_default()).join(stem);
-        let candidates = EXTENSIONS.map(|extension| Utf8PathBuf::from(format!("{stem}.{extension}")));
-        if !candidates.iter().any(|candidate| candidate.is_file()) && !stem.is_file() {
-            let name = stem.strip_prefix(path).unwrap_or(&stem);
-            let looked = EXTENSIONS.map(|extension| format!("`{name}.{extension}`")).join(", ");
-            let summary = format!("Error: Cannot find module '{name}': `{path}` has none of {looked}");
-            return Err(unbuildable(summary, inputs));
-        }
-    }
     let mut listing = String::new();
     list(path, &mut listing)
         .map_err(|error| unbuildable(format!("cannot read `{path}`: {error}"), inputs.clone()))?;
     Ok(Artifact {
-        program: Program::Node,
+        program,
         task_root: path.to_owned(),
-        handler: handler.to_owned(),
+        handler: spec.handler.clone(),
         fingerprint: sha256_hex(listing.as_bytes()),
         inputs,
         packages: Vec::new(),

@@ -1,15 +1,21 @@
 //! Functions in Go: `go build` into the artifact's directory, with the kept build cache of the developer's own toolchain.
 
+use std::sync::Arc;
+
 use camino::{Utf8Path, Utf8PathBuf};
+use futures_util::future::BoxFuture;
+use serde_json::json;
 
 use super::{
-    child::{Said, TO_ANSWER, TO_COMPILE, follow, run},
-    not_compiled, unbuildable,
+    AdapterLink, Check, DebugAdapter, Debuggee, Debugger, Find, Language, OwnProtocol, Place,
+    RunConfiguration, Runtimes, Toolbox, not_compiled,
+    program::{Said, TO_ANSWER, TO_COMPILE, follow, run},
+    unbuildable,
 };
 use crate::{
-    core::event::{Artifact, BuildError, Native, Program},
+    core::event::{Artifact, BuildError, Program},
     process::{Command, Spawner},
-    project::manifest::BuildOptions,
+    project::manifest::{BuildOptions, FunctionSpec, Source},
 };
 
 /// Without optimisation, so that debuggers find lines and variables. Always the same, or the cache would be of no use.
@@ -18,8 +24,115 @@ const DEBUGGABLE: &str = "-gcflags=all=-N -l";
 /// These say where the deployed program runs, which is not here.
 const OF_THE_TARGET: [&str; 3] = ["GOOS", "GOARCH", "GOARM"];
 
+/// What to do when Delve is missing.
+const INSTALL_DELVE: &str = "`go install github.com/go-delve/delve/cmd/dlv@latest`";
+
+#[derive(Debug)]
+pub(super) struct Go;
+
+impl Language for Go {
+    fn id(&self) -> &'static str {
+        "go"
+    }
+
+    fn name(&self) -> &'static str {
+        "Go"
+    }
+
+    fn runtimes(&self) -> Runtimes {
+        Runtimes { prefixes: &["provided", "go1.x"], retired: &[("go1.x", None)] }
+    }
+
+    fn sources(&self) -> &'static [&'static str] {
+        &["go"]
+    }
+
+    fn construct(&self) -> Option<&'static str> {
+        Some("@aws-cdk/aws-lambda-go-alpha/lib/bundling")
+    }
+
+    /// A Go file, or a directory with one.
+    fn source(&self, place: &Place<'_>) -> Option<(Source, String)> {
+        let is_go = |path: &Utf8Path| path.extension() == Some("go");
+        let has_go = || {
+            let entries = place.path.read_dir_utf8();
+            entries.is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| is_go(entry.path()))))
+        };
+        (is_go(place.path) || has_go()).then(|| (place.program(place.path.to_owned()), place.handler()))
+    }
+
+    fn build<'a>(
+        &'static self,
+        spec: &'a Arc<FunctionSpec>,
+        tools: &'a Toolbox,
+        on_line: &'a mut (dyn FnMut(&str) + Send),
+    ) -> BoxFuture<'a, Result<Artifact, BuildError>> {
+        Box::pin(async move {
+            match &spec.source {
+                Source::Program { path, build, .. } => {
+                    artifact(&tools.spawner, path, build, &tools.directory(spec), on_line).await
+                }
+                other => Err(unbuildable(format!("`{}` is no Go program", other.directory()), Vec::new())),
+            }
+        })
+    }
+
+    fn debugger(&self) -> &'static Debugger {
+        &Debugger::Adapter { files: &["go", "c", "h", "s"], attach: delve, own: Some(OwnProtocol::Delve) }
+    }
+
+    fn checks(&self) -> &'static [Check] {
+        &[
+            Check {
+                find: Find::Version("go", &["version"]),
+                missing: "`go` is not in the PATH",
+                fix: "see https://go.dev/doc/install",
+                only_debugging: false,
+            },
+            Check {
+                find: Find::Version("dlv", &["version"]),
+                missing: "`dlv` is not in the PATH",
+                fix: INSTALL_DELVE,
+                only_debugging: true,
+            },
+        ]
+    }
+
+    fn run_configurations(&self) -> &'static [RunConfiguration] {
+        &[RunConfiguration::File {
+            // IntelliJ IDEA has the same plugin.
+            editors: &["goland", "intellij"],
+            text: include_str!("../../launch-configs/goland/Attach to {function}.run.xml"),
+            before_port: " port=\"",
+        }]
+    }
+}
+
+/// Delve, attached to a running program (<https://github.com/go-delve/delve/tree/master/Documentation>).
+fn delve(debuggee: Debuggee<'_>) -> BoxFuture<'_, Result<DebugAdapter, String>> {
+    Box::pin(async move {
+        let program =
+            which::which("dlv").map_err(|_| format!("`dlv` is not in the PATH: {INSTALL_DELVE}"))?;
+        let mut command = Command::new(program);
+        command
+            .args([
+                "attach",
+                &debuggee.pid.to_string(),
+                "--headless",
+                "--listen=127.0.0.1:0",
+                "--api-version=2",
+            ])
+            // Without `--continue`: the program would go on at any time, also after a client was told that it stands.
+            .arg("--accept-multiclient");
+        Ok(DebugAdapter {
+            link: AdapterLink::Listens(command, "listening at: "),
+            attach: json!({ "request": "attach", "mode": "remote", "stopOnEntry": false }),
+        })
+    })
+}
+
 /// Compiles the `main` package in `path`, a directory or a file of it.
-pub(super) async fn artifact(
+async fn artifact(
     spawner: &Spawner,
     path: &Utf8Path,
     options: &BuildOptions,
@@ -67,7 +180,7 @@ pub(super) async fn artifact(
     let identify = command(&["tool", "buildid", executable.as_str()]);
     let identified = run(spawner, identify, TO_ANSWER).await.map_err(failed)?;
     Ok(Artifact {
-        program: Program::Native { path: executable, arguments: Vec::new(), language: Native::Go },
+        program: Program::native(Go.id(), executable),
         task_root: directory.to_owned(),
         handler: String::new(),
         fingerprint: identified.stdout.trim().to_owned(),

@@ -1,0 +1,376 @@
+//! Languages: one file for each, which says all there is to know of it. How its runtimes are called on Lambda, how a function's source
+//! is found, built, and launched, how it is debugged, what `sst doctor` looks for, and what `sst ide` writes.
+//!
+//! Everything else asks here, by a [`LanguageId`] that means nothing to it. A language is added by a file, and a line in [`ALL`].
+
+mod command;
+mod debugger;
+mod directory;
+mod go;
+mod mentions;
+mod node;
+mod program;
+mod provided;
+mod python;
+mod rust;
+#[cfg(test)]
+mod tests;
+mod toolbox;
+
+use std::{fmt::Debug, path::PathBuf, sync::Arc};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use futures_util::future::BoxFuture;
+use include_dir::Dir;
+
+pub use self::{
+    debugger::{AdapterLink, DebugAdapter, Debuggee, Debugger, OwnProtocol},
+    mentions::{directory_loads_old_sdk, text_loads_old_sdk},
+    node::{provided_for, with_provided},
+    provided::Sdk,
+    toolbox::Toolbox,
+};
+use crate::{
+    core::event::{Artifact, BuildError, Program},
+    ids::LanguageId,
+    process::Spawner,
+    project::manifest::{BuildOptions, Bundling, FunctionSpec, Source},
+};
+
+/// All of them. Where several could mean the same path, the first that does is taken.
+const ALL: [&dyn Language; 5] = [&node::Node, &python::Python, &rust::Rust, &go::Go, &command::Command];
+
+/// The id of programs of which nothing is known but the command that serves them.
+pub const COMMAND: &str = "command";
+
+/// Runtimes in languages that are not among them, by the beginnings of their names: what to call those, and which AWS creates no more.
+const NOT_YET: [(&str, &str, &[&str]); 3] = [
+    ("java", "Java", &["java8"]),
+    ("dotnet", ".NET", &["dotnetcore3.1"]),
+    ("ruby", "Ruby", &["ruby2.5", "ruby2.7"]),
+];
+
+/// A language.
+pub trait Language: Debug + Sync {
+    /// What it is called in files, e.g. `go`.
+    fn id(&self) -> &'static str;
+
+    /// What people call it, e.g. `Go`.
+    fn name(&self) -> &'static str;
+
+    /// Its runtimes on Lambda.
+    fn runtimes(&self) -> Runtimes;
+
+    /// The endings of the files whose coming and going can make a build turn out differently.
+    fn sources(&self) -> &'static [&'static str];
+
+    /// The files into which code goes that stands in a template; none for languages in which none can.
+    fn inline(&self) -> Option<Inline> {
+        None
+    }
+
+    /// The construct that brings functions in it, beside `Function`: the file of a package that is changed while an app is
+    /// synthesised. What its options mean is said in `infra/synth/languages.cjs`, under the language's id.
+    fn construct(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The source that a path means, and the handler in it; none when it means nothing in this language.
+    fn source(&self, place: &Place<'_>) -> Option<(Source, String)>;
+
+    /// Makes a function runnable. What a compiler says meanwhile is given to `on_line`, line by line.
+    fn build<'a>(
+        &'static self,
+        spec: &'a Arc<FunctionSpec>,
+        tools: &'a Toolbox,
+        on_line: &'a mut (dyn FnMut(&str) + Send),
+    ) -> BoxFuture<'a, Result<Artifact, BuildError>>;
+
+    /// What a compiler waits for, when that is what a line of it says.
+    fn waits(&self, _line: &str) -> Option<String> {
+        None
+    }
+
+    /// Does what takes longer than a call may take, for functions in it that need not be compiled.
+    fn ahead<'a>(&'static self, _functions: &'a [FunctionSpec], _tools: &'a Toolbox) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// What is started for a program. `node` is the Node that `sst` itself uses, `scripts` where the runners have been written to.
+    fn launch(&self, program: &Program, node: &Utf8Path, scripts: &Utf8Path) -> Launch {
+        let _ = (node, scripts);
+        Launch {
+            program: program.executable.clone().unwrap_or_default(),
+            arguments: program.arguments.clone(),
+            native: true,
+        }
+    }
+
+    /// What of ours runs its functions; none where a function's program is its own client of the Runtime API.
+    fn runner(&self) -> Option<&'static Runner> {
+        None
+    }
+
+    /// How its processes are debugged.
+    fn debugger(&self) -> &'static Debugger;
+
+    /// What `sst doctor` looks for when an app has functions in it.
+    fn checks(&self) -> &'static [Check];
+
+    /// What JetBrains IDEs are given for each function in it.
+    fn run_configurations(&self) -> &'static [RunConfiguration] {
+        &[]
+    }
+
+    /// The program that is made from a source, for debuggers that read symbols from it, if it can be told without making it.
+    fn executable<'a>(
+        &'static self,
+        _source: &'a Source,
+        _spawner: &'a Spawner,
+    ) -> BoxFuture<'a, Option<Utf8PathBuf>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+/// The runtimes of a language on Lambda.
+#[derive(Debug, Clone, Copy)]
+pub struct Runtimes {
+    /// How their names begin.
+    pub prefixes: &'static [&'static str],
+    /// Those that AWS creates no functions on any more, each with the oldest one on which the same code runs, if there is one.
+    pub retired: &'static [(&'static str, Option<&'static str>)],
+}
+
+/// The files for code that stands in a template.
+#[derive(Debug, Clone, Copy)]
+pub struct Inline {
+    /// The one that the code goes into.
+    pub name: &'static str,
+    /// What has to be beside it, and its text.
+    pub beside: Option<(&'static str, &'static str)>,
+}
+
+/// A path that somebody says is the source of a function.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The path.
+    pub path: &'a Utf8Path,
+    /// How it was named.
+    pub named: Named,
+    /// The handler that the template declares.
+    pub declared: &'a str,
+    /// The handler that the developer has written beside the path.
+    pub by_hand: Option<&'a str>,
+    /// What the construct said of the function, as far as it said anything.
+    pub construct: Option<Construct<'a>>,
+}
+
+/// How a path was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// As the file in which a function begins, or the project that it is.
+    Entry,
+    /// As a directory, by the developer.
+    Directory,
+    /// As what is deployed.
+    Asset,
+}
+
+/// What a construct said of a function.
+#[derive(Debug, Clone, Copy)]
+pub struct Construct<'a> {
+    /// The exported name of the handler.
+    pub export: Option<&'a str>,
+    /// Where packages are looked up from.
+    pub root: Option<&'a Utf8Path>,
+    /// The options for esbuild.
+    pub bundling: Option<&'a Bundling>,
+    /// The options for a compiler.
+    pub build: Option<&'a BuildOptions>,
+    /// What is deployed is made from the path by commands of the app.
+    pub is_made: bool,
+}
+
+impl Place<'_> {
+    /// The handler's last part, which names a function in a file.
+    fn last_part(&self) -> &str {
+        let handler = self.declared;
+        handler.rsplit('.').next().unwrap_or(handler)
+    }
+
+    /// The handler that counts.
+    fn handler(&self) -> String {
+        self.by_hand.unwrap_or(self.declared).to_owned()
+    }
+
+    /// The directory that the path is in.
+    fn parent(&self) -> Utf8PathBuf {
+        self.path.parent().unwrap_or(self.path).to_owned()
+    }
+
+    /// The source of a program that is compiled from `path`.
+    fn program(&self, path: Utf8PathBuf) -> Source {
+        let build = self.construct.and_then(|construct| construct.build.cloned()).unwrap_or_default();
+        let directory = if path.is_file() { path.parent().unwrap_or(&path) } else { &path };
+        Source::Program { directory: directory.to_owned(), path, build: build.into() }
+    }
+
+    /// Whether what is deployed has to be made from the path first.
+    fn is_made(&self) -> bool {
+        self.construct.is_some_and(|construct| construct.is_made)
+    }
+}
+
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// The executable.
+    pub program: Utf8PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// A program of the developer's own, to which a debugger attaches from outside.
+    pub native: bool,
+}
+
+/// Scripts of ours that run functions in a process that can be started before it is known which function it will serve.
+#[derive(Debug)]
+pub struct Runner {
+    /// The scripts.
+    pub files: &'static Dir<'static>,
+    /// How the names of variables begin that the interpreter reads when it starts.
+    pub read_at_start: &'static str,
+}
+
+/// Something that should be on the machine.
+#[derive(Debug)]
+pub struct Check {
+    /// How it is found.
+    pub find: Find,
+    /// What to say when it is not.
+    pub missing: &'static str,
+    /// What to do then.
+    pub fix: &'static str,
+    /// Whether functions run without it.
+    pub only_debugging: bool,
+}
+
+/// How something is found on the machine.
+#[derive(Debug)]
+pub enum Find {
+    /// A program says its version when it is given these arguments.
+    Version(&'static str, &'static [&'static str]),
+    /// A program of this name is found in some place.
+    Path(&'static str, fn() -> Option<PathBuf>),
+}
+
+/// What a JetBrains IDE is given for each function in a language.
+#[derive(Debug)]
+pub enum RunConfiguration {
+    /// A file.
+    File {
+        /// The editors, as `sst ide` knows them.
+        editors: &'static [&'static str],
+        /// Its text, with `{function}`, `{port}` and `{program}`.
+        text: &'static str,
+        /// What stands before the port in it.
+        before_port: &'static str,
+    },
+    /// Its format is not published, so the developer enters what is said after this sentence.
+    ByHand {
+        /// The editor, as `sst ide` knows it.
+        editor: &'static str,
+        /// Where it is entered.
+        place: &'static str,
+    },
+}
+
+impl RunConfiguration {
+    /// Whether it is for an editor.
+    #[must_use]
+    pub fn is_for(&self, wanted: &str) -> bool {
+        match self {
+            Self::File { editors, .. } => editors.contains(&wanted),
+            Self::ByHand { editor, .. } => *editor == wanted,
+        }
+    }
+}
+
+/// Whether AWS creates functions on a runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It does, or nothing else is known.
+    Created,
+    /// It does not, but the same code runs on another one.
+    Replaced(&'static str),
+    /// It does not, and there is no other for the same code.
+    Refused,
+}
+
+/// All languages.
+pub fn all() -> impl Iterator<Item = &'static dyn Language> {
+    ALL.into_iter()
+}
+
+/// A language. One that there is not is a program of which nothing is known.
+#[must_use]
+pub fn get(id: &LanguageId) -> &'static dyn Language {
+    all().find(|language| language.id() == id.as_str()).unwrap_or(&command::Command)
+}
+
+/// The language of which a process is kept for whatever function comes next.
+#[must_use]
+pub fn of_standby() -> &'static dyn Language {
+    &node::Node
+}
+
+/// The languages that a runtime may mean: one, but for runtimes that only provide the system.
+///
+/// # Errors
+/// A fragment that says why functions on it are left alone.
+pub fn of_runtime(runtime: &str) -> Result<Vec<&'static dyn Language>, String> {
+    let means = |language: &&dyn Language| {
+        language.runtimes().prefixes.iter().any(|prefix| runtime.starts_with(prefix))
+    };
+    let found: Vec<_> = all().filter(means).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    Err(match NOT_YET.iter().find(|(prefix, ..)| runtime.starts_with(prefix)) {
+        Some((_, name, _)) => format!("functions in {name} (`{runtime}`) do not run on this machine yet"),
+        None => format!("the runtime `{runtime}` does not run on this machine yet"),
+    })
+}
+
+/// What AWS does with a function on a runtime.
+#[must_use]
+pub fn fate(runtime: &str) -> Fate {
+    let mut retired = all().flat_map(|language| language.runtimes().retired);
+    match retired.find(|(name, _)| *name == runtime) {
+        Some((_, Some(newer))) => Fate::Replaced(newer),
+        Some((_, None)) => Fate::Refused,
+        None if NOT_YET.iter().any(|(.., retired)| retired.contains(&runtime)) => Fate::Refused,
+        None => Fate::Created,
+    }
+}
+
+/// Whether a file that comes or goes can make the build of a function turn out differently, in whatever language.
+#[must_use]
+pub fn is_source(path: &Utf8Path) -> bool {
+    path.extension().is_none_or(|extension| all().any(|language| language.sources().contains(&extension)))
+}
+
+/// A build that could not even be tried.
+#[must_use]
+pub fn unbuildable(summary: String, inputs: Vec<Utf8PathBuf>) -> BuildError {
+    BuildError {
+        detail: summary.clone(),
+        summary,
+        error_type: "Runtime.ImportModuleError".to_owned(),
+        inputs,
+    }
+}
+
+/// A program that does not compile.
+fn not_compiled(summary: String, detail: String, inputs: Vec<Utf8PathBuf>) -> BuildError {
+    BuildError { summary, detail, error_type: "Sst.BuildFailed".to_owned(), inputs }
+}
