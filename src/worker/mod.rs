@@ -16,8 +16,8 @@ use tokio::{
 use self::{
     environment::Surroundings,
     output::Output,
-    process::Process,
-    standby::{Launch, Recipe, Standbys},
+    process::{Launch, Process},
+    standby::{Recipe, Standbys},
 };
 use crate::{
     core::{

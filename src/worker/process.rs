@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{output::Output, standby::Launch};
+use super::output::Output;
 use crate::{
     core::{
         effect::Stop,
@@ -36,6 +36,15 @@ const LONGEST_GATE: Duration = Duration::from_secs(65);
 
 /// The descriptor under which a runner finds the pipe that ties its life to ours.
 pub(super) const LIFELINE: i32 = 3;
+
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Launch {
+    pub program: Utf8PathBuf,
+    pub arguments: Vec<String>,
+    /// A program of its own, to which a debugger attaches from outside.
+    pub native: bool,
+}
 
 /// A process that runs, or will run, a function.
 #[derive(Debug)]

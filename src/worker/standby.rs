@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use camino::Utf8PathBuf;
 use tokio::task::JoinSet;
 
-use super::process::{LIFELINE, Process};
+use super::process::{LIFELINE, Launch, Process};
 use crate::{
     core::event::{Artifact, Program},
     ids::FunctionId,
@@ -59,15 +59,6 @@ pub(super) struct Packages {
     names: Vec<(String, Utf8PathBuf)>,
     /// See [`Artifact::provided`].
     provided: Option<Utf8PathBuf>,
-}
-
-/// A program and its arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Launch {
-    pub program: Utf8PathBuf,
-    pub arguments: Vec<String>,
-    /// A program of its own, to which a debugger attaches from outside.
-    pub native: bool,
 }
 
 /// How a standby is started.
