@@ -16,9 +16,9 @@ use crate::{
 };
 
 use super::{
-    assembly::{Assembly, SourceRecord, property, type_of},
     environment, inline,
     owners::{custom_resource_providers, edge_functions},
+    read::{Assembly, SourceRecord, property, type_of},
     resolve::Place,
 };
 
@@ -66,18 +66,18 @@ pub fn discover(assembly: &Assembly, project: &Project) -> Result<Manifest> {
 }
 
 /// The roles of functions: whether the app owns one, so that the stub's permissions can be added to it.
-pub(super) fn owned_role(assembly: &Assembly, template: usize, function: &Value) -> Option<Place> {
+pub(in crate::app) fn owned_role(assembly: &Assembly, template: usize, function: &Value) -> Option<Place> {
     let role = assembly.resolve(template, property(function, "Role")?)?;
     (type_of(assembly.at(&role)?) == "AWS::IAM::Role").then_some(role)
 }
 
 /// The variables that a function's template sets.
-pub(super) fn variables(function: &Value) -> Option<&Map<String, Value>> {
+pub(in crate::app) fn variables(function: &Value) -> Option<&Map<String, Value>> {
     property(function, "Environment")?.get("Variables")?.as_object()
 }
 
 /// A whole number of a template, which may be written as text.
-pub(super) fn number(value: Option<&Value>) -> Option<u64> {
+pub(in crate::app) fn number(value: Option<&Value>) -> Option<u64> {
     match value? {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => text.parse().ok(),
@@ -388,7 +388,7 @@ impl Finder<'_> {
 }
 
 /// Why a function with many variables is left alone.
-pub(super) fn no_room(own: usize, stub: usize) -> String {
+pub(in crate::app) fn no_room(own: usize, stub: usize) -> String {
     format!(
         "its environment variables take about {own} of the {} bytes that Lambda allows, and the stub needs {stub}",
         environment::LIMIT

@@ -2,23 +2,23 @@
 
 use serde_json::Value;
 
-use super::assembly::{Assembly, property, type_of};
+use super::read::{Assembly, property, type_of};
 
 /// Expressions pass through parameters, outputs, and exports; longer chains than this are no chains but circles.
 const LONGEST_CHAIN: usize = 20;
 
 /// A resource: the index of its template, and its logical id.
-pub(super) type Place = (usize, String);
+pub(in crate::app) type Place = (usize, String);
 
 impl Assembly {
     /// The resource that `expression`, written in template `template`, stands for: a `Ref`, `Fn::GetAtt`, or
     /// `Fn::ImportValue`, followed through the parameters and outputs of nested stacks.
-    pub(super) fn resolve(&self, template: usize, expression: &Value) -> Option<Place> {
+    pub(in crate::app) fn resolve(&self, template: usize, expression: &Value) -> Option<Place> {
         self.follow(template, expression, 0)
     }
 
     /// The function behind an expression: itself, or that of the version or alias that it stands for.
-    pub(super) fn function_behind(&self, template: usize, expression: &Value) -> Option<Place> {
+    pub(in crate::app) fn function_behind(&self, template: usize, expression: &Value) -> Option<Place> {
         let mut place = self.resolve(template, expression)?;
         for _ in 0..LONGEST_CHAIN {
             let resource = self.at(&place)?;
@@ -34,7 +34,7 @@ impl Assembly {
     }
 
     /// The resource at a place.
-    pub(super) fn at(&self, place: &Place) -> Option<&Value> {
+    pub(in crate::app) fn at(&self, place: &Place) -> Option<&Value> {
         self.templates.get(place.0)?.resource(&place.1)
     }
 
@@ -100,7 +100,7 @@ impl Assembly {
 }
 
 /// Calls `visit` with every name that an expression refers to by `Ref`, `Fn::GetAtt`, or `Fn::Sub`.
-pub(super) fn names_in(value: &Value, visit: &mut impl FnMut(&str)) {
+pub(in crate::app) fn names_in(value: &Value, visit: &mut impl FnMut(&str)) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| names_in(item, visit)),
         Value::Object(object) => {
@@ -137,7 +137,7 @@ fn substitutions(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Renames resources wherever an expression, or a `DependsOn`, refers to them.
-pub(super) fn rename(value: &mut Value, renamed: &std::collections::BTreeMap<String, String>) {
+pub(in crate::app) fn rename(value: &mut Value, renamed: &std::collections::BTreeMap<String, String>) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| rename(item, renamed)),
         Value::Object(object) => {

@@ -1,10 +1,8 @@
 //! The CDK's own stack, with the bucket and the roles that deployments use.
 
-use aws_sdk_cloudformation::error::ProvideErrorMetadata;
-
-use super::{Context, cdk_cli, tool};
 use crate::{
-    aws::{Aws, explain},
+    app::{Context, cdk_cli, tool},
+    aws::{Aws, explain, stack_is_missing},
     error::{Error, Kind, Result},
     ui::UiEvent,
 };
@@ -19,7 +17,7 @@ const PROGRESS: &str = "bootstrap";
 pub async fn needs_bootstrap(aws: &Aws) -> Result<bool> {
     match aws.cloudformation().describe_stacks().stack_name(STACK).send().await {
         Ok(answer) => Ok(answer.stacks().is_empty()),
-        Err(error) if error.message().is_some_and(|text| text.contains("does not exist")) => Ok(true),
+        Err(error) if stack_is_missing(&error) => Ok(true),
         Err(error) => {
             Err(Error::new(Kind::Cloud, format!("cannot look for the stack `{STACK}`"))
                 .detail(explain(&error)))

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::assembly::{Assembly, type_of};
+use super::read::{Assembly, type_of};
 
 /// The most that Lambda takes: the bytes of the variables written as one JSON object.
-pub(super) const LIMIT: usize = 4096;
+pub(in crate::app) const LIMIT: usize = 4096;
 
 /// An AWS name that CloudFormation makes up is rarely longer than its limit for most services.
 const NAME: usize = 64;
@@ -14,7 +14,7 @@ const NAME: usize = 64;
 const ARN: usize = NAME + 60;
 
 /// The size of `variables` as JSON text. What is known only after the deployment is taken to be as long as such things get.
-pub(super) fn size(assembly: &Assembly, template: usize, variables: &Map<String, Value>) -> usize {
+pub(in crate::app) fn size(assembly: &Assembly, template: usize, variables: &Map<String, Value>) -> usize {
     let entries: usize = variables
         .iter()
         .map(|(name, value)| {

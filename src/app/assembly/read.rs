@@ -135,12 +135,12 @@ impl Template {
 }
 
 /// The type of a resource; empty for something that is none.
-pub(super) fn type_of(resource: &Value) -> &str {
+pub(in crate::app) fn type_of(resource: &Value) -> &str {
     resource.get("Type").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A property of a resource.
-pub(super) fn property<'a>(resource: &'a Value, name: &str) -> Option<&'a Value> {
+pub(in crate::app) fn property<'a>(resource: &'a Value, name: &str) -> Option<&'a Value> {
     resource.get("Properties")?.get(name)
 }
 
@@ -186,6 +186,14 @@ impl Assembly {
             .resource(logical_id)
             .and_then(construct_path)
             .map_or_else(|| format!("{}/{logical_id}", self.stacks[template.stack].name), str::to_owned)
+    }
+
+    /// The logical ids of the nested stacks that lead to a template, each with a slash behind.
+    pub(in crate::app) fn path_of(&self, template: usize) -> String {
+        match &self.templates[template].parent {
+            Some((parent, id)) => format!("{}{id}/", self.path_of(*parent)),
+            None => String::new(),
+        }
     }
 
     /// The account that a stack is deployed to.

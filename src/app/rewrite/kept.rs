@@ -7,16 +7,10 @@ use aws_sdk_cloudformation::Client;
 use serde_json::{Map, Value};
 
 use crate::{
-    aws::{Aws, explain},
+    app::assembly::{Assembly, type_of, variables},
+    aws::{Aws, explain, stack_is_missing},
     ids::FunctionId,
     project::{SERVES_DEPLOYMENT, manifest::Manifest},
-};
-
-use super::{
-    assembly::{Assembly, type_of},
-    discover::variables,
-    rewrite::path_of,
-    stubs::is_missing,
 };
 
 /// Functions for which somebody else answers.
@@ -63,7 +57,7 @@ pub fn kept(assembly: &Assembly, manifest: &Manifest, served: &BTreeMap<Function
             {
                 let place = DeployedPlace {
                     stack: assembly.stacks[template.stack].name.clone(),
-                    path: path_of(assembly, index),
+                    path: assembly.path_of(index),
                     logical_id: logical_id.clone(),
                 };
                 kept.insert(id, KeptStub { owner: owner.clone(), place, deployed: None });
@@ -109,7 +103,7 @@ async fn template(client: &Client, stack: &str, path: &str) -> Result<Option<Val
     }
     match client.get_template().stack_name(&stack).send().await {
         Ok(found) => Ok(serde_json::from_str(found.template_body().unwrap_or_default()).ok()),
-        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) if stack_is_missing(&error) => Ok(None),
         Err(error) => Err(format!("the template of `{stack}` is not known: {}", explain(&error))),
     }
 }
@@ -120,7 +114,7 @@ async fn nested_stack(client: &Client, stack: &str, logical_id: &str) -> Result<
     while let Some(page) = pages.next().await {
         let page = match page {
             Ok(page) => page,
-            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) if stack_is_missing(&error) => return Ok(None),
             Err(error) => {
                 return Err(format!("the resources of `{stack}` are not known: {}", explain(&error)));
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    assembly::{Assembly, property, type_of},
+    read::{Assembly, property, type_of},
     resolve::Place,
 };
 
@@ -48,7 +48,7 @@ fn framework_variables(resource: &Value) -> impl Iterator<Item = &Value> {
 
 /// Functions that CloudFront replicates to its edges. They can have no environment variables and run nothing but Node and
 /// Python.
-pub(super) fn edge_functions(assembly: &Assembly) -> BTreeSet<Place> {
+pub(in crate::app) fn edge_functions(assembly: &Assembly) -> BTreeSet<Place> {
     let mut edge = BTreeSet::new();
     for (index, template) in assembly.templates.iter().enumerate() {
         let in_edge_stack = assembly.stacks[template.stack].artifact.starts_with("edge-lambda-stack-");

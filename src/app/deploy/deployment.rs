@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 
-use super::{Context, Rewritten, cdk_cli, tool};
 use crate::{
+    app::{Context, Rewritten, cdk_cli, tool},
     aws::{Aws, explain},
     error::{Error, Kind, Result},
     process::Command,

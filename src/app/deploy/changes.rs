@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value};
 
-use super::rewrite::DeployedTemplate;
-use crate::{core::event::FileChange, project::manifest::FunctionSpec};
+use crate::{app::DeployedTemplate, core::event::FileChange, project::manifest::FunctionSpec};
 
 /// What a deployment would change in one stack.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -269,6 +269,12 @@ where
     }
 }
 
+/// Whether CloudFormation says that there is no such stack, for which it has no error of its own.
+#[must_use]
+pub fn stack_is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.message().is_some_and(|message| message.contains("does not exist"))
+}
+
 /// An error and what caused it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::{
-    aws::{Aws, explain},
+    aws::{Aws, explain, stack_is_missing},
     ids::FunctionId,
     project::manifest::FunctionSpec,
 };
@@ -92,7 +91,7 @@ async fn physical_names(aws: &Aws, stack: &str) -> Result<BTreeMap<String, Strin
         while let Some(page) = pages.next().await {
             let page = match page {
                 Ok(page) => page,
-                Err(error) if is_missing(&error) => break,
+                Err(error) if stack_is_missing(&error) => break,
                 Err(error) => {
                     return Err(format!("the resources of `{stack}` are not known: {}", explain(&error)));
                 }
@@ -110,9 +109,4 @@ async fn physical_names(aws: &Aws, stack: &str) -> Result<BTreeMap<String, Strin
         }
     }
     Ok(names)
-}
-
-/// CloudFormation has no error of its own for a stack that there is not.
-pub(super) fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    error.message().is_some_and(|message| message.contains("does not exist"))
 }

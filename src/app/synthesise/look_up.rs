@@ -1,9 +1,10 @@
 //! What an app wants to know of its account while it is synthesised, e.g. its availability zones or the id of a VPC.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Assembly, Context, Target, cdk_cli, synthesize, tool};
+use super::context::{LOOKED_UP, Target, cdk_context, prepare};
 use crate::{
+    app::{Assembly, Context, cdk_cli, tool},
     aws::Aws,
     error::{Error, Kind, Result},
     lock::{Holder, Lock},
@@ -12,10 +13,6 @@ use crate::{
 };
 
 const PROGRESS: &str = "look up";
-
-/// The directory, below `.sst`, in which the CDK CLI keeps the answers. The project's own `cdk.context.json` is for everybody who works
-/// on it, and stays as it is.
-const DIRECTORY: &str = "lookup";
 
 /// Asks the account for what `assembly` was synthesised without: the library has put dummies in the places. Returns whether there are
 /// answers, with which the app has to be synthesised again.
@@ -48,29 +45,22 @@ pub async fn look_up(context: &Context<'_>, aws: &Aws, target: &Target, assembly
     result
 }
 
-/// The answers of earlier look-ups.
-pub(super) fn answers(context: &Context<'_>) -> Result<Value> {
-    let path = context.project.state_dir()?.path(DIRECTORY).join("cdk.context.json");
-    let text = fs_err::read(path).unwrap_or_default();
-    Ok(serde_json::from_slice(&text).unwrap_or_default())
-}
-
 /// Only the CLI can look everything up. It synthesises the app itself, as often as there are new questions.
 async fn run(context: &Context<'_>, aws: &Aws, target: &Target) -> Result<bool> {
     let state = context.project.state_dir()?;
-    let directory = state.create_directory(DIRECTORY)?;
+    let directory = state.create_directory(LOOKED_UP)?;
     // The answers are for all commands, of which several may run.
     let this = Holder::this("sst", Some(&target.stage), &context.project.root);
     let lock = Lock::wait(&directory.join("lock"), &this, |_| {}).await;
     let _lock = lock.inspect_err(|error| tracing::warn!(%error, "no lock on look-ups"));
-    let own = synthesize::cdk_context(context, target)?;
+    let own = cdk_context(context, target)?;
     let settings = json!({ "app": app_command(context), "context": own });
-    state.write(&format!("{DIRECTORY}/cdk.json"), settings.to_string().as_bytes())?;
-    let output = state.fresh_directory(&format!("{DIRECTORY}/cdk.out"))?;
+    state.write(&format!("{LOOKED_UP}/cdk.json"), settings.to_string().as_bytes())?;
+    let output = state.fresh_directory(&format!("{LOOKED_UP}/cdk.out"))?;
     let sources = directory.join("sources.jsonl");
     let mut command = cdk_cli::command(context, aws).await?;
     command.args(["synth", "**", "--quiet", "--no-notices", "--ci", "--output", output.as_str()]);
-    let mut command = synthesize::prepare(command, context, target, &[], &output, &sources)?;
+    let mut command = prepare(command, context, target, &[], &output, &sources)?;
     command.current_dir(&directory);
     let finished = tool::run(context, command, |line| tracing::debug!(line, "look up")).await;
     let finished = finished.map_err(|problem| problem.into_error(Kind::Synthesis, "`cdk synth`"))?;

@@ -1,20 +1,16 @@
-//! Runs the app's own code to get its cloud assembly.
+//! What the app is given when its code is run: where it is to be deployed, its environment, and the CDK's context.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value, json};
 
-use super::{Assembly, Context, look_up, tool};
-use crate::{
-    error::{Error, Kind, Result},
-    process::Command,
-    project::Kind as ProjectKind,
-    ui::UiEvent,
-};
-
-const PROGRESS: &str = "synthesis";
+use crate::{app::Context, error::Result, process::Command, project::Kind as ProjectKind};
 
 /// The newest schema of cloud assemblies that is understood here, as libraries want to be told.
 const ASSEMBLY_VERSION: &str = "54.0.0";
+
+/// The directory, below `.sst`, in which the CDK CLI keeps the answers. The project's own `cdk.context.json` is for everybody who works
+/// on it, and stays as it is.
+pub(super) const LOOKED_UP: &str = "lookup";
 
 /// Where the app is to be deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,69 +34,6 @@ pub struct PlainDebugStack {
     pub name: String,
     /// The file of its template.
     pub template: Utf8PathBuf,
-}
-
-/// Synthesises the app into `cdk.out` of where the command works. Functions that run on this machine are not bundled; those of `bundle` (construct paths)
-/// are.
-///
-/// # Errors
-/// [`Kind::Synthesis`] with what the app's code says, its own stack trace included.
-pub async fn synthesize(context: &Context<'_>, target: &Target, bundle: &[String]) -> Result<Assembly> {
-    let message = "Synthesising the app".to_owned();
-    context.ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
-    let result = run(context, target, bundle).await;
-    context.ui.send(match &result {
-        Ok(assembly) => {
-            let count = assembly.stacks.len();
-            let plural = if count == 1 { "" } else { "s" };
-            UiEvent::ProgressEnded {
-                key: PROGRESS,
-                message: format!("The app is synthesised ({count} stack{plural})"),
-            }
-        }
-        Err(_) => UiEvent::ProgressFailed { key: PROGRESS },
-    });
-    result
-}
-
-async fn run(context: &Context<'_>, target: &Target, bundle: &[String]) -> Result<Assembly> {
-    let project = context.project;
-    let directory = context.work.fresh_directory("cdk.out")?;
-    let sources = context.work.path("sources.jsonl");
-    for suffix in ["", ".inputs.json", ".debug-stack.json"] {
-        let _ = fs_err::remove_file(format!("{sources}{suffix}"));
-    }
-    let commands = match &project.kind {
-        ProjectKind::Sst { .. } => {
-            let mut command = Command::new(&context.tools.node);
-            command.arg(context.tools.scripts.join("synth/host.mjs"));
-            vec![command]
-        }
-        ProjectKind::Cdk { app, build, .. } => build.iter().chain([app]).map(|line| shell(line)).collect(),
-    };
-    for command in commands {
-        let command = prepare(command, context, target, bundle, &directory, &sources)?;
-        let finished = tool::run(context, command, |line| tracing::debug!(line, "synthesis")).await;
-        let finished =
-            finished.map_err(|problem| problem.into_error(Kind::Synthesis, "the app's synthesis"))?;
-        if !finished.status.success() {
-            return Err(
-                Error::new(Kind::Synthesis, "the app does not synthesise").detail(finished.output.trim())
-            );
-        }
-    }
-    if !directory.join("manifest.json").is_file() {
-        return Err(Error::new(Kind::Synthesis, "the app has written no cloud assembly")
-            .hint("its `app` command has to create a CDK `App`, with at least one stack"));
-    }
-    Assembly::read(&directory, &sources, &target.stage, &target.account, &target.region)
-}
-
-/// `app` of a `cdk.json` is a line for the shell.
-fn shell(line: &str) -> Command {
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]);
-    command
 }
 
 /// Gives a command what the app and the hook in it look for in their environment.
@@ -164,7 +97,7 @@ pub(super) fn cdk_context(context: &Context<'_>, target: &Target) -> Result<Valu
     let of_user = std::env::var("HOME").map(|home| read(Utf8PathBuf::from(home).join(".cdk.json")));
     let of_user = of_user.ok().and_then(|mut settings| settings.get_mut("context").map(Value::take));
     let found = read(context.project.root.join("cdk.context.json"));
-    for values in [of_user.unwrap_or_default(), look_up::answers(context)?, found] {
+    for values in [of_user.unwrap_or_default(), answers(context)?, found] {
         if let Value::Object(values) = values {
             all.extend(values);
         }
@@ -172,4 +105,11 @@ pub(super) fn cdk_context(context: &Context<'_>, target: &Target) -> Result<Valu
     all.extend(own.clone());
     all.extend(target.context.clone());
     Ok(Value::Object(all))
+}
+
+/// The answers of earlier look-ups.
+fn answers(context: &Context<'_>) -> Result<Value> {
+    let path = context.project.state_dir()?.path(LOOKED_UP).join("cdk.context.json");
+    let text = fs_err::read(path).unwrap_or_default();
+    Ok(serde_json::from_slice(&text).unwrap_or_default())
 }
