@@ -21,16 +21,18 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{
     http::{MAX_MESSAGE, guard, host_of},
     place::Scripts,
-    registry::{Offer, Registry},
     upstream::{self, FromWorker},
 };
-use crate::descriptors::Patient;
+use crate::{
+    bridge::registry::{Offer, Registry},
+    descriptors::Patient,
+};
 
 /// RFC 6455, 7.4.1: an endpoint is going away.
 const GOING_AWAY: u16 = 1001;
 
 /// Serves until dropped.
-pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>) {
+pub(in crate::bridge) async fn serve(listener: TcpListener, registry: Arc<Registry>) {
     let router = Router::new()
         .route("/json", get(list))
         .route("/json/list", get(list))
@@ -104,7 +106,7 @@ async fn pass(mut socket: WebSocket, offer: Offer, registry: Arc<Registry>) {
                 message = messages.recv() => match message {
                     Some((_, FromWorker::Open)) => {}
                     Some((_, FromWorker::Text(text))) => {
-                        registry.observe(client, offer.worker, &mut scripts, &text);
+                        scripts.hear(&registry, client, offer.worker, &text);
                         if socket.send(Message::Text(Utf8Bytes::from(text.as_str()))).await.is_err() {
                             return;
                         }

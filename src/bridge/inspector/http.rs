@@ -13,8 +13,9 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{client, registry::Registry};
+use super::client;
 use crate::{
+    bridge::registry::Registry,
     descriptors::Patient,
     web_pages::{is_of_page, local_port},
 };
@@ -30,7 +31,12 @@ struct Endpoint {
 }
 
 /// Serves until dropped.
-pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, id: String, title: String) {
+pub(in crate::bridge) async fn serve(
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    id: String,
+    title: String,
+) {
     let endpoint = Endpoint { registry, id: id.into(), title: title.into() };
     let router = Router::new()
         .route("/json", get(list))

@@ -7,12 +7,14 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::{
-    breakpoints::{Breakpoints, Missing},
+    breakpoints::Breakpoints,
     place::Scripts,
-    registry::{Change, Offer, Registry, Wants},
     upstream::{self, FromWorker},
 };
-use crate::ids::WorkerId;
+use crate::{
+    bridge::registry::{Change, Missing, Offer, Registry, Wants},
+    ids::WorkerId,
+};
 
 /// Serves one debugger until it leaves.
 pub(super) async fn serve(mut socket: WebSocket, registry: Arc<Registry>) {
@@ -259,7 +261,7 @@ impl Client {
                     child.missing = child.missing.filter(|missing| *missing != Missing::Nothing);
                 }
                 if let Some((client, _)) = &self.subscription {
-                    self.registry.observe(*client, worker, &mut child.scripts, &text);
+                    child.scripts.hear(&self.registry, *client, worker, &text);
                 }
                 if self.node_worker {
                     let params = json!({ "sessionId": session, "message": text.as_str() });

@@ -12,16 +12,18 @@ use tokio::sync::mpsc;
 
 use super::{
     place::Scripts,
-    registry::{OBSERVER, Offer, Registry},
     upstream::{self, FromWorker},
 };
-use crate::process::connections;
+use crate::{
+    bridge::registry::{OBSERVER, Offer, Registry},
+    process::connections,
+};
 
 /// How often a paused worker is asked whether somebody could let it run on.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Watches a worker until it ends.
-pub(super) async fn observe(offer: Offer, registry: Arc<Registry>) {
+pub(in crate::bridge) async fn observe(offer: Offer, registry: Arc<Registry>) {
     let (requests, outbox) = mpsc::unbounded_channel();
     let (inbox, mut messages) = mpsc::unbounded_channel();
     for (id, method) in [
@@ -66,7 +68,7 @@ pub(super) async fn observe(offer: Offer, registry: Arc<Registry>) {
             } else if text.starts_with(r#"{"method":"Debugger.resumed""#) {
                 paused = false;
             }
-            registry.observe(OBSERVER, offer.worker, &mut scripts, &text);
+            scripts.hear(&registry, OBSERVER, offer.worker, &text);
         }
     };
     tokio::join!(upstream, watch);

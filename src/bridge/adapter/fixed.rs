@@ -21,9 +21,10 @@ use tokio_util::{codec::Framed, task::AbortOnDropHandle};
 use self::link::{Asked, Link, Source};
 use super::{
     dap::{Codec, Numbers, event, failure, success},
-    dialect::Dialect,
     handles::{Handles, Link as LinkNumber},
-    raw,
+};
+use crate::bridge::{
+    raw::{self, Dialect},
     registry::{Change, Offer, Registry, Wants},
 };
 
@@ -39,7 +40,7 @@ const NO_WORKER: &str = "no process of the function runs; call it";
 const STANDING: [&str; 3] = ["setFunctionBreakpoints", "setExceptionBreakpoints", "setDataBreakpoints"];
 
 /// Serves the debuggers of `function`, one at a time, until dropped.
-pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, function: String) {
+pub(in crate::bridge) async fn serve(listener: TcpListener, registry: Arc<Registry>, function: String) {
     let listener = crate::descriptors::Patient(listener);
     // The next client, while another may be about to leave.
     let mut next = None;

@@ -6,7 +6,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use sourcemap::SourceMap;
 
-use super::breakpoints::LineMap;
+use super::line_map::{LineMap, normalized};
+use crate::{bridge::registry::Registry, ids::WorkerId};
 
 /// The scripts that one connection has been told of.
 #[derive(Debug, Default)]
@@ -20,6 +21,17 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
+    /// Hears what a worker tells a client: notes scripts, and has the registry know of pauses, for the sake of the clock.
+    pub fn hear(&mut self, registry: &Registry, client: u64, worker: WorkerId, text: &str) {
+        if text.starts_with(r#"{"method":"Debugger.paused""#) {
+            registry.paused(client, worker, self.place(text, registry.root()));
+        } else if text.starts_with(r#"{"method":"Debugger.resumed""#) {
+            registry.resumed(worker);
+        } else {
+            self.note(text);
+        }
+    }
+
     /// Takes note of a message that announces a script. Others are left alone.
     pub fn note(&mut self, text: &str) {
         // Most scripts are Node's own; only the rest are worth parsing.
@@ -81,19 +93,6 @@ fn file_of(url: &str) -> Option<Utf8PathBuf> {
     let path = url.strip_prefix("file://")?;
     let decoded = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
     Some(Utf8PathBuf::from(decoded.into_owned()))
-}
-
-/// The path without `.` and `..`, by its text: links stay as they are written.
-pub(super) fn normalized(path: &Utf8Path) -> Utf8PathBuf {
-    let mut result = Utf8PathBuf::new();
-    for component in path.components() {
-        match component.as_str() {
-            "." => {}
-            ".." => drop(result.pop()),
-            other => result.push(other),
-        }
-    }
-    result
 }
 
 #[cfg(test)]

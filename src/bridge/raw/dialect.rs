@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// A protocol for debugging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(in crate::bridge) enum Dialect {
     /// The Debug Adapter Protocol.
     Adapter,
     /// Delve's own, JSON-RPC (<https://github.com/go-delve/delve/blob/master/Documentation/api/json-rpc/README.md>); `dlv connect`, GoLand.

@@ -11,14 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{codec::Framed, sync::CancellationToken};
 
 use super::{
-    adapter::{Adapter, Starter, extensions},
-    breakpoints::Missing,
     dap::{Codec, Numbers, event, failure, success, unverified},
-    dialect::Dialect,
-    registry::{Offer, Registry},
-    remote,
+    debugger::{Adapter, Starter, extensions},
 };
 use crate::{
+    bridge::{
+        raw::{self, Dialect},
+        registry::{Missing, Offer, Registry},
+    },
     core::event::{Native, Target},
     ui::Ui,
 };
@@ -78,7 +78,7 @@ type Client = Framed<TcpStream, Codec>;
 
 /// A worker's debug adapter.
 #[derive(Debug)]
-pub(super) struct Debuggee {
+pub(in crate::bridge) struct Debuggee {
     pub offer: Offer,
     pub target: Target,
     pub registry: Arc<Registry>,
@@ -174,7 +174,7 @@ impl Debuggee {
                 let Some(begun) = debugger else { return Ok(()) };
                 let address = begun.adapter.address.clone().ok_or("its debugger is not Delve")?;
                 let served = tokio::select! {
-                    served = remote::delve(client, &address) => served,
+                    served = raw::delve(client, &address) => served,
                     () = self.offer.gone.cancelled() => Ok(()),
                 };
                 if let Some(Debugger { adapter, .. }) = debugger.take() {
@@ -190,7 +190,7 @@ impl Debuggee {
                     adapter.detach().await;
                 }
                 tokio::select! {
-                    served = remote::gdb(client, &self.starter, *pid, dialect) => served,
+                    served = raw::gdb(client, &self.starter.spawner, *pid, dialect) => served,
                     () = self.offer.gone.cancelled() => Ok(()),
                 }
             }

@@ -53,7 +53,7 @@ pub(super) struct Adapter {
 
 /// What debuggers are started with.
 #[derive(Debug, Clone)]
-pub(super) struct Starter {
+pub(in crate::bridge) struct Starter {
     pub spawner: Spawner,
     pub events: mpsc::UnboundedSender<Event>,
 }

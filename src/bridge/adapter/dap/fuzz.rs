@@ -1,13 +1,9 @@
-//! What a broken or hostile debugger or debug adapter could send, and what those with protocols of their own could.
+//! What a broken or hostile debugger or debug adapter could send.
 
 use sst_fuzz::{corpus, damaged, damaged_values, fuzz};
 
 use super::*;
-use crate::bridge::{
-    handles::Handles,
-    packets::{Packets, Traces},
-    raw::heard,
-};
+use crate::bridge::adapter::handles::Handles;
 
 /// Reads a stream of messages that comes in pieces, and does with each what sessions do.
 fn read(bytes: &[u8], piece: usize) {
@@ -66,21 +62,5 @@ fn messages_with_damaged_values_are_refused_or_read() {
         .collect();
     fuzz("DAP (values)", file!(), 2_000, &damaged_values(documents), |message| {
         read(&framed(&message), 1_000)
-    });
-}
-
-#[test]
-fn damaged_packets_are_passed_over_or_understood() {
-    let inputs = (damaged(corpus("dap")), 1..4_000_usize);
-    fuzz("packets of other debuggers", file!(), 1_000, &inputs, |(bytes, piece)| {
-        let (mut packets, mut traces) = (Packets::default(), Traces::default());
-        let mut json = Vec::new();
-        for piece in bytes.chunks(piece) {
-            packets.take(piece);
-            traces.client(piece);
-            traces.server(piece);
-            heard(&mut json, piece);
-        }
-        traces.undo(u32::MAX);
     });
 }

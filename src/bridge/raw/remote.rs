@@ -15,8 +15,8 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use super::{adapter::Starter, dialect::Dialect, packets::Traces};
-use crate::process::{Child, Command};
+use super::{dialect::Dialect, packets::Traces};
+use crate::process::{Child, Command, Spawner};
 
 /// How long taking back what a client has set may take.
 const TIDYING: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ const SPEAKING: i32 = 3;
 
 /// Connects a client to the Delve at `address`, which is no more when the client has left: what a client of this protocol has let run
 /// cannot be followed through the other.
-pub(super) async fn delve(mut client: TcpStream, address: &str) -> Result<(), String> {
+pub(in crate::bridge) async fn delve(mut client: TcpStream, address: &str) -> Result<(), String> {
     let failed = |error: io::Error| format!("`dlv` is not at {address}: {error}");
     let mut server = TcpStream::connect(address).await.map_err(failed)?;
     let _ = copy_bidirectional(&mut client, &mut server).await;
@@ -93,13 +93,13 @@ impl Rpc {
 }
 
 /// Lets a client debug a process through gdbserver or lldb-server, whichever fits the client and is there.
-pub(super) async fn gdb(
+pub(in crate::bridge) async fn gdb(
     mut client: TcpStream,
-    starter: &Starter,
+    spawner: &Spawner,
     pid: u32,
     dialect: Dialect,
 ) -> Result<(), String> {
-    let (mut server, mut child) = attach(starter, pid, dialect).await?;
+    let (mut server, mut child) = attach(spawner, pid, dialect).await?;
     let result = converse(&mut client, &mut server, pid).await;
     // It has nothing to do any more. When it is gone, another one can attach.
     let _ = child.kill().await;
@@ -172,7 +172,7 @@ async fn answer(server: &mut UnixStream, traces: &mut Traces) -> io::Result<()> 
 }
 
 /// Starts a server that attaches to a process, and speaks with its client through a socket of ours.
-async fn attach(starter: &Starter, pid: u32, dialect: Dialect) -> Result<(UnixStream, Child), String> {
+async fn attach(spawner: &Spawner, pid: u32, dialect: Dialect) -> Result<(UnixStream, Child), String> {
     let failed = |error: io::Error| format!("its debugger cannot be run: {error}");
     let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
@@ -198,7 +198,7 @@ async fn attach(starter: &Starter, pid: u32, dialect: Dialect) -> Result<(UnixSt
             return Err("neither `gdbserver` nor `lldb-server` is in the PATH: `apt install gdbserver` or `apt install lldb`".into());
         }
     };
-    let child = starter.spawner.spawn(command).await.map_err(failed)?;
+    let child = spawner.spawn(command).await.map_err(failed)?;
     Ok((ours, child))
 }
 

@@ -6,11 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use camino::Utf8Path;
 use regex_lite::Regex;
 use serde_json::Value;
 
 use super::place::Scripts;
+use crate::bridge::registry::Missing;
 
 /// What a debugger has asked one worker for.
 #[derive(Debug, Default)]
@@ -30,17 +30,6 @@ pub(super) struct Breakpoints {
 struct Wanted {
     files: Regex,
     line: u32,
-}
-
-/// What there is to wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Missing {
-    /// Nothing: no script was made of a file that has a breakpoint, or all are set.
-    Nothing,
-    /// A breakpoint in a line of which a script may have no code. It may be set in another line, or never.
-    Perhaps,
-    /// A breakpoint that will be set.
-    Surely,
 }
 
 impl Breakpoints {
@@ -118,50 +107,10 @@ impl Breakpoints {
     }
 }
 
-/// A source map, as far as breakpoints need it.
-#[derive(Debug)]
-pub(super) struct LineMap {
-    directory: camino::Utf8PathBuf,
-    sources: Vec<String>,
-    /// The lines of each source that have code, counted from zero.
-    lines: HashSet<(usize, u32)>,
-    map: sourcemap::SourceMap,
-}
-
-impl LineMap {
-    pub fn read(file: &Utf8Path) -> Option<Self> {
-        let map = sourcemap::SourceMap::from_slice(&fs_err::read(file).ok()?).ok()?;
-        let lines = map.tokens().filter(|token| token.has_source());
-        let lines = lines.map(|token| (token.get_src_id() as usize, token.get_src_line())).collect();
-        let sources = map.sources().map(str::to_owned).collect();
-        Some(Self { directory: file.parent()?.to_owned(), sources, lines, map })
-    }
-
-    fn sources(&self) -> impl Iterator<Item = &str> {
-        self.sources.iter().map(String::as_str)
-    }
-
-    fn path_of(&self, source: &str) -> camino::Utf8PathBuf {
-        super::place::normalized(&self.directory.join(source))
-    }
-
-    fn has_code(&self, source: usize, line: u32) -> bool {
-        self.lines.contains(&(source, line))
-    }
-
-    /// The line of a source that a place in the script was made of.
-    fn line_of(&self, source: usize, line: u32, column: u32) -> Option<u32> {
-        let token = self.map.lookup_token(line, column)?;
-        // A breakpoint at the beginning of a line stands before its first code.
-        let next =
-            || self.map.tokens().find(|token| (token.get_dst_line(), token.get_dst_col()) >= (line, column));
-        let token = if token.get_dst_line() == line { token } else { next()? };
-        (token.has_source() && token.get_src_id() as usize == source).then(|| token.get_src_line())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use camino::Utf8Path;
+
     use super::*;
 
     fn request(id: u64, place: &str, line: u32) -> String {

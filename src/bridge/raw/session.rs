@@ -14,13 +14,11 @@ use tokio::{
     time::interval,
 };
 
-use super::{
-    breakpoints::Missing,
-    dialect::Dialect,
-    packets::Traces,
-    registry::{Change, Offer, Registry, Wants},
+use super::{dialect::Dialect, packets::Traces};
+use crate::{
+    bridge::registry::{Change, Missing, Offer, Registry, Wants},
+    process::is_held_by_debugger,
 };
-use crate::process::is_held_by_debugger;
 
 /// How often it is looked whether a worker stands.
 const LOOK: Duration = Duration::from_millis(100);
@@ -29,7 +27,12 @@ const LOOK: Duration = Duration::from_millis(100);
 const MOST_KEPT: usize = 1024 * 1024;
 
 /// Serves one client until it leaves or its worker ends.
-pub(super) async fn serve(mut client: TcpStream, dialect: Dialect, registry: &Arc<Registry>, function: &str) {
+pub(in crate::bridge) async fn serve(
+    mut client: TcpStream,
+    dialect: Dialect,
+    registry: &Arc<Registry>,
+    function: &str,
+) {
     let (number, mut changes) = registry.subscribe(Wants::AdaptersOf(function.to_owned()));
     let mut early = Vec::new();
     let offer = loop {

@@ -16,14 +16,16 @@ use tokio::{
 };
 use tokio_util::{codec::Framed, task::AbortOnDropHandle};
 
-use super::{
-    dap::{Codec, Numbers, event, failure, success, unverified},
-    registry::{Change, Offer, Registry, Wants},
+use super::dap::{Codec, Numbers, event, failure, success, unverified};
+use crate::{
+    bridge::registry::{Change, Offer, Registry, Wants},
+    descriptors,
+    ids::WorkerId,
+    tasks,
 };
-use crate::{descriptors, ids::WorkerId, tasks};
 
 /// Serves clients until dropped. `inspector` is the endpoint for Node workers.
-pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, inspector: SocketAddr) {
+pub(in crate::bridge) async fn serve(listener: TcpListener, registry: Arc<Registry>, inspector: SocketAddr) {
     let mut clients = JoinSet::new();
     loop {
         let (stream, _) = descriptors::accept(&listener).await;
