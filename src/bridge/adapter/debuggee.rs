@@ -3,6 +3,8 @@
 //! Clients come and go; the debugger behind it stays. What a client has set is taken back when it leaves, and a worker that it
 //! leaves paused runs on: by themselves Delve and LLDB would leave it standing.
 
+mod requests;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
@@ -10,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{codec::Framed, sync::CancellationToken};
 
+use self::requests::{PASSED_ON, RESUMING};
 use super::{
     dap::{Codec, Numbers, event, failure, success, unverified},
     debugger::{Adapter, Starter, extensions},
@@ -22,50 +25,6 @@ use crate::{
     core::event::{Native, Target},
     ui::Ui,
 };
-
-/// Requests that are passed on. Others are a client's own, and some debuggers die of what they do not know.
-const PASSED_ON: [&str; 36] = [
-    "breakpointLocations",
-    "cancel",
-    "completions",
-    "continue",
-    "dataBreakpointInfo",
-    "disassemble",
-    "evaluate",
-    "exceptionInfo",
-    "goto",
-    "gotoTargets",
-    "loadedSources",
-    "modules",
-    "next",
-    "pause",
-    "readMemory",
-    "restartFrame",
-    "reverseContinue",
-    "scopes",
-    "setBreakpoints",
-    "setDataBreakpoints",
-    "setExceptionBreakpoints",
-    "setExpression",
-    "setFunctionBreakpoints",
-    "setInstructionBreakpoints",
-    "setVariable",
-    "source",
-    "stackTrace",
-    "stepBack",
-    "stepIn",
-    "stepInTargets",
-    "stepOut",
-    "threads",
-    "variables",
-    "writeMemory",
-    "locations",
-    "setDebuggerProperty",
-];
-
-/// Those after which the worker runs.
-const RESUMING: [&str; 8] =
-    ["continue", "next", "stepIn", "stepOut", "stepBack", "reverseContinue", "restartFrame", "goto"];
 
 /// How long a debugger may take to take breakpoints back.
 const TIDYING: Duration = Duration::from_secs(5);
