@@ -10,38 +10,28 @@
 //! Nothing here changes the account but [`bootstrap()`], [`deploy()`] and [`remove()`].
 
 mod assembly;
-mod bootstrap;
 mod cdk_cli;
-mod changes;
 mod deploy;
-mod discover;
-mod environment;
 #[cfg(test)]
 mod fuzz;
-mod inline;
-mod kept;
-mod look_up;
-mod owners;
-mod resolve;
 mod rewrite;
-mod stubs;
-mod synthesize;
+mod synthesise;
 mod tool;
 
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    assembly::{Assembly, DebugStackWord, SourceRecord, Stack, Template, asset_directories},
-    bootstrap::{bootstrap, needs_bootstrap},
+    assembly::{Assembly, DebugStackWord, SourceRecord, Stack, Template, asset_directories, discover},
     cdk_cli::cdk_version,
-    changes::{StackChange, StackSources, abandoned, changes},
-    deploy::{Deployment, EVERY_STACK, Outputs, cdk_command, deploy, local_url, remove},
-    discover::discover,
-    kept::{DeployedPlace, Kept, KeptStub, kept, read_deployed},
-    look_up::look_up,
-    rewrite::{DeployedStack, DeployedTemplate, Options, Rewritten, rewrite, stub_policy},
-    stubs::{Replaced, replaced},
-    synthesize::{PlainDebugStack, Target, synthesize},
+    deploy::{
+        Deployment, EVERY_STACK, Outputs, Replaced, StackChange, StackSources, abandoned, bootstrap,
+        cdk_command, changes, deploy, local_url, needs_bootstrap, remove, replaced,
+    },
+    rewrite::{
+        DeployedPlace, DeployedStack, DeployedTemplate, Kept, KeptStub, Options, Rewritten, kept,
+        read_deployed, rewrite, stub_policy,
+    },
+    synthesise::{PlainDebugStack, Target, look_up, synthesize},
 };
 use crate::{
     process::Spawner,

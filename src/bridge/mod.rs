@@ -7,24 +7,9 @@
 //! Workers in other languages have debug adapters, and one more endpoint shows all workers of all languages as sessions.
 
 mod adapter;
-mod breakpoints;
-mod client;
-mod dap;
-mod debuggee;
-mod dialect;
-mod fixed;
-mod flat;
-mod handles;
-mod http;
-mod hub;
-mod observer;
-mod packets;
-mod pieces;
-mod place;
+mod inspector;
 mod raw;
 mod registry;
-mod remote;
-mod upstream;
 
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
@@ -33,8 +18,7 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
-    adapter::Starter,
-    debuggee::Debuggee,
+    adapter::{Debuggee, Starter},
     registry::{Offer, Registry},
 };
 use crate::{
@@ -44,7 +28,7 @@ use crate::{
     },
     ids::{FunctionId, WorkerId},
     languages,
-    process::Spawner,
+    process::{Spawner, following_variables},
     project::manifest::FunctionSpec,
     tasks::{self, Tasks},
     ui::Ui,
@@ -99,6 +83,8 @@ pub struct Bridge {
     flat_address: SocketAddr,
     adapter_address: SocketAddr,
     registry: Arc<Registry>,
+    /// Whether workers have a debugger that does not come through the endpoint.
+    followed: bool,
     means: Means,
     debuggees: JoinSet<()>,
 }
@@ -115,11 +101,12 @@ impl Bridge {
         let (address, flat_address) = (listener.local_addr()?, flat_listener.local_addr()?);
         let adapter_address = adapter_listener.local_addr()?;
         let registry = Arc::new(Registry::new(names.root, means.events.clone(), means.ui.clone()));
-        tasks.spawn("the inspector", http::serve(listener, registry.clone(), names.id, names.title));
-        tasks.spawn("the flat inspector", flat::serve(flat_listener, registry.clone()));
-        tasks.spawn("the debug adapter", hub::serve(adapter_listener, registry.clone(), address));
+        tasks.spawn("the inspector", inspector::serve(listener, registry.clone(), names.id, names.title));
+        tasks.spawn("the flat inspector", inspector::serve_flat(flat_listener, registry.clone()));
+        tasks.spawn("the debug adapter", adapter::serve_all(adapter_listener, registry.clone(), address));
         let debuggees = JoinSet::new();
-        Ok(Self { address, flat_address, adapter_address, registry, means, debuggees })
+        let followed = !following_variables().is_empty();
+        Ok(Self { address, flat_address, adapter_address, registry, followed, means, debuggees })
     }
 
     /// For debuggers that attach to one function.
@@ -163,8 +150,11 @@ impl Bridge {
         let (title, gone) = (function.to_string(), CancellationToken::new());
         let pid = match &target {
             Target::Inspector { url } => {
-                let url = url.clone();
-                return self.registry.offer(Offer { worker, title, url, adapter: None, gone });
+                let offer = Offer { worker, title, url: url.clone(), adapter: None, gone };
+                if self.followed {
+                    tokio::spawn(inspector::observe(offer.clone(), self.registry.clone()));
+                }
+                return self.registry.offer(offer);
             }
             Target::Process { pid, .. } => *pid,
         };
@@ -232,7 +222,7 @@ impl FunctionPorts {
             let listener = listen(known.unwrap_or(free)).await?;
             let port = listener.local_addr()?.port();
             free = free.max(port.saturating_add(1));
-            let serving = fixed::serve(listener, self.registry.clone(), function.id.to_string());
+            let serving = adapter::serve_function(listener, self.registry.clone(), function.id.to_string());
             let serving = tasks::named(format!("the debug port of `{}`", function.id), serving);
             let server = AbortOnDropHandle::new(tokio::spawn(serving));
             self.open.insert(function.id.clone(), (port, server));

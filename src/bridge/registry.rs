@@ -13,12 +13,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{breakpoints::Missing, observer, place::Scripts};
 use crate::{
     core::event::Event,
     ids::{LanguageId, WorkerId},
     languages::{self, Language},
-    process::following_variables,
     ui::Ui,
 };
 
@@ -79,12 +77,21 @@ pub(super) enum Change {
     Went(WorkerId),
 }
 
+/// What there is to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Missing {
+    /// Nothing: no script was made of a file that has a breakpoint, or all are set.
+    Nothing,
+    /// A breakpoint in a line of which a script may have no code. It may be set in another line, or never.
+    Perhaps,
+    /// A breakpoint that will be set.
+    Surely,
+}
+
 #[derive(Debug)]
 pub(super) struct Registry {
     state: Mutex<State>,
     root: Utf8PathBuf,
-    /// Whether workers have a debugger that does not come through the endpoint.
-    followed: bool,
     events: mpsc::UnboundedSender<Event>,
     ui: Ui,
     sessions: AtomicU64,
@@ -123,11 +130,9 @@ struct State {
 
 impl Registry {
     pub fn new(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>, ui: Ui) -> Self {
-        let followed = !following_variables().is_empty();
         Self {
             state: Mutex::default(),
             root,
-            followed,
             events,
             ui,
             sessions: AtomicU64::new(0),
@@ -150,16 +155,9 @@ impl Registry {
         format!("{worker}-{}", self.sessions.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Takes in a worker: shows it to those who want to hear of it, and waits for them.
+    /// Takes in a worker: shows it to those who want to hear of it, and waits for them. It is shown now, or when the part for Node of
+    /// those has connected that are about to.
     pub fn offer(self: &std::sync::Arc<Self>, offer: Offer) {
-        if self.followed && offer.adapter.is_none() {
-            tokio::spawn(observer::observe(offer.clone(), self.clone()));
-        }
-        self.show(offer);
-    }
-
-    /// Shows a worker now, or when the part for Node of those has connected that are about to.
-    fn show(self: &std::sync::Arc<Self>, offer: Offer) {
         let worker = offer.worker;
         let mut state = self.lock();
         if offer.adapter.is_none() && !state.coming.is_empty() {
@@ -200,7 +198,7 @@ impl Registry {
         }
         let deferred = std::mem::take(&mut state.deferred);
         drop(state);
-        deferred.into_iter().for_each(|offer| self.show(offer));
+        deferred.into_iter().for_each(|offer| self.offer(offer));
     }
 
     /// Lets a worker have calls when these clients take too long. One that comes later has its own time.
@@ -347,17 +345,6 @@ impl Registry {
         let mut state = self.lock();
         state.last_client += 1;
         state.last_client
-    }
-
-    /// Notices pauses in what a worker tells a client, for the sake of the clock.
-    pub fn observe(&self, client: u64, worker: WorkerId, scripts: &mut Scripts, text: &str) {
-        if text.starts_with(r#"{"method":"Debugger.paused""#) {
-            self.paused(client, worker, scripts.place(text, &self.root));
-        } else if text.starts_with(r#"{"method":"Debugger.resumed""#) {
-            self.resumed(worker);
-        } else {
-            scripts.note(text);
-        }
     }
 
     /// A client says that a worker may go on, and this is what it may not have set yet. It says more when that changes.

@@ -13,7 +13,7 @@ use aws_sdk_cloudformation::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    aws::{Aws, explain},
+    aws::{Aws, explain, stack_is_missing},
     error::{Error, Kind, Result},
 };
 
@@ -70,7 +70,7 @@ fn stack(
 ) -> Result<Option<Stack>> {
     match described {
         Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next()),
-        Err(error) if error.message().is_some_and(|text| text.contains("does not exist")) => Ok(None),
+        Err(error) if stack_is_missing(&error) => Ok(None),
         Err(error) => Err(failed(name, "looking for it", explain(&error))),
     }
 }

@@ -90,7 +90,7 @@ mod tests {
     fn manifest() -> Manifest {
         let function = |id: &str| {
             serde_json::json!({
-                "id": id, "stack": "s", "logicalId": id, "runtime": "nodejs22.x", "handler": "index.handler",
+                "id": id, "stack": "s", "logicalId": id, "language": "node", "runtime": "nodejs22.x", "handler": "index.handler",
                 "source": { "kind": "directory", "path": "/x" }, "timeoutS": 3, "memoryMb": 128, "environment": []
             })
         };

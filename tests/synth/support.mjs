@@ -1,4 +1,4 @@
-// Runs infra/synth/host.mjs on an app, or the app of a cdk.json with infra/synth/hook.cjs, as src/app/synthesize.rs does.
+// Runs infra/synth/host.mjs on an app, or the app of a cdk.json with infra/synth/hook.cjs, as src/app/synthesise/run.rs does.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";

@@ -4,11 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::super::{
-    assembly::{property, type_of},
-    discover::number,
-};
 use super::{Place, Rewriting, function::LONGEST_TIMEOUT_S};
+use crate::app::assembly::{number, property, type_of};
 
 /// What an event source mapping reads from.
 enum EventSource {

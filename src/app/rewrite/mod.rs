@@ -14,22 +14,22 @@ use crate::{
     project::manifest::{FunctionSpec, LeftAlone, Manifest},
 };
 
-use super::{
-    assembly::{Assembly, property, type_of},
-    discover::{no_room, owned_role, variables},
-    environment,
-    kept::{Kept, KeptStub},
-    resolve::Place,
+use super::assembly::{
+    Assembly, ENVIRONMENT_LIMIT, Place, environment_size, no_room, owned_role, property, type_of, variables,
 };
 
 mod events;
 mod files;
 mod function;
+mod kept;
 mod policy;
 mod runtimes;
 mod versions;
 
-pub use policy::stub_policy;
+pub use self::{
+    kept::{DeployedPlace, Kept, KeptStub, kept, read_deployed},
+    policy::stub_policy,
+};
 
 /// How to rewrite.
 #[derive(Debug, Clone)]
@@ -120,7 +120,7 @@ pub fn rewrite(
     let templates = (rewriting.bodies.iter().enumerate())
         .map(|(index, body)| DeployedTemplate {
             stack: assembly.stacks[assembly.templates[index].stack].name.clone(),
-            path: path_of(assembly, index),
+            path: assembly.path_of(index),
             body: body.clone(),
         })
         .collect();
@@ -141,14 +141,6 @@ pub fn rewrite(
         notices: rewriting.notices,
         asset_buckets,
     })
-}
-
-/// See [`DeployedTemplate::path`].
-pub(super) fn path_of(assembly: &Assembly, template: usize) -> String {
-    match &assembly.templates[template].parent {
-        Some((parent, id)) => format!("{}{id}/", path_of(assembly, *parent)),
-        None => String::new(),
-    }
 }
 
 /// A rewriting in progress. `assembly` stays what the app wrote, so that expressions can be followed in it; `bodies` become
@@ -207,11 +199,11 @@ impl<'a> Rewriting<'a> {
     /// Whether a function's variables leave room for the settings of its stub; why not.
     fn room(&self, template: usize, resource: &Value, id: &FunctionId) -> Result<(), String> {
         let none = Map::new();
-        let own = environment::size(self.assembly, template, variables(resource).unwrap_or(&none));
+        let own = environment_size(self.assembly, template, variables(resource).unwrap_or(&none));
         let mut with_stub = variables(resource).cloned().unwrap_or_default();
         with_stub.insert(sst_wire::CONFIG_VARIABLE.to_owned(), Value::from(self.stub_config(id.as_str())));
-        let all = environment::size(self.assembly, template, &with_stub);
-        if all > environment::LIMIT {
+        let all = environment_size(self.assembly, template, &with_stub);
+        if all > ENVIRONMENT_LIMIT {
             return Err(no_room(own, all - own));
         }
         Ok(())

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::debug_stack::DebugStack;
-
-use super::super::{discover::owned_role, resolve::names_in};
 use super::{Place, Rewriting};
+use crate::{
+    app::assembly::{names_in, owned_role},
+    debug_stack::DebugStack,
+};
 
 /// The policy of a stub, for a role that the app does not own. `account` is a number or `${AWS::AccountId}`.
 #[must_use]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Place, Rewriting};
 use crate::{
-    app::owners::edge_functions,
+    app::assembly::edge_functions,
     languages::{Fate, directory_loads_old_sdk, fate, text_loads_old_sdk},
 };
 

@@ -5,11 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sst_wire::sha256_hex;
 
-use super::super::{
-    assembly::type_of,
-    resolve::{names_in, rename},
-};
 use super::{Place, Rewriting};
+use crate::app::assembly::{names_in, rename, type_of};
 
 impl Rewriting<'_> {
     /// Has every version of a live function published anew, from the stub, and leads all traffic of its aliases there.

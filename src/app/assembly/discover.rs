@@ -1,0 +1,383 @@
+//! Finding the app's functions and where their code is.
+
+use std::collections::BTreeSet;
+
+use camino::Utf8Path;
+use serde_json::{Map, Value};
+use sst_wire::{CONFIG_VARIABLE, StubConfig};
+
+use crate::{
+    error::Result,
+    ids::{FunctionId, LanguageId},
+    languages::{self, Construct, Language, Named},
+    project::{
+        HandMapping, HandSource, Project, SERVES_DEPLOYMENT,
+        manifest::{FunctionSpec, LeftAlone, Manifest, Source},
+    },
+};
+
+use super::{
+    environment, inline,
+    owners::{custom_resource_providers, edge_functions},
+    read::{Assembly, SourceRecord, property, type_of},
+    resolve::Place,
+};
+
+/// Lambda's own defaults.
+const DEFAULT_TIMEOUT_S: u64 = 3;
+const DEFAULT_MEMORY_MB: u64 = 128;
+
+/// Lists every function of every template: those that will run on this machine, and those that keep their deployed code.
+///
+/// A mapping by hand in `sst.json` wins over what synthesis found out.
+///
+/// Code that is in a template is written to a file in `.sst`.
+///
+/// # Errors
+/// [`crate::error::Kind::Usage`] when `sst.json` maps a function that the app does not have.
+pub fn discover(assembly: &Assembly, project: &Project) -> Result<Manifest> {
+    let finder = Finder {
+        assembly,
+        project,
+        providers: custom_resource_providers(assembly),
+        edge: edge_functions(assembly),
+    };
+    let mut manifest = Manifest::default();
+    let mut mapped: BTreeSet<&str> = project.functions.keys().map(String::as_str).collect();
+    for (index, template) in assembly.templates.iter().enumerate() {
+        for (logical_id, resource) in template.resources() {
+            if type_of(resource) != "AWS::Lambda::Function" {
+                continue;
+            }
+            let id = assembly.function_id(index, logical_id);
+            mapped.remove(id.as_str());
+            match finder.function(index, logical_id, &id, resource) {
+                Ok(function) => manifest.functions.push(function),
+                Err(reason) => manifest.left_alone.push(LeftAlone { id: FunctionId::from(id), reason }),
+            }
+        }
+    }
+    if let Some(unknown) = mapped.first() {
+        let known: Vec<&str> = manifest.functions.iter().map(|function| function.id.as_str()).collect();
+        let message = format!("`sst.json` maps the function `{unknown}`, which the app does not have");
+        return Err(crate::error::Error::new(crate::error::Kind::Usage, message)
+            .hint(format!("the app's functions are: {}", known.join(", "))));
+    }
+    Ok(manifest)
+}
+
+/// The roles of functions: whether the app owns one, so that the stub's permissions can be added to it.
+pub(in crate::app) fn owned_role(assembly: &Assembly, template: usize, function: &Value) -> Option<Place> {
+    let role = assembly.resolve(template, property(function, "Role")?)?;
+    (type_of(assembly.at(&role)?) == "AWS::IAM::Role").then_some(role)
+}
+
+/// The variables that a function's template sets.
+pub(in crate::app) fn variables(function: &Value) -> Option<&Map<String, Value>> {
+    property(function, "Environment")?.get("Variables")?.as_object()
+}
+
+/// A whole number of a template, which may be written as text.
+pub(in crate::app) fn number(value: Option<&Value>) -> Option<u64> {
+    match value? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// What is known of where a function's code is.
+struct CodePlace<'a> {
+    id: &'a str,
+    /// What its runtime can mean.
+    languages: &'a [&'static dyn Language],
+    resource: &'a Value,
+    record: Option<&'a SourceRecord>,
+    by_hand: Option<&'a HandMapping>,
+    declared: Option<&'a str>,
+}
+
+impl CodePlace<'_> {
+    /// The handler that the template declares.
+    fn handler(&self) -> Result<&str, String> {
+        self.declared.ok_or_else(|| "its handler is not known before the deployment".to_owned())
+    }
+
+    /// The source that a path means in one of the languages.
+    fn means(
+        &self,
+        path: &Utf8Path,
+        named: Named,
+        by_hand: Option<&str>,
+    ) -> Result<Option<(LanguageId, Source, String)>, String> {
+        // What the construct says of its own path is not true of another one.
+        let own = self.by_hand.is_none_or(|hand| hand.source == HandSource::Found);
+        let construct = self.record.map(|record| Construct {
+            export: record.export.as_deref().filter(|_| own),
+            root: record.root.as_deref().filter(|_| own),
+            bundling: record.bundling.as_ref(),
+            build: record.build.as_ref(),
+            is_made: record.placeholder && own,
+        });
+        // Where the developer has named the handler, the template need not.
+        let declared = match by_hand {
+            Some(_) => self.declared.unwrap_or_default(),
+            None => self.handler()?,
+        };
+        let asked = languages::Place { path, named, declared, by_hand, construct };
+        Ok(self.languages.iter().find_map(|language| {
+            let (source, handler) = language.source(&asked)?;
+            Some((LanguageId::from(language.id()), source, handler))
+        }))
+    }
+}
+
+struct Finder<'a> {
+    assembly: &'a Assembly,
+    project: &'a Project,
+    providers: BTreeSet<Place>,
+    edge: BTreeSet<Place>,
+}
+
+impl Finder<'_> {
+    /// The function's entry in the manifest, or why it is left alone.
+    fn function(
+        &self,
+        template: usize,
+        logical_id: &str,
+        id: &str,
+        resource: &Value,
+    ) -> Result<FunctionSpec, String> {
+        let assembly = self.assembly;
+        let stack = assembly.templates[template].stack;
+        let record = assembly.sources.get(id);
+        let by_hand = self.project.functions.get(id);
+        self.check_kind(&(template, logical_id.to_owned()), resource)?;
+        self.check_stack(stack)?;
+        if by_hand.is_none() && record.is_some_and(|record| record.live == Some(false)) {
+            return Err(
+                "the app or its framework deploys it with its own code (`enableLiveDev: false`)".into()
+            );
+        }
+
+        let runtime = self.runtime(template, resource, record)?;
+        let languages = languages::of_runtime(&runtime)?;
+        let declared = property(resource, "Handler").and_then(Value::as_str);
+        let place = CodePlace { id, languages: &languages, resource, record, by_hand, declared };
+        let (language, source, handler) = self.source(&place)?;
+        if owned_role(assembly, template, resource).is_none()
+            && !by_hand.is_some_and(|hand| hand.policy_attached)
+        {
+            return Err(format!(
+                "its role is not part of the app, so the stub's permissions cannot be added to it; attach the policy \
+                 that is shown to the role, then set \"functions\": {{ \"{id}\": {{ \"policyAttached\": true }} }} in \
+                 `sst.json`"
+            ));
+        }
+        let none = Map::new();
+        let variables = variables(resource).unwrap_or(&none);
+        self.check_room(template, id, variables)?;
+        Ok(FunctionSpec {
+            id: FunctionId::from(id),
+            stack: assembly.stacks[stack].name.clone(),
+            logical_id: logical_id.to_owned(),
+            language,
+            runtime,
+            handler,
+            source,
+            timeout_s: number(property(resource, "Timeout")).unwrap_or(DEFAULT_TIMEOUT_S),
+            memory_mb: number(property(resource, "MemorySize")).unwrap_or(DEFAULT_MEMORY_MB),
+            environment: variables.keys().cloned().collect(),
+        })
+    }
+
+    /// Functions of kinds that a stub cannot stand in for.
+    fn check_kind(&self, place: &Place, resource: &Value) -> Result<(), String> {
+        if self.providers.contains(place) {
+            return Err(SERVES_DEPLOYMENT.into());
+        }
+        if self.edge.contains(place) {
+            return Err("it runs at CloudFront's edges (Lambda@Edge)".into());
+        }
+        let code = property(resource, "Code");
+        let has = |name: &str| code.and_then(|code| code.get(name)).is_some();
+        if has("ImageUri") || property(resource, "PackageType").and_then(Value::as_str) == Some("Image") {
+            return Err("it is a container image, which cannot become a stub in place".into());
+        }
+        for (name, what) in [
+            ("CapacityProviderConfig", "runs on managed instances"),
+            ("DurableConfig", "is a durable function"),
+            ("TenancyConfig", "isolates tenants"),
+            ("FunctionScalingConfig", "has a scaling configuration of its own"),
+            ("PublishToLatestPublished", "publishes itself to `$LATEST.PUBLISHED`"),
+        ] {
+            if property(resource, name).is_some() {
+                return Err(format!("it {what} (`{name}`), which a stub cannot do"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stacks whose functions cannot reach the debug stack, or cannot be given another asset.
+    fn check_stack(&self, stack: usize) -> Result<(), String> {
+        let account = self.assembly.account_of(stack);
+        if account != self.assembly.account {
+            return Err(format!(
+                "its stack is deployed to the account {account}, but the debug stack is in {}",
+                self.assembly.account
+            ));
+        }
+        if self.assembly.stacks[stack].assets.is_none() {
+            return Err("its stack has no asset manifest; use the default stack synthesizer of CDK v2".into());
+        }
+        Ok(())
+    }
+
+    /// The runtime's name. Libraries write the newest one as a table from regions to names.
+    fn runtime(
+        &self,
+        template: usize,
+        resource: &Value,
+        record: Option<&SourceRecord>,
+    ) -> Result<String, String> {
+        let body = &self.assembly.templates[template].body;
+        let from_table = |keys: &Value| {
+            let [Value::String(table), region, Value::String(column)] = keys.as_array()?.as_slice() else {
+                return None;
+            };
+            let region = region
+                .as_str()
+                .unwrap_or_else(|| self.assembly.region_of(self.assembly.templates[template].stack));
+            body.get("Mappings")?.get(table)?.get(region)?.get(column)?.as_str()
+        };
+        match property(resource, "Runtime") {
+            Some(Value::String(runtime)) => Some(runtime.as_str()),
+            Some(Value::Object(expression)) => expression.get("Fn::FindInMap").and_then(from_table),
+            _ => None,
+        }
+        .or_else(|| record?.runtime.as_deref())
+        .map(str::to_owned)
+        .ok_or_else(|| "its runtime is not known before the deployment".into())
+    }
+
+    /// What the code is written in and where it is, and the handler that goes with it.
+    fn source(&self, place: &CodePlace<'_>) -> Result<(LanguageId, Source, String), String> {
+        let &CodePlace { id, languages, resource, record, by_hand, .. } = place;
+        if let Some(hand) = by_hand {
+            let given = hand.handler.as_deref();
+            match &hand.source {
+                HandSource::Entry(path) => {
+                    let found = place.means(path, Named::Entry, given)?;
+                    return found.ok_or_else(|| {
+                        format!(
+                            "`{path}` is no source in {}; name a `command` that serves it",
+                            names_of(languages)
+                        )
+                    });
+                }
+                HandSource::Directory(path) => {
+                    let found = place.means(path, Named::Directory, given)?;
+                    return found.ok_or_else(|| {
+                        format!(
+                            "`{path}` is no source in {}; name a `command` that serves it",
+                            names_of(languages)
+                        )
+                    });
+                }
+                HandSource::Command(command, directory) => {
+                    let source = Source::Command { command: command.clone(), directory: directory.clone() };
+                    let handler = given
+                        .map_or_else(|| place.handler().map(str::to_owned), |given| Ok(given.to_owned()));
+                    return Ok((LanguageId::from(languages::COMMAND), source, handler?));
+                }
+                HandSource::Found => {}
+            }
+        }
+        if let Some(entry) = record.and_then(|record| record.entry.as_ref()) {
+            let found = place.means(entry, Named::Entry, None)?;
+            return found.ok_or_else(|| format!("`{entry}` is no source in {}", names_of(languages)));
+        }
+        if let Some(code) = property(resource, "Code").and_then(|code| code.get("ZipFile")) {
+            let code = code.as_str().ok_or("its code is inline, and not known before the deployment")?;
+            let (language, files) = languages
+                .iter()
+                .find_map(|language| Some((language.id(), language.inline()?)))
+                .ok_or_else(|| format!("code in {} cannot be inline", names_of(languages)))?;
+            let source = inline::source(self.project, &id.into(), files, code);
+            let source = source.map_err(|error| error.to_string())?;
+            return Ok((language.into(), source, place.handler()?.to_owned()));
+        }
+        let recorded = record.and_then(|record| record.asset_path.as_deref());
+        // Without the copies that CDK makes of assets, the template names the directory itself.
+        let metadata = resource.get("Metadata");
+        let in_template = metadata
+            .and_then(|metadata| metadata.get("aws:asset:path"))
+            .and_then(Value::as_str)
+            .map(Utf8Path::new)
+            .filter(|path| path.is_absolute() && !path.starts_with(&self.assembly.directory));
+        let bundled =
+            metadata.and_then(|metadata| metadata.get("aws:asset:is-bundled")) == Some(&Value::Bool(true));
+        let path = recorded.or(in_template.filter(|_| !bundled)).ok_or_else(|| {
+            format!(
+                "its source is not known; name it in `sst.json`: \"functions\": {{ \"{id}\": {{ \"entry\": \"…\" }} }}"
+            )
+        })?;
+        if !path.is_dir() {
+            return Err(format!("its code is `{path}`, which is not a directory"));
+        }
+        if let Some(found) = place.means(path, Named::Asset, None)? {
+            return Ok(found);
+        }
+        if languages.iter().all(|language| language.runner().is_none()) {
+            return Err(format!(
+                "`{path}` holds a built program and not its source; name that in `sst.json`, or a command to run: \
+                 \"functions\": {{ \"{id}\": {{ \"entry\": \"…\" }} }}"
+            ));
+        }
+        Err(format!(
+            "its code is made from `{path}` by bundling commands of the app; name its source in `sst.json`"
+        ))
+    }
+
+    /// Lambda takes 4 KB of environment variables, and the stub needs one more.
+    fn check_room(&self, template: usize, id: &str, variables: &Map<String, Value>) -> Result<(), String> {
+        let own = environment::size(self.assembly, template, variables);
+        // A comma, the name, its quotes and the colon, and the settings as text within text.
+        let stub = CONFIG_VARIABLE.len() + 6 + Value::from(self.largest_config(id)).to_string().len();
+        if own + stub <= environment::LIMIT {
+            return Ok(());
+        }
+        Err(no_room(own, stub))
+    }
+
+    /// The settings of a stub, each as long as it can get: the debug stack may not exist yet.
+    fn largest_config(&self, id: &str) -> String {
+        let Assembly { stage, region, .. } = self.assembly;
+        let api = format!("wss://{}.execute-api.{region}.amazonaws.com.cn/{stage}", "x".repeat(10));
+        let table = format!("{stage}-{}-debug-stack-Connections-{}", self.project.name, "X".repeat(13));
+        let config = StubConfig {
+            v: sst_wire::VERSION,
+            function: id.to_owned(),
+            stage: stage.clone(),
+            endpoint: api.clone(),
+            management: api,
+            table,
+            bucket: "x".repeat(63),
+            region: region.clone(),
+        };
+        serde_json::to_string(&config).unwrap_or_default()
+    }
+}
+
+/// Why a function with many variables is left alone.
+pub(in crate::app) fn no_room(own: usize, stub: usize) -> String {
+    format!(
+        "its environment variables take about {own} of the {} bytes that Lambda allows, and the stub needs {stub}",
+        environment::LIMIT
+    )
+}
+
+/// What languages are called.
+fn names_of(languages: &[&'static dyn Language]) -> String {
+    languages.iter().map(|language| language.name()).collect::<Vec<_>>().join(" or ")
+}

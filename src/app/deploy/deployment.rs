@@ -1,0 +1,253 @@
+//! Deploys an assembly with the CDK CLI, and removes what was deployed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8Path;
+
+use crate::{
+    app::{Context, Rewritten, cdk_cli, tool},
+    aws::{Aws, explain},
+    error::{Error, Kind, Result},
+    process::Command,
+    ui::UiEvent,
+};
+
+const PROGRESS: &str = "deploy";
+const REMOVAL: &str = "remove";
+
+/// The outputs of the stacks: stack → name → value.
+pub type Outputs = BTreeMap<String, BTreeMap<String, String>>;
+
+/// What is deployed.
+#[derive(Debug, Clone)]
+pub struct Deployment<'a> {
+    /// The assembly's directory.
+    pub directory: &'a Utf8Path,
+    /// By which the CDK CLI selects the stacks.
+    pub stacks: Vec<String>,
+    /// Whether a stack whose deployment fails goes back to what it was.
+    pub rollback: bool,
+    /// The bootstrap buckets that its assets are published to: `(account, region, bucket)`.
+    pub asset_buckets: &'a BTreeSet<(String, String, String)>,
+}
+
+impl<'a> From<&'a Rewritten> for Deployment<'a> {
+    /// All of it.
+    fn from(assembly: &'a Rewritten) -> Self {
+        Self {
+            directory: &assembly.directory,
+            stacks: vec![EVERY_STACK.to_owned()],
+            rollback: true,
+            asset_buckets: &assembly.asset_buckets,
+        }
+    }
+}
+
+/// Every stack; `--all` would leave out those of stages.
+pub const EVERY_STACK: &str = "**";
+
+/// Deploys stacks.
+///
+/// # Errors
+/// [`Kind::Deployment`], with the event of the resource that failed first in front.
+pub async fn deploy(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>) -> Result<Outputs> {
+    let message = "Deploying the app".to_owned();
+    context.ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
+    let result = run(context, aws, assembly).await;
+    context.ui.send(match &result {
+        Ok(_) => UiEvent::ProgressEnded { key: PROGRESS, message: "The app is deployed".to_owned() },
+        Err(_) => UiEvent::ProgressFailed { key: PROGRESS },
+    });
+    result
+}
+
+async fn run(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>) -> Result<Outputs> {
+    open_asset_buckets(aws, assembly).await;
+    let outputs = context.work.path("outputs.json");
+    let _ = fs_err::remove_file(&outputs);
+    let mut command = cdk_cli::command(context, aws).await?;
+    command
+        .arg("deploy")
+        .args(&assembly.stacks)
+        .args(["--app", assembly.directory.as_str(), "--outputs-file", outputs.as_str()])
+        .args(["--require-approval", "never", "--progress", "events", "--no-notices", "--ci"])
+        .args(["--asset-parallelism", "true", "--concurrency", "4"])
+        // Of the project's own `cdk.json` nothing is needed any more.
+        .current_dir(context.work.path(""));
+    if !assembly.rollback {
+        command.arg("--no-rollback");
+    }
+    if let Some(role) = &aws.deployer {
+        command.args(["--role-arn", role]);
+    }
+    let finished = tool::run(context, command, |line| {
+        tracing::debug!(line, "deploy");
+        if let Some(moved) = progress(line) {
+            context.ui.send(UiEvent::ProgressMoved {
+                key: PROGRESS,
+                message: format!("Deploying the app: {moved}"),
+            });
+        }
+    })
+    .await;
+    let finished = finished.map_err(|problem| problem.into_error(Kind::Deployment, "`cdk deploy`"))?;
+    if !finished.status.success() {
+        let detail = match first_failure(&finished.output) {
+            Some(first) => format!("{first}\n\n{}", finished.output.trim()),
+            None => finished.output.trim().to_owned(),
+        };
+        return Err(Error::new(Kind::Deployment, "the app could not be deployed").detail(detail));
+    }
+    let text = fs_err::read(&outputs).unwrap_or_else(|_| b"{}".to_vec());
+    let mut found: Outputs = serde_json::from_slice(&text).map_err(|error| {
+        Error::new(Kind::Deployment, format!("the CDK CLI left no outputs in `{outputs}`")).detail(error)
+    })?;
+    if let Some(endpoint) = &aws.endpoint {
+        for value in found.values_mut().flat_map(BTreeMap::values_mut) {
+            *value = local_url(value, endpoint);
+        }
+    }
+    Ok(found)
+}
+
+/// Removes stacks, and those that need them.
+///
+/// # Errors
+/// [`Kind::Deployment`], with the event of the resource that failed first in front.
+pub async fn remove(context: &Context<'_>, aws: &Aws, directory: &Utf8Path, stacks: &[String]) -> Result<()> {
+    let message = "Removing the app".to_owned();
+    context.ui.send(UiEvent::ProgressBegan { key: REMOVAL, message });
+    let removing = async {
+        let mut command = cdk_cli::command(context, aws).await?;
+        command
+            .arg("destroy")
+            .args(stacks)
+            .args(["--app", directory.as_str(), "--force", "--progress", "events", "--no-notices", "--ci"])
+            .current_dir(context.work.path(""));
+        if let Some(role) = &aws.deployer {
+            command.args(["--role-arn", role]);
+        }
+        let finished = tool::run(context, command, |line| {
+            tracing::debug!(line, "remove");
+            if let Some(moved) = progress(line) {
+                let message = format!("Removing the app: {moved}");
+                context.ui.send(UiEvent::ProgressMoved { key: REMOVAL, message });
+            }
+        })
+        .await;
+        let finished = finished.map_err(|problem| problem.into_error(Kind::Deployment, "`cdk destroy`"))?;
+        if finished.status.success() {
+            return Ok(());
+        }
+        let first = first_failure(&finished.output).map(|first| format!("{first}\n\n")).unwrap_or_default();
+        Err(Error::new(Kind::Deployment, "the app could not be removed")
+            .detail(format!("{first}{}", finished.output.trim())))
+    };
+    let result = removing.await;
+    context.ui.send(match &result {
+        Ok(()) => UiEvent::ProgressEnded { key: REMOVAL, message: "The app is removed".to_owned() },
+        Err(_) => UiEvent::ProgressFailed { key: REMOVAL },
+    });
+    result
+}
+
+/// The CDK CLI for the assembly in `directory`; what it shall do is for the caller to add.
+///
+/// # Errors
+/// [`Kind::Environment`] when there is no CLI, [`Kind::Cloud`] when there are no credentials.
+pub async fn cdk_command(context: &Context<'_>, aws: &Aws, directory: &Utf8Path) -> Result<Command> {
+    let mut command = cdk_cli::command(context, aws).await?;
+    command.args(["--app", directory.as_str(), "--no-notices"]);
+    // It is for the user's eyes, unlike the others.
+    if std::env::var_os("NO_COLOR").is_none() {
+        command.env_remove("NO_COLOR");
+    }
+    Ok(command)
+}
+
+/// The bootstrap bucket refuses requests without TLS, which are all that a local cloud with plain HTTP gets. One that does not
+/// check policies takes them anyway; for one that does, the policy goes.
+async fn open_asset_buckets(aws: &Aws, assembly: &Deployment<'_>) {
+    if !aws.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
+        return;
+    }
+    for (_, _, bucket) in assembly.asset_buckets {
+        if let Err(error) = aws.s3().delete_bucket_policy().bucket(bucket).send().await {
+            tracing::debug!(%bucket, error = %explain(&error), "bucket policy");
+        }
+    }
+}
+
+/// What a line of the CLI says about a resource: `<stack> | 3/9 | 10:00:00 | CREATE_COMPLETE | AWS::S3::Bucket | App/Bucket (…)`.
+fn progress(line: &str) -> Option<String> {
+    let fields: Vec<&str> = line.split('|').map(str::trim).collect();
+    let [_, count, _, status, _, resource, ..] = fields.as_slice() else { return None };
+    let resource = resource.split(" (").next().unwrap_or(resource);
+    let status = status.to_lowercase().replace('_', " ");
+    Some(if count.is_empty() {
+        format!("{resource} {status}")
+    } else {
+        format!("{count} {resource} {status}")
+    })
+}
+
+/// The event of the resource that failed first. What failed after it was only cancelled.
+fn first_failure(output: &str) -> Option<&str> {
+    output
+        .lines()
+        .filter(|line| line.contains('|'))
+        .find(|line| line.contains("_FAILED") && !line.contains("ancelled"))
+        .map(str::trim)
+}
+
+/// The URL under which a local cloud at `endpoint` serves what an output names by the host name that it would have on AWS (or by one
+/// of the local cloud's own, which resolve nowhere). Other texts stay as they are.
+#[must_use]
+pub fn local_url(value: &str, endpoint: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let Some((api, domain)) = host.split_once(".execute-api.") else { return value.to_owned() };
+    let own = endpoint.split_once("://").map_or(endpoint, |(_, authority)| authority);
+    let known = domain.contains(".amazonaws.com") || domain.starts_with("localhost") || domain == own;
+    let scheme = match scheme {
+        "http" | "https" => endpoint.to_owned(),
+        "ws" | "wss" => endpoint.replacen("http", "ws", 1),
+        _ => return value.to_owned(),
+    };
+    if !known {
+        return value.to_owned();
+    }
+    let stage = if path.is_empty() { "$default" } else { path };
+    format!("{scheme}/_aws/execute-api/{api}/{stage}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_apis_become_local() {
+        let local = |value| local_url(value, "http://127.0.0.1:4566");
+        let base = "http://127.0.0.1:4566/_aws/execute-api/abc";
+        assert_eq!(local("https://abc.execute-api.us-east-1.amazonaws.com"), format!("{base}/$default"));
+        assert_eq!(local("https://abc.execute-api.us-east-1.amazonaws.com/prod/"), format!("{base}/prod/"));
+        assert_eq!(local("http://abc.execute-api.localhost:4566"), format!("{base}/$default"));
+        assert_eq!(local("http://abc.execute-api.127.0.0.1:4566"), format!("{base}/$default"));
+        assert_eq!(
+            local("wss://abc.execute-api.us-east-1.amazonaws.com/dev"),
+            "ws://127.0.0.1:4566/_aws/execute-api/abc/dev"
+        );
+        for other in ["my-bucket", "https://example.com/x", "arn:aws:sns:us-east-1:0:t"] {
+            assert_eq!(local(other), other);
+        }
+    }
+
+    #[test]
+    fn the_first_failure_is_found() {
+        let output = "app |  0 | 1:00 | CREATE_FAILED | AWS::S3::Bucket | A (A) Resource creation cancelled\n\
+            app |  0 | 1:00 | CREATE_FAILED | AWS::S3::Bucket | B (B) the name is taken\n";
+        assert!(first_failure(output).unwrap().ends_with("the name is taken"));
+        assert_eq!(progress(output.lines().next().unwrap()).unwrap(), "0 A create failed");
+        assert_eq!(first_failure("all is well"), None);
+    }
+}
