@@ -23,7 +23,7 @@ E2E := tests/e2e/*.test.mjs tests/e2e/counterpart/*.test.mjs tests/e2e/iam/*.tes
 SUITES := test-rust test-docs test-node test-python test-infra test-e2e
 LINTS := lint-format lint-rust lint-docs
 
-.PHONY: demo test check faults faults-core faults-fuzz faults-e2e bench build stub package clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
+.PHONY: java demo test check faults faults-core faults-fuzz faults-e2e bench build stub package clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
 
 # Builds everything and runs an example in a local cloud.
 demo: build examples/rest-api/node_modules/.package-lock.json
@@ -97,7 +97,7 @@ lint-rust: | $(if $(SIDE_BY_SIDE),build)
 lint-docs: | $(if $(SIDE_BY_SIDE),build)
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
-test-rust: build packages
+test-rust: build packages java
 	cargo test --locked --workspace --no-run
 	$(LIMIT) cargo test --locked --workspace
 
@@ -117,7 +117,7 @@ test-infra: $(CARGO_TARGET_DIR)/python/.installed
 
 # The whole program, where it matters a second time in a local cloud that checks policies. The real VS Code pressing F5 is a part of it;
 # what it shows is kept in target/vscode/screenshots.
-test-e2e: build fixtures debuggers counterpart
+test-e2e: build fixtures debuggers counterpart java
 	$(NODE_TEST) --test-force-exit --test-concurrency=$(E2E_FILES_AT_A_TIME) $(E2E) $(if $(SIDE_BY_SIDE),>&3 2>&3)
 
 test-vscode: build fixtures debuggers
@@ -129,6 +129,10 @@ debuggers:
 	tests/e2e/support/chromium.sh
 	tests/vscode/install.sh $(CARGO_TARGET_DIR)/vscode
 	tests/debuggers/install.sh $(CARGO_TARGET_DIR)/debuggers
+
+# What functions in Java are compiled with, run on, and debugged by.
+java:
+	tests/java/install.sh
 
 # What stands for AWS where the local cloud is not strict enough.
 counterpart: $(CARGO_TARGET_DIR)/python/.installed

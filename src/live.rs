@@ -219,8 +219,11 @@ impl Live {
     ) -> bool {
         let lines = self.workers.drain_output(worker);
         let any = !lines.is_empty();
-        if let Some(url) = self.workers.take_inspector(worker) {
-            let target = Target::Inspector { url };
+        if let Some(target) = self.workers.take_target(worker) {
+            // A virtual machine says so again for each debugger that may come next.
+            if let Target::Machine { port, .. } = target {
+                self.bridge.moved(worker, port);
+            }
             self.handle(Event::Debuggable { worker, target }, relay, listeners);
         }
         for line in lines {

@@ -8,6 +8,7 @@
 
 mod adapter;
 mod inspector;
+mod jdwp;
 mod raw;
 mod registry;
 
@@ -133,6 +134,11 @@ impl Bridge {
         self.adapter_address
     }
 
+    /// A worker that is a Java virtual machine listens at this port for its next debugger.
+    pub fn moved(&self, worker: WorkerId, port: u16) {
+        self.registry.moved(worker, port);
+    }
+
     /// A worker has got a call.
     pub fn used(&self, worker: WorkerId) {
         self.registry.used(worker);
@@ -150,11 +156,29 @@ impl Bridge {
         let (title, gone) = (function.to_string(), CancellationToken::new());
         let pid = match &target {
             Target::Inspector { url } => {
-                let offer = Offer { worker, title, url: url.clone(), adapter: None, gone };
+                let offer = Offer { worker, title, url: url.clone(), adapter: None, machine: None, gone };
                 if self.followed {
                     tokio::spawn(inspector::observe(offer.clone(), self.registry.clone()));
                 }
-                return self.registry.offer(offer);
+                self.registry.offer(offer);
+                return;
+            }
+            &Target::Machine { port, suspended } => {
+                let machine = Some(registry::Machine { port, suspended });
+                let wanted = self.registry.offer(Offer {
+                    worker,
+                    title,
+                    url: String::new(),
+                    adapter: None,
+                    machine,
+                    gone,
+                });
+                if suspended && !wanted {
+                    // The debugger for whose sake it is suspended is that of another function.
+                    let name = format!("the release of `{function}`");
+                    self.debuggees.spawn(tasks::named(name, jdwp::release(port)));
+                }
+                return;
             }
             Target::Process { pid, .. } => *pid,
         };
@@ -173,7 +197,8 @@ impl Bridge {
                 return;
             }
         };
-        let offer = Offer { worker, title, url: String::new(), adapter: Some((port, pid)), gone };
+        let offer =
+            Offer { worker, title, url: String::new(), adapter: Some((port, pid)), machine: None, gone };
         let Means { spawner, events, ui } = self.means.clone();
         let starter = Starter { spawner, events };
         let registry = self.registry.clone();

@@ -45,8 +45,26 @@ pub(super) struct Offer {
     pub url: String,
     /// Where the debug adapter of a worker listens that is no Node process, and the worker's process id.
     pub adapter: Option<(u16, u32)>,
+    /// The Java virtual machine that the worker is.
+    pub machine: Option<Machine>,
     /// Cancelled when the worker goes.
     pub gone: CancellationToken,
+}
+
+/// A Java virtual machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Machine {
+    /// Where it listens for a debugger.
+    pub port: u16,
+    /// It runs when a debugger lets it.
+    pub suspended: bool,
+}
+
+impl Offer {
+    /// Whether it is a Node process, with an inspector.
+    fn is_node(&self) -> bool {
+        self.adapter.is_none() && self.machine.is_none()
+    }
 }
 
 /// Which workers a client wants to hear of.
@@ -58,14 +76,17 @@ pub(super) enum Wants {
     Adapters,
     /// Those with a debug adapter that run this function.
     AdaptersOf(String),
+    /// Java virtual machines that run this function.
+    MachinesOf(String),
 }
 
 impl Wants {
     fn includes(&self, offer: &Offer) -> bool {
         match self {
-            Self::Inspectors => offer.adapter.is_none(),
+            Self::Inspectors => offer.is_node(),
             Self::Adapters => offer.adapter.is_some(),
             Self::AdaptersOf(function) => offer.adapter.is_some() && offer.title == *function,
+            Self::MachinesOf(function) => offer.machine.is_some() && offer.title == *function,
         }
     }
 }
@@ -156,13 +177,13 @@ impl Registry {
     }
 
     /// Takes in a worker: shows it to those who want to hear of it, and waits for them. It is shown now, or when the part for Node of
-    /// those has connected that are about to.
-    pub fn offer(self: &std::sync::Arc<Self>, offer: Offer) {
+    /// those has connected that are about to. Returns whether there is anybody.
+    pub fn offer(self: &std::sync::Arc<Self>, offer: Offer) -> bool {
         let worker = offer.worker;
         let mut state = self.lock();
-        if offer.adapter.is_none() && !state.coming.is_empty() {
+        if offer.is_node() && !state.coming.is_empty() {
             state.deferred.push(offer);
-            return;
+            return true;
         }
         state.workers.insert(worker, offer.clone());
         let wanted = |client: &&Client| client.wants.includes(&offer);
@@ -173,11 +194,12 @@ impl Registry {
         }
         if clients.is_empty() {
             self.tell(Event::DebuggerReady { worker });
-            return;
+            return false;
         }
         state.awaited.insert(worker, clients.clone());
         drop(state);
         self.give_up_later(&offer, clients);
+        true
     }
 
     /// The part for Node of this client is about to connect: Node workers that start from now on wait for it.
@@ -198,13 +220,15 @@ impl Registry {
         }
         let deferred = std::mem::take(&mut state.deferred);
         drop(state);
-        deferred.into_iter().for_each(|offer| self.offer(offer));
+        for offer in deferred {
+            self.offer(offer);
+        }
     }
 
     /// Lets a worker have calls when these clients take too long. One that comes later has its own time.
     fn give_up_later(self: &std::sync::Arc<Self>, offer: &Offer, clients: BTreeSet<u64>) {
         let (registry, worker, title) = (self.clone(), offer.worker, offer.title.clone());
-        let patience = if offer.adapter.is_some() { ADAPTERS_PATIENCE } else { PATIENCE };
+        let patience = if offer.is_node() { PATIENCE } else { ADAPTERS_PATIENCE };
         tokio::spawn(async move {
             tokio::time::sleep(patience).await;
             let mut state = registry.lock();
@@ -313,15 +337,32 @@ impl Registry {
             state.clients.values().partition(|client| client.wants == Wants::Inspectors);
         let inspectors_stop =
             !inspectors.is_empty() && inspectors.iter().all(|client| client.stops_at_scripts);
-        // Only runners of ours can be held up before they load a function.
-        let is_held = |language: &&dyn Language| {
-            language.runner().is_some()
-                && if language.debugger().is_inspector() { inspectors_stop } else { !adapters.is_empty() }
+        // Only runners of ours can be held up before they load a function, and virtual machines.
+        let machines = state.clients.values().any(|client| matches!(client.wants, Wants::MachinesOf(_)));
+        let is_held = |language: &&dyn Language| match language.debugger() {
+            debugger if debugger.holds() => machines,
+            debugger if debugger.is_inspector() => language.runner().is_some() && inspectors_stop,
+            _ => language.runner().is_some() && !adapters.is_empty(),
         };
         let gate = languages::all().filter(is_held).map(|language| LanguageId::from(language.id())).collect();
         // One that attaches to all languages is here twice: for the others, and as an inspector's client for Node.
         let attached = inspectors.len().max(adapters.len());
         self.tell(Event::Debuggers { attached, gate });
+    }
+
+    /// A Java virtual machine listens again, for the next debugger. What it was suspended for is over.
+    pub fn moved(&self, worker: WorkerId, port: u16) {
+        let mut state = self.lock();
+        if let Some(machine) = state.workers.get_mut(&worker).and_then(|offer| offer.machine.as_mut())
+            && machine.port != port
+        {
+            *machine = Machine { port, suspended: false };
+        }
+    }
+
+    /// Where a Java virtual machine listens at the moment.
+    pub fn machine(&self, worker: WorkerId) -> Option<Machine> {
+        self.lock().workers.get(&worker)?.machine
     }
 
     /// A worker has got a call.
@@ -337,7 +378,7 @@ impl Registry {
         let used = state.used.iter().rev().filter_map(|worker| state.workers.get(worker));
         let unused = state.workers.iter().rev().filter(|(worker, _)| !state.used.contains(worker));
         let all = used.chain(unused.map(|(_, offer)| offer));
-        all.filter(|offer| offer.adapter.is_none()).cloned().collect()
+        all.filter(|offer| offer.is_node()).cloned().collect()
     }
 
     /// A number for a client that does not subscribe.

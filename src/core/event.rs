@@ -146,6 +146,13 @@ pub struct FileChange {
 pub enum Target {
     /// Its inspector listens at this address (`ws://…`).
     Inspector { url: String },
+    /// It is a Java virtual machine.
+    Machine {
+        /// Where it listens for a debugger.
+        port: u16,
+        /// It loads nothing of the function before a debugger lets it run.
+        suspended: bool,
+    },
     /// It has a debug adapter, as its language has it.
     Process {
         /// The process.

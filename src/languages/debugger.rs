@@ -11,6 +11,8 @@ use crate::process::{Command, Spawner};
 pub enum Debugger {
     /// By an inspector of their own (the Chrome DevTools Protocol), which says where it listens.
     Inspector,
+    /// By the Java Debug Wire Protocol. The process says where it listens, and starts suspended where it is held.
+    Jdwp,
     /// By a debug adapter (the Debug Adapter Protocol).
     Adapter {
         /// The endings of the files in which it takes breakpoints.
@@ -69,11 +71,17 @@ impl Debugger {
         matches!(self, Self::Inspector)
     }
 
+    /// Whether a process can be held before it loads a function without a runner of ours.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        matches!(self, Self::Jdwp)
+    }
+
     /// The endings of the files in which it takes breakpoints, where it is a debug adapter.
     #[must_use]
     pub fn files(&self) -> &'static [&'static str] {
         match self {
-            Self::Inspector => &[],
+            Self::Inspector | Self::Jdwp => &[],
             Self::Adapter { files, .. } => files,
         }
     }
@@ -82,7 +90,7 @@ impl Debugger {
     #[must_use]
     pub fn own_protocol(&self) -> Option<OwnProtocol> {
         match self {
-            Self::Inspector => None,
+            Self::Inspector | Self::Jdwp => None,
             Self::Adapter { own, .. } => *own,
         }
     }

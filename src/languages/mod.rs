@@ -75,6 +75,11 @@ pub trait Language: Debug + Sync {
         None
     }
 
+    /// Whether what is deployed may be an archive that somebody has made before, rather than a directory.
+    fn takes_archives(&self) -> bool {
+        false
+    }
+
     /// The source that a path means, and the handler in it; none when it means nothing in this language.
     fn source(&self, place: &Place<'_>) -> Option<(Source, String)>;
 
@@ -105,6 +110,9 @@ pub trait Language: Debug + Sync {
             native: true,
         }
     }
+
+    /// Changes what is started for a program so that it loads nothing of the function before a debugger lets it.
+    fn hold(&self, _launch: &mut Launch) {}
 
     /// What of ours runs its functions; none where a function's program is its own client of the Runtime API.
     fn runner(&self) -> Option<&'static Runner> {
@@ -263,7 +271,7 @@ pub enum Find {
     Path(&'static str, fn() -> Option<PathBuf>),
 }
 
-/// What a JetBrains IDE is given for each function in a language.
+/// What an editor is given for each function in a language.
 #[derive(Debug)]
 pub enum RunConfiguration {
     /// A file.
@@ -274,6 +282,11 @@ pub enum RunConfiguration {
         text: &'static str,
         /// What stands before the port in it.
         before_port: &'static str,
+    },
+    /// An entry of VS Code's `launch.json`.
+    Entry {
+        /// Its text, with `{function}` and `{port}`.
+        text: &'static str,
     },
     /// Its format is not published, so the developer enters what is said after this sentence.
     ByHand {
@@ -291,6 +304,7 @@ impl RunConfiguration {
         match self {
             Self::File { editors, .. } => editors.contains(&wanted),
             Self::ByHand { editor, .. } => *editor == wanted,
+            Self::Entry { .. } => wanted == "vscode",
         }
     }
 }

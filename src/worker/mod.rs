@@ -15,7 +15,7 @@ use tokio::{
 
 use self::{
     environment::Surroundings,
-    output::Output,
+    output::{Listening, Output},
     process::Process,
     standby::{Recipe, Standbys},
 };
@@ -25,7 +25,7 @@ use crate::{
         event::{Event, Exit, Program, Target},
     },
     ids::WorkerId,
-    languages::{self, Runner},
+    languages::{self, Debugger, Runner},
     process::{Spawner, split_bootloader},
     tasks,
     tools::Tools,
@@ -52,6 +52,8 @@ struct Running {
     output: watch::Receiver<Option<Output>>,
     /// Lets a gated worker load its function.
     load: watch::Sender<bool>,
+    /// It loads its function when it may.
+    gated: bool,
     /// What else the runner is told.
     messages: mpsc::UnboundedSender<serde_json::Value>,
     /// Where the debugger is that the process loads, when it is not among its own packages.
@@ -97,8 +99,11 @@ impl Workers {
         let (load, may_load) = watch::channel(!start.gated);
         let (messages, to_tell) = mpsc::unbounded_channel();
         let debugger = start.artifact.program.debugger.clone();
-        self.running.insert(worker, Running { stop, output, load, messages, debugger });
-        let (launch, runner) = self.recipe.launch(&start.artifact.program);
+        self.running.insert(worker, Running { stop, output, load, gated: start.gated, messages, debugger });
+        let (mut launch, runner) = self.recipe.launch(&start.artifact.program);
+        if start.gated {
+            languages::get(&start.artifact.program.language).hold(&mut launch);
+        }
         let has_runner = runner.is_some();
         let scripts = &self.tools.scripts;
         let runtime_dir = runner
@@ -171,7 +176,7 @@ impl Workers {
             };
             match process {
                 Ok(process) => {
-                    let gated = start.gated.then_some((assignment, may_load));
+                    let gated = (start.gated && has_runner).then_some((assignment, may_load));
                     process.run(worker, gated, to_tell, stopped, ready, events.clone()).await;
                 }
                 Err(error) => {
@@ -217,10 +222,14 @@ impl Workers {
         lines
     }
 
-    /// Where a worker's inspector listens: once, after its output was drained.
+    /// Where a worker listens for debuggers: once, after its output was drained.
     #[must_use]
-    pub fn take_inspector(&self, worker: WorkerId) -> Option<String> {
-        self.running.get(&worker)?.output.borrow().as_ref()?.take_inspector()
+    pub fn take_target(&self, worker: WorkerId) -> Option<Target> {
+        let running = self.running.get(&worker)?;
+        Some(match running.output.borrow().as_ref()?.take_listening()? {
+            Listening::Inspector(url) => Target::Inspector { url },
+            Listening::Machine(port) => Target::Machine { port, suspended: running.gated },
+        })
     }
 
     /// Forgets a worker whose exit was reported.
@@ -237,9 +246,9 @@ impl Workers {
     }
 }
 
-/// How a debugger gets at a process. An inspector says so itself, when it listens.
+/// How a debugger gets at a process. One that listens by itself says so, when it does.
 fn target(program: &Program, pid: Option<u32>) -> Option<Target> {
-    if languages::get(&program.language).debugger().is_inspector() {
+    if !matches!(languages::get(&program.language).debugger(), Debugger::Adapter { .. }) {
         return None;
     }
     Some(Target::Process {

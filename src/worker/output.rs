@@ -34,9 +34,19 @@ pub(crate) struct Output {
 struct Stream {
     descriptor: Option<OwnedFd>,
     partial: Vec<u8>,
-    filter: bool,
-    /// Where the process's inspector listens, once it has said so and until somebody asks.
-    inspector: Option<String>,
+    /// Standard error, on which Node speaks of its inspector; a Java virtual machine speaks of its debugger on the other.
+    is_stderr: bool,
+    /// Where the process listens for debuggers, once it has said so and until somebody asks.
+    listening: Option<Listening>,
+}
+
+/// Where a process listens for debuggers, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Listening {
+    /// Node's inspector, at this address.
+    Inspector(String),
+    /// A Java virtual machine, at this port.
+    Machine(u16),
 }
 
 /// The ends of the pipes that the child gets.
@@ -50,11 +60,11 @@ impl Output {
     pub fn new() -> io::Result<(Self, ChildEnds)> {
         let (stdout, child_stdout) = pipe()?;
         let (stderr, child_stderr) = pipe()?;
-        let stream = |descriptor, filter| Stream {
+        let stream = |descriptor, is_stderr| Stream {
             descriptor: Some(descriptor),
             partial: Vec::new(),
-            filter,
-            inspector: None,
+            is_stderr,
+            listening: None,
         };
         let streams = Arc::new(Mutex::new([stream(stdout, false), stream(stderr, true)]));
         Ok((Self { streams }, ChildEnds { stdout: child_stdout, stderr: child_stderr }))
@@ -70,10 +80,10 @@ impl Output {
         tokio::join!(watch_one(stdout, worker, &ready), watch_one(stderr, worker, &ready));
     }
 
-    /// Where the process's inspector listens: once, after the line that says so was read.
-    pub fn take_inspector(&self) -> Option<String> {
+    /// Where the process listens for debuggers: once, after the line that says so was read.
+    pub fn take_listening(&self) -> Option<Listening> {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        streams.iter_mut().find_map(|stream| stream.inspector.take())
+        streams.iter_mut().find_map(|stream| stream.listening.take())
     }
 
     /// Reads what is there. The second value says whether there may be more.
@@ -157,13 +167,17 @@ impl Stream {
     fn push(&mut self, lines: &mut Vec<String>) {
         let line = String::from_utf8_lossy(&self.partial).trim_end_matches('\r').to_owned();
         self.partial.clear();
-        if self.filter
-            && let Some(url) = line.strip_prefix("Debugger listening on ")
-            && url.starts_with("ws://127.0.0.1:")
-        {
-            self.inspector = Some(url.to_owned());
+        if self.is_stderr {
+            if let Some(url) = line.strip_prefix("Debugger listening on ")
+                && url.starts_with("ws://127.0.0.1:")
+            {
+                self.listening = Some(Listening::Inspector(url.to_owned()));
+            }
+        } else if let Some(port) = machine_s_port(&line) {
+            self.listening = Some(Listening::Machine(port));
+            return;
         }
-        if !(self.filter && is_of_the_inspector(&line)) {
+        if !(self.is_stderr && is_of_the_inspector(&line)) {
             lines.push(line);
         }
     }
@@ -177,6 +191,11 @@ fn begun_character(bytes: &[u8]) -> usize {
         Err(error) if error.error_len().is_none() => bytes.len() - start,
         _ => 0,
     }
+}
+
+/// The port in the line that a Java virtual machine writes whenever it waits for a debugger, also when one has left.
+fn machine_s_port(line: &str) -> Option<u16> {
+    line.strip_prefix("Listening for transport dt_socket at address: ")?.parse().ok()
 }
 
 /// Node's own lines about its inspector, which a developer who asked for no port need not read.
@@ -234,6 +253,19 @@ mod tests {
         // Exactly what a pipe holds, so that the write does not wait for a reader.
         stderr.write_all(&vec![b'x'; MAX_LINE]).unwrap();
         assert_eq!(output.drain().0.len(), 1, "an endless line is shown in pieces");
+    }
+
+    #[test]
+    fn what_processes_say_about_debuggers_is_not_shown() {
+        let (output, ends) = Output::new().unwrap();
+        let mut stdout = std::fs::File::from(ends.stdout);
+        let mut stderr = std::fs::File::from(ends.stderr);
+        stderr.write_all(b"Debugger listening on ws://127.0.0.1:9/x\n").unwrap();
+        assert_eq!(output.drain().0, [""; 0]);
+        assert_eq!(output.take_listening(), Some(Listening::Inspector("ws://127.0.0.1:9/x".to_owned())));
+        stdout.write_all(b"Listening for transport dt_socket at address: 7\nListening for it\n").unwrap();
+        assert_eq!(output.drain().0, ["Listening for it"]);
+        assert_eq!((output.take_listening(), output.take_listening()), (Some(Listening::Machine(7)), None));
     }
 
     #[test]

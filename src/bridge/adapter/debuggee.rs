@@ -166,7 +166,7 @@ impl Debuggee {
     fn files(&self) -> &'static [&'static str] {
         match &self.target {
             Target::Process { language, .. } => languages::get(language).debugger().files(),
-            Target::Inspector { .. } => &[],
+            Target::Inspector { .. } | Target::Machine { .. } => &[],
         }
     }
 

@@ -24,6 +24,7 @@ use super::{
     handles::{Handles, Link as LinkNumber},
 };
 use crate::bridge::{
+    jdwp,
     raw::{self, Dialect},
     registry::{Change, Offer, Registry, Wants},
 };
@@ -71,6 +72,7 @@ pub(in crate::bridge) async fn serve(listener: TcpListener, registry: Arc<Regist
                     session.run().await;
                     session.leave();
                 }
+                Some(Dialect::Jdwp) => jdwp::serve(stream, &registry, &function).await,
                 Some(dialect) => raw::serve(stream, dialect, &registry, &function).await,
                 None => {}
             }

@@ -120,7 +120,8 @@ mod tests {
         let (sender, mut events) = mpsc::unbounded_channel();
         let registry = Arc::new(Registry::new("/".into(), sender, crate::ui::Ui::channel().0));
         let gone = CancellationToken::new();
-        let offer = Offer { worker: WorkerId(1), title: "a".to_owned(), url, adapter: None, gone };
+        let offer =
+            Offer { worker: WorkerId(1), title: "a".to_owned(), url, adapter: None, machine: None, gone };
         let observer = tokio::spawn(observe(offer, registry));
         let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
         assert_eq!(String::from_utf8_lossy(&output.unwrap().unwrap().stdout), "gone on\n");

@@ -21,6 +21,8 @@ pub(in crate::bridge) enum Dialect {
     Gdb,
     /// The same as LLDB speaks it (<https://lldb.llvm.org/resources/lldbgdbremote.html>).
     Lldb,
+    /// Java's (<https://docs.oracle.com/en/java/javase/17/docs/specs/jdwp/jdwp-spec.html>); `jdb`, IntelliJ, VS Code.
+    Jdwp,
 }
 
 impl Dialect {
@@ -36,6 +38,7 @@ impl Dialect {
             Self::Adapter => "Debug Adapter Protocol",
             Self::Delve => "JSON-RPC of Delve",
             Self::Gdb | Self::Lldb => "remote protocol of gdb",
+            Self::Jdwp => "Java Debug Wire Protocol",
         }
     }
 
@@ -66,6 +69,8 @@ impl Dialect {
             [b'$', ..] => Heard::Dialect(Self::Gdb),
             // `Content-Length` or `Content-Type`, which the messages' reader looks at.
             [b'C' | b'c', ..] => Heard::Dialect(Self::Adapter),
+            _ if start.starts_with(b"JDWP-") => Heard::Dialect(Self::Jdwp),
+            _ if !start.is_empty() && b"JDWP-".starts_with(start) => Heard::TooLittle,
             _ => Heard::Stranger,
         }
     }
@@ -91,6 +96,7 @@ mod tests {
         assert_eq!(of("+$qSupported:mul"), Heard::Dialect(Dialect::Gdb));
         assert_eq!(of("$qSupported:mul"), Heard::Dialect(Dialect::Gdb));
         assert_eq!(of("+$QStartNoAckMo"), Heard::Dialect(Dialect::Lldb));
+        assert_eq!([of("JDWP-Handshake"), of("JDWP")], [Heard::Dialect(Dialect::Jdwp), Heard::TooLittle]);
         assert_eq!([of("+"), of("+$"), of("$")], [Heard::TooLittle, Heard::TooLittle, Heard::TooLittle]);
     }
 

@@ -145,6 +145,8 @@ impl Hearing {
         match dialect {
             Dialect::Adapter | Dialect::Delve => Self::Json(Vec::new()),
             Dialect::Gdb | Dialect::Lldb => Self::Packets(Box::default()),
+            // It is not served here, and nothing is heard of it.
+            Dialect::Jdwp => Self::Json(Vec::new()),
         }
     }
 

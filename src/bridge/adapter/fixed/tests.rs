@@ -60,6 +60,7 @@ async fn a_client_is_served_while_the_debugger_of_a_second_worker_begins() {
             title: "f".to_owned(),
             url: String::new(),
             adapter: Some((port, 1)),
+            machine: None,
             gone: CancellationToken::new(),
         });
     }

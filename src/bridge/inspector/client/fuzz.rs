@@ -16,6 +16,7 @@ fn client() -> Client {
         title: "notes/List".to_owned(),
         url: "ws://127.0.0.1:9/x".to_owned(),
         adapter: None,
+        machine: None,
         gone: CancellationToken::new(),
     };
     let child = Child {
