@@ -171,7 +171,7 @@ async fn what_calls_a_function_is_adapted() {
           const published = make("Published", { layers: [layer], environment: { LD_PRELOAD: "/opt/x.so" } });
           new Alias(stack, "Alias", { aliasName: "live", version: published.currentVersion, provisionedConcurrentExecutions: 1 });
           make("Guest", { role: Role.fromRoleName(stack, "Theirs", "theirs") });
-          make("Java", { runtime: Runtime.JAVA_21 });
+          make("Ruby", { runtime: Runtime.RUBY_3_3 });
           make("Full", { environment: { BIG: "x".repeat(3800) } });
         }
         "#,
@@ -184,10 +184,10 @@ async fn what_calls_a_function_is_adapted() {
     assert_eq!(live, ["Prod/app/OnQueue", "Prod/app/OnForeign", "Prod/app/Published"]);
     let reasons: Vec<(&str, &str)> =
         manifest.left_alone.iter().map(|left| (left.id.as_str(), left.reason.as_str())).collect();
-    let [(guest, role), (java, runtime), (full, room)] = reasons[..] else { panic!("{reasons:?}") };
-    assert_eq!((guest, java, full), ("Prod/app/Guest", "Prod/app/Java", "Prod/app/Full"));
+    let [(guest, role), (ruby, runtime), (full, room)] = reasons[..] else { panic!("{reasons:?}") };
+    assert_eq!((guest, ruby, full), ("Prod/app/Guest", "Prod/app/Ruby", "Prod/app/Full"));
     assert!(role.contains("role is not part of the app"), "{role}");
-    assert!(runtime.contains("`java21`"), "{runtime}");
+    assert!(runtime.contains("`ruby3.3`"), "{runtime}");
     assert!(room.contains("of the 4096 bytes"), "{room}");
 
     let rewritten = app.rewrite(&assembly, &manifest, true);

@@ -98,7 +98,7 @@ pub fn write(
     functions: &[Attachable],
 ) -> Result<Vec<Written>> {
     let mut written = match editor {
-        Editor::Vscode => vscode::write(root, ports, !functions.is_empty())?,
+        Editor::Vscode => vscode::write(root, ports, functions)?,
         Editor::Webstorm => jetbrains::write(root, jetbrains::WEBSTORM, ports.flat)?,
         Editor::Intellij => jetbrains::write(root, jetbrains::INTELLIJ, ports.flat)?,
         _ => Vec::new(),

@@ -7,8 +7,11 @@ use jsonc_parser::{
 };
 use serde_json::Value;
 
-use super::{Ports, Written, update};
-use crate::error::{Error, Kind, Result};
+use super::{Attachable, Ports, Written, update};
+use crate::{
+    error::{Error, Kind, Result},
+    languages::{self, RunConfiguration},
+};
 
 const TEMPLATE: &str = include_str!("../../launch-configs/vscode/launch.json");
 const PATH: &str = ".vscode/launch.json";
@@ -21,10 +24,10 @@ const SETTING: &str = "debug.allowBreakpointsEverywhere";
 const ATTACH: &str = "Attach to SST";
 const ATTACH_ALL: &str = "Attach to SST (all languages)";
 
-/// Writes the launch configurations, and with `other_languages` the setting that these need.
-pub(super) fn write(root: &Utf8Path, ports: Ports, other_languages: bool) -> Result<Vec<Written>> {
-    let mut written = vec![update(root, PATH.into(), |text| merge(text.unwrap_or("{}"), ports))?];
-    if other_languages {
+/// Writes the launch configurations, and for functions in other languages than JavaScript the setting that these need.
+pub(super) fn write(root: &Utf8Path, ports: Ports, functions: &[Attachable]) -> Result<Vec<Written>> {
+    let mut written = vec![update(root, PATH.into(), |text| merge(text.unwrap_or("{}"), ports, functions))?];
+    if !functions.is_empty() {
         written.push(update(root, SETTINGS_PATH.into(), |text| settings(text.unwrap_or("{}")))?);
     }
     Ok(written)
@@ -62,7 +65,7 @@ fn settings(text: &str) -> Result<String> {
 }
 
 /// Adds the entries that are missing, and sets the ports of those that attach.
-fn merge(text: &str, ports: Ports) -> Result<String> {
+fn merge(text: &str, ports: Ports, functions: &[Attachable]) -> Result<String> {
     let unreadable = |detail: String| {
         Error::new(Kind::Usage, format!("`{PATH}` cannot be understood; it was left as it is"))
             .detail(detail)
@@ -95,11 +98,32 @@ fn merge(text: &str, ports: Ports) -> Result<String> {
             }
         }
     }
+    if let Some(entries) = object.array_value("configurations") {
+        for (entry, port) in functions.iter().flat_map(entries_of) {
+            let name = entry["name"].as_str().unwrap_or_default();
+            let found = find(&entries, name).or_else(|| entries.append(input(&entry)).as_object());
+            if let Some(found) = found {
+                set_port(&found, "port", port);
+            }
+        }
+    }
     let mut text = root.to_string();
     if !text.ends_with('\n') {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// The entries for a function in a language for which VS Code is given some, and the function's port.
+fn entries_of(function: &Attachable) -> Vec<(Value, u16)> {
+    let entry = |configuration: &RunConfiguration| {
+        let RunConfiguration::Entry { text } = configuration else { return None };
+        let name = serde_json::to_string(function.id.as_str()).unwrap_or_default();
+        let text =
+            text.replace("{function}", name.trim_matches('"')).replace("{port}", &function.port.to_string());
+        Some((serde_json::from_str(&text).ok()?, function.port))
+    };
+    languages::get(&function.language).run_configurations().iter().filter_map(entry).collect()
 }
 
 fn find(entries: &CstArray, name: &str) -> Option<CstObject> {
@@ -164,7 +188,7 @@ mod tests {
             let mut expected: Value = serde_json::from_str(TEMPLATE).unwrap();
             expected["configurations"][2]["port"] = 9300.into();
             expected["configurations"][3]["debugServer"] = 9302.into();
-            assert_eq!(parsed(&merge(nothing, ports(9300)).unwrap()), expected);
+            assert_eq!(parsed(&merge(nothing, ports(9300), &[]).unwrap()), expected);
         }
     }
 
@@ -189,7 +213,7 @@ mod tests {
   ],
 }
 "#;
-        let once = merge(text, ports(9231)).unwrap();
+        let once = merge(text, ports(9231), &[]).unwrap();
         assert!(once.contains("// Mine.") && once.contains("/* why */"), "{once}");
         let value = parsed(&once);
         let names: Vec<&str> = value["configurations"]
@@ -201,19 +225,19 @@ mod tests {
         assert_eq!(names, ["Other", ATTACH, "Debug SST Start", "Debug SST Tests", ATTACH_ALL]);
         assert_eq!(value["configurations"][1]["port"], 9231);
         assert_eq!(value["configurations"][1]["restart"], false, "the developer's own change");
-        assert_eq!(merge(&once, ports(9231)).unwrap(), once);
+        assert_eq!(merge(&once, ports(9231), &[]).unwrap(), once);
     }
 
     #[test]
     fn what_cannot_be_understood_is_refused() {
         for text in ["{", "[]", r#"{ "configurations": 1 }"#, "nonsense {"] {
-            assert_eq!(merge(text, ports(9229)).unwrap_err().kind, Kind::Usage, "{text}");
+            assert_eq!(merge(text, ports(9229), &[]).unwrap_err().kind, Kind::Usage, "{text}");
         }
     }
 
     #[test]
     fn a_port_that_is_a_variable_stays() {
         let text = r#"{ "configurations": [{ "name": "Attach to SST", "port": "${config:port}" }] }"#;
-        assert!(merge(text, ports(9300)).unwrap().contains("${config:port}"));
+        assert!(merge(text, ports(9300), &[]).unwrap().contains("${config:port}"));
     }
 }

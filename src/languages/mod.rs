@@ -7,6 +7,7 @@ mod command;
 mod debugger;
 mod directory;
 mod go;
+mod java;
 mod mentions;
 mod node;
 mod program;
@@ -38,17 +39,15 @@ use crate::{
 };
 
 /// All of them. Where several could mean the same path, the first that does is taken.
-const ALL: [&dyn Language; 5] = [&node::Node, &python::Python, &rust::Rust, &go::Go, &command::Command];
+const ALL: [&dyn Language; 6] =
+    [&node::Node, &python::Python, &java::Java, &rust::Rust, &go::Go, &command::Command];
 
 /// The id of programs of which nothing is known but the command that serves them.
 pub const COMMAND: &str = "command";
 
 /// Runtimes in languages that are not among them, by the beginnings of their names: what to call those, and which AWS creates no more.
-const NOT_YET: [(&str, &str, &[&str]); 3] = [
-    ("java", "Java", &["java8"]),
-    ("dotnet", ".NET", &["dotnetcore3.1"]),
-    ("ruby", "Ruby", &["ruby2.5", "ruby2.7"]),
-];
+const NOT_YET: [(&str, &str, &[&str]); 2] =
+    [("dotnet", ".NET", &["dotnetcore3.1"]), ("ruby", "Ruby", &["ruby2.5", "ruby2.7"])];
 
 /// A language.
 pub trait Language: Debug + Sync {

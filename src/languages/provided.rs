@@ -166,6 +166,32 @@ impl Provided {
         }
     }
 
+    /// The directory in which `lib/` has what a package of the Maven repositories needs, and the package itself. `command` puts it there.
+    pub async fn java(
+        &self,
+        package: &str,
+        command: impl FnOnce(&Utf8Path) -> Result<Command, String>,
+    ) -> Result<Utf8PathBuf, String> {
+        let directory = self.cache.join("java");
+        let packages = BTreeSet::from([package.to_owned()]);
+        // One installation at a time. Without it nothing runs, so it is tried again at each build.
+        let _failed = self.failed.lock().await;
+        if let Some(found) = with(&directory, &packages) {
+            return Ok(found);
+        }
+        let found = self.announced(&packages, self.install(&directory, &packages, command)).await;
+        found.map_err(|problem| {
+            format!("what runs functions in Java (`{package}`) cannot be installed: {problem}")
+        })
+    }
+
+    /// Warns of something, once.
+    pub async fn warn_once(&self, warning: String) {
+        if self.failed.lock().await.insert(warning.clone()) {
+            self.ui.warning(warning);
+        }
+    }
+
     /// A Python that can install packages, and whether it is the function's own. Virtual environments of uv have no `pip`.
     async fn pip(&self, interpreter: &Utf8Path) -> Option<(Utf8PathBuf, bool)> {
         let others = ["python3", "python"].into_iter().filter_map(|name| which::which(name).ok());

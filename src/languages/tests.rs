@@ -40,6 +40,7 @@ fn a_runtime_means_languages_or_says_why_not() {
         |runtime| of_runtime(runtime).map(|found| found.iter().map(|one| one.id()).collect::<Vec<_>>());
     assert_eq!(names("nodejs22.x"), Ok(vec!["node"]));
     assert_eq!(names("python3.13"), Ok(vec!["python"]));
+    assert_eq!(names("java21"), Ok(vec!["java"]));
     assert_eq!(names("go1.x"), Ok(vec!["go"]));
     assert_eq!(names("provided.al2023"), Ok(vec!["rust", "go", "command"]));
     for (runtime, reason) in [

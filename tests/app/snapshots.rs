@@ -103,7 +103,7 @@ async fn an_app_with_everything_differs_only_in_what_a_stub_needs() {
           const published = make("Published");
           new Alias(stack, "Alias", { aliasName: "live", version: published.currentVersion, provisionedConcurrentExecutions: 1 });
           make("Inline", { code: Code.fromInline("exports.handler = async () => 1") });
-          make("Java", { runtime: Runtime.JAVA_21 });
+          make("Ruby", { runtime: Runtime.RUBY_3_3 });
           new Bucket(stack, "Bucket");
         }
         "#,

@@ -141,9 +141,9 @@ describe("languages", () => {
     await sst.waitFor(/shell has \{"a": ?1\}/, from);
   });
 
-  test("a function in Java keeps its deployed code, and it is said why", async () => {
-    assert.match(sst.output, /languages\/Java.*functions in Java \(`java21`\) do not run on this machine yet/);
-    const { Runtime } = await lambda.send(new GetFunctionConfigurationCommand({ FunctionName: name("Java") }));
-    assert.equal(Runtime, "java21");
+  test("a function in .NET keeps its deployed code, and it is said why", async () => {
+    assert.match(sst.output, /languages\/DotNet.*functions in \.NET \(`dotnet8`\) do not run on this machine yet/);
+    const { Runtime } = await lambda.send(new GetFunctionConfigurationCommand({ FunctionName: name("DotNet") }));
+    assert.equal(Runtime, "dotnet8");
   });
 });

@@ -322,7 +322,8 @@ impl Finder<'_> {
                 "its source is not known; name it in `sst.json`: \"functions\": {{ \"{id}\": {{ \"entry\": \"…\" }} }}"
             )
         })?;
-        if !path.is_dir() {
+        let is_archive = || path.is_file() && languages.iter().any(|language| language.takes_archives());
+        if !path.is_dir() && !is_archive() {
             return Err(format!("its code is `{path}`, which is not a directory"));
         }
         if let Some(found) = place.means(path, Named::Asset, None)? {
