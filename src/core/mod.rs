@@ -257,6 +257,12 @@ impl State {
                 effects.push(Effect::Relay(RelayCommand::Working { request, paused }));
             }
         }
+        // These first: whoever is not waited for any more may have been idle for long.
+        while let Some((since, worker)) = self.longest_unseen()
+            && since + UNSEEN <= now
+        {
+            self.miss(worker, effects);
+        }
         while let Some((since, worker)) = self.pool.longest_idle()
             && since + self.config.keep_idle <= now
         {
@@ -266,11 +272,6 @@ impl State {
             && until <= now
         {
             self.never_asked(worker, effects);
-        }
-        while let Some((since, worker)) = self.longest_unseen()
-            && since + UNSEEN <= now
-        {
-            self.miss(worker, effects);
         }
     }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    outside::{NAMES, Outside, environment},
+    outside::{NAMES, Outside},
     *,
 };
 
@@ -28,7 +28,9 @@ enum Step {
     Pause(usize),
     Resume(usize),
     Write(usize),
-    Introduce(usize),
+    Call(usize, bool),
+    Introduce(usize, usize),
+    Ignore(usize),
     Wait(u64),
     Redeploy([bool; 3], u64),
     Late,
@@ -55,7 +57,8 @@ fn benign() -> impl Strategy<Value = Step> {
         1 => worker().prop_map(Step::Pause),
         1 => worker().prop_map(Step::Resume),
         1 => worker().prop_map(Step::Write),
-        1 => (0..3usize).prop_map(Step::Introduce),
+        3 => (0..3usize, any::<bool>()).prop_map(|(function, event)| Step::Call(function, event)),
+        2 => (0..2usize, 0..3usize).prop_map(|(question, environment)| Step::Introduce(question, environment)),
         1 => Just(Step::Wait(0)),
         1 => (10..13u64).prop_map(|timeout| Step::Redeploy([true; 3], timeout)),
         1 => Just(Step::Late),
@@ -71,7 +74,8 @@ fn wild() -> impl Strategy<Value = Step> {
         1 => worker().prop_map(Step::InitFail),
         1 => (worker(), 0..4i32).prop_map(|(worker, code)| Step::Exit(worker, code)),
         1 => (0..3usize).prop_map(|build| Step::Build(build, false)),
-        1 => (0..30u64).prop_map(Step::Wait),
+        1 => (0..2usize).prop_map(Step::Ignore),
+        1 => prop_oneof![8 => 0..30u64, 1 => Just(1_000)].prop_map(Step::Wait),
         1 => (any::<[bool; 3]>(), 10..13u64).prop_map(|(present, timeout)| Step::Redeploy(present, timeout)),
     ]
 }
@@ -170,9 +174,16 @@ fn take(outside: &mut Outside, step: Step) {
             let Some(worker) = worker(index) else { return };
             outside.send(Event::Output { worker, line: "x".into() });
         }
-        Step::Introduce(function) => {
-            let environment = environment(function);
-            outside.send(Event::Introduced { function: NAMES[function].into(), environment });
+        Step::Call(function, event) => outside.call(NAMES[function], event.then_some("{}")),
+        Step::Introduce(index, environment) => {
+            if index < outside.questions.len() {
+                outside.introduce(index, environment);
+            }
+        }
+        Step::Ignore(index) => {
+            if index < outside.questions.len() {
+                outside.ignore(index);
+            }
         }
         Step::Wait(seconds) => {
             outside.now += Duration::from_secs(seconds);
@@ -219,6 +230,7 @@ proptest! {
         outside.settle();
         outside.none_is_open();
         prop_assert!(outside.failed.is_empty(), "not served: {:?}", outside.failed);
+        prop_assert_eq!(outside.all_are_answered(), 0);
         outside.all_are_fresh();
     }
 
@@ -250,6 +262,7 @@ proptest! {
         outside.redeploy([true; 3], 10);
         NAMES.iter().for_each(|name| outside.save(name, false));
         outside.settle();
+        outside.all_are_answered();
         outside.all_are_fresh();
     }
 }

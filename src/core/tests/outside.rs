@@ -2,7 +2,13 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use tokio::sync::oneshot;
+
 use super::*;
+use crate::{
+    control::{Answer, LocalCall},
+    local_calls::{Begun, LocalCalls},
+};
 
 pub(super) const NAMES: [&str; 3] = ["a", "b", "n"];
 
@@ -50,6 +56,11 @@ pub(super) struct Outside {
     pub delivered: HashSet<RequestId>,
     pub returned: BTreeSet<RequestId>,
     pub failed: BTreeMap<RequestId, String>,
+    pub local: LocalCalls,
+    /// The answers to the calls from this machine.
+    pub answers: Vec<oneshot::Receiver<Answer>>,
+    /// What stubs have been asked, and have not answered yet.
+    pub questions: Vec<(FunctionId, String)>,
     pub debuggers: bool,
     pub limit: usize,
     /// Whether what happens now must end no call: a save, a build, a deployment.
@@ -84,6 +95,9 @@ impl Outside {
             delivered: HashSet::new(),
             returned: BTreeSet::new(),
             failed: BTreeMap::new(),
+            local: LocalCalls::default(),
+            answers: Vec::new(),
+            questions: Vec::new(),
             debuggers: false,
             limit,
             sparing: false,
@@ -109,6 +123,10 @@ impl Outside {
     }
 
     pub fn obey(&mut self, effect: Effect) {
+        if let Effect::Relay(command) = &effect {
+            // It counts like any other, and has an answer of its own as well.
+            self.local.take(command.clone());
+        }
         match effect {
             Effect::Start(start) => {
                 let (timeout, version) = version_of(&start.artifact);
@@ -228,6 +246,50 @@ impl Outside {
         request
     }
 
+    /// A call from this machine, or only the wish to know the function's environment.
+    pub fn call(&mut self, name: &str, event: Option<&'static str>) {
+        let (reply, answer) = oneshot::channel();
+        self.answers.push(answer);
+        let call = LocalCall { function: name.to_owned(), event: event.map(Bytes::from), reply };
+        let begun = self.local.begin(&self.state, call, self.now);
+        self.begun(begun);
+    }
+
+    fn begun(&mut self, begun: Begun) {
+        match begun {
+            Begun::Call(invocation) => {
+                let Invocation { request, function, environment, .. } = &*invocation;
+                self.sent.push((request.clone(), function.clone(), environment.clone()));
+                self.send(Event::Invoked(invocation));
+            }
+            Begun::Ask(spec, token) => {
+                let asked = self.questions.iter().any(|(function, _)| *function == spec.id);
+                assert!(!asked, "asked twice at a time");
+                self.questions.push((spec.id.clone(), token));
+            }
+            Begun::Nothing => {}
+        }
+    }
+
+    /// A stub tells what it was asked, from one of its execution environments.
+    pub fn introduce(&mut self, index: usize, number: usize) {
+        let (function, token) = self.questions.remove(index);
+        let calls = self.local.answered(&token);
+        self.send(Event::Introduced { function, environment: environment(number) });
+        for call in calls {
+            let begun = self.local.begin(&self.state, call, self.now);
+            self.begun(begun);
+        }
+    }
+
+    /// A stub does not tell.
+    pub fn ignore(&mut self, index: usize) {
+        let (_, token) = self.questions.remove(index);
+        for begun in self.local.unanswered(&self.state, &token, "no") {
+            self.begun(begun);
+        }
+    }
+
     pub fn poll(&mut self, worker: WorkerId) {
         let Some(process) = self.processes.get_mut(&worker) else { return };
         if process.gated || process.asks || process.holds.is_some() || process.paused {
@@ -305,7 +367,10 @@ impl Outside {
     pub fn settle(&mut self) {
         for round in 0.. {
             assert!(round < 10_000, "it goes on for ever");
-            let mut moved = !self.compilers.is_empty();
+            let mut moved = !self.compilers.is_empty() || !self.questions.is_empty();
+            while !self.questions.is_empty() {
+                self.introduce(0, 0);
+            }
             while !self.compilers.is_empty() {
                 self.build(0, true);
             }
@@ -377,5 +442,12 @@ impl Outside {
     pub fn none_is_open(&self) {
         let open: Vec<_> = self.sent.iter().filter(|(id, ..)| !self.has_ended(id)).collect();
         assert!(open.is_empty(), "no outcome for {open:?}: {:?}", self.state);
+    }
+
+    /// Each call from this machine has been answered. Returns how many were refused, or have failed.
+    pub fn all_are_answered(&mut self) -> usize {
+        let answers = self.answers.iter_mut().map(|answer| answer.try_recv().expect("an answer"));
+        let good = |answer: &Answer| matches!(answer, Answer::Returned { .. } | Answer::Environment { .. });
+        answers.filter(|answer| !good(answer)).count()
     }
 }
