@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{event::Invocation, source};
+use super::{
+    effect::{Answer, Effect},
+    event::Invocation,
+    source,
+};
 use crate::ids::{FunctionId, WorkerId};
 
 /// The variables that carry the role's credentials.
@@ -100,6 +104,12 @@ impl Open {
     /// Which workers can serve it.
     pub fn kind(&self) -> ServingKind {
         (self.invocation.function.clone(), self.identity.clone())
+    }
+
+    /// Tells whoever has called.
+    pub fn answer(&self, answer: Answer) -> Effect {
+        let Invocation { caller, request, .. } = &self.invocation;
+        Effect::Answer { caller: *caller, request: request.clone(), answer }
     }
 
     pub fn credentials(&self) -> BTreeMap<String, String> {

@@ -7,10 +7,10 @@ use std::{
 
 use super::{
     State,
-    effect::{BridgeCommand, Delivery, Effect, RelayCommand, Start, Stop},
-    event::{Exit, FunctionError, Outcome, Program, StreamPart},
+    effect::{BridgeCommand, Delivery, Effect, Start, Stop},
+    event::{Exit, FunctionError, Outcome, Program},
     invocation::{Identity, ServingKind},
-    pool::{FINISHING, Phase, Serving, Supply, WorkerState},
+    pool::{FINISHING, Phase, Serving, Supply, UNSEEN, WorkerState},
 };
 use crate::{
     ids::{FunctionId, RequestId, WorkerId},
@@ -108,30 +108,6 @@ impl State {
         true
     }
 
-    pub(super) fn streamed(
-        &mut self,
-        id: WorkerId,
-        request: &RequestId,
-        part: StreamPart,
-        now: Instant,
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.pool.get(id).and_then(|worker| worker.request()) != Some(request) {
-            return;
-        }
-        let Some(open) = self.open.get_mut(request) else {
-            return;
-        };
-        open.streaming = true;
-        match part {
-            StreamPart::End { error } => {
-                self.release(id, request, now);
-                self.end_stream(request, error, now, effects);
-            }
-            part => effects.push(Effect::Relay(RelayCommand::Stream { request: request.clone(), part })),
-        }
-    }
-
     /// A worker could not initialise. As on Lambda, the invocation that it was started for gets the error.
     pub(super) fn init_failed(
         &mut self,
@@ -162,6 +138,43 @@ impl State {
             effects.push(Effect::Ui(UiEvent::Warning(text)));
         }
         self.stop(id, Stop::Now, effects);
+    }
+
+    /// When the clock next has something to do with a worker.
+    pub(super) fn next_worker_wake(&self) -> Option<Instant> {
+        let idle = self.pool.longest_idle().map(|(since, _)| since + self.config.keep_idle);
+        let finishing = self.pool.latest_to_finish().map(|(until, _)| until);
+        let unseen = self.longest_unseen().map(|(since, _)| since + UNSEEN);
+        [idle, finishing, unseen].into_iter().flatten().min()
+    }
+
+    /// What is due by the clock: workers that have been idle for long, or have not asked for their next call, or are not known to
+    /// debuggers.
+    pub(super) fn tick_workers(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        // These first: whoever is not waited for any more may have been idle for long.
+        while let Some((since, worker)) = self.longest_unseen()
+            && since + UNSEEN <= now
+        {
+            self.miss(worker, effects);
+        }
+        while let Some((since, worker)) = self.pool.longest_idle()
+            && since + self.config.keep_idle <= now
+        {
+            self.stop(worker, Stop::Gently, effects);
+        }
+        while let Some((until, worker)) = self.pool.latest_to_finish()
+            && until <= now
+        {
+            self.never_asked(worker, effects);
+        }
+    }
+
+    /// Ends all of them, because the program ends.
+    pub(super) fn stop_all(&mut self, effects: &mut Vec<Effect>) {
+        let workers: Vec<WorkerId> = self.pool.iter().map(|(id, _)| id).collect();
+        for worker in workers {
+            self.stop(worker, Stop::Gently, effects);
+        }
     }
 
     fn fail_first_waiting(

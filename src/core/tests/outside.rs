@@ -2,13 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use tokio::sync::oneshot;
-
 use super::*;
-use crate::{
-    control::{Answer, LocalCall},
-    local_calls::{Begun, LocalCalls},
-};
 
 pub(super) const NAMES: [&str; 3] = ["a", "b", "n"];
 
@@ -42,6 +36,14 @@ pub(super) struct Compiler {
     pub version: u64,
 }
 
+/// A question that a stub was asked, until whoever has asked is told that it is over.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub function: FunctionId,
+    pub token: String,
+    pub answered: bool,
+}
+
 /// The outside.
 pub(super) struct Outside {
     pub state: State,
@@ -51,16 +53,16 @@ pub(super) struct Outside {
     pub saved: BTreeMap<FunctionId, u64>,
     pub processes: BTreeMap<WorkerId, Process>,
     pub compilers: Vec<Compiler>,
-    /// All requests in order of arrival.
+    /// All requests in order of arrival, with the environments that they have to be run in.
     pub sent: Vec<(RequestId, FunctionId, BTreeMap<String, String>)>,
     pub delivered: HashSet<RequestId>,
     pub returned: BTreeSet<RequestId>,
     pub failed: BTreeMap<RequestId, String>,
-    pub local: LocalCalls,
-    /// The answers to the calls from this machine.
-    pub answers: Vec<oneshot::Receiver<Answer>>,
-    /// What stubs have been asked, and have not answered yet.
-    pub questions: Vec<(FunctionId, String)>,
+    /// All that was wanted by somebody on this machine.
+    pub calls: BTreeSet<RequestId>,
+    pub questions: Vec<Asked>,
+    /// The environments that the stubs told last.
+    pub told: BTreeMap<FunctionId, BTreeMap<String, String>>,
     pub debuggers: bool,
     pub limit: usize,
     /// Whether what happens now must end no call: a save, a build, a deployment.
@@ -95,9 +97,9 @@ impl Outside {
             delivered: HashSet::new(),
             returned: BTreeSet::new(),
             failed: BTreeMap::new(),
-            local: LocalCalls::default(),
-            answers: Vec::new(),
+            calls: BTreeSet::new(),
             questions: Vec::new(),
+            told: BTreeMap::new(),
             debuggers: false,
             limit,
             sparing: false,
@@ -123,10 +125,6 @@ impl Outside {
     }
 
     pub fn obey(&mut self, effect: Effect) {
-        if let Effect::Relay(command) = &effect {
-            // It counts like any other, and has an answer of its own as well.
-            self.local.take(command.clone());
-        }
         match effect {
             Effect::Start(start) => {
                 let (timeout, version) = version_of(&start.artifact);
@@ -185,15 +183,34 @@ impl Outside {
                 assert!(!process.offered, "debuggers still hold on to a worker that ends");
                 process.stopped = true;
             }
-            Effect::Relay(RelayCommand::Reply { request, outcome }) => match outcome {
-                Outcome::Returned(_) => self.end(request, None),
-                Outcome::Failed(error) => self.end(request, Some(error.error_type)),
-            },
-            Effect::Relay(RelayCommand::Stream { request, part: StreamPart::End { error } }) => {
-                self.end(request, error.map(|error| error.error_type));
+            Effect::Answer { caller, request, answer } => {
+                let local = self.calls.contains(&request);
+                assert_eq!(caller == Caller::Local, local, "somebody else is answered");
+                match answer {
+                    Answer::Outcome(Outcome::Returned(_)) => self.end(request, None),
+                    Answer::Outcome(Outcome::Failed(error)) => self.end(request, Some(error.error_type)),
+                    Answer::Part(StreamPart::End { error }) => {
+                        self.end(request, error.map(|error| error.error_type));
+                    }
+                    Answer::Part(_) | Answer::Working { .. } => {
+                        assert!(!self.has_ended(&request), "something after the outcome");
+                    }
+                }
             }
-            Effect::Relay(RelayCommand::Stream { request, .. } | RelayCommand::Working { request, .. }) => {
-                assert!(!self.has_ended(&request), "something after the outcome");
+            Effect::Local(LocalCommand::Ask { spec, token }) => {
+                let open = |asked: &&Asked| !asked.answered && asked.function == spec.id;
+                assert_eq!(self.questions.iter().filter(open).count(), 0, "asked twice at a time");
+                assert!(self.questions.iter().all(|asked| asked.token != token), "asked as before");
+                assert!(self.specs.contains_key(&spec.id), "asked of a function that was removed");
+                self.questions.push(Asked { function: spec.id.clone(), token, answered: false });
+            }
+            Effect::Local(LocalCommand::Environment { call, variables }) => {
+                assert!(self.told.values().any(|told| *told == variables), "not what a stub has told last");
+                self.end(call, None);
+            }
+            Effect::Local(LocalCommand::Refuse { call, message, .. }) => self.end(call, Some(message)),
+            Effect::Ui(UiEvent::Request { request, function, .. }) if self.calls.contains(&request) => {
+                self.sent.push((request, function.clone(), self.told[&function].clone()));
             }
             Effect::Build { spec, generation } => {
                 assert!(
@@ -224,7 +241,8 @@ impl Outside {
     }
 
     pub fn end(&mut self, request: RequestId, error: Option<String>) {
-        assert!(self.sent.iter().any(|(id, ..)| *id == request), "an outcome nobody asked for");
+        let known = self.calls.contains(&request) || self.sent.iter().any(|(id, ..)| *id == request);
+        assert!(known, "an outcome nobody asked for");
         assert!(!self.has_ended(&request), "a second outcome for {request}");
         match error {
             None => {
@@ -238,56 +256,57 @@ impl Outside {
 
     /// A call from one of the execution environments of a function.
     pub fn invoke(&mut self, name: &str, number: usize) -> RequestId {
-        let request = RequestId::from(format!("r{}", self.sent.len()));
+        let request = self.arrive(name, number, Bytes::from_static(b"{}"));
+        self.note(&name.into(), number);
+        self.send(request.1);
+        request.0
+    }
+
+    /// What arrives from a stub.
+    fn arrive(&mut self, name: &str, number: usize, payload: Bytes) -> (RequestId, Event) {
+        let request = RequestId::from(format!("r{}", self.sent.len() + self.calls.len()));
         let Event::Invoked(mut invocation) = invocation(name, request.as_str()) else { unreachable!() };
-        invocation.environment = environment(number);
+        (invocation.environment, invocation.payload) = (environment(number), payload);
         self.sent.push((request.clone(), name.into(), invocation.environment.clone()));
-        self.send(Event::Invoked(invocation));
-        request
+        (request, Event::Invoked(invocation))
+    }
+
+    /// What a stub tells of a function that is there.
+    fn note(&mut self, function: &FunctionId, number: usize) {
+        if self.specs.contains_key(function) {
+            self.told.insert(function.clone(), environment(number));
+        }
     }
 
     /// A call from this machine, or only the wish to know the function's environment.
     pub fn call(&mut self, name: &str, event: Option<&'static str>) {
-        let (reply, answer) = oneshot::channel();
-        self.answers.push(answer);
-        let call = LocalCall { function: name.to_owned(), event: event.map(Bytes::from), reply };
-        let begun = self.local.begin(&self.state, call, self.now);
-        self.begun(begun);
-    }
-
-    fn begun(&mut self, begun: Begun) {
-        match begun {
-            Begun::Call(invocation) => {
-                let Invocation { request, function, environment, .. } = &*invocation;
-                self.sent.push((request.clone(), function.clone(), environment.clone()));
-                self.send(Event::Invoked(invocation));
-            }
-            Begun::Ask(spec, token) => {
-                let asked = self.questions.iter().any(|(function, _)| *function == spec.id);
-                assert!(!asked, "asked twice at a time");
-                self.questions.push((spec.id.clone(), token));
-            }
-            Begun::Nothing => {}
-        }
+        let id = RequestId::from(format!("r{}", self.sent.len() + self.calls.len()));
+        assert!(self.calls.insert(id.clone()));
+        self.send(Event::Called(Call { id, function: name.to_owned(), event: event.map(Bytes::from) }));
     }
 
     /// A stub tells what it was asked, from one of its execution environments.
     pub fn introduce(&mut self, index: usize, number: usize) {
-        let (function, token) = self.questions.remove(index);
-        let calls = self.local.answered(&token);
-        self.send(Event::Introduced { function, environment: environment(number) });
-        for call in calls {
-            let begun = self.local.begin(&self.state, call, self.now);
-            self.begun(begun);
+        let Asked { function, token, answered } = &mut self.questions[index];
+        let first = !std::mem::replace(answered, true);
+        let (function, token) = (function.clone(), token.clone());
+        if first {
+            self.note(&function, number);
         }
+        self.introduced(function.as_str(), number, token);
     }
 
-    /// A stub does not tell.
+    /// The answer to a question is nobody's business but ours, whoever has asked.
+    pub fn introduced(&mut self, name: &str, number: usize, token: String) {
+        let (request, event) = self.arrive(name, number, question::event(token).into());
+        self.send(event);
+        assert!(self.returned.contains(&request), "a question is answered at once");
+    }
+
+    /// A stub has been asked, and says nothing more. Maybe it never has.
     pub fn ignore(&mut self, index: usize) {
-        let (_, token) = self.questions.remove(index);
-        for begun in self.local.unanswered(&self.state, &token, "no") {
-            self.begun(begun);
-        }
+        let token = self.questions.remove(index).token;
+        self.send(Event::Unanswered { token, reason: "no".to_owned() });
     }
 
     pub fn poll(&mut self, worker: WorkerId) {
@@ -345,6 +364,7 @@ impl Outside {
         let specs: Vec<Arc<FunctionSpec>> =
             present.map(|(name, _)| Arc::new(FunctionSpec { timeout_s, ..(*spec(name)).clone() })).collect();
         self.specs = specs.iter().map(|spec| (spec.id.clone(), spec.clone())).collect();
+        self.told.retain(|function, _| self.specs.contains_key(function));
         self.sparing = true;
         self.send(Event::Functions(specs));
         self.sparing = false;
@@ -369,7 +389,10 @@ impl Outside {
             assert!(round < 10_000, "it goes on for ever");
             let mut moved = !self.compilers.is_empty() || !self.questions.is_empty();
             while !self.questions.is_empty() {
-                self.introduce(0, 0);
+                if !self.questions[0].answered {
+                    self.introduce(0, 0);
+                }
+                self.ignore(0);
             }
             while !self.compilers.is_empty() {
                 self.build(0, true);
@@ -440,14 +463,8 @@ impl Outside {
     }
 
     pub fn none_is_open(&self) {
-        let open: Vec<_> = self.sent.iter().filter(|(id, ..)| !self.has_ended(id)).collect();
+        let ids = self.sent.iter().map(|(id, ..)| id).chain(&self.calls);
+        let open: Vec<_> = ids.filter(|id| !self.has_ended(id)).collect();
         assert!(open.is_empty(), "no outcome for {open:?}: {:?}", self.state);
-    }
-
-    /// Each call from this machine has been answered. Returns how many were refused, or have failed.
-    pub fn all_are_answered(&mut self) -> usize {
-        let answers = self.answers.iter_mut().map(|answer| answer.try_recv().expect("an answer"));
-        let good = |answer: &Answer| matches!(answer, Answer::Returned { .. } | Answer::Environment { .. });
-        answers.filter(|answer| !good(answer)).count()
     }
 }
