@@ -89,7 +89,9 @@ impl Live {
             tokio::select! {
                 Some(event) = self.events.recv() => self.heard(event),
                 Some(call) = self.local.next() => self.handle(call),
-                Some(worker) = self.ready.recv() => drop(self.read_output(worker)),
+                Some(worker) = self.ready.recv() => {
+                    self.read_output(worker);
+                }
                 () = self.time.reach(wake) => self.handle(Event::Tick),
                 error = tasks.failed(), if failure.is_none() => {
                     failure = Some(error);

@@ -40,7 +40,8 @@ impl State {
         }));
         let id = invocation.function.clone();
         let environment = invocation.environment.clone();
-        self.open.insert(request.clone(), Open::new(invocation, now));
+        self.arrived += 1;
+        self.open.insert(request.clone(), Open::new(invocation, self.arrived, now));
         if self.stopping {
             return self.finish(&request, Outcome::Failed(stopped()), now, effects);
         }
@@ -64,7 +65,6 @@ impl State {
         for worker in outdated {
             self.drain(worker, effects);
         }
-        self.waiting.push_back(request);
     }
 
     /// A worker has answered what it has.
@@ -124,7 +124,7 @@ impl State {
             };
             return self.end_stream(request, error, now, effects);
         }
-        let Some(open) = self.close(request) else { return };
+        let Some(open) = self.open.remove(request) else { return };
         effects.push(Effect::Ui(report(&open, &outcome, now)));
         effects.push(open.answer(Answer::Outcome(outcome)));
     }
@@ -136,7 +136,7 @@ impl State {
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(open) = self.close(request) else { return };
+        let Some(open) = self.open.remove(request) else { return };
         let took = now.saturating_duration_since(open.since);
         let function = open.invocation.function.clone();
         effects.push(Effect::Ui(match &error {
@@ -150,12 +150,6 @@ impl State {
             }
         }));
         effects.push(open.answer(Answer::Part(StreamPart::End { error })));
-    }
-
-    fn close(&mut self, request: &RequestId) -> Option<Open> {
-        let open = self.open.remove(request)?;
-        self.waiting.retain(|waiting| waiting != request);
-        Some(open)
     }
 
     /// Ends everything that is open, because the program ends.
@@ -220,7 +214,8 @@ impl State {
         }
         // Without a worker it was the initialisation that took too long, if the call was waiting for one.
         let supply = self.pool.supply(self.debuggers > 0).remove(&kind).unwrap_or_default();
-        let is_surplus = supply.coming.len() > self.waiting_of(&kind).count();
+        let is_surplus =
+            supply.coming.len() > self.waiting().into_iter().filter(|open| open.kind() == kind).count();
         let starting = || supply.coming.into_iter().find(|id| is_surplus && self.pool.can_be_given_up(*id));
         let crowded = worker.is_none() && self.pool.len() >= self.config.max_workers;
         match worker.or_else(starting) {
@@ -246,21 +241,23 @@ impl State {
         }
     }
 
-    /// The requests that wait for a worker of one kind, in order of arrival.
-    pub(super) fn waiting_of(&self, kind: &ServingKind) -> impl Iterator<Item = &RequestId> {
-        let of_this_kind =
-            |request: &&RequestId| self.open.get(*request).is_some_and(|open| open.kind() == *kind);
-        self.waiting.iter().filter(of_this_kind)
+    /// The calls that wait for a worker, in order of arrival.
+    pub(super) fn waiting(&self) -> Vec<&Open> {
+        let mut waiting: Vec<&Open> = self.open.values().filter(|open| open.worker.is_none()).collect();
+        waiting.sort_unstable_by_key(|open| open.number);
+        waiting
     }
 
+    /// The first call that waits for a worker of one kind.
+    pub(super) fn first_waiting(&self, kind: &ServingKind) -> Option<&RequestId> {
+        let waiting = self.waiting().into_iter().find(|open| open.kind() == *kind)?;
+        Some(&waiting.invocation.request)
+    }
+
+    /// The requests that wait for a worker of one function, in order of arrival.
     pub(super) fn waiting_for(&self, function: &FunctionId) -> Vec<RequestId> {
-        self.waiting
-            .iter()
-            .filter(|request| {
-                self.open.get(*request).is_some_and(|open| open.invocation.function == *function)
-            })
-            .cloned()
-            .collect()
+        let waiting = self.waiting().into_iter().filter(|open| open.invocation.function == *function);
+        waiting.map(|open| open.invocation.request.clone()).collect()
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) type ServingKind = (FunctionId, Identity);
 #[derive(Debug)]
 pub(super) struct Open {
     pub invocation: Invocation,
+    /// Which one it is, in order of arrival.
+    pub number: u64,
     /// Whose credentials came with it.
     pub identity: Identity,
     pub since: Instant,
@@ -67,10 +69,11 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub fn new(invocation: Invocation, now: Instant) -> Self {
+    pub fn new(invocation: Invocation, number: u64, now: Instant) -> Self {
         // The outcome has to be back before Lambda ends the stub, so a little of the time belongs to the way.
         let margin = (invocation.remaining / 20).clamp(Duration::from_millis(50), Duration::from_millis(500));
         Self {
+            number,
             since: now,
             deadline: now + invocation.remaining.saturating_sub(margin),
             report_at: now + Duration::from_millis(sst_wire::WORKING_INTERVAL_MS),

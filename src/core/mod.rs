@@ -20,7 +20,7 @@ mod tests;
 mod workers;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
@@ -60,9 +60,10 @@ pub struct State {
     removed: BTreeMap<FunctionId, Code>,
     /// That of the latest build, of whatever function.
     generation: Generation,
+    /// The requests that have no outcome yet.
     open: HashMap<RequestId, Open>,
-    /// The requests that wait for a worker, in order of arrival.
-    waiting: VecDeque<RequestId>,
+    /// How many there were so far.
+    arrived: u64,
     /// What stubs have been asked for calls from this machine, by the questions' tokens.
     questions: BTreeMap<String, Question>,
     /// How many questions that were so far.
@@ -85,7 +86,7 @@ impl State {
             removed: BTreeMap::new(),
             generation: Generation::default(),
             open: HashMap::new(),
-            waiting: VecDeque::new(),
+            arrived: 0,
             questions: BTreeMap::new(),
             asked: 0,
             pool: Pool::default(),

@@ -1,7 +1,7 @@
 //! Which worker serves which call: starting workers, giving them invocations, taking their answers, ending them.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     time::Instant,
 };
 
@@ -24,28 +24,29 @@ impl State {
     /// A call of whatever function gets its room in its turn: by a place that is free, by one that becomes free because a worker is
     /// ending, or by a worker that nobody needs.
     pub(super) fn schedule(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.stopping || self.waiting.is_empty() {
+        if self.stopping {
+            return;
+        }
+        let waiting = self.waiting();
+        if waiting.is_empty() {
             return;
         }
         let mut supply = self.pool.supply(self.debuggers > 0);
-        for open in self.waiting.iter().filter_map(|request| self.open.get(request)) {
+        for open in &waiting {
             supply.entry(open.kind()).or_default().wanted += 1;
         }
-        let mut still_waiting = VecDeque::new();
+        let waiting: Vec<RequestId> = waiting.iter().map(|open| open.invocation.request.clone()).collect();
         // How many requests of each kind have been left to a worker that is coming, and how many to a place.
         let mut promised: HashMap<ServingKind, usize> = HashMap::new();
         let mut reserved = 0;
-        while let Some(request) = self.waiting.pop_front() {
-            let Some(open) = self.open.get(&request) else {
-                continue;
-            };
+        for request in waiting {
+            let Some(open) = self.open.get(&request) else { continue };
             let id = open.invocation.function.clone();
             let ready = self
                 .functions
                 .get(&id)
                 .is_some_and(|function| function.code.good.is_some() && !function.code.building());
             if !ready {
-                still_waiting.push_back(request);
                 continue;
             }
             let kind = open.kind();
@@ -56,7 +57,6 @@ impl State {
                 continue;
             }
             let environment = open.invocation.environment.clone();
-            still_waiting.push_back(request);
             let promised = promised.entry(kind).or_default();
             *promised += 1;
             if own.coming.len() >= *promised {
@@ -75,7 +75,6 @@ impl State {
             // It counts until it is gone, but nobody else may count on its place.
             reserved += 1;
         }
-        self.waiting = still_waiting;
     }
 
     pub(super) fn polled(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
@@ -184,7 +183,7 @@ impl State {
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
-        let first = self.waiting_of(kind).next().cloned();
+        let first = self.first_waiting(kind).cloned();
         match first {
             Some(request) => self.finish(&request, Outcome::Failed(error), now, effects),
             None => effects.push(Effect::Ui(UiEvent::Error {
