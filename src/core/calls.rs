@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::{
     State,
     effect::{Answer, Effect, Stop},
-    event::{FunctionError, Invocation, Outcome, StreamPart},
+    event::{Caller, FunctionError, Invocation, Outcome, StreamPart},
     function::Received,
     invocation::{Open, ServingKind},
     question, source,
@@ -38,7 +38,7 @@ impl State {
             function: invocation.function.clone(),
             source: source::describe(&invocation.payload),
         }));
-        let id = invocation.function.clone();
+        let (id, caller) = (invocation.function.clone(), invocation.caller);
         let environment = invocation.environment.clone();
         self.arrived += 1;
         self.open.insert(request.clone(), Open::new(invocation, self.arrived, now));
@@ -56,7 +56,10 @@ impl State {
         };
         function.warm_since = Some(now);
         let wanted = own_variables(&function.spec, &environment);
-        function.received = Some(Received { environment, at: now });
+        // A call from this machine only has what was received before.
+        if caller == Caller::Relay {
+            function.received = Some(Received { environment, at: now });
+        }
         if function.code.wants_build() {
             self.build(&id, now, effects);
         }

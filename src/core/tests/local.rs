@@ -97,6 +97,16 @@ fn what_was_received_long_ago_is_better_than_nothing() {
 }
 
 #[test]
+fn calls_from_this_machine_do_not_make_what_they_have_any_younger() {
+    let mut world = World::new();
+    world.send(invocation("a", "r1"));
+    world.now += Duration::from_secs(14 * 60);
+    assert!(!world.call("l1", "a").iter().any(|effect| effect.starts_with("ask")));
+    world.now += Duration::from_secs(14 * 60);
+    assert_eq!(world.want_environment("l2", "a")[0], "ask a l2-1");
+}
+
+#[test]
 fn the_question_of_another_machine_is_answered_without_the_function() {
     let mut world = World::new();
     assert_eq!(world.introduce("r1", "t"), ["reply r1"]);
