@@ -41,7 +41,7 @@ use self::{
     memory::Memory,
     registrar::{Done, Job},
     registration::{Identity, RENEW_EVERY, Registrations},
-    responder::{Answer, Finished, Responder, Sender},
+    responder::{Finished, Responder, Sender},
     services::{Services, pauses},
     standing::Standing,
     told::Told,
@@ -49,7 +49,10 @@ use self::{
 };
 use crate::{
     aws::Aws,
-    core::{effect::RelayCommand, event::Event},
+    core::{
+        effect::{Answer, RelayCommand},
+        event::Event,
+    },
     debug_stack::{self, DebugStack},
     error::{Error, Kind, Result},
     ids::{FunctionId, RequestId},
@@ -276,23 +279,19 @@ impl Relay {
     }
 
     fn command(&mut self, command: RelayCommand) {
-        let (request, answer) = match command {
+        match command {
+            RelayCommand::Answer { request, answer } => match self.requests.get(&request) {
+                Some(known) => known.responder.send(answer),
+                None => tracing::warn!(%request, "an answer to a request that is not open"),
+            },
             RelayCommand::Announce { functions } => {
                 if !self.standing.is(&functions) {
                     self.serve(functions);
                     self.look();
                 }
-                return;
             }
-            RelayCommand::Register { functions } => return self.take(functions),
-            RelayCommand::Working { request, paused } => (request, Answer::Working { paused }),
-            RelayCommand::Reply { request, outcome } => (request, Answer::Outcome(outcome)),
-            RelayCommand::Stream { request, part } => (request, Answer::Part(part)),
-            RelayCommand::Close { .. } => return,
-        };
-        match self.requests.get(&request) {
-            Some(known) => known.responder.send(answer),
-            None => tracing::warn!(%request, "an answer to a request that is not open"),
+            RelayCommand::Register { functions } => self.take(functions),
+            RelayCommand::Close { .. } => {}
         }
     }
 
