@@ -27,6 +27,7 @@ pub mod ids;
 pub mod live;
 pub mod local_calls;
 pub mod lock;
+mod platform;
 pub mod process;
 pub mod project;
 pub mod questions;
