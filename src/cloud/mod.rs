@@ -2,7 +2,7 @@
 
 mod install;
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, ops::Range, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::{
@@ -43,6 +43,13 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often another port is tried, when somebody else takes the one that was free.
 const ATTEMPTS: usize = 3;
+
+/// The ports among which a free one is looked for first: the system gives none of them to connections, one of which could take it before
+/// the server is there.
+const PORTS: Range<u16> = 15_000..25_000;
+
+/// How many of them are tried.
+const PORTS_TRIED: usize = 10;
 
 const PROGRESS: &str = "cloud";
 
@@ -91,7 +98,7 @@ impl Cloud {
         let installed = install::install(&options.cache, spawner, ui).await?;
         ui.send(UiEvent::ProgressBegan { key: PROGRESS, message: "Starting the local cloud".to_owned() });
         for attempt in 1..=ATTEMPTS {
-            let Some(port) = portpicker::pick_unused_port() else {
+            let Some(port) = free_port() else {
                 ui.send(UiEvent::ProgressFailed { key: PROGRESS });
                 return Err(Error::new(Kind::Cloud, "there is no free port on 127.0.0.1"));
             };
@@ -210,6 +217,19 @@ async fn is_healthy(port: u16) -> bool {
         Ok::<_, std::io::Error>(head.ends_with(b" 200"))
     };
     matches!(timeout(Duration::from_secs(2), ask).await, Ok(Ok(true)))
+}
+
+/// A port at which nobody on this machine listens.
+fn free_port() -> Option<u16> {
+    let random = || {
+        let random = uuid::Uuid::new_v4().as_u128() % u128::from(PORTS.end - PORTS.start);
+        Some(PORTS.start + u16::try_from(random).ok()?)
+    };
+    let free = (0..PORTS_TRIED).filter_map(|_| random()).find(|port| !is_taken(*port));
+    free.or_else(|| {
+        let any = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+        Some(any.local_addr().ok()?.port())
+    })
 }
 
 fn is_taken(port: u16) -> bool {

@@ -101,18 +101,13 @@ async fn program(source: &Source, spawner: &Spawner) -> Option<Utf8PathBuf> {
     match source {
         Source::Rust { manifest, build } => {
             let metadata = cargo_metadata(manifest, spawner).await?;
-            let directory = Utf8Path::new(metadata["target_directory"].as_str()?);
-            let mut binaries = metadata["packages"]
-                .as_array()?
-                .iter()
-                .flat_map(|package| package["targets"].as_array().into_iter().flatten())
-                .filter(|target| target["kind"][0] == "bin")
-                .filter_map(|target| target["name"].as_str());
+            let targets = metadata.packages.iter().flat_map(|package| &package.targets);
+            let mut binaries = targets.filter(|target| target.is_bin()).map(|target| target.name.as_str());
             let name = match &build.binary {
                 Some(name) => name.as_str(),
                 None => binaries.next().filter(|_| binaries.next().is_none())?,
             };
-            Some(directory.join("debug").join(name))
+            Some(metadata.target_directory.join("debug").join(name))
         }
         Source::Command { command, directory } => {
             let program = directory.join(command.first()?);
@@ -123,7 +118,7 @@ async fn program(source: &Source, spawner: &Spawner) -> Option<Utf8PathBuf> {
 }
 
 /// <https://doc.rust-lang.org/cargo/commands/cargo-metadata.html>
-async fn cargo_metadata(manifest: &Utf8Path, spawner: &Spawner) -> Option<serde_json::Value> {
+async fn cargo_metadata(manifest: &Utf8Path, spawner: &Spawner) -> Option<cargo_metadata::Metadata> {
     let mut command = Command::new("cargo");
     command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path", manifest.as_str()]);
     command.stdout(Stdio::piped());
