@@ -27,6 +27,7 @@ pub mod languages;
 pub mod live;
 pub mod local;
 pub mod lock;
+pub mod paths;
 mod platform;
 pub mod process;
 pub mod project;

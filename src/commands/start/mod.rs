@@ -250,7 +250,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         // Functions find the local cloud by it; standbys have to know before they are functions.
         surroundings.machine.insert("AWS_ENDPOINT_URL".to_owned(), endpoint.clone());
     }
-    let means = bridge::Means { spawner: spawner.clone(), events: sender.clone(), ui: ui.clone() };
+    let means = bridge::Context { spawner: spawner.clone(), events: sender.clone(), ui: ui.clone() };
     let bridge = ports::open_bridge(&settings, &state_dir, &stage, means, &mut tasks).await?;
     let control = Control::open(&mut tasks).await.map_err(|error| {
         Error::new(Kind::Environment, "no socket for other commands to connect to").detail(error)
