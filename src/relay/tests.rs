@@ -12,6 +12,7 @@ use sst_wire::{Payload, ToStub};
 use tokio::net::TcpListener;
 
 use super::{
+    dial::Refusal,
     memory::{Answered, Frames},
     requests::{age, is_late},
     responder::start,
