@@ -21,9 +21,9 @@ E2E_FILES_AT_A_TIME ?= 2
 E2E := tests/e2e/*.test.mjs tests/e2e/counterpart/*.test.mjs tests/e2e/iam/*.test.mjs tests/vscode/*.test.mjs
 
 SUITES := test-rust test-docs test-node test-python test-infra test-e2e
-LINTS := lint-format lint-rust lint-docs
+LINTS := lint-format lint-rust lint-platforms lint-docs
 
-.PHONY: java demo test check faults faults-core faults-fuzz faults-e2e bench build stub package clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
+.PHONY: demo java test check faults faults-core faults-fuzz faults-e2e platforms bench build stub package clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
 
 # Builds everything and runs an example in a local cloud.
 demo: build examples/rest-api/node_modules/.package-lock.json
@@ -77,8 +77,11 @@ build: stub npm/node_modules/.package-lock.json
 	cargo build --locked
 
 stub:
-	@rustup target list --installed | grep -qx $(STUB_TARGET) || rustup target add $(STUB_TARGET)
+	@$(call with_target,$(STUB_TARGET))
 	cargo build --locked --package sst-stub --profile stub --target $(STUB_TARGET)
+
+# Rust's own library for a target.
+with_target = { rustup target list --installed | grep -qx $(1) || rustup target add $(1); }
 
 # The npm package with the native program inside: `npm install <path>/npm/sst-….tgz`.
 package: stub npm/node_modules/.package-lock.json
@@ -93,6 +96,23 @@ lint-format:
 # The program is built first, because others wait for it.
 lint-rust: | $(if $(SIDE_BY_SIDE),build)
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# Whether the program compiles for macOS, where nothing is run. Nothing is linked either, so all that it takes besides Rust's own
+# library is a compiler for the C of `ring`. The tests and Linux on arm64, which nothing in the code depends on, would take as long again.
+ZIG_CC := $(PYTHON) -m ziglang cc -target
+lint-platforms: $(CARGO_TARGET_DIR)/python/.installed | $(if $(SIDE_BY_SIDE),build)
+	@$(call with_target,aarch64-apple-darwin)
+	CC_aarch64_apple_darwin="$(ZIG_CC) aarch64-macos" cargo clippy --locked --target aarch64-apple-darwin -- -D warnings
+
+# The program and its tests for macOS and Linux on arm64.
+platforms: $(CARGO_TARGET_DIR)/python/.installed
+	@$(foreach target,aarch64-apple-darwin aarch64-unknown-linux-gnu aarch64-unknown-linux-musl,$(call with_target,$(target)) &&) true
+	CC_aarch64_apple_darwin="$(ZIG_CC) aarch64-macos" \
+	  cargo clippy --locked --workspace --all-targets --target aarch64-apple-darwin -- -D warnings
+	CC_aarch64_unknown_linux_gnu="$(ZIG_CC) aarch64-linux-gnu" \
+	  cargo clippy --locked --workspace --all-targets --target aarch64-unknown-linux-gnu -- -D warnings
+	CC_aarch64_unknown_linux_musl="$(ZIG_CC) aarch64-linux-musl" \
+	  cargo clippy --locked --package sst-stub --target aarch64-unknown-linux-musl -- -D warnings
 
 lint-docs: | $(if $(SIDE_BY_SIDE),build)
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
@@ -150,7 +170,7 @@ fixtures: packages $(CARGO_TARGET_DIR)/cdk-python/.installed $(CARGO_TARGET_DIR)
 # PyYAML comes with cfn-lint.
 $(CARGO_TARGET_DIR)/python/.installed: Makefile
 	python3 -m venv $(@D)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 botocore==1.44.8 cfn-lint==1.58.0 debugpy==1.8.22
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 botocore==1.44.8 cfn-lint==1.58.0 debugpy==1.8.22 ziglang==0.17.1
 	@touch $@
 
 # An app of the CDK for Python needs it.

@@ -6,7 +6,10 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    platform::CACHE_DIRECTORY,
+};
 
 /// `sst/` in the user's cache directory, as the XDG base directory specification and Apple's guidelines have it.
 ///
@@ -16,8 +19,7 @@ pub fn directory() -> Result<Utf8PathBuf> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| value.starts_with('/'));
     let base = match (variable("XDG_CACHE_HOME"), variable("HOME")) {
         (Some(cache), _) => Utf8PathBuf::from(cache),
-        (None, Some(home)) if cfg!(target_os = "macos") => Utf8PathBuf::from(home).join("Library/Caches"),
-        (None, Some(home)) => Utf8PathBuf::from(home).join(".cache"),
+        (None, Some(home)) => Utf8PathBuf::from(home).join(CACHE_DIRECTORY),
         (None, None) => {
             return Err(Error::new(Kind::Environment, "there is no cache directory")
                 .hint("set `HOME` or `XDG_CACHE_HOME` to a directory that can be written to"));

@@ -15,16 +15,13 @@ use tokio::{
     sync::Notify,
 };
 
-use crate::ui::Ui;
+use crate::{platform::MOST_OPEN_FILES, ui::Ui};
 
 /// How long until another connection is accepted, when there is no descriptor for one.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A shortage is told of once in this time, however often it is met.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
-
-/// macOS takes no more than this, whatever it says that the limit is (`OPEN_MAX`).
-const MOST_ON_MACOS: rlim_t = 10_240;
 
 /// What the soft limit was before it was raised.
 static ORIGINAL: OnceLock<rlim_t> = OnceLock::new();
@@ -35,7 +32,7 @@ static SHORTAGE: Notify = Notify::const_new();
 /// Raises the soft limit to the hard one. Not being able to is no reason to fail.
 pub fn raise() {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    let most = if cfg!(target_os = "macos") { hard.min(MOST_ON_MACOS) } else { hard };
+    let most = MOST_OPEN_FILES.map_or(hard, |most| hard.min(most));
     if soft < most && setrlimit(Resource::RLIMIT_NOFILE, most, hard).is_ok() {
         let _ = ORIGINAL.set(soft);
     }

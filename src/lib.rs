@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! stub ─wire→ relay ─Invoked→ core ─Deliver→ runtime_api ─HTTP→ worker
-//! stub ←wire─ relay ←Reply── core ←Answered─ runtime_api ←HTTP─ worker
+//! stub ←wire─ relay ←Answer─ core ←Answered─ runtime_api ←HTTP─ worker
 //!             watch ─FilesChanged→ core ─Build→ builder ─Built→ core
 //! ```
 //!
@@ -17,7 +17,6 @@ pub mod cli;
 pub mod cloud;
 pub mod commands;
 pub mod continuous;
-pub mod control;
 pub mod core;
 pub mod debug_stack;
 pub mod descriptors;
@@ -26,11 +25,12 @@ pub mod error;
 pub mod ids;
 pub mod languages;
 pub mod live;
-pub mod local_calls;
+pub mod local;
 pub mod lock;
+pub mod paths;
+mod platform;
 pub mod process;
 pub mod project;
-pub mod questions;
 pub mod relay;
 pub mod runtime_api;
 pub mod settings;

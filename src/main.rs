@@ -7,7 +7,7 @@ use sst::{
     commands,
     error::{Error, Kind},
     process,
-    ui::{UiEvent, printer},
+    ui::{UiEvent, arguments, printer},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -18,7 +18,10 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == process::GUARD) {
         return process::guard();
     }
-    let cli = sst::cli::Cli::parse();
+    let cli = match sst::cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return arguments::explain(&said),
+    };
     let options = printer::Options::detect(cli.no_color);
     // Without a thread that prints nobody can be told.
     let Ok((ui, printing)) = printer::start(options) else { return ExitCode::FAILURE };

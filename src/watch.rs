@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::{
     core::event::{Event, FileChange},
     error::{Error, Kind, Result},
+    platform::{TELLS_CLOSED_FILES, WATCHES_TREES},
     tasks,
     ui::Ui,
 };
@@ -167,7 +168,7 @@ impl Watching {
                     batch.push(FileChange { path: utf8, structural });
                 }
                 // Where the system tells when a file is closed, the writes before that are of no interest.
-                EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) if !cfg!(target_os = "linux") => {
+                EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) if !TELLS_CLOSED_FILES => {
                     batch.push(FileChange { path: utf8, structural: false });
                 }
                 _ => {}
@@ -178,8 +179,7 @@ impl Watching {
     /// Watches a directory and those below it. What is found in it may have come before it was watched, and is
     /// reported.
     fn add(&mut self, directory: &Utf8Path, found: &mut Vec<FileChange>) -> notify::Result<()> {
-        if !cfg!(target_os = "linux") {
-            // The system watches whole trees at no extra cost.
+        if WATCHES_TREES {
             return match self.roots.iter().any(|root| root == directory) {
                 true => self.watch(directory, RecursiveMode::Recursive),
                 false => Ok(()),
@@ -232,7 +232,7 @@ impl Watching {
 /// Whether a file that was created will be closed by whoever writes it. Links are complete from the start.
 fn is_being_written(path: &Utf8Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    cfg!(target_os = "linux")
+    TELLS_CLOSED_FILES
         && path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 1)
 }
 

@@ -1,11 +1,7 @@
 //! Children and all that descends from them, as real processes.
 #![allow(clippy::unwrap_used, reason = "a test may fail that way")]
 
-use std::{
-    os::unix::process::ExitStatusExt,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{os::unix::process::ExitStatusExt, path::Path, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -15,9 +11,6 @@ use sst::process::{Child, Command, Scratch, Spawner, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Starts somebody who leaves the session and whose parent ends at once, and writes their process id.
-const DAEMON: &str = "setsid sh -c 'sleep 1000 & echo $!'";
 
 fn spawner() -> Spawner {
     Spawner::guarded_by(env!("CARGO_BIN_EXE_sst"))
@@ -44,15 +37,6 @@ fn is_alive(pid: i32) -> bool {
     match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => !stat.rsplit_once(") ").unwrap().1.starts_with('Z'),
         Err(_) => !Path::new("/proc/self").exists() && kill(Pid::from_raw(pid), None).is_ok(),
-    }
-}
-
-/// Waits for somebody's end that nothing else tells of.
-async fn gone(pid: i32) {
-    let begun = Instant::now();
-    while is_alive(pid) {
-        assert!(begun.elapsed() < PATIENCE, "{pid} stays");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -95,58 +79,6 @@ async fn only_the_child_holds_its_descriptors() {
     assert!(is_alive(child.id().unwrap() as i32));
 }
 
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn whoever_descends_from_a_child_ends_with_it() {
-    let spawner = spawner();
-    let mut other = spawner.spawn(shell(&format!("{DAEMON}; exec sleep 1000"))).await.unwrap();
-    let [others] = numbers(&mut other).await;
-    // By itself.
-    let mut child = spawner.spawn(shell(&format!("{DAEMON}; sleep 1000 & echo $!; exit 3"))).await.unwrap();
-    let both: [i32; 2] = numbers(&mut child).await;
-    assert_eq!(child.wait().await.unwrap().code(), Some(3));
-    assert_eq!(both.map(is_alive), [false, false]);
-    // When it is asked to.
-    let mut child =
-        spawner.spawn(shell(&format!("trap 'exit 4' TERM; {DAEMON}; sleep 1000 & wait"))).await.unwrap();
-    let [daemon] = numbers(&mut child).await;
-    assert_eq!(child.end(PATIENCE).await.unwrap().code(), Some(4));
-    assert!(!is_alive(daemon));
-    // When it does not want to.
-    let mut child =
-        spawner.spawn(shell(&format!("trap '' TERM; {DAEMON}; while :; do sleep 0.1; done"))).await.unwrap();
-    let [daemon] = numbers(&mut child).await;
-    let status = child.end(Duration::from_millis(50)).await.unwrap();
-    assert_eq!(status.signal(), Some(Signal::SIGKILL as i32));
-    assert!(!is_alive(daemon));
-    // When nobody wants it any more.
-    let mut child = spawner.spawn(shell(&format!("{DAEMON}; echo $$; exec sleep 1000"))).await.unwrap();
-    let both: [i32; 2] = numbers(&mut child).await;
-    drop(child);
-    for pid in both {
-        gone(pid).await;
-    }
-    assert!(is_alive(others), "those of another child go on");
-    // When the whole program ends.
-    spawner.end().await;
-    assert!(!is_alive(others));
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_guard_that_is_killed_takes_its_child_along() {
-    let mut child = spawner().spawn(shell("sleep 1000 & echo $!; wait")).await.unwrap();
-    let [grandchild] = numbers(&mut child).await;
-    let leader = child.id().unwrap() as i32;
-    let stat = std::fs::read_to_string(format!("/proc/{leader}/stat")).unwrap();
-    let guard = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap();
-    assert_ne!(guard, std::process::id() as i32);
-    kill(Pid::from_raw(guard), Signal::SIGKILL).unwrap();
-    assert!(child.wait().await.is_err());
-    gone(leader).await;
-    gone(grandchild).await;
-}
-
 #[tokio::test]
 async fn a_scratch_directory_goes_when_the_last_one_has_ended() {
     let scratch = Scratch::new("sst-tool-").unwrap();
@@ -165,4 +97,77 @@ async fn a_scratch_directory_goes_when_the_last_one_has_ended() {
     assert!(spawner().spawn(command).await.is_err());
     let path = shown.split('"').find(|part| part.contains("/sst-tool-")).unwrap();
     assert!(!Path::new(path).exists(), "nor does it stay when nothing could be started");
+}
+
+/// What holds where a guard can adopt whoever loses their parent, and where a child ends with its guard.
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Starts somebody who leaves the session and whose parent ends at once, and writes their process id.
+    const DAEMON: &str = "setsid sh -c 'sleep 1000 & echo $!'";
+
+    #[tokio::test]
+    async fn whoever_descends_from_a_child_ends_with_it() {
+        let spawner = spawner();
+        let mut other = spawner.spawn(shell(&format!("{DAEMON}; exec sleep 1000"))).await.unwrap();
+        let [others] = numbers(&mut other).await;
+        // By itself.
+        let mut child =
+            spawner.spawn(shell(&format!("{DAEMON}; sleep 1000 & echo $!; exit 3"))).await.unwrap();
+        let both: [i32; 2] = numbers(&mut child).await;
+        assert_eq!(child.wait().await.unwrap().code(), Some(3));
+        assert_eq!(both.map(is_alive), [false, false]);
+        // When it is asked to.
+        let mut child =
+            spawner.spawn(shell(&format!("trap 'exit 4' TERM; {DAEMON}; sleep 1000 & wait"))).await.unwrap();
+        let [daemon] = numbers(&mut child).await;
+        assert_eq!(child.end(PATIENCE).await.unwrap().code(), Some(4));
+        assert!(!is_alive(daemon));
+        // When it does not want to.
+        let mut child = spawner
+            .spawn(shell(&format!("trap '' TERM; {DAEMON}; while :; do sleep 0.1; done")))
+            .await
+            .unwrap();
+        let [daemon] = numbers(&mut child).await;
+        let status = child.end(Duration::from_millis(50)).await.unwrap();
+        assert_eq!(status.signal(), Some(Signal::SIGKILL as i32));
+        assert!(!is_alive(daemon));
+        // When nobody wants it any more.
+        let mut child = spawner.spawn(shell(&format!("{DAEMON}; echo $$; exec sleep 1000"))).await.unwrap();
+        let both: [i32; 2] = numbers(&mut child).await;
+        drop(child);
+        for pid in both {
+            gone(pid).await;
+        }
+        assert!(is_alive(others), "those of another child go on");
+        // When the whole program ends.
+        spawner.end().await;
+        assert!(!is_alive(others));
+    }
+
+    #[tokio::test]
+    async fn a_guard_that_is_killed_takes_its_child_along() {
+        let mut child = spawner().spawn(shell("sleep 1000 & echo $!; wait")).await.unwrap();
+        let [grandchild] = numbers(&mut child).await;
+        let leader = child.id().unwrap() as i32;
+        let stat = std::fs::read_to_string(format!("/proc/{leader}/stat")).unwrap();
+        let guard = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap();
+        assert_ne!(guard, std::process::id() as i32);
+        kill(Pid::from_raw(guard), Signal::SIGKILL).unwrap();
+        assert!(child.wait().await.is_err());
+        gone(leader).await;
+        gone(grandchild).await;
+    }
+
+    /// Waits for somebody's end that nothing else tells of.
+    async fn gone(pid: i32) {
+        let begun = Instant::now();
+        while is_alive(pid) {
+            assert!(begun.elapsed() < PATIENCE, "{pid} stays");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }

@@ -3,11 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use sst::{
-    core::event::Event,
-    ui::{Ui, UiEvent},
-    watch,
-};
+use sst::{core::event::Event, ui::Ui, watch};
 use tokio::sync::mpsc;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -188,10 +184,24 @@ async fn many_changes_at_once_are_all_seen() {
     }
 }
 
-/// What the kernel says when a user has as many watches as the administrator allows, said after twelve of them. Lowering the real limit
-/// takes privileges that not every machine gives.
+#[tokio::test]
+async fn a_watch_that_is_dropped_ends() {
+    let Watched { mut events, watch, _directory, .. } = Watched::new(&["src"]);
+    drop(watch);
+    let end = tokio::time::timeout(PATIENCE, async { while events.recv().await.is_some() {} }).await;
+    end.expect("the thread is gone, and its sender with it");
+}
+
+/// What only happens where each directory is watched by itself.
 #[cfg(target_os = "linux")]
-const FEW_WATCHES: &str = r#"
+mod linux {
+    use sst::ui::UiEvent;
+
+    use super::*;
+
+    /// What the kernel says when a user has as many watches as the administrator allows, said after twelve of them. Lowering the real
+    /// limit takes privileges that not every machine gives.
+    const FEW_WATCHES: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -208,47 +218,41 @@ int inotify_add_watch(int fd, const char *path, uint32_t mask) {
 }
 "#;
 
-/// Runs in a process of its own, which gets few watches.
-#[tokio::test]
-#[cfg(target_os = "linux")]
-async fn too_many_directories_are_a_warning() {
-    const INSIDE: &str = "SST_TEST_WATCH_LIMIT";
-    if std::env::var_os(INSIDE).is_none() {
+    /// Runs in a process of its own, which gets few watches.
+    #[tokio::test]
+    async fn too_many_directories_are_a_warning() {
+        const INSIDE: &str = "SST_TEST_WATCH_LIMIT";
+        if std::env::var_os(INSIDE).is_none() {
+            let directory = tempfile::tempdir().expect("a directory");
+            let (source, library) = (directory.path().join("few.c"), directory.path().join("few.so"));
+            fs_err::write(&source, FEW_WATCHES).expect("a file");
+            let mut compiler = std::process::Command::new("cc");
+            let status =
+                compiler.args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl").status();
+            assert!(status.expect("`cc` is there, or nothing could be linked").success());
+            let program = std::env::current_exe().expect("this test");
+            let mut alone = std::process::Command::new(program);
+            let alone = alone.args(["--exact", "linux::too_many_directories_are_a_warning"]);
+            let output = alone.env(INSIDE, "1").env("LD_PRELOAD", &library).output().expect("this test runs");
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+            return;
+        }
         let directory = tempfile::tempdir().expect("a directory");
-        let (source, library) = (directory.path().join("few.c"), directory.path().join("few.so"));
-        fs_err::write(&source, FEW_WATCHES).expect("a file");
-        let mut compiler = std::process::Command::new("cc");
-        let status = compiler.args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl").status();
-        assert!(status.expect("`cc` is there, or nothing could be linked").success());
-        let program = std::env::current_exe().expect("this test");
-        let mut alone = std::process::Command::new(program);
-        let alone = alone.args(["--exact", "too_many_directories_are_a_warning"]);
-        let output = alone.env(INSIDE, "1").env("LD_PRELOAD", &library).output().expect("this test runs");
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        return;
+        let root =
+            Utf8PathBuf::from_path_buf(directory.path().canonicalize().expect("a path")).expect("UTF-8");
+        for number in 0..40 {
+            fs_err::create_dir(root.join(number.to_string())).expect("a directory");
+        }
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let (ui, mut shown) = Ui::channel();
+        let _watch = watch::start(root.clone(), Vec::new(), sender, ui).expect("the rest is watched");
+        let warning = tokio::time::timeout(PATIENCE, shown.recv()).await.expect("a warning");
+        let UiEvent::Warning(text) = warning else { panic!("{warning:?}") };
+        assert!(text.contains("sysctl fs.inotify.max_user_watches="), "{text}");
+        fs_err::write(root.join("here.ts"), "").expect("a file");
+        let event = tokio::time::timeout(PATIENCE, events.recv()).await.expect("it is noticed");
+        assert!(matches!(event, Some(Event::FilesChanged(_))));
+        assert!(shown.try_recv().is_err(), "one warning is enough");
     }
-    let directory = tempfile::tempdir().expect("a directory");
-    let root = Utf8PathBuf::from_path_buf(directory.path().canonicalize().expect("a path")).expect("UTF-8");
-    for number in 0..40 {
-        fs_err::create_dir(root.join(number.to_string())).expect("a directory");
-    }
-    let (sender, mut events) = mpsc::unbounded_channel();
-    let (ui, mut shown) = Ui::channel();
-    let _watch = watch::start(root.clone(), Vec::new(), sender, ui).expect("the rest is watched");
-    let warning = tokio::time::timeout(PATIENCE, shown.recv()).await.expect("a warning");
-    let UiEvent::Warning(text) = warning else { panic!("{warning:?}") };
-    assert!(text.contains("sysctl fs.inotify.max_user_watches="), "{text}");
-    fs_err::write(root.join("here.ts"), "").expect("a file");
-    let event = tokio::time::timeout(PATIENCE, events.recv()).await.expect("it is noticed");
-    assert!(matches!(event, Some(Event::FilesChanged(_))));
-    assert!(shown.try_recv().is_err(), "one warning is enough");
-}
-
-#[tokio::test]
-async fn a_watch_that_is_dropped_ends() {
-    let Watched { mut events, watch, _directory, .. } = Watched::new(&["src"]);
-    drop(watch);
-    let end = tokio::time::timeout(PATIENCE, async { while events.recv().await.is_some() {} }).await;
-    end.expect("the thread is gone, and its sender with it");
 }

@@ -103,4 +103,4 @@ const constructs = Object.entries(TABLE)
   .filter(([, { construct }]) => construct)
   .map(([id, { construct }]) => [construct, DESCRIBE[id]]);
 
-module.exports = { constructs, goModuleOf, languageOf };
+module.exports = { ...DESCRIBE, constructs, goModuleOf, languageOf };

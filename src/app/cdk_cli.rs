@@ -4,6 +4,7 @@
 //! `AWS_ENDPOINT_URL` and would deploy past the local cloud.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use semver::Version;
 
 use super::Context;
 use crate::{
@@ -55,8 +56,8 @@ pub(super) async fn command(context: &Context<'_>, aws: &Aws) -> Result<Command>
 /// # Errors
 /// [`Kind::Environment`] when there is none.
 pub fn cdk_version(project: &Project, tools: &Tools) -> Result<String> {
-    let numbers: Vec<_> = version(&find(project, tools)?).iter().map(u32::to_string).collect();
-    Ok(numbers.join("."))
+    let version = version(&find(project, tools)?);
+    Ok(version.map_or_else(|| "of an unknown version".to_owned(), |version| version.to_string()))
 }
 
 fn find(project: &Project, tools: &Tools) -> Result<Utf8PathBuf> {
@@ -74,13 +75,11 @@ fn find(project: &Project, tools: &Tools) -> Result<Utf8PathBuf> {
     })
 }
 
-/// The version of the package that `script` belongs to, for comparisons.
-fn version(script: &Utf8Path) -> Vec<u32> {
-    let manifest = script.ancestors().nth(2).map(|package| package.join("package.json"));
-    let text = manifest.and_then(|path| fs_err::read(path).ok()).unwrap_or_default();
-    let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-    let numbers = manifest["version"].as_str().unwrap_or_default().split(['.', '-', '+']);
-    numbers.map_while(|number| number.parse().ok()).collect()
+/// The version of the package that `script` belongs to, if it has one.
+fn version(script: &Utf8Path) -> Option<Version> {
+    let manifest = script.ancestors().nth(2)?.join("package.json");
+    let manifest: serde_json::Value = serde_json::from_slice(&fs_err::read(manifest).ok()?).ok()?;
+    Version::parse(manifest["version"].as_str()?).ok()
 }
 
 #[cfg(test)]
@@ -91,12 +90,15 @@ mod tests {
     fn versions_are_compared_as_numbers() {
         let directory = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(directory.path()).unwrap();
-        let versions = ["2.15.0", "2.1130.2", "2.50.0-rc.1", "not a version"].map(|text| {
+        // In the order in which they are taken, the last one first.
+        let versions = ["not a version", "2.15.0", "2.50.0-rc.1", "2.50.0", "2.1130.2"].map(|text| {
             let package = root.join(text);
             fs_err::create_dir_all(package.join("bin")).unwrap();
             fs_err::write(package.join("package.json"), format!(r#"{{"version":"{text}"}}"#)).unwrap();
             version(&package.join("bin/cdk"))
         });
-        assert_eq!(versions, [vec![2, 15, 0], vec![2, 1130, 2], vec![2, 50, 0], vec![]]);
+        assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
+        assert_eq!(versions[0], None);
+        assert_eq!(versions[4].as_ref().map(Version::to_string).as_deref(), Some("2.1130.2"));
     }
 }

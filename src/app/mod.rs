@@ -21,7 +21,7 @@ mod tool;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    assembly::{Assembly, DebugStackWord, SourceRecord, Stack, Template, asset_directories, discover},
+    assembly::{Assembly, DebugStackExport, SourceRecord, Stack, Template, asset_directories, discover},
     cdk_cli::cdk_version,
     deploy::{
         Deployment, EVERY_STACK, Outputs, Replaced, StackChange, StackSources, abandoned, bootstrap,

@@ -9,7 +9,9 @@ use std::{
 
 use aws_smithy_types::{DateTime, date_time::Format};
 use aws_types::sdk_config::TimeSource;
-use nix::time::{ClockId, clock_gettime};
+use nix::time::clock_gettime;
+
+use crate::platform::CONTINUOUS_CLOCK;
 
 /// AWS takes signatures that are up to five minutes off. What is more than this many seconds off will soon be.
 const TOLERANCE_S: i64 = 240;
@@ -33,14 +35,6 @@ pub(crate) trait Machine: Debug + Send + Sync {
 #[derive(Debug)]
 struct This;
 
-/// The clock that counts while the machine sleeps.
-#[cfg(target_os = "linux")]
-const CONTINUOUS: ClockId = ClockId::CLOCK_BOOTTIME;
-
-/// The clock that counts while the machine sleeps, which this one does on macOS.
-#[cfg(not(target_os = "linux"))]
-const CONTINUOUS: ClockId = ClockId::CLOCK_MONOTONIC;
-
 impl Machine for This {
     fn wall(&self) -> SystemTime {
         SystemTime::now()
@@ -48,7 +42,7 @@ impl Machine for This {
 
     fn continuous(&self) -> Duration {
         // It fails only for a clock that a system does not know, and these are known to all that we run on.
-        clock_gettime(CONTINUOUS).map_or(Duration::ZERO, Duration::from)
+        clock_gettime(CONTINUOUS_CLOCK).map_or(Duration::ZERO, Duration::from)
     }
 }
 

@@ -68,7 +68,7 @@ pub struct Ports {
 
 /// What the endpoints work with.
 #[derive(Debug, Clone)]
-pub struct Means {
+pub struct Context {
     /// Starts debuggers.
     pub spawner: Spawner,
     /// Where the core listens.
@@ -86,7 +86,7 @@ pub struct Bridge {
     registry: Arc<Registry>,
     /// Whether workers have a debugger that does not come through the endpoint.
     followed: bool,
-    means: Means,
+    context: Context,
     debuggees: JoinSet<()>,
 }
 
@@ -95,19 +95,19 @@ impl Bridge {
     ///
     /// # Errors
     /// When no port is free.
-    pub async fn open(ports: Ports, names: Names, means: Means, tasks: &mut Tasks) -> io::Result<Self> {
+    pub async fn open(ports: Ports, names: Names, context: Context, tasks: &mut Tasks) -> io::Result<Self> {
         let listener = listen(ports.inspector).await?;
         let flat_listener = listen(ports.flat).await?;
         let adapter_listener = listen(ports.adapter).await?;
         let (address, flat_address) = (listener.local_addr()?, flat_listener.local_addr()?);
         let adapter_address = adapter_listener.local_addr()?;
-        let registry = Arc::new(Registry::new(names.root, means.events.clone(), means.ui.clone()));
+        let registry = Arc::new(Registry::new(names.root, context.events.clone(), context.ui.clone()));
         tasks.spawn("the inspector", inspector::serve(listener, registry.clone(), names.id, names.title));
         tasks.spawn("the flat inspector", inspector::serve_flat(flat_listener, registry.clone()));
         tasks.spawn("the debug adapter", adapter::serve_all(adapter_listener, registry.clone(), address));
         let debuggees = JoinSet::new();
         let followed = !following_variables().is_empty();
-        Ok(Self { address, flat_address, adapter_address, registry, followed, means, debuggees })
+        Ok(Self { address, flat_address, adapter_address, registry, followed, context, debuggees })
     }
 
     /// For debuggers that attach to one function.
@@ -193,13 +193,13 @@ impl Bridge {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "no port for a debug adapter");
-                let _ = self.means.events.send(Event::DebuggerReady { worker });
+                let _ = self.context.events.send(Event::DebuggerReady { worker });
                 return;
             }
         };
         let offer =
             Offer { worker, title, url: String::new(), adapter: Some((port, pid)), machine: None, gone };
-        let Means { spawner, events, ui } = self.means.clone();
+        let Context { spawner, events, ui } = self.context.clone();
         let starter = Starter { spawner, events };
         let registry = self.registry.clone();
         let debuggee = Debuggee { offer: offer.clone(), target, registry, starter, ui };

@@ -149,6 +149,19 @@ struct State {
     deferred: Vec<Offer>,
 }
 
+/// A client's number, and what it hears.
+pub(super) type Subscription = (u64, mpsc::UnboundedReceiver<Change>);
+
+/// The next that a client hears; nothing, ever, for one that does not listen.
+pub(super) async fn next_change(subscription: &mut Option<Subscription>) -> Change {
+    if let Some((_, changes)) = subscription
+        && let Some(change) = changes.recv().await
+    {
+        return change;
+    }
+    std::future::pending().await
+}
+
 impl Registry {
     pub fn new(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>, ui: Ui) -> Self {
         Self {

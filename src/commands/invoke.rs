@@ -6,8 +6,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::{
     cli,
-    control::{self, Answer},
     error::{Error, Kind, Result},
+    local::{self, Answer},
     project::Project,
     ui::{Ui, UiEvent},
 };
@@ -19,7 +19,7 @@ use crate::{
 pub async fn run(arguments: cli::Invoke, project: &Project, ui: &Ui) -> Result<()> {
     let session = super::session::running(&project.state_dir()?)?;
     let event = event(arguments.event.as_deref()).await?;
-    let answer = control::call(&session.control, &session.token, &arguments.function, Some(&event)).await;
+    let answer = local::call(&session.control, &session.token, &arguments.function, Some(&event)).await;
     let answer = answer.map_err(|error| {
         Error::new(Kind::Other, "`sst start` did not answer")
             .detail(error)

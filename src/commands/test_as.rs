@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use crate::{
     aws::{Aws, explain},
     cloud,
-    control::{self, Answer},
     error::{Error, Kind, Result},
     ids::FunctionId,
+    local::{self, Answer},
     project::{
         StateDir,
         manifest::{FunctionSpec, Manifest, ORIGINAL_PREFIX},
     },
-    questions, settings,
+    settings,
     worker::environment::Surroundings,
 };
 
@@ -65,7 +65,7 @@ fn manifest(state_dir: &StateDir) -> Result<Manifest> {
 }
 
 async fn ask(running: &Running, spec: &FunctionSpec) -> Result<BTreeMap<String, String>> {
-    let answer = control::call(&running.control, &running.token, spec.id.as_str(), None).await;
+    let answer = local::call(&running.control, &running.token, spec.id.as_str(), None).await;
     match answer {
         Ok(Answer::Environment { variables }) => Ok(variables),
         Ok(Answer::Refused { message, hint }) => Err(refused(message, hint)),
@@ -82,7 +82,7 @@ async fn ask(running: &Running, spec: &FunctionSpec) -> Result<BTreeMap<String, 
 async fn assume(target: &settings::Target, spec: &FunctionSpec) -> Result<BTreeMap<String, String>> {
     let aws = Aws::connect(target.aws()).await?;
     let (mut variables, role) =
-        questions::configuration(&aws, spec).await.map_err(|reason| Error::new(Kind::Cloud, reason))?;
+        local::configuration(&aws, spec).await.map_err(|reason| Error::new(Kind::Cloud, reason))?;
     let assumed = aws.sts().assume_role().role_arn(&role).role_session_name("sst-test").send().await;
     let assumed = assumed.map_err(|error| {
         Error::new(Kind::Usage, format!("the role `{role}` of `{}` cannot be assumed", spec.id))

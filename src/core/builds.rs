@@ -4,13 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     State,
-    effect::{Effect, RelayCommand},
+    effect::Effect,
     event::{Artifact, BuildError, FileChange, FunctionError, Outcome},
-    function::{Finished, Function},
+    function::Finished,
 };
 use crate::{
     ids::{FunctionId, Generation},
-    project::manifest::FunctionSpec,
     ui::UiEvent,
 };
 
@@ -89,7 +88,7 @@ impl State {
                 if !first || was_broken {
                     effects.push(Effect::Ui(rebuilt));
                 }
-                let environment = function.environment.clone();
+                let environment = function.received.as_ref().map(|received| received.environment.clone());
                 let old: Vec<_> = self.pool.of(id).map(|(id, _)| id).collect();
                 // The next worker is started before the old ones are stopped: it is what the developer waits for.
                 // For that one moment there may be one more than the limit.
@@ -106,55 +105,5 @@ impl State {
                 }
             }
         }
-    }
-
-    pub(super) fn functions_changed(
-        &mut self,
-        specs: Vec<Arc<FunctionSpec>>,
-        now: Instant,
-        effects: &mut Vec<Effect>,
-    ) {
-        let mut former = std::mem::take(&mut self.functions);
-        for spec in specs {
-            let id = spec.id.clone();
-            let function = match former.remove(&id) {
-                Some(function) if function.spec == spec => function,
-                Some(function) => {
-                    self.drain_all(&id, effects);
-                    Function { spec, code: function.code.anew(), ..function }
-                }
-                None => Function {
-                    spec,
-                    code: self.removed.remove(&id).unwrap_or_default(),
-                    environment: None,
-                    environment_seen: None,
-                    warm_since: None,
-                },
-            };
-            self.functions.insert(id, function);
-        }
-        for (id, function) in former {
-            effects.push(Effect::Cool { function: id.clone() });
-            self.drain_all(&id, effects);
-            for request in self.waiting_for(&id) {
-                let error =
-                    FunctionError::new("Sst.UnknownFunction", &format!("`{id}` was removed from the app"));
-                self.finish(&request, Outcome::Failed(error), now, effects);
-            }
-            if function.code.building() {
-                self.removed.insert(id, function.code.anew());
-            }
-        }
-        // What takes seconds to compile is compiled before somebody waits for it.
-        let wanted = |(id, function): (&FunctionId, &Function)| {
-            let waits = function.spec.source.is_compiled() || !self.waiting_for(id).is_empty();
-            (waits && function.code.wants_build()).then(|| id.clone())
-        };
-        let wanted: Vec<FunctionId> = self.functions.iter().filter_map(wanted).collect();
-        for id in wanted {
-            self.build(&id, now, effects);
-        }
-        let functions = self.functions.keys().cloned().collect();
-        effects.push(Effect::Relay(RelayCommand::Announce { functions }));
     }
 }

@@ -123,7 +123,7 @@ impl State {
             return;
         }
         // What is stopped while it initialises is what a call waits for.
-        let waiting = || self.waiting_of(&kind).next().cloned().filter(|_| starts);
+        let waiting = || self.first_waiting(&kind).cloned().filter(|_| starts);
         let Some(request) = held.or_else(waiting) else { return };
         let Some(open) = self.open.get(&request) else { return };
         let left = open.deadline.saturating_duration_since(now);

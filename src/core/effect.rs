@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::event::{Artifact, Outcome, StreamPart, Target};
+use super::event::{Artifact, Caller, Outcome, StreamPart, Target};
 use crate::{
     ids::{FunctionId, Generation, RequestId, WorkerId},
     project::manifest::FunctionSpec,
@@ -28,8 +28,12 @@ pub enum Effect {
     Deliver { worker: WorkerId, delivery: Box<Delivery> },
     /// End a worker process.
     Stop { worker: WorkerId, how: Stop },
+    /// Tell whoever has called what becomes of the request.
+    Answer { caller: Caller, request: RequestId, answer: Answer },
     /// Tell the relay something.
     Relay(RelayCommand),
+    /// Tell those something, or do something for them, who call functions on this machine.
+    Local(LocalCommand),
     /// Build a function.
     Build { spec: Arc<FunctionSpec>, generation: Generation },
     /// The function is not in use any more; forget what was kept to build it quickly.
@@ -88,19 +92,38 @@ pub enum Stop {
     Now,
 }
 
-/// What the core tells the relay. The relay knows the connection on which each open request is answered.
+/// What becomes of a request.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// It is still being worked on.
+    Working { paused: bool },
+    /// Its one outcome.
+    Outcome(Outcome),
+    /// A part of its streamed response. The last one is its outcome.
+    Part(StreamPart),
+}
+
+/// What the core tells the relay.
 #[derive(Debug, Clone)]
 pub enum RelayCommand {
-    /// The one outcome of a request.
-    Reply { request: RequestId, outcome: Outcome },
-    /// A request is still being worked on.
-    Working { request: RequestId, paused: bool },
-    /// A part of a streamed response.
-    Stream { request: RequestId, part: StreamPart },
+    /// Answer a stub. The relay knows the connection on which each open request is answered.
+    Answer { request: RequestId, answer: Answer },
     /// Serve these functions and no others from now on, as far as nobody else serves them.
     Announce { functions: Vec<FunctionId> },
     /// The same, and take over what somebody else serves. [`super::event::Event::Registered`] follows.
     Register { functions: Vec<FunctionId> },
     /// Remove what is registered, send what is still to be sent, and end. `within` bounds it.
     Close { within: Duration },
+}
+
+/// What the core tells those who serve the other commands of this machine.
+#[derive(Debug, Clone)]
+pub enum LocalCommand {
+    /// Ask the stub of a function for its variables and credentials. What it says arrives as an event that is a
+    /// [question](super::question) with this token; else [`super::event::Event::Unanswered`] follows.
+    Ask { spec: Arc<FunctionSpec>, token: String },
+    /// The environment of a function, which is all that was wanted.
+    Environment { call: RequestId, variables: BTreeMap<String, String> },
+    /// A call is not made, and why.
+    Refuse { call: RequestId, message: String, hint: Option<String> },
 }

@@ -17,7 +17,7 @@ use crate::{
 /// Something that happened outside of the core.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A request for a function arrived. The relay reports each request id once, however often it was sent.
+    /// A request for a function arrived, or what its stub says to a [question](super::question). The relay reports each request id once, however often it was sent.
     Invoked(Box<Invocation>),
     /// A worker asked for its next invocation (`GET /invocation/next`).
     Polled { worker: WorkerId },
@@ -52,8 +52,10 @@ pub enum Event {
     Deployed,
     /// This client answers for all of them.
     Registered,
-    /// A stub has told the variables and the credentials of its function, without a call.
-    Introduced { function: FunctionId, environment: BTreeMap<String, String> },
+    /// Somebody on this machine wants something of a function.
+    Called(Call),
+    /// The question with this token was not answered, unless that has happened before.
+    Unanswered { token: String, reason: String },
     /// A debugger stopped a worker's code (the deadline of its invocation stands still).
     Paused { worker: WorkerId, place: Option<String> },
     /// A debugger let a worker's code go on.
@@ -64,10 +66,32 @@ pub enum Event {
     Shutdown,
 }
 
+/// Who waits for what becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// A stub, by way of the relay.
+    Relay,
+    /// Another command on this machine.
+    Local,
+}
+
+/// Something that somebody on this machine wants of a function.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// By which it is answered, and the request id when it leads to one.
+    pub id: RequestId,
+    /// The function's id, or what is enough of it.
+    pub function: String,
+    /// The event to call it with; none when only its environment is wanted.
+    pub event: Option<Bytes>,
+}
+
 /// One request to run a function.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// Lambda's request id.
+    /// Who has called.
+    pub caller: Caller,
+    /// Lambda's request id, or that of a call on this machine.
     pub request: RequestId,
     /// The function to run.
     pub function: FunctionId,

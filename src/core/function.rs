@@ -16,12 +16,18 @@ use crate::{ids::Generation, project::manifest::FunctionSpec};
 pub(super) struct Function {
     pub spec: Arc<FunctionSpec>,
     pub code: Code,
-    /// The environment of the last invocation, with which a worker is started ahead of the next one.
-    pub environment: Option<BTreeMap<String, String>>,
-    /// When that was received.
-    pub environment_seen: Option<Instant>,
+    /// What its stub said last of its environment, with which a worker is started ahead of the next call.
+    pub received: Option<Received>,
     /// When it was last invoked; none until the first time, and after it went cold.
     pub warm_since: Option<Instant>,
+}
+
+/// The environment of a function: its variables, and the credentials of its role.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub environment: BTreeMap<String, String>,
+    /// When that was received.
+    pub at: Instant,
 }
 
 /// The code of a function, of which at most one build runs and at most one waits.

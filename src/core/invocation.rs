@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{event::Invocation, source};
+use super::{
+    effect::{Answer, Effect},
+    event::Invocation,
+    source,
+};
 use crate::ids::{FunctionId, WorkerId};
 
 /// The variables that carry the role's credentials.
@@ -41,6 +45,8 @@ pub(super) type ServingKind = (FunctionId, Identity);
 #[derive(Debug)]
 pub(super) struct Open {
     pub invocation: Invocation,
+    /// Which one it is, in order of arrival.
+    pub number: u64,
     /// Whose credentials came with it.
     pub identity: Identity,
     pub since: Instant,
@@ -63,10 +69,11 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub fn new(invocation: Invocation, now: Instant) -> Self {
+    pub fn new(invocation: Invocation, number: u64, now: Instant) -> Self {
         // The outcome has to be back before Lambda ends the stub, so a little of the time belongs to the way.
         let margin = (invocation.remaining / 20).clamp(Duration::from_millis(50), Duration::from_millis(500));
         Self {
+            number,
             since: now,
             deadline: now + invocation.remaining.saturating_sub(margin),
             report_at: now + Duration::from_millis(sst_wire::WORKING_INTERVAL_MS),
@@ -100,6 +107,12 @@ impl Open {
     /// Which workers can serve it.
     pub fn kind(&self) -> ServingKind {
         (self.invocation.function.clone(), self.identity.clone())
+    }
+
+    /// Tells whoever has called.
+    pub fn answer(&self, answer: Answer) -> Effect {
+        let Invocation { caller, request, .. } = &self.invocation;
+        Effect::Answer { caller: *caller, request: request.clone(), answer }
     }
 
     pub fn credentials(&self) -> BTreeMap<String, String> {

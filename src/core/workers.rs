@@ -1,16 +1,16 @@
 //! Which worker serves which call: starting workers, giving them invocations, taking their answers, ending them.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     time::Instant,
 };
 
 use super::{
     State,
-    effect::{BridgeCommand, Delivery, Effect, RelayCommand, Start, Stop},
-    event::{Exit, FunctionError, Outcome, StreamPart},
+    effect::{BridgeCommand, Delivery, Effect, Start, Stop},
+    event::{Exit, FunctionError, Outcome},
     invocation::{Identity, ServingKind},
-    pool::{FINISHING, Phase, Serving, Supply, WorkerState},
+    pool::{FINISHING, Phase, Serving, Supply, UNSEEN, WorkerState},
 };
 use crate::{
     ids::{FunctionId, RequestId, WorkerId},
@@ -24,28 +24,29 @@ impl State {
     /// A call of whatever function gets its room in its turn: by a place that is free, by one that becomes free because a worker is
     /// ending, or by a worker that nobody needs.
     pub(super) fn schedule(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.stopping || self.waiting.is_empty() {
+        if self.stopping {
+            return;
+        }
+        let waiting = self.waiting();
+        if waiting.is_empty() {
             return;
         }
         let mut supply = self.pool.supply(self.debuggers > 0);
-        for open in self.waiting.iter().filter_map(|request| self.open.get(request)) {
+        for open in &waiting {
             supply.entry(open.kind()).or_default().wanted += 1;
         }
-        let mut still_waiting = VecDeque::new();
+        let waiting: Vec<RequestId> = waiting.iter().map(|open| open.invocation.request.clone()).collect();
         // How many requests of each kind have been left to a worker that is coming, and how many to a place.
         let mut promised: HashMap<ServingKind, usize> = HashMap::new();
         let mut reserved = 0;
-        while let Some(request) = self.waiting.pop_front() {
-            let Some(open) = self.open.get(&request) else {
-                continue;
-            };
+        for request in waiting {
+            let Some(open) = self.open.get(&request) else { continue };
             let id = open.invocation.function.clone();
             let ready = self
                 .functions
                 .get(&id)
                 .is_some_and(|function| function.code.good.is_some() && !function.code.building());
             if !ready {
-                still_waiting.push_back(request);
                 continue;
             }
             let kind = open.kind();
@@ -56,7 +57,6 @@ impl State {
                 continue;
             }
             let environment = open.invocation.environment.clone();
-            still_waiting.push_back(request);
             let promised = promised.entry(kind).or_default();
             *promised += 1;
             if own.coming.len() >= *promised {
@@ -75,7 +75,6 @@ impl State {
             // It counts until it is gone, but nobody else may count on its place.
             reserved += 1;
         }
-        self.waiting = still_waiting;
     }
 
     pub(super) fn polled(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
@@ -106,30 +105,6 @@ impl State {
         };
         serving.phase = Phase::Finishing { until, outdated };
         true
-    }
-
-    pub(super) fn streamed(
-        &mut self,
-        id: WorkerId,
-        request: &RequestId,
-        part: StreamPart,
-        now: Instant,
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.pool.get(id).and_then(|worker| worker.request()) != Some(request) {
-            return;
-        }
-        let Some(open) = self.open.get_mut(request) else {
-            return;
-        };
-        open.streaming = true;
-        match part {
-            StreamPart::End { error } => {
-                self.release(id, request, now);
-                self.end_stream(request, error, now, effects);
-            }
-            part => effects.push(Effect::Relay(RelayCommand::Stream { request: request.clone(), part })),
-        }
     }
 
     /// A worker could not initialise. As on Lambda, the invocation that it was started for gets the error.
@@ -164,6 +139,43 @@ impl State {
         self.stop(id, Stop::Now, effects);
     }
 
+    /// When the clock next has something to do with a worker.
+    pub(super) fn next_worker_wake(&self) -> Option<Instant> {
+        let idle = self.pool.longest_idle().map(|(since, _)| since + self.config.keep_idle);
+        let finishing = self.pool.latest_to_finish().map(|(until, _)| until);
+        let unseen = self.longest_unseen().map(|(since, _)| since + UNSEEN);
+        [idle, finishing, unseen].into_iter().flatten().min()
+    }
+
+    /// What is due by the clock: workers that have been idle for long, or have not asked for their next call, or are not known to
+    /// debuggers.
+    pub(super) fn tick_workers(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        // These first: whoever is not waited for any more may have been idle for long.
+        while let Some((since, worker)) = self.longest_unseen()
+            && since + UNSEEN <= now
+        {
+            self.miss(worker, effects);
+        }
+        while let Some((since, worker)) = self.pool.longest_idle()
+            && since + self.config.keep_idle <= now
+        {
+            self.stop(worker, Stop::Gently, effects);
+        }
+        while let Some((until, worker)) = self.pool.latest_to_finish()
+            && until <= now
+        {
+            self.never_asked(worker, effects);
+        }
+    }
+
+    /// Ends all of them, because the program ends.
+    pub(super) fn stop_all(&mut self, effects: &mut Vec<Effect>) {
+        let workers: Vec<WorkerId> = self.pool.iter().map(|(id, _)| id).collect();
+        for worker in workers {
+            self.stop(worker, Stop::Gently, effects);
+        }
+    }
+
     fn fail_first_waiting(
         &mut self,
         kind: &ServingKind,
@@ -171,7 +183,7 @@ impl State {
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
-        let first = self.waiting_of(kind).next().cloned();
+        let first = self.first_waiting(kind).cloned();
         match first {
             Some(request) => self.finish(&request, Outcome::Failed(error), now, effects),
             None => effects.push(Effect::Ui(UiEvent::Error {

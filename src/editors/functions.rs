@@ -2,7 +2,7 @@
 
 use camino::Utf8Path;
 
-use super::{Attachable, Written, update};
+use super::{Attachable, Written, jetbrains::with_port, update};
 use crate::{
     error::Result,
     languages::{self, RunConfiguration},
@@ -64,16 +64,6 @@ fn filled(root: &Utf8Path, text: &str, function: &Attachable, name: &str) -> Str
     text.replace("{function}", &escaped(name))
         .replace("{port}", &function.port.to_string())
         .replace("{program}", &escaped(&program.unwrap_or_default()))
-}
-
-fn with_port(text: &str, before: &str, port: u16) -> String {
-    let split = || {
-        let (head, rest) = text.split_once(before)?;
-        let (present, tail) = rest.split_once('"')?;
-        present.parse::<u16>().ok()?;
-        Some(format!("{head}{before}{port}\"{tail}"))
-    };
-    split().unwrap_or_else(|| text.to_owned())
 }
 
 /// Text as it stands in an XML attribute.

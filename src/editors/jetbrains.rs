@@ -37,18 +37,19 @@ pub(super) fn write(root: &Utf8Path, files: Files, port: u16) -> Result<Vec<Writ
     let one = |(name, content): (&str, &'static str)| {
         // A file that is there may have been changed in the IDE; only its port has to be true.
         update(root, Utf8PathBuf::from(".run").join(name), |present| {
-            Ok(with_port(present.unwrap_or(content), port))
+            Ok(with_port(present.unwrap_or(content), PORT, port))
         })
     };
     files.into_iter().map(one).collect()
 }
 
-fn with_port(text: &str, port: u16) -> String {
+/// The text of a file with another port, which stands behind `before` there.
+pub(super) fn with_port(text: &str, before: &str, port: u16) -> String {
     let split = || {
-        let (head, rest) = text.split_once(PORT)?;
+        let (head, rest) = text.split_once(before)?;
         let (present, tail) = rest.split_once('"')?;
         present.parse::<u16>().ok()?;
-        Some(format!("{head}{PORT}{port}\"{tail}"))
+        Some(format!("{head}{before}{port}\"{tail}"))
     };
     split().unwrap_or_else(|| text.to_owned())
 }

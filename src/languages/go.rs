@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     AdapterLink, Check, DebugAdapter, Debuggee, Debugger, Find, Language, OwnProtocol, Place,
     RunConfiguration, Runtimes, Toolbox, not_compiled,
-    program::{Said, TO_ANSWER, TO_COMPILE, follow, run},
+    program::{Output, TO_ANSWER, TO_COMPILE, follow, run},
     unbuildable,
 };
 use crate::{
@@ -191,7 +191,7 @@ async fn artifact(
 }
 
 /// The directories of the packages that are the developer's own, and the files that name the others.
-fn inputs_of(directory: &Utf8Path, listed: &Said, modules: &Said) -> Vec<Utf8PathBuf> {
+fn inputs_of(directory: &Utf8Path, listed: &Output, modules: &Output) -> Vec<Utf8PathBuf> {
     let mut modules = modules.stdout.lines();
     let cache = modules.next().unwrap_or_default();
     let mut inputs = vec![directory.to_owned()];

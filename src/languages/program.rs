@@ -18,14 +18,14 @@ pub(super) const TO_COMPILE: Duration = Duration::from_secs(30 * 60);
 
 /// How a program ended and what it wrote.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct Output {
     pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
 }
 
 /// Runs a program to its end, which must come within `limit`. It is killed when the result is not waited for.
-pub(super) async fn run(spawner: &Spawner, command: Command, limit: Duration) -> io::Result<Said> {
+pub(super) async fn run(spawner: &Spawner, command: Command, limit: Duration) -> io::Result<Output> {
     follow(spawner, command, limit, |_| {}).await
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn follow(
     mut command: Command,
     limit: Duration,
     on_line: impl FnMut(&str),
-) -> io::Result<Said> {
+) -> io::Result<Output> {
     command.own_temporary_files()?.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawner.spawn(command).await?;
     match timeout(limit, to_the_end(&mut child, on_line)).await {
@@ -48,7 +48,7 @@ pub(super) async fn follow(
     }
 }
 
-async fn to_the_end(child: &mut Child, mut on_line: impl FnMut(&str)) -> io::Result<Said> {
+async fn to_the_end(child: &mut Child, mut on_line: impl FnMut(&str)) -> io::Result<Output> {
     let (mut stdout, mut stderr) = (Vec::new(), String::new());
     let (out, err) = (child.stdout.take(), child.stderr.take());
     // Its pipes end with it, because all that it has started does.
@@ -70,7 +70,7 @@ async fn to_the_end(child: &mut Child, mut on_line: impl FnMut(&str)) -> io::Res
         },
     );
     let status = child.wait().await?;
-    Ok(Said { status, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr })
+    Ok(Output { status, stdout: String::from_utf8_lossy(&stdout).into_owned(), stderr })
 }
 
 async fn lines(pipe: impl AsyncRead + Unpin, mut on_line: impl FnMut(&str)) {

@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::{
+    Message,
+    diagnostic::{Diagnostic, DiagnosticLevel},
+};
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{
@@ -174,51 +177,14 @@ async fn executable(source: &Source, spawner: &Spawner) -> Option<Utf8PathBuf> {
     let mut command = Command::new("cargo");
     command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path", path.as_str()]);
     let said = run(spawner, command, TO_ANSWER).await.ok()?;
-    let metadata: serde_json::Value = serde_json::from_str(&said.stdout).ok()?;
-    let directory = Utf8Path::new(metadata["target_directory"].as_str()?);
-    let mut binaries = metadata["packages"]
-        .as_array()?
-        .iter()
-        .flat_map(|package| package["targets"].as_array().into_iter().flatten())
-        .filter(|target| target["kind"][0] == "bin")
-        .filter_map(|target| target["name"].as_str());
+    let metadata: cargo_metadata::Metadata = serde_json::from_str(&said.stdout).ok()?;
+    let targets = metadata.packages.iter().flat_map(|package| &package.targets);
+    let mut binaries = targets.filter(|target| target.is_bin()).map(|target| target.name.as_str());
     let name = match &build.binary {
         Some(name) => name.as_str(),
         None => binaries.next().filter(|_| binaries.next().is_none())?,
     };
-    Some(directory.join("debug").join(name))
-}
-
-/// A line of `--message-format=json` (<https://doc.rust-lang.org/cargo/reference/external-tools.html>).
-#[derive(Debug, Deserialize)]
-struct Message {
-    reason: String,
-    target: Option<Target>,
-    executable: Option<Utf8PathBuf>,
-    message: Option<Diagnostic>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Target {
-    name: String,
-    kind: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Diagnostic {
-    level: String,
-    message: String,
-    rendered: Option<String>,
-    #[serde(default)]
-    spans: Vec<Span>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Span {
-    file_name: Utf8PathBuf,
-    line_start: u32,
-    column_start: u32,
-    is_primary: bool,
+    Some(metadata.target_directory.join("debug").join(name))
 }
 
 /// Compiles a binary of the package or workspace.
@@ -251,8 +217,7 @@ async fn artifact(
     command.args(&options.flags);
     let said = follow(spawner, command, TO_COMPILE, on_line).await;
     let said = said.map_err(|error| cannot(format!("`cargo` cannot be run to its end: {error}")))?;
-    let messages: Vec<Message> =
-        said.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let messages: Vec<Message> = Message::parse_stream(said.stdout.as_bytes()).flatten().collect();
     if !said.status.success() {
         return Err(error(directory, &messages, &said.stderr, inputs));
     }
@@ -274,10 +239,12 @@ async fn artifact(
 fn pick(messages: &[Message], wanted: Option<&str>) -> Result<Utf8PathBuf, String> {
     let found: BTreeMap<&str, &Utf8PathBuf> = messages
         .iter()
-        .filter(|message| message.reason == "compiler-artifact")
-        .filter_map(|message| Some((message.target.as_ref()?, message.executable.as_ref()?)))
-        .filter(|(target, _)| target.kind.iter().any(|kind| kind == "bin"))
-        .map(|(target, executable)| (target.name.as_str(), executable))
+        .filter_map(|message| match message {
+            Message::CompilerArtifact(made) if made.target.is_bin() => {
+                Some((made.target.name.as_str(), made.executable.as_ref()?))
+            }
+            _ => None,
+        })
         .collect();
     let names = || found.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     match (wanted.map(|name| found.get(name)), found.values().next(), found.len()) {
@@ -326,11 +293,14 @@ fn with_whole_paths(directory: &Utf8Path, rendered: &str) -> String {
 
 /// What the compiler says, or Cargo itself.
 fn error(directory: &Utf8Path, messages: &[Message], stderr: &str, inputs: Vec<Utf8PathBuf>) -> BuildError {
-    let diagnostics = messages.iter().filter_map(|message| message.message.as_ref());
-    let errors: Vec<&Diagnostic> = diagnostics.filter(|diagnostic| diagnostic.level == "error").collect();
+    let errors = messages.iter().filter_map(|message| match message {
+        Message::CompilerMessage(said) if said.message.level == DiagnosticLevel::Error => Some(&said.message),
+        _ => None,
+    });
+    let errors: Vec<&Diagnostic> = errors.collect();
     let place = |diagnostic: &Diagnostic| {
         let span = diagnostic.spans.iter().find(|span| span.is_primary)?;
-        let file = whole_path(directory, &span.file_name);
+        let file = whole_path(directory, Utf8Path::new(&span.file_name));
         Some(format!("{file}:{}:{}: {}", span.line_start, span.column_start, diagnostic.message))
     };
     let summary = errors.iter().find_map(|diagnostic| place(diagnostic));

@@ -30,7 +30,10 @@ use super::{
     protocol::{MOST_DESCRIPTORS, Report, TERMINATE},
     tree::{ProcessIdentity, descendants, session},
 };
-use crate::descriptors;
+use crate::{
+    descriptors,
+    platform::{self, ADOPTS_ORPHANS},
+};
 
 /// How long it may take until killed processes are gone. Only one that the kernel itself holds, or another user's, takes longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -113,8 +116,7 @@ fn receive(control: &mut UnixStream) -> io::Result<(Order, Vec<OwnedFd>)> {
 
 /// Starts the child, after which none of its descriptors is open here.
 fn start(order: Order, descriptors: Vec<OwnedFd>) -> io::Result<ProcessIdentity> {
-    #[cfg(target_os = "linux")]
-    nix::sys::prctl::set_child_subreaper(true)?;
+    platform::adopt_orphans()?;
     let mut descriptors = descriptors.into_iter();
     let mut stream = || descriptors.next().map_or_else(Stdio::null, Stdio::from);
     let mut command = Command::new(order.program);
@@ -137,31 +139,14 @@ fn start(order: Order, descriptors: Vec<OwnedFd>) -> io::Result<ProcessIdentity>
         // SAFETY: it was opened in the line above.
         placed.push(unsafe { OwnedFd::from_raw_fd(number) });
     }
-    #[cfg(target_os = "linux")]
-    let (parent, debuggable) = (nix::unistd::getpid(), order.debuggable);
-    let open_files = order.open_files;
+    let (parent, debuggable, open_files) = (nix::unistd::getpid(), order.debuggable, order.open_files);
     let prepare = move || {
         if let Some(limit) = open_files {
             descriptors::limit(limit);
         }
         // A session of its own, so that a signal to its process group, of whoever it may come, is for the child and its kin.
         nix::unistd::setsid()?;
-        #[cfg(target_os = "linux")]
-        {
-            // Should even the guard be killed.
-            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-            if nix::unistd::getppid() != parent {
-                return Err(nix::errno::Errno::ESRCH.into());
-            }
-            if debuggable {
-                // Fails where there is no Yama, and then nothing has to be allowed.
-                // SAFETY: a system call with numbers only.
-                unsafe {
-                    nix::libc::prctl(nix::libc::PR_SET_PTRACER, nix::libc::PR_SET_PTRACER_ANY, 0, 0, 0)
-                };
-            }
-        }
-        Ok(())
+        platform::prepare_child(parent, debuggable)
     };
     // SAFETY: the closure runs between fork and exec, in a process with one thread. It only makes system calls and allocates nothing.
     unsafe { command.pre_exec(prepare) };
@@ -207,7 +192,7 @@ fn attend(leader: ProcessIdentity, control: &UnixStream) -> i32 {
                     }
                 }
                 Happening::Terminate => {
-                    if !cfg!(target_os = "linux") {
+                    if !ADOPTS_ORPHANS {
                         note(leader, &mut known);
                     }
                     leader.signal(Signal::SIGTERM);
@@ -218,7 +203,7 @@ fn attend(leader: ProcessIdentity, control: &UnixStream) -> i32 {
             }
         }
         let late = ending.is_some_and(|since: Instant| since.elapsed() >= PATIENCE);
-        if ending.is_some() && !(alone && cfg!(target_os = "linux")) {
+        if ending.is_some() && !(alone && ADOPTS_ORPHANS) {
             note(leader, &mut known);
             known.retain(|member| member.is_alive());
             known.iter().for_each(|member| member.kill());
@@ -232,7 +217,7 @@ fn attend(leader: ProcessIdentity, control: &UnixStream) -> i32 {
 /// Adds those that belong to the child to those that are known already. Where nobody is adopted, they cannot be told any more later.
 fn note(leader: ProcessIdentity, known: &mut Vec<ProcessIdentity>) {
     let mut found = descendants(std::process::id().cast_signed());
-    if !cfg!(target_os = "linux") {
+    if !ADOPTS_ORPHANS {
         found.extend(session(leader.pid()));
     }
     for process in found {

@@ -24,7 +24,6 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
     },
-    path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -61,11 +60,7 @@ impl Spawner {
     /// With this program as the guard. Its `main` has to call [`guard()`] when its first argument is [`GUARD`].
     #[must_use]
     pub fn of_this_program() -> Self {
-        Self::guarded_by(match cfg!(target_os = "linux") {
-            // The path stays right when the file is replaced by a newer one.
-            true => PathBuf::from("/proc/self/exe"),
-            false => std::env::current_exe().unwrap_or_else(|_| PathBuf::from("sst")),
-        })
+        Self::guarded_by(crate::platform::this_program())
     }
 
     /// With another program as the guard.

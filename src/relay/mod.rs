@@ -9,6 +9,7 @@
 
 mod connection;
 mod dial;
+mod handover;
 mod inbox;
 mod memory;
 mod payloads;
@@ -17,6 +18,7 @@ mod registration;
 mod requests;
 mod responder;
 mod services;
+mod stack;
 mod standing;
 mod told;
 mod usage;
@@ -37,12 +39,13 @@ use tokio_util::task::AbortOnDropHandle;
 pub use self::registration::{owners, served};
 use self::{
     connection::{Incoming, Timing},
-    dial::{Connector, Refusal},
+    dial::Connector,
     memory::Memory,
     registrar::{Done, Job},
     registration::{Identity, RENEW_EVERY, Registrations},
-    responder::{Answer, Finished, Responder, Sender},
+    responder::{Finished, Responder, Sender},
     services::{Services, pauses},
+    stack::Stack,
     standing::Standing,
     told::Told,
     usage::Usage,
@@ -50,11 +53,11 @@ use self::{
 use crate::{
     aws::Aws,
     core::{effect::RelayCommand, event::Event},
-    debug_stack::{self, DebugStack},
+    debug_stack::DebugStack,
     error::{Error, Kind, Result},
     ids::{FunctionId, RequestId},
     tasks,
-    ui::{Ui, UiEvent},
+    ui::Ui,
 };
 
 /// How often answered requests are forgotten.
@@ -62,9 +65,6 @@ const FORGET_EVERY: Duration = Duration::from_secs(30);
 
 /// How long requests that came too late are collected before they are told of.
 const LATE_FOR: Duration = Duration::from_secs(5);
-
-/// How often CloudFormation is asked whether the debug stack is still there.
-const LOOK_FOR_STACK_EVERY: Duration = Duration::from_secs(15);
 
 /// How long registering at first may take.
 const FIRST_REGISTRATION: Duration = Duration::from_secs(30);
@@ -88,7 +88,7 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Relay {
     services: Arc<Services>,
-    stack_name: String,
+    stack: Stack,
     registrations: Arc<Registrations>,
     owner: String,
     sender: Arc<Sender>,
@@ -120,8 +120,6 @@ pub struct Relay {
     /// Requests that came too late, and when the first did.
     late: HashSet<RequestId>,
     late_since: Option<Instant>,
-    looks_for_stack: JoinSet<bool>,
-    looked_for_stack: Option<Instant>,
     ui: Ui,
 }
 
@@ -159,8 +157,8 @@ impl Relay {
         let work = registrar::work(registrations.clone(), queue, done_sender);
         let registrar = tokio::spawn(tasks::named("the registrations", work));
         Ok(Self {
+            stack: Stack::new(services.clone(), stack_name),
             services,
-            stack_name,
             registrations,
             owner,
             sender,
@@ -184,8 +182,6 @@ impl Relay {
             undelivered: HashMap::new(),
             late: HashSet::new(),
             late_since: None,
-            looks_for_stack: JoinSet::new(),
-            looked_for_stack: None,
             ui,
         })
     }
@@ -268,53 +264,27 @@ impl Relay {
                     }
                     Err(error) => self.broken(error.id()),
                 },
-                Some(gone) = self.looks_for_stack.join_next() => if matches!(gone, Ok(true)) {
-                    return Err(self.removed());
+                Some(gone) = self.stack.looked() => if gone {
+                    return Err(self.stack.removed());
                 },
             }
         }
     }
 
     fn command(&mut self, command: RelayCommand) {
-        let (request, answer) = match command {
+        match command {
+            RelayCommand::Answer { request, answer } => match self.requests.get(&request) {
+                Some(known) => known.responder.send(answer),
+                None => tracing::warn!(%request, "an answer to a request that is not open"),
+            },
             RelayCommand::Announce { functions } => {
                 if !self.standing.is(&functions) {
                     self.serve(functions);
                     self.look();
                 }
-                return;
             }
-            RelayCommand::Register { functions } => return self.take(functions),
-            RelayCommand::Working { request, paused } => (request, Answer::Working { paused }),
-            RelayCommand::Reply { request, outcome } => (request, Answer::Outcome(outcome)),
-            RelayCommand::Stream { request, part } => (request, Answer::Part(part)),
-            RelayCommand::Close { .. } => return,
-        };
-        match self.requests.get(&request) {
-            Some(known) => known.responder.send(answer),
-            None => tracing::warn!(%request, "an answer to a request that is not open"),
-        }
-    }
-
-    fn serve(&mut self, functions: Vec<FunctionId>) {
-        let gone = self.standing.serve(functions);
-        if !gone.is_empty() {
-            let _ = self.jobs.send(Job::Remove(gone));
-        }
-    }
-
-    /// Takes over whatever of these somebody else serves.
-    fn take(&mut self, functions: Vec<FunctionId>) {
-        self.serve(functions);
-        let taken = self.standing.take();
-        // Without a connection it is done when there is one.
-        match self.connection_id.clone() {
-            Some(connection) => {
-                let _ = self.jobs.send(Job::Take { functions: taken, connection });
-                // What was ours before is ours still, or has been taken, which this tells.
-                self.look();
-            }
-            None => self.to_take.get_or_insert_default().extend(taken),
+            RelayCommand::Register { functions } => self.take(functions),
+            RelayCommand::Close { .. } => {}
         }
     }
 
@@ -338,7 +308,7 @@ impl Relay {
                 // What was wrong with this connection may be wrong with the others.
                 self.services.renew();
             }
-            Incoming::Refused(refusal) => self.refused(&refusal),
+            Incoming::Refused(refusal) => self.stack.refused(&refusal),
             Incoming::Connected(id) => {
                 self.sender.reached_on(&id);
                 if let Some(functions) = self.to_take.take() {
@@ -348,134 +318,6 @@ impl Relay {
                 self.look();
             }
         }
-    }
-
-    /// Writes our registrations, and learns who else answers for what.
-    fn look(&mut self) {
-        let Some(connection) = self.connection_id.clone() else { return };
-        let (number, functions) = (self.standing.look(), self.standing.ours());
-        let _ = self.jobs.send(Job::Keep { number, functions, connection });
-    }
-
-    fn registered(&mut self, done: Done, events: &mpsc::UnboundedSender<Event>) {
-        match done {
-            Done::Taken(displaced) => {
-                self.failing = None;
-                let _ = events.send(Event::Registered);
-                for (other, functions) in displaced {
-                    // From oneself when one was killed, and its lease is not over.
-                    if other.owner != self.owner {
-                        let (owner, functions) = (&other.owner, functions.join(", "));
-                        self.ui
-                            .info(format!("taken over from {owner}: {functions}; this machine answers now"));
-                    }
-                    let (sender, owner) = (self.sender.clone(), self.owner.clone());
-                    self.responders.spawn(async move {
-                        sender.displaced(&other.connection, &owner, functions).await;
-                        None
-                    });
-                }
-            }
-            Done::Kept { number, connection, lost } => {
-                self.failing = None;
-                let mut by_owner: std::collections::BTreeMap<String, Vec<String>> = Default::default();
-                for (function, owner) in lost {
-                    if self.standing.lose(&function, &owner) {
-                        by_owner.entry(owner).or_default().push(function.to_string());
-                    }
-                }
-                for (owner, functions) in by_owner {
-                    self.tell_lost(&owner, &functions);
-                }
-                if self.connection_id.as_ref() != Some(&connection) {
-                    return;
-                }
-                if let Some(after) = self.told.connected(Instant::now()) {
-                    if let Some(after) = after {
-                        self.tell_connected(after);
-                    }
-                    // Stubs that wait learn where to ask.
-                    for request in self.requests.values() {
-                        request.responder.send(Answer::Working { paused: false });
-                    }
-                }
-                if self.standing.looked(number) {
-                    if std::mem::take(&mut self.woken) {
-                        self.tell_ours();
-                    }
-                    for invoke in std::mem::take(&mut self.held) {
-                        self.invoke(invoke, events);
-                    }
-                }
-            }
-            Done::Failing(text) => {
-                // The table may have gone with the rest of the stack.
-                if text.contains("ResourceNotFound") {
-                    self.look_for_stack();
-                }
-                if self.failing.replace(text.clone()).is_some_and(|told| told == text) {
-                    return;
-                }
-                let message =
-                    format!("cannot register in the table `{}`: {text}", self.services.stack().table);
-                self.ui.send(UiEvent::Error { message, hint: Some("trying again".to_owned()) });
-            }
-        }
-    }
-
-    fn tell_connected(&self, after: Duration) {
-        self.ui.info(format!("connected again after {}", duration(after)));
-    }
-
-    /// Says which calls are answered here. Who answers for the others has been told when that was found.
-    fn tell_ours(&self) {
-        let ours = self.standing.ours();
-        if self.standing.is(&ours) {
-            self.ui.info("calls are answered here again");
-        } else if !ours.is_empty() {
-            let names: Vec<&str> = ours.iter().map(FunctionId::as_str).collect();
-            self.ui.info(format!("calls of {} are answered here again", names.join(", ")));
-        }
-    }
-
-    fn tell_lost(&self, by: &str, functions: &[String]) {
-        self.ui.warning(format!(
-            "{by} has taken over {}; their machine answers now. Run `sst start` again to take it back.",
-            functions.join(", ")
-        ));
-    }
-
-    /// The endpoint does not let us in. Whether it is there at all, only CloudFormation knows.
-    fn refused(&mut self, refusal: &Refusal) {
-        let suspicious = match refusal {
-            Refusal::Missing(_) | Refusal::Credentials(_) => true,
-            Refusal::NoCredentials(_) => false,
-            // A name that does not resolve is a network that is down, or an API that is gone.
-            Refusal::Unreachable(text) => text.contains("lookup address"),
-        };
-        if suspicious {
-            self.look_for_stack();
-        }
-    }
-
-    /// Asks CloudFormation whether the debug stack is still there, unless that was asked a moment ago.
-    fn look_for_stack(&mut self) {
-        let recently = self.looked_for_stack.is_some_and(|when| when.elapsed() < LOOK_FOR_STACK_EVERY);
-        if recently || !self.looks_for_stack.is_empty() {
-            return;
-        }
-        self.looked_for_stack = Some(Instant::now());
-        let (services, name) = (self.services.clone(), self.stack_name.clone());
-        self.looks_for_stack.spawn(async move {
-            let status = debug_stack::status(&services.aws().fresh(), &name).await;
-            status.is_ok_and(|status| status.is_none_or(|status| status.status.starts_with("DELETE_")))
-        });
-    }
-
-    fn removed(&self) -> Error {
-        let message =
-            format!("the debug stack `{}` has been removed, so that no call can come here", self.stack_name);
-        Error::new(Kind::Cloud, message).hint("start `sst start` again to deploy it, and the stubs, anew")
     }
 
     fn message(&mut self, text: &str, events: &mpsc::UnboundedSender<Event>) {

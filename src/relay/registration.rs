@@ -1,7 +1,7 @@
 //! The table that tells the stubs who answers for a function.
 //!
 //! A registration is a lease, which is renewed while the client lives. Taking over from somebody is a decision of the user, made once;
-//! everything else (announcing, renewing, coming back on another connection) takes nothing from anybody.
+//! everything else (announcing, renewing, coming back on another connection) takes nothing from anybody who may live.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -161,8 +161,8 @@ impl Registrations {
         Ok(other.filter(|_| is_other && counts(&old, self.now())))
     }
 
-    /// Makes `connection` the one that answers for those of `functions` that are ours already, or nobody's. Returns the others, and who
-    /// answers for them.
+    /// Makes `connection` the one that answers for those of `functions` that are ours already, those of an earlier client here, which was
+    /// killed, or nobody's. Returns the others, and who answers for them.
     ///
     /// # Errors
     /// When the table cannot be written.
@@ -187,15 +187,20 @@ impl Registrations {
     async fn keep_one(&self, function: &FunctionId, connection: &str) -> Result<Kept, Failure> {
         let put = |clients: Arc<Clients>| async move {
             let put = self.put(&clients, function, connection);
-            put.condition_expression("attribute_not_exists(#pk) OR #client = :client OR #ttl < :now")
-                .expression_attribute_names("#pk", Registration::KEY)
-                .expression_attribute_names("#client", Registration::CLIENT)
-                .expression_attribute_names("#ttl", Registration::TTL)
-                .expression_attribute_values(":client", text(&self.identity.client))
-                .expression_attribute_values(":now", AttributeValue::N(self.now().to_string()))
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                .send()
-                .await
+            put.condition_expression(
+                "attribute_not_exists(#pk) OR #client = :client OR #home = :home OR #ttl < :now",
+            )
+            .expression_attribute_names("#pk", Registration::KEY)
+            .expression_attribute_names("#client", Registration::CLIENT)
+            // Another client at home here has ended. Nobody answers what is still sent to it.
+            .expression_attribute_names("#home", Registration::HOME)
+            .expression_attribute_names("#ttl", Registration::TTL)
+            .expression_attribute_values(":client", text(&self.identity.client))
+            .expression_attribute_values(":home", text(&self.identity.home))
+            .expression_attribute_values(":now", AttributeValue::N(self.now().to_string()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await
         };
         let error = match self.services.once(put).await {
             Ok(_) => return Ok(Kept::Ours),

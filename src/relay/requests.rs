@@ -7,10 +7,13 @@ use tokio::{sync::mpsc, task::Id};
 
 use super::{
     Relay, Request,
-    responder::{self, Answer, Finished, Responder},
+    responder::{self, Finished, Responder},
 };
 use crate::{
-    core::event::{Event, FunctionError, Invocation, Outcome},
+    core::{
+        effect::Answer,
+        event::{Caller, Event, FunctionError, Invocation, Outcome},
+    },
     ids::{FunctionId, RequestId},
     tasks,
     ui::UiEvent,
@@ -62,6 +65,7 @@ impl Relay {
             // The machine may have slept while the event was fetched.
             let remaining = remaining.saturating_sub(clock.continuous().saturating_sub(then));
             let invocation = Invocation {
+                caller: Caller::Relay,
                 request,
                 function,
                 payload,

@@ -26,7 +26,10 @@ use super::{
 };
 use crate::{
     aws::explain,
-    core::event::{FunctionError, Outcome, StreamPart},
+    core::{
+        effect::Answer,
+        event::{FunctionError, Outcome, StreamPart},
+    },
     ids::RequestId,
     tasks,
     ui::{Ui, UiEvent},
@@ -53,17 +56,6 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// How soon a connection that is gone is tried once more.
 const ONCE_MORE: Duration = Duration::from_millis(200);
-
-/// What the core says to a request.
-#[derive(Debug)]
-pub(super) enum Answer {
-    /// It is being worked on.
-    Working { paused: bool },
-    /// Its one outcome.
-    Outcome(Outcome),
-    /// A part of its streamed response.
-    Part(StreamPart),
-}
 
 /// The handle of a request's task. The task ends when it has sent the end of the answer, or what it has when the last handle is
 /// dropped.

@@ -12,6 +12,7 @@ use sst_wire::{Payload, ToStub};
 use tokio::net::TcpListener;
 
 use super::{
+    dial::Refusal,
     memory::{Answered, Frames},
     requests::{age, is_late},
     responder::start,
@@ -19,7 +20,10 @@ use super::{
 };
 use crate::{
     aws,
-    core::event::{Outcome, StreamPart},
+    core::{
+        effect::Answer,
+        event::{Outcome, StreamPart},
+    },
 };
 
 pub(super) const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:user/a</Arn>\

@@ -3,6 +3,7 @@
 //! A thread of its own writes them. What it cannot write, because nobody reads, waits in a queue that is bounded; nothing else waits.
 //! What is written is `text::Text`, which has no control characters but ours.
 
+pub mod arguments;
 mod event;
 pub mod printer;
 pub mod prompt;

@@ -4,18 +4,20 @@
 //! A request that a client may have got is given to no other before that client has said that it does not run it. So a function runs
 //! once, whatever gets lost; when nobody can say any more whether it has run, the caller is told so.
 
+mod frames;
+mod reached;
+
 use std::time::Duration;
 
 use sst_wire::{
-    DecodeError, Invoke, MAX_MESSAGE, MISSING_MS, OFFER_MS, PATIENCE_MS, Payload, Peer, QUIET_MS, ToClient,
-    ToStub, VERSION, decode, encode,
+    DecodeError, MISSING_MS, OFFER_MS, PATIENCE_MS, Payload, Peer, QUIET_MS, ToStub, VERSION, decode,
 };
 use tokio::time::Instant;
 
 use crate::{
     attempt::{Attempt, Offer, Reached, ask, offer},
     cloud::{Cloud, Lookup, Registered},
-    problem::{Problem, is_http_event},
+    problem::Problem,
     runtime_api::Call,
     socket::Socket,
 };
@@ -367,173 +369,6 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Takes in what has come of an offer.
-    fn offered(&mut self, reached: Result<Reached, Problem>) -> Result<(), Problem> {
-        let now = Instant::now();
-        match reached {
-            // The network may be better in a moment, and a role's permissions spread.
-            Err(problem @ Problem::Cloud { .. }) => {
-                (self.why, self.due) = (problem.to_string(), now + LOOK_EVERY);
-            }
-            Err(problem @ Problem::Denied { .. }) if self.cloud.may_still_spread() => {
-                (self.why, self.due) = (problem.to_string(), now + LOOK_EVERY);
-            }
-            Err(problem @ Problem::Throttled { wait, .. }) => {
-                // Nothing was sent, so it can still be begun. Whoever called by way of an API does not wait for longer.
-                if !is_http_event(&self.call.event) {
-                    let patience = now + Duration::from_millis(PATIENCE_MS);
-                    self.patience = self.patience.max(self.deadline.min(patience));
-                }
-                (self.why, self.due) = (problem.to_string(), now + wait);
-                self.throttled = Some(problem);
-                return Ok(());
-            }
-            Err(problem) => return Err(problem),
-            Ok(Reached::Sent(found)) => {
-                self.why = format!("the one started by {} does not answer", found.owner);
-                self.may_have(found);
-            }
-            Ok(Reached::Unsure(found, problem)) => {
-                self.why = problem.to_string();
-                self.may_have(found);
-            }
-            Ok(Reached::Gone(found)) => self.lost_by(found),
-            Ok(Reached::GoneWithIt(found)) => {
-                self.may_have(found.clone());
-                self.last = None;
-                self.lost_by(found);
-            }
-            Ok(Reached::Registered(found)) => {
-                let others = || self.silent.iter().filter(|silent| silent.client != found.client);
-                // Two clients are never at home in the same place.
-                if let Some(dead) = others().find(|silent| silent.home == found.home) {
-                    return Err(self.ended(dead.owner.clone()));
-                }
-                self.replaced = others().next().is_some();
-                self.due = now + if self.last.is_some() { LOOK_EVERY } else { self.next_pause() };
-            }
-            Ok(Reached::Nobody(why)) => {
-                // It may be begun until its time is over, and its caller is told nothing before that.
-                why.clone_into(&mut self.why);
-                let told = if self.silent.is_empty() { self.window } else { self.window + self.word };
-                (self.patience, self.due) = (self.patience.min(told), now + LOOK_EVERY);
-            }
-        }
-        self.throttled = None;
-        Ok(())
-    }
-
-    /// The connection of this client is gone. It may come back under another one.
-    fn lost_by(&mut self, found: Registered) {
-        let now = Instant::now();
-        self.why = format!("the one started by {} has lost its connection", found.owner);
-        let known = self.useless.as_ref().is_some_and(|(useless, _)| *useless == found.connection);
-        // What was remembered may be old.
-        self.due = if known { now + self.next_pause() } else { now };
-        self.useless = Some((found.connection, now));
-    }
-
-    fn next_pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(LOOK_EVERY);
-        pause
-    }
-
-    /// This client has been sent the request, or it is not known that it has not.
-    fn may_have(&mut self, found: Registered) {
-        let now = Instant::now();
-        self.sent += 1;
-        self.patience = self.longest;
-        (self.last, self.due, self.useless) = (Some((now, found.connection.clone())), now + LOOK_EVERY, None);
-        self.silent.retain(|silent| silent.client != found.client);
-        self.silent.push(found.clone());
-        *self.registered = Some(found);
-    }
-
-    /// Takes in what has come of asking the one who has taken the request.
-    fn was_asked(&mut self, reached: Result<Reached, Problem>) -> Result<(), Problem> {
-        let now = Instant::now();
-        self.due = now + LOOK_EVERY;
-        let Some(taken) = self.taken.as_mut() else { return Ok(()) };
-        match reached {
-            Err(Problem::Cloud { .. }) | Ok(Reached::Unsure(..)) => return Ok(()),
-            Err(Problem::Throttled { wait, .. }) => {
-                self.due = now + wait;
-                return Ok(());
-            }
-            Err(problem) => return Err(problem),
-            Ok(Reached::Sent(found)) => {
-                *taken = found;
-                (self.gone, self.due) = (None, now + ASK_EVERY);
-                return Ok(());
-            }
-            // It is connecting again.
-            Ok(Reached::Gone(found) | Reached::GoneWithIt(found) | Reached::Registered(found))
-                if found.client == taken.client =>
-            {
-                self.gone = None;
-                return Ok(());
-            }
-            Ok(Reached::Registered(found)) if found.home == taken.home => {
-                let owner = taken.owner.clone();
-                return Err(self.ended(owner));
-            }
-            Ok(Reached::Gone(_) | Reached::GoneWithIt(_) | Reached::Registered(_) | Reached::Nobody(_)) => {}
-        }
-        let owner = taken.owner.clone();
-        let since = *self.gone.get_or_insert(now);
-        if since.elapsed() >= GONE { Err(self.ended(owner)) } else { Ok(()) }
-    }
-
-    /// The frame that asks after the request.
-    fn question(&self) -> Result<String, Problem> {
-        let reply_to = self.socket.as_ref().map(|socket| socket.id.clone()).unwrap_or_default();
-        text_of(ToClient::Moved { request_id: self.call.request_id.clone(), reply_to, from: self.part })
-    }
-
-    /// The frame that offers the request.
-    async fn invoke(&mut self, window: Instant) -> Result<String, Problem> {
-        self.window = self.window.max(window);
-        loop {
-            let event = match &self.event {
-                Some(event) => event.clone(),
-                None => match Payload::inline(&self.call.event) {
-                    Some(event) => event,
-                    None => self.cloud.store(self.call, self.patience, self.call.event.clone()).await?,
-                },
-            };
-            let inline = matches!(event, Payload::Inline { .. });
-            self.event = Some(event.clone());
-            let patience = window.saturating_duration_since(Instant::now());
-            let frame = ToClient::Invoke(Box::new(Invoke {
-                request_id: self.call.request_id.clone(),
-                attempt: self.sent + 1,
-                function: self.cloud.settings.config.function.clone(),
-                sent_ms: millis(
-                    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default(),
-                ),
-                patience_ms: millis(patience),
-                remaining_ms: millis(self.call.remaining()),
-                context: self.call.context.clone(),
-                environment: self.cloud.settings.environment.clone(),
-                event,
-                reply_to: self.socket.as_ref().map(|socket| socket.id.clone()).unwrap_or_default(),
-            }));
-            let text = text_of(frame)?;
-            if text.len() <= MAX_MESSAGE {
-                return Ok(text);
-            }
-            // A large environment or client context can leave less room than a payload counts on.
-            if !inline {
-                return Err(Problem::Cloud {
-                    action: "send the event to `sst start`".into(),
-                    detail: format!("environment and context take {} bytes", text.len()),
-                });
-            }
-            self.event = Some(self.cloud.store(self.call, self.patience, self.call.event.clone()).await?);
-        }
-    }
-
     /// A timeout is the function's only when the request was taken, by somebody who is still heard; else it is the client's absence.
     pub fn out_of_time(&self) -> Problem {
         let seconds = self.call.timeout_seconds;
@@ -582,15 +417,6 @@ async fn attempt(attempt: &mut Option<(bool, Attempt<'_>)>) -> Result<Reached, P
 
 fn not_running(cloud: &Cloud, why: &str) -> Problem {
     Problem::NotRunning { stage: cloud.settings.config.stage.clone(), why: why.to_owned() }
-}
-
-fn millis(duration: Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
-}
-
-fn text_of(frame: ToClient) -> Result<String, Problem> {
-    encode(frame)
-        .map_err(|error| Problem::Cloud { action: "write a message".into(), detail: error.to_string() })
 }
 
 fn request_id(frame: &ToStub) -> &str {

@@ -55,16 +55,6 @@ async function stopsAt(app, line, name) {
   assert.deepEqual(await call, { text: "explicit 42" });
 }
 
-/** Puts a line in at the top, as a person does, and saves. */
-async function insertLine() {
-  await vscode.openFile(FILE, 1);
-  await vscode.page.keyboard.press("Control+Home");
-  await vscode.page.keyboard.press("Enter");
-  await vscode.page.keyboard.press("Control+S");
-  const file = path.join(directory, FILE);
-  await until("the file to be saved", 10_000, () => fs.readFileSync(file, "utf8").startsWith("\n"));
-}
-
 const bundle = () => path.join(directory, ".sst/artifacts/plain+Explicit/index.cjs");
 
 /** The processes of the app, without the editor's own and the shell in its terminal. */
@@ -104,7 +94,7 @@ describe("VS Code", () => {
     const app = new App(directory);
     await stopsAt(app, 7, "first-call");
     const old = fs.readFileSync(bundle(), "utf8");
-    await insertLine();
+    await vscode.insertLine(FILE);
     await until("the new code", 30_000, () => fs.readFileSync(bundle(), "utf8") !== old);
     await stopsAt(app, 8, "after-a-save");
     await vscode.typeInTerminal("");
@@ -125,7 +115,7 @@ describe("VS Code", () => {
       await sst.waitFor(/A debugger is attached/);
       await stopsAt(sst, 7, "first-call");
       const from = sst.output.length;
-      await insertLine();
+      await vscode.insertLine(FILE);
       await sst.waitFor(/BUILT +plain\/Explicit/, from);
       await stopsAt(sst, 8, "after-a-save");
       await vscode.stop();

@@ -63,10 +63,7 @@ test("one attach stops in every language, and again after a save", async () => {
     for (const id of Object.keys(PLACES)) await stopsIn(id, `first-call-${id}`);
     for (const id of ["Node", "Python"]) {
       const from = sst.output.length;
-      await vscode.openFile(PLACES[id][0], 1);
-      await vscode.page.keyboard.press("Control+Home");
-      await vscode.page.keyboard.press("Enter");
-      await vscode.page.keyboard.press("Control+S");
+      await vscode.insertLine(PLACES[id][0]);
       await sst.waitFor(new RegExp(`BUILT +languages/${id}`), from);
       await stopsIn(id, `after-a-save-${id}`);
     }

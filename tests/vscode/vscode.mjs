@@ -24,6 +24,9 @@ export const CHROMIUM_FLAGS = [
 const SETTINGS = {
   "chat.disableAIFeatures": true,
   "debug.console.closeOnEnd": false,
+  // With them, the marks of breakpoints are drawn only when the debugger has said where else in their lines it could stop, half a second
+  // later, and where they were before: what is typed meanwhile leaves them behind.
+  "debug.showInlineBreakpointCandidates": false,
   "editor.minimap.enabled": false,
   "editor.stickyScroll.enabled": false,
   "extensions.autoCheckUpdates": false,
@@ -38,6 +41,10 @@ const SETTINGS = {
   "update.mode": "none",
   "workbench.secondarySideBar.defaultVisibility": "hidden",
   "workbench.startupEditor": "none",
+  // A row that is shown a second time would be read a second time.
+  "workbench.tree.enableStickyScroll": false,
+  // What is told of the thing that happens to lie under the pointer would cover what is to be clicked at.
+  "workbench.hover.delay": 3_600_000,
   "workbench.tips.enabled": false,
 };
 
@@ -140,7 +147,8 @@ export class VSCode {
       executablePath: chromium,
       headless: true,
       args: CHROMIUM_FLAGS,
-      viewport: { width: 1500, height: 950 },
+      // High, because only rows that are in view are in the page: in a short list the frame in question may be scrolled away.
+      viewport: { width: 1500, height: 1800 },
     });
     this.page = this.context.pages()[0] ?? (await this.context.newPage());
     await this.page.goto(`http://127.0.0.1:${this.port}/?folder=${encodeURIComponent(this.workspace)}`);
@@ -201,9 +209,42 @@ export class VSCode {
     await this.page.waitForSelector('.monaco-editor .glyph-margin-widgets [class*="codicon-debug-breakpoint"]', { timeout: 10_000 });
   }
 
+  // Puts a line in at the top of a file, as a person does, and saves. Its breakpoints move along.
+  async insertLine(file) {
+    await this.openFile(file, 1);
+    const before = await until("the marks of breakpoints", 20_000, async () => {
+      const lines = await this.#marked();
+      return lines.length > 0 && lines;
+    });
+    await this.page.keyboard.press("Control+Home");
+    await this.page.keyboard.press("Enter");
+    const moved = JSON.stringify(before.map((line) => line + 1));
+    await until("the breakpoints to move along", 10_000, async () => JSON.stringify(await this.#marked()) === moved);
+    await this.page.keyboard.press("Control+S");
+    await until("the file to be saved", 10_000, () => fs.readFileSync(path.join(this.workspace, file), "utf8").startsWith("\n"));
+  }
+
+  // The lines that have the mark of a breakpoint, in the order of the file.
+  #marked() {
+    return this.page.evaluate(() => {
+      const editor = document.querySelector(".editor-group-container.active .monaco-editor");
+      const numbers = [...(editor?.querySelectorAll(".line-numbers") ?? [])];
+      const tops = [...(editor?.querySelectorAll('.glyph-margin-widgets [class*="codicon-debug-breakpoint"]') ?? [])].map((mark) => mark.getBoundingClientRect().top);
+      return tops
+        .map((top) => Number(numbers.find((number) => Math.abs(number.getBoundingClientRect().top - top) < 4)?.textContent))
+        .sort((a, b) => a - b);
+    });
+  }
+
   // Chooses a configuration in the drop-down list of the Run and Debug view.
   async chooseConfiguration(name) {
     await this.page.keyboard.press("Control+Shift+D");
+    // All the height is for the call stack.
+    for (const title of ["Variables", "Watch", "Breakpoints"]) {
+      const header = this.page.locator(`.pane-header[aria-label="${title} Section"]`);
+      await header.waitFor({ timeout: 30_000 });
+      if ((await header.getAttribute("aria-expanded")) === "true") await header.press("ArrowLeft");
+    }
     const item = this.page.locator(".start-debug-action-item");
     const select = item.locator("select"); // older versions
     const dropdown = item.locator(".dropdown-label"); // newer ones
@@ -255,11 +296,15 @@ export class VSCode {
   // the line painted as the current one, and the tab that shows it.
   async waitForStop(timeoutMs = 60_000) {
     // The view and the editor are drawn one after the other; both are to tell of the same line.
-    const { rows, yellow } = await until("a stop", timeoutMs, async () => {
-      const rows = await this.callStack();
+    let rows;
+    let yellow;
+    await until("a stop", timeoutMs, async () => {
+      rows = await this.callStack();
       const top = rows.find((row) => row.kind === "frame");
-      const yellow = await this.#yellow();
-      return top && yellow?.line && yellow.line === parseInt(top.position) && { rows, yellow };
+      yellow = await this.#yellow();
+      return top && yellow?.line && yellow.line === parseInt(top.position);
+    }).catch((error) => {
+      throw new Error(`${error.message}; the line shown is ${JSON.stringify(yellow)}, and the call stack ${JSON.stringify(rows)}`);
     });
     return {
       afterMs: Date.now() - (this.startedAt ?? Date.now()),

@@ -10,7 +10,7 @@ mod resolve;
 
 pub use self::{
     discover::discover,
-    read::{Assembly, DebugStackWord, SourceRecord, Stack, Template, asset_directories},
+    read::{Assembly, DebugStackExport, SourceRecord, Stack, Template, asset_directories},
 };
 pub(super) use self::{
     discover::{no_room, number, owned_role, variables},

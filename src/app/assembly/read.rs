@@ -37,13 +37,13 @@ pub struct Assembly {
     /// The files whose change calls for another synthesis. Absolute.
     pub inputs: Vec<Utf8PathBuf>,
     /// What the app says about the debug stack.
-    pub debug_stack: DebugStackWord,
+    pub debug_stack: DebugStackExport,
 }
 
 /// What an app says about the debug stack by exporting `debugStack`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct DebugStackWord {
+pub struct DebugStackExport {
     /// The template that it wants.
     pub template: Option<String>,
     /// The tags of the stack.

@@ -11,6 +11,7 @@ use super::Rewriting;
 use crate::{
     app::assembly::{Assembly, Stack},
     error::{Error, Kind, Result},
+    paths::normalized,
     project::read_json,
 };
 
@@ -208,21 +209,6 @@ fn write_file(path: &Utf8Path, text: &str) -> Result<()> {
 fn pretty(value: &Value) -> String {
     // A value that was parsed can be written.
     serde_json::to_string_pretty(value).unwrap_or_default()
-}
-
-/// Resolves `..` by name: the directories of an assembly are no links.
-fn normalized(path: &Utf8Path) -> Utf8PathBuf {
-    let mut clean = Utf8PathBuf::new();
-    for component in path.components() {
-        match component {
-            camino::Utf8Component::ParentDir => {
-                clean.pop();
-            }
-            camino::Utf8Component::CurDir => {}
-            other => clean.push(other),
-        }
-    }
-    clean
 }
 
 fn replace_text(value: &mut Value, old: &str, new: &str) {

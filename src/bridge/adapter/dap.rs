@@ -3,8 +3,10 @@
 use std::io;
 
 use bytes::{Buf, BytesMut};
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio_util::codec::{Decoder, Encoder};
+use tokio::net::TcpStream;
+use tokio_util::codec::{Decoder, Encoder, Framed};
 
 /// A message may hold the value of a large variable.
 const MAX_MESSAGE: usize = 64 * 1024 * 1024;
@@ -131,6 +133,14 @@ impl Numbers {
         self.0 += 1;
         message["seq"] = self.0.into();
         (message, self.0)
+    }
+}
+
+/// Tells a client that it comes in vain.
+pub(super) async fn refuse(mut client: Framed<TcpStream, Codec>, why: &str) {
+    if let Some(Ok(request)) = client.next().await {
+        let (response, _) = Numbers::default().number(failure(&request, why));
+        let _ = client.send(response).await;
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_util::{codec::Framed, sync::CancellationToken};
 
 use self::requests::{PASSED_ON, RESUMING};
 use super::{
-    dap::{Codec, Numbers, event, failure, success, unverified},
+    dap::{Codec, Numbers, event, failure, refuse, success, unverified},
     debugger::{Adapter, Starter},
 };
 use crate::{
@@ -203,14 +203,6 @@ async fn idle(debugger: &mut Option<Debugger>) -> bool {
         debugger.adapter.refuse(&message);
     }
     true
-}
-
-/// Tells a client that it comes in vain.
-async fn refuse(mut client: Client, why: &str) {
-    if let Some(Ok(request)) = client.next().await {
-        let (response, _) = Numbers::default().number(failure(&request, why));
-        let _ = client.send(response).await;
-    }
 }
 
 /// One client of one worker.

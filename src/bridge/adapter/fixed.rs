@@ -20,13 +20,13 @@ use tokio_util::{codec::Framed, task::AbortOnDropHandle};
 
 use self::link::{Asked, Link, Source};
 use super::{
-    dap::{Codec, Numbers, event, failure, success},
+    dap::{Codec, Numbers, event, failure, refuse, success},
     handles::{Handles, Link as LinkNumber},
 };
 use crate::bridge::{
     jdwp,
     raw::{self, Dialect},
-    registry::{Change, Offer, Registry, Wants},
+    registry::{Change, Offer, Registry, Subscription, Wants, next_change},
 };
 
 type Connection = Framed<TcpStream, Codec>;
@@ -58,7 +58,7 @@ pub(in crate::bridge) async fn serve(listener: TcpListener, registry: Arc<Regist
                 next = Some(stream);
                 tokio::time::sleep(OVERLAP).await;
                 if let Some(stream) = next.take() {
-                    refuse(Framed::new(stream, Codec)).await;
+                    refuse(Framed::new(stream, Codec), "another debugger is attached to this function").await;
                 }
             }
             // The client that is here can stay.
@@ -84,21 +84,13 @@ pub(in crate::bridge) async fn serve(listener: TcpListener, registry: Arc<Regist
     }
 }
 
-async fn refuse(mut client: Connection) {
-    if let Some(Ok(request)) = client.next().await {
-        let response = failure(&request, "another debugger is attached to this function");
-        let (response, _) = Numbers::default().number(response);
-        let _ = client.send(response).await;
-    }
-}
-
 struct Session {
     client: Connection,
     numbers: Numbers,
     registry: Arc<Registry>,
     function: String,
     /// There once the client has told its breakpoints.
-    subscription: Option<(u64, mpsc::UnboundedReceiver<Change>)>,
+    subscription: Option<Subscription>,
     links: HashMap<LinkNumber, Link>,
     last_link: LinkNumber,
     /// What the links' adapters say; none at an end.
@@ -434,13 +426,4 @@ impl Session {
             self.registry.unsubscribe(client);
         }
     }
-}
-
-async fn next_change(subscription: &mut Option<(u64, mpsc::UnboundedReceiver<Change>)>) -> Change {
-    if let Some((_, changes)) = subscription
-        && let Some(change) = changes.recv().await
-    {
-        return change;
-    }
-    std::future::pending().await
 }

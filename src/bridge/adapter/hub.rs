@@ -11,14 +11,13 @@ use serde_json::{Value, json};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
-    sync::mpsc,
     task::JoinSet,
 };
 use tokio_util::{codec::Framed, task::AbortOnDropHandle};
 
 use super::dap::{Codec, Numbers, event, failure, success, unverified};
 use crate::{
-    bridge::registry::{Change, Offer, Registry, Wants},
+    bridge::registry::{Change, Offer, Registry, Subscription, Wants, next_change},
     descriptors,
     ids::WorkerId,
     tasks,
@@ -46,7 +45,7 @@ struct Session {
     inspector: SocketAddr,
     numbers: Numbers,
     /// There once the client has told its breakpoints.
-    subscription: Option<(u64, mpsc::UnboundedReceiver<Change>)>,
+    subscription: Option<Subscription>,
     /// The requests to start a session, and for which worker; none is the one for all Node workers.
     starting: Vec<(u64, Option<WorkerId>)>,
     /// What the child for Node is connected through; its end ends that child.
@@ -193,15 +192,6 @@ impl Session {
             self.registry.unsubscribe(client);
         }
     }
-}
-
-async fn next_change(subscription: &mut Option<(u64, mpsc::UnboundedReceiver<Change>)>) -> Change {
-    if let Some((_, changes)) = subscription
-        && let Some(change) = changes.recv().await
-    {
-        return change;
-    }
-    std::future::pending().await
 }
 
 /// Passes connections on to `target` until dropped.

@@ -12,7 +12,7 @@ use super::{
     upstream::{self, FromWorker},
 };
 use crate::{
-    bridge::registry::{Change, Missing, Offer, Registry, Wants},
+    bridge::registry::{Change, Missing, Offer, Registry, Subscription, Wants, next_change},
     ids::WorkerId,
 };
 
@@ -49,21 +49,10 @@ pub(super) async fn serve(mut socket: WebSocket, registry: Arc<Registry>) {
     }
 }
 
-type Subscription = Option<(u64, mpsc::UnboundedReceiver<Change>)>;
-
-async fn next_change(subscription: &mut Subscription) -> Change {
-    if let Some((_, changes)) = subscription
-        && let Some(change) = changes.recv().await
-    {
-        return change;
-    }
-    std::future::pending().await
-}
-
 struct Client {
     registry: Arc<Registry>,
     /// There once the client has asked for children.
-    subscription: Subscription,
+    subscription: Option<Subscription>,
     /// The dialects that the client speaks. One that has not spoken a dialect gets nothing in it: js-debug ends its session when it
     /// is sent `Target` events or a session id that it does not know.
     node_worker: bool,

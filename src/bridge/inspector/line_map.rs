@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use camino::{Utf8Path, Utf8PathBuf};
 use sourcemap::SourceMap;
 
+use crate::paths::normalized;
+
 /// A source map, as far as breakpoints need it.
 #[derive(Debug)]
 pub(super) struct LineMap {
@@ -45,17 +47,4 @@ impl LineMap {
         let token = if token.get_dst_line() == line { token } else { next()? };
         (token.has_source() && token.get_src_id() as usize == source).then(|| token.get_src_line())
     }
-}
-
-/// The path without `.` and `..`, by its text: links stay as they are written.
-pub(super) fn normalized(path: &Utf8Path) -> Utf8PathBuf {
-    let mut result = Utf8PathBuf::new();
-    for component in path.components() {
-        match component.as_str() {
-            "." => {}
-            ".." => drop(result.pop()),
-            other => result.push(other),
-        }
-    }
-    result
 }

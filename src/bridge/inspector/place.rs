@@ -6,8 +6,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use sourcemap::SourceMap;
 
-use super::line_map::{LineMap, normalized};
-use crate::{bridge::registry::Registry, ids::WorkerId};
+use super::line_map::LineMap;
+use crate::{bridge::registry::Registry, ids::WorkerId, paths::normalized};
 
 /// The scripts that one connection has been told of.
 #[derive(Debug, Default)]

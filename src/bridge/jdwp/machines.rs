@@ -155,7 +155,7 @@ impl Session {
             return tracing::warn!("an event of a virtual machine is not understood");
         };
         for (tag, class, signature) in classes {
-            self.bind(machine, (tag, class), &signature).await;
+            self.set_waiting(machine, (tag, class), &signature).await;
         }
         // What stands only for us goes on; the client would not let it.
         let more = if events.policy > events.wanted { events.policy } else { NO_THREAD };
@@ -219,7 +219,7 @@ impl Session {
     }
 
     /// A class has come that requests wait for.
-    async fn bind(&mut self, machine: u16, class: (u8, u64), signature: &str) {
+    async fn set_waiting(&mut self, machine: u16, class: (u8, u64), signature: &str) {
         let Some(link) = self.links.get_mut(&machine) else { return };
         link.classes.insert(class.1, signature.to_owned());
         for request in &mut self.requests {

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{Outputs, Replaced, StackSources, abandoned, bootstrap, changes, needs_bootstrap, replaced},
-    control::Notice,
     core::event::{Event, FileChange},
     debug_stack,
     error::{Error, Kind, Result},
     ids::FunctionId,
+    local::Notice,
     lock::{Holder, Lock},
     project::manifest::FunctionSpec,
     ui::{Ui, UiEvent},

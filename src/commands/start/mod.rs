@@ -6,7 +6,11 @@ mod ports;
 mod publication;
 mod watches;
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -29,13 +33,12 @@ use crate::{
     builder::{Builder, Toolchain},
     cloud::{self, Cloud},
     continuous::Continuous,
-    control::Control,
     core::{Config, State, event::Event},
     debug_stack, descriptors,
     error::{Error, Kind, Result},
     languages,
-    live::Live,
-    local_calls::LocalCalls,
+    live::{self, Live},
+    local::{Control, Local},
     lock::Lock,
     process::{self, Spawner},
     project::{Kind as ProjectKind, StateDir, manifest::ORIGINAL_PREFIX},
@@ -247,7 +250,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         // Functions find the local cloud by it; standbys have to know before they are functions.
         surroundings.machine.insert("AWS_ENDPOINT_URL".to_owned(), endpoint.clone());
     }
-    let means = bridge::Means { spawner: spawner.clone(), events: sender.clone(), ui: ui.clone() };
+    let means = bridge::Context { spawner: spawner.clone(), events: sender.clone(), ui: ui.clone() };
     let bridge = ports::open_bridge(&settings, &state_dir, &stage, means, &mut tasks).await?;
     let control = Control::open(&mut tasks).await.map_err(|error| {
         Error::new(Kind::Environment, "no socket for other commands to connect to").detail(error)
@@ -273,10 +276,9 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         announced = relay.announce(functions.iter().map(|function| function.id.clone()).collect()) => announced?,
         () = cancel.cancelled() => {}
     }
+    let (commands, receiver) = mpsc::unbounded_channel();
+    tasks.spawn_fallible(live::RELAY, relay.run(receiver, sender.clone()));
     let live = Live {
-        calls: control.calls,
-        local: LocalCalls::default(),
-        aws: aws.clone(),
         state: State::new(Config {
             max_workers: settings.max_workers,
             is_source: languages::is_source,
@@ -284,11 +286,14 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         }),
         time: Continuous::new(aws.clock.clone()),
         events,
+        sender: sender.clone(),
+        relay: commands,
+        local: Local::new(control.calls, aws.clone(), sender.clone()),
         workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
+        ready,
+        listeners: HashMap::new(),
         builder: Builder::new(tools, toolchain, root, sender.clone(), &mut tasks),
         bridge,
-        sender: sender.clone(),
-        ready,
         saved: saved_sender,
         registered: Some(registered_sender),
         ui: ui.clone(),
@@ -309,7 +314,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
     let over = CancellationToken::new();
     tasks.spawn(INFRASTRUCTURE, infrastructure.run(beginning, over.clone()));
     let functions = functions.into_iter().map(Arc::new).collect();
-    let result = live.run(functions, relay, &mut tasks, &cancel).await;
+    let result = live.run(functions, &mut tasks, &cancel).await;
     cancel.cancel();
     over.cancel();
     tasks.until_ended(INFRASTRUCTURE).await;

@@ -13,7 +13,7 @@ pub(super) async fn open_bridge(
     settings: &settings::Start,
     state_dir: &StateDir,
     stage: &str,
-    means: bridge::Means,
+    context: bridge::Context,
     tasks: &mut Tasks,
 ) -> Result<Bridge> {
     let file = format!("inspector-{stage}");
@@ -34,7 +34,7 @@ pub(super) async fn open_bridge(
         title: format!("{} ({stage})", settings.project.name),
         root: settings.project.root.clone(),
     };
-    let bridge = Bridge::open(ports, names, means, tasks).await.map_err(|error| {
+    let bridge = Bridge::open(ports, names, context, tasks).await.map_err(|error| {
         Error::new(Kind::Environment, format!("no port for the inspector endpoint from {port} on"))
             .detail(error)
             .hint("name a free one with `--inspect-port`")

@@ -52,7 +52,7 @@ impl World {
     /// Whether this request has got to a worker, and whether it has failed.
     fn fate(&self, wanted: &str) -> (bool, bool) {
         let delivered = |effect: &Effect| matches!(effect, Effect::Deliver { delivery, .. } if delivery.request.as_str() == wanted);
-        let failed = |effect: &Effect| matches!(effect, Effect::Relay(RelayCommand::Reply { request, outcome: Outcome::Failed(_) }) if request.as_str() == wanted);
+        let failed = |effect: &Effect| matches!(effect, Effect::Answer { request, answer: Answer::Outcome(Outcome::Failed(_)), .. } if request.as_str() == wanted);
         (self.effects.iter().any(delivered), self.effects.iter().any(failed))
     }
 }

@@ -1,6 +1,7 @@
 //! The core under test: single stories first, then every order of events, then many calls in little room.
 
 mod asleep;
+mod local;
 mod orders;
 mod outside;
 mod pressure;
@@ -8,12 +9,21 @@ mod stories;
 
 use bytes::Bytes;
 
+use std::sync::Arc;
+
 use super::{
-    effect::BridgeCommand,
-    event::{Artifact, BuildError, Exit, FileChange, Program, Target},
+    effect::{Answer, BridgeCommand, LocalCommand, RelayCommand},
+    event::{
+        Artifact, BuildError, Call, Caller, Exit, FileChange, FunctionError, Invocation, Outcome, Program,
+        StreamPart, Target,
+    },
     *,
 };
-use crate::project::manifest::{FunctionSpec, Source};
+use crate::{
+    ids::WorkerId,
+    project::manifest::{FunctionSpec, Source},
+    ui::UiEvent,
+};
 
 fn spec(name: &str) -> Arc<FunctionSpec> {
     Arc::new(FunctionSpec {
@@ -53,6 +63,7 @@ fn inspector_target() -> Target {
 
 fn invocation(function: &str, request: &str) -> Event {
     Event::Invoked(Box::new(Invocation {
+        caller: Caller::Relay,
         request: request.into(),
         function: function.into(),
         payload: Bytes::from_static(b"{}"),
@@ -85,15 +96,16 @@ fn describe(effect: &Effect) -> Option<String> {
         Effect::Debug { worker, .. } => format!("debug {worker}"),
         Effect::Deliver { worker, delivery } => format!("deliver {} {worker}", delivery.request),
         Effect::Stop { worker, how } => format!("stop {worker} {how:?}"),
-        Effect::Relay(RelayCommand::Reply { request, outcome }) => match outcome {
-            Outcome::Returned(_) => format!("reply {request}"),
-            Outcome::Failed(error) => format!("fail {request} {}", error.error_type),
+        Effect::Answer { request, answer, .. } => match answer {
+            Answer::Outcome(Outcome::Returned(_)) => format!("reply {request}"),
+            Answer::Outcome(Outcome::Failed(error)) => format!("fail {request} {}", error.error_type),
+            Answer::Part(StreamPart::End { .. }) => format!("end {request}"),
+            Answer::Part(_) => format!("stream {request}"),
+            Answer::Working { paused } => format!("working {request} {paused}"),
         },
-        Effect::Relay(RelayCommand::Stream { request, part: StreamPart::End { .. } }) => {
-            format!("end {request}")
-        }
-        Effect::Relay(RelayCommand::Stream { request, .. }) => format!("stream {request}"),
-        Effect::Relay(RelayCommand::Working { request, paused }) => format!("working {request} {paused}"),
+        Effect::Local(LocalCommand::Ask { spec, token }) => format!("ask {} {token}", spec.id),
+        Effect::Local(LocalCommand::Environment { call, .. }) => format!("environment {call}"),
+        Effect::Local(LocalCommand::Refuse { call, message, .. }) => format!("refuse {call}: {message}"),
         Effect::Bridge(BridgeCommand::Offer { worker, .. }) => format!("offer {worker}"),
         Effect::Bridge(BridgeCommand::Withdraw { worker }) => format!("withdraw {worker}"),
         Effect::Relay(_) | Effect::Ui(_) => return None,

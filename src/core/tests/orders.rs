@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    outside::{NAMES, Outside, environment},
+    outside::{NAMES, Outside},
     *,
 };
 
@@ -28,7 +28,10 @@ enum Step {
     Pause(usize),
     Resume(usize),
     Write(usize),
-    Introduce(usize),
+    Call(usize, bool),
+    Introduce(usize, usize),
+    Ignore(usize),
+    Strange(usize, usize),
     Wait(u64),
     Redeploy([bool; 3], u64),
     Late,
@@ -55,7 +58,10 @@ fn benign() -> impl Strategy<Value = Step> {
         1 => worker().prop_map(Step::Pause),
         1 => worker().prop_map(Step::Resume),
         1 => worker().prop_map(Step::Write),
-        1 => (0..3usize).prop_map(Step::Introduce),
+        3 => (0..3usize, any::<bool>()).prop_map(|(function, event)| Step::Call(function, event)),
+        2 => (0..2usize, 0..3usize).prop_map(|(question, environment)| Step::Introduce(question, environment)),
+        2 => (0..2usize).prop_map(Step::Ignore),
+        1 => (0..3usize, 0..3usize).prop_map(|(function, environment)| Step::Strange(function, environment)),
         1 => Just(Step::Wait(0)),
         1 => (10..13u64).prop_map(|timeout| Step::Redeploy([true; 3], timeout)),
         1 => Just(Step::Late),
@@ -71,7 +77,7 @@ fn wild() -> impl Strategy<Value = Step> {
         1 => worker().prop_map(Step::InitFail),
         1 => (worker(), 0..4i32).prop_map(|(worker, code)| Step::Exit(worker, code)),
         1 => (0..3usize).prop_map(|build| Step::Build(build, false)),
-        1 => (0..30u64).prop_map(Step::Wait),
+        1 => prop_oneof![8 => 0..30u64, 1 => Just(1_000)].prop_map(Step::Wait),
         1 => (any::<[bool; 3]>(), 10..13u64).prop_map(|(present, timeout)| Step::Redeploy(present, timeout)),
     ]
 }
@@ -170,9 +176,20 @@ fn take(outside: &mut Outside, step: Step) {
             let Some(worker) = worker(index) else { return };
             outside.send(Event::Output { worker, line: "x".into() });
         }
-        Step::Introduce(function) => {
-            let environment = environment(function);
-            outside.send(Event::Introduced { function: NAMES[function].into(), environment });
+        Step::Call(function, event) => outside.call(NAMES[function], event.then_some("{}")),
+        Step::Introduce(index, environment) => {
+            if index < outside.questions.len() {
+                outside.introduce(index, environment);
+            }
+        }
+        Step::Ignore(index) => {
+            // While nothing fails, only what has been answered is over.
+            if outside.questions.get(index).is_some_and(|asked| asked.answered || outside.wild) {
+                outside.ignore(index);
+            }
+        }
+        Step::Strange(function, environment) => {
+            outside.introduced(NAMES[function], environment, "of another machine".to_owned());
         }
         Step::Wait(seconds) => {
             outside.now += Duration::from_secs(seconds);
@@ -239,6 +256,8 @@ proptest! {
             outside.none_is_open();
             prop_assert!(outside.processes.values().all(|process| process.stopped));
             outside.invoke("a", 0);
+            outside.call("a", Some("{}"));
+            outside.call("b", None);
             outside.settle();
             outside.none_is_open();
             prop_assert!(outside.state.is_finished());

@@ -36,6 +36,14 @@ pub(super) struct Compiler {
     pub version: u64,
 }
 
+/// A question that a stub was asked, until whoever has asked is told that it is over.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub function: FunctionId,
+    pub token: String,
+    pub answered: bool,
+}
+
 /// The outside.
 pub(super) struct Outside {
     pub state: State,
@@ -45,11 +53,16 @@ pub(super) struct Outside {
     pub saved: BTreeMap<FunctionId, u64>,
     pub processes: BTreeMap<WorkerId, Process>,
     pub compilers: Vec<Compiler>,
-    /// All requests in order of arrival.
+    /// All requests in order of arrival, with the environments that they have to be run in.
     pub sent: Vec<(RequestId, FunctionId, BTreeMap<String, String>)>,
     pub delivered: HashSet<RequestId>,
     pub returned: BTreeSet<RequestId>,
     pub failed: BTreeMap<RequestId, String>,
+    /// All that was wanted by somebody on this machine.
+    pub calls: BTreeSet<RequestId>,
+    pub questions: Vec<Asked>,
+    /// The environments that the stubs told last.
+    pub told: BTreeMap<FunctionId, BTreeMap<String, String>>,
     pub debuggers: bool,
     pub limit: usize,
     /// Whether what happens now must end no call: a save, a build, a deployment.
@@ -84,6 +97,9 @@ impl Outside {
             delivered: HashSet::new(),
             returned: BTreeSet::new(),
             failed: BTreeMap::new(),
+            calls: BTreeSet::new(),
+            questions: Vec::new(),
+            told: BTreeMap::new(),
             debuggers: false,
             limit,
             sparing: false,
@@ -167,15 +183,34 @@ impl Outside {
                 assert!(!process.offered, "debuggers still hold on to a worker that ends");
                 process.stopped = true;
             }
-            Effect::Relay(RelayCommand::Reply { request, outcome }) => match outcome {
-                Outcome::Returned(_) => self.end(request, None),
-                Outcome::Failed(error) => self.end(request, Some(error.error_type)),
-            },
-            Effect::Relay(RelayCommand::Stream { request, part: StreamPart::End { error } }) => {
-                self.end(request, error.map(|error| error.error_type));
+            Effect::Answer { caller, request, answer } => {
+                let local = self.calls.contains(&request);
+                assert_eq!(caller == Caller::Local, local, "somebody else is answered");
+                match answer {
+                    Answer::Outcome(Outcome::Returned(_)) => self.end(request, None),
+                    Answer::Outcome(Outcome::Failed(error)) => self.end(request, Some(error.error_type)),
+                    Answer::Part(StreamPart::End { error }) => {
+                        self.end(request, error.map(|error| error.error_type));
+                    }
+                    Answer::Part(_) | Answer::Working { .. } => {
+                        assert!(!self.has_ended(&request), "something after the outcome");
+                    }
+                }
             }
-            Effect::Relay(RelayCommand::Stream { request, .. } | RelayCommand::Working { request, .. }) => {
-                assert!(!self.has_ended(&request), "something after the outcome");
+            Effect::Local(LocalCommand::Ask { spec, token }) => {
+                let open = |asked: &&Asked| !asked.answered && asked.function == spec.id;
+                assert_eq!(self.questions.iter().filter(open).count(), 0, "asked twice at a time");
+                assert!(self.questions.iter().all(|asked| asked.token != token), "asked as before");
+                assert!(self.specs.contains_key(&spec.id), "asked of a function that was removed");
+                self.questions.push(Asked { function: spec.id.clone(), token, answered: false });
+            }
+            Effect::Local(LocalCommand::Environment { call, variables }) => {
+                assert!(self.told.values().any(|told| *told == variables), "not what a stub has told last");
+                self.end(call, None);
+            }
+            Effect::Local(LocalCommand::Refuse { call, message, .. }) => self.end(call, Some(message)),
+            Effect::Ui(UiEvent::Request { request, function, .. }) if self.calls.contains(&request) => {
+                self.sent.push((request, function.clone(), self.told[&function].clone()));
             }
             Effect::Build { spec, generation } => {
                 assert!(
@@ -206,7 +241,8 @@ impl Outside {
     }
 
     pub fn end(&mut self, request: RequestId, error: Option<String>) {
-        assert!(self.sent.iter().any(|(id, ..)| *id == request), "an outcome nobody asked for");
+        let known = self.calls.contains(&request) || self.sent.iter().any(|(id, ..)| *id == request);
+        assert!(known, "an outcome nobody asked for");
         assert!(!self.has_ended(&request), "a second outcome for {request}");
         match error {
             None => {
@@ -220,12 +256,57 @@ impl Outside {
 
     /// A call from one of the execution environments of a function.
     pub fn invoke(&mut self, name: &str, number: usize) -> RequestId {
-        let request = RequestId::from(format!("r{}", self.sent.len()));
+        let request = self.arrive(name, number, Bytes::from_static(b"{}"));
+        self.note(&name.into(), number);
+        self.send(request.1);
+        request.0
+    }
+
+    /// What arrives from a stub.
+    fn arrive(&mut self, name: &str, number: usize, payload: Bytes) -> (RequestId, Event) {
+        let request = RequestId::from(format!("r{}", self.sent.len() + self.calls.len()));
         let Event::Invoked(mut invocation) = invocation(name, request.as_str()) else { unreachable!() };
-        invocation.environment = environment(number);
+        (invocation.environment, invocation.payload) = (environment(number), payload);
         self.sent.push((request.clone(), name.into(), invocation.environment.clone()));
-        self.send(Event::Invoked(invocation));
-        request
+        (request, Event::Invoked(invocation))
+    }
+
+    /// What a stub tells of a function that is there.
+    fn note(&mut self, function: &FunctionId, number: usize) {
+        if self.specs.contains_key(function) {
+            self.told.insert(function.clone(), environment(number));
+        }
+    }
+
+    /// A call from this machine, or only the wish to know the function's environment.
+    pub fn call(&mut self, name: &str, event: Option<&'static str>) {
+        let id = RequestId::from(format!("r{}", self.sent.len() + self.calls.len()));
+        assert!(self.calls.insert(id.clone()));
+        self.send(Event::Called(Call { id, function: name.to_owned(), event: event.map(Bytes::from) }));
+    }
+
+    /// A stub tells what it was asked, from one of its execution environments.
+    pub fn introduce(&mut self, index: usize, number: usize) {
+        let Asked { function, token, answered } = &mut self.questions[index];
+        let first = !std::mem::replace(answered, true);
+        let (function, token) = (function.clone(), token.clone());
+        if first {
+            self.note(&function, number);
+        }
+        self.introduced(function.as_str(), number, token);
+    }
+
+    /// The answer to a question is nobody's business but ours, whoever has asked.
+    pub fn introduced(&mut self, name: &str, number: usize, token: String) {
+        let (request, event) = self.arrive(name, number, question::event(token).into());
+        self.send(event);
+        assert!(self.returned.contains(&request), "a question is answered at once");
+    }
+
+    /// A stub has been asked, and says nothing more. Maybe it never has.
+    pub fn ignore(&mut self, index: usize) {
+        let token = self.questions.remove(index).token;
+        self.send(Event::Unanswered { token, reason: "no".to_owned() });
     }
 
     pub fn poll(&mut self, worker: WorkerId) {
@@ -283,6 +364,7 @@ impl Outside {
         let specs: Vec<Arc<FunctionSpec>> =
             present.map(|(name, _)| Arc::new(FunctionSpec { timeout_s, ..(*spec(name)).clone() })).collect();
         self.specs = specs.iter().map(|spec| (spec.id.clone(), spec.clone())).collect();
+        self.told.retain(|function, _| self.specs.contains_key(function));
         self.sparing = true;
         self.send(Event::Functions(specs));
         self.sparing = false;
@@ -305,7 +387,13 @@ impl Outside {
     pub fn settle(&mut self) {
         for round in 0.. {
             assert!(round < 10_000, "it goes on for ever");
-            let mut moved = !self.compilers.is_empty();
+            let mut moved = !self.compilers.is_empty() || !self.questions.is_empty();
+            while !self.questions.is_empty() {
+                if !self.questions[0].answered {
+                    self.introduce(0, 0);
+                }
+                self.ignore(0);
+            }
             while !self.compilers.is_empty() {
                 self.build(0, true);
             }
@@ -375,7 +463,8 @@ impl Outside {
     }
 
     pub fn none_is_open(&self) {
-        let open: Vec<_> = self.sent.iter().filter(|(id, ..)| !self.has_ended(id)).collect();
+        let ids = self.sent.iter().map(|(id, ..)| id).chain(&self.calls);
+        let open: Vec<_> = ids.filter(|id| !self.has_ended(id)).collect();
         assert!(open.is_empty(), "no outcome for {open:?}: {:?}", self.state);
     }
 }

@@ -57,7 +57,7 @@ fn serve(calls: usize, functions: usize, limit: usize) -> (usize, Duration) {
                 Effect::Stop { worker, .. } => {
                     calendar.push(Reverse((now + ENDS, Next::Exits(worker.0))));
                 }
-                Effect::Relay(RelayCommand::Reply { outcome, .. }) => {
+                Effect::Answer { answer: Answer::Outcome(outcome), .. } => {
                     assert!(matches!(outcome, Outcome::Returned(_)), "not served: {outcome:?}");
                     served += 1;
                 }

@@ -202,8 +202,8 @@ fn a_timeout_kills_the_worker_and_says_what_lambda_says() {
     world.now += Duration::from_secs(10);
     world.send(Event::Tick);
     assert_eq!(world.did(), ["fail r1 Sandbox.Timedout", "stop w1 Now"]);
-    let Some(Effect::Relay(RelayCommand::Reply { outcome: Outcome::Failed(error), .. })) =
-        world.effects.iter().find(|effect| matches!(effect, Effect::Relay(_)))
+    let Some(Effect::Answer { answer: Answer::Outcome(Outcome::Failed(error)), .. }) =
+        world.effects.iter().find(|effect| matches!(effect, Effect::Answer { .. }))
     else {
         panic!("no reply");
     };

@@ -9,7 +9,7 @@ use crate::{
     core::event::BuildError,
     languages::{
         not_compiled,
-        program::{Said, TO_COMPILE, follow},
+        program::{Output, TO_COMPILE, follow},
         unbuildable,
     },
     process::{Command, Spawner},
@@ -192,7 +192,7 @@ async fn maven(
     inputs: &[Utf8PathBuf],
     output: &Utf8Path,
     on_line: &mut (dyn FnMut(&str) + Send),
-) -> std::io::Result<(Said, String)> {
+) -> std::io::Result<(Output, String)> {
     let (list, stamp) = (output.join("class-path"), output.join("class-path.stamp"));
     let wanted = stamp_of(inputs);
     let known = list.is_file() && fs_err::read_to_string(&stamp).is_ok_and(|stamp| stamp == wanted);
@@ -228,7 +228,7 @@ async fn gradle(
     directory: &Utf8Path,
     output: &Utf8Path,
     on_line: &mut (dyn FnMut(&str) + Send),
-) -> std::io::Result<(Said, String)> {
+) -> std::io::Result<(Output, String)> {
     let script = output.join("class-path.gradle");
     let text = format!(
         "allprojects {{ project -> if (project.projectDir == new File('{directory}')) {{ project.afterEvaluate {{\n\
@@ -271,7 +271,7 @@ fn list(directory: &Utf8Path, listing: &mut String) -> std::io::Result<()> {
 }
 
 /// What the compiler says, without what the tool says about itself.
-fn error(said: &Said, inputs: Vec<Utf8PathBuf>) -> BuildError {
+fn error(said: &Output, inputs: Vec<Utf8PathBuf>) -> BuildError {
     let mut lines: Vec<String> = Vec::new();
     let mut first = None;
     for line in said.stdout.lines().chain(said.stderr.lines()) {
@@ -330,7 +330,7 @@ mod tests {
         let stdout = "\u{1b}[0m[ERROR] COMPILATION ERROR : \n[ERROR] /a/src/B.java:[3,5] ';' expected\n\
                       [ERROR] Failed to execute goal org.apache: Compilation failure\n[ERROR] /a/src/B.java:[3,5] ';' expected\n";
         let said =
-            Said { status: ExitStatus::from_raw(256), stdout: stdout.to_owned(), stderr: String::new() };
+            Output { status: ExitStatus::from_raw(256), stdout: stdout.to_owned(), stderr: String::new() };
         let error = error(&said, vec!["/a".into()]);
         assert_eq!(error.summary, "/a/src/B.java:3:5: ';' expected");
         assert_eq!(error.detail, "COMPILATION ERROR :\n/a/src/B.java:3:5: ';' expected");

@@ -163,10 +163,14 @@ describe("two people on one stage", () => {
     assert.equal(value.at, alice.app);
     deployed.onlyOnce([requestId]);
     assert.deepEqual(names(await alice.sst.waitFor(taken(bob))), everything);
-    // Whoever crashed takes nothing from anybody.
+    // Whoever crashed takes nothing from anybody: what is sent meanwhile does not wait for the deployment.
+    const crashed = await deployed.registered("count");
     alice.sst.child.kill("SIGKILL");
     await alice.sst.exited;
-    alice.sst = await deployed.serve(alice);
+    alice.sst = deployed.begin(alice);
+    await alice.sst.waitFor(/Deploying the app/);
+    assert.notEqual((await deployed.registered("count")).client, crashed.client);
+    await alice.sst.waitFor(/Listening for requests/);
     assert.equal((await deployed.call("count", { number: "again" })).value.at, alice.app);
     assert.doesNotMatch(alice.sst.output, /taken over/);
   });

@@ -1,20 +1,15 @@
-//! Asking a stub for the variables and the credentials of its function, so that nobody has to call the function first.
-//!
-//! The question is an event. The stub sends it here as any other, with what is wanted to know, and it is answered without the function:
-//! by every `sst start`, also by one that has not asked.
+//! What is known in the cloud of a function: its stub is asked for the variables and the credentials, so that nobody has to call the
+//! function first, and Lambda for how it is deployed.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_lambda::{error::SdkError, operation::invoke::InvokeOutput, primitives::Blob};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     aws::{Aws, explain},
+    core::question,
     project::manifest::FunctionSpec,
 };
-
-/// Longer events are no questions.
-const LONGEST: usize = 200;
 
 /// How long an answer may take: a cold start, and a stub that waits for whoever answers for it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,28 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take to find out what a function is called, and how it is deployed.
 const LOOKING: Duration = Duration::from_secs(60);
 
-/// The event.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Question {
-    #[serde(rename = "sst:question")]
-    token: String,
-}
-
-/// What tells a question from others; none for an event that is a function's business.
-#[must_use]
-pub fn token(event: &[u8]) -> Option<String> {
-    let question = (event.len() <= LONGEST).then(|| serde_json::from_slice::<Question>(event).ok())?;
-    question.map(|question| question.token)
-}
-
 /// Asks the stub of a function. What it says arrives as an event; this returns when it has been answered.
 ///
 /// # Errors
 /// A sentence that says why the stub cannot be asked.
 pub async fn ask(aws: &Aws, spec: &FunctionSpec, token: String) -> Result<(), String> {
     let name = looked_for(spec, physical_name(aws, spec)).await?;
-    let event = serde_json::to_vec(&Question { token }).unwrap_or_default();
+    let event = question::event(token);
     let called = aws.invoker(PATIENCE).invoke().function_name(&name).payload(Blob::new(event)).send().await;
     match called {
         Err(SdkError::TimeoutError(_)) => {
@@ -118,21 +98,4 @@ async fn physical_name(aws: &Aws, spec: &FunctionSpec) -> Result<String, String>
         }
     }
     Err(format!("`{}` has no function `{}`", spec.stack, spec.logical_id))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_question_is_one() {
-        let event = serde_json::to_vec(&Question { token: "t".to_owned() }).unwrap();
-        assert_eq!(token(&event).as_deref(), Some("t"));
-        assert_eq!(token(br#"{ "sst:question": "t" }"#).as_deref(), Some("t"), "however it is written");
-        for event in
-            [r#"{"sst:question":"t","more":1}"#, r#"{"sst:question":1}"#, "{}", "null", "\"sst:question\""]
-        {
-            assert_eq!(token(event.as_bytes()), None, "{event}");
-        }
-    }
 }

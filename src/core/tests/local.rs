@@ -1,0 +1,126 @@
+//! Calls from this machine, and what stubs are asked for them.
+
+use super::*;
+
+/// The core, and what it wanted done last.
+struct World {
+    state: State,
+    now: Instant,
+    effects: Vec<Effect>,
+}
+
+impl World {
+    /// One whose function `a` nobody has called yet.
+    fn new() -> Self {
+        let state = State::new(Config::default());
+        let mut world = Self { state, now: Instant::now(), effects: Vec::new() };
+        world.send(Event::Functions(vec![spec("a"), spec("b")]));
+        world
+    }
+
+    fn send(&mut self, event: Event) -> Vec<String> {
+        self.effects = self.state.handle(event, self.now);
+        self.effects.iter().filter_map(describe).collect()
+    }
+
+    fn call(&mut self, id: &str, function: &str) -> Vec<String> {
+        let event = Some(Bytes::from_static(b"{}"));
+        self.send(Event::Called(Call { id: id.into(), function: function.to_owned(), event }))
+    }
+
+    fn want_environment(&mut self, id: &str, function: &str) -> Vec<String> {
+        self.send(Event::Called(Call { id: id.into(), function: function.to_owned(), event: None }))
+    }
+
+    fn introduce(&mut self, request: &str, token: &str) -> Vec<String> {
+        let Event::Invoked(mut answer) = invocation("a", request) else { unreachable!() };
+        answer.payload = question::event(token.to_owned()).into();
+        self.send(Event::Invoked(answer))
+    }
+
+    fn ignore(&mut self, token: &str) -> Vec<String> {
+        self.send(Event::Unanswered { token: token.to_owned(), reason: "no".to_owned() })
+    }
+}
+
+#[test]
+fn a_stub_is_asked_once_for_all_calls_that_wait_for_it() {
+    let mut world = World::new();
+    assert_eq!(world.call("l1", "a"), ["ask a l1-1"]);
+    assert_eq!(world.want_environment("l2", "a"), [""; 0]);
+    assert_eq!(world.want_environment("l3", "b"), ["ask b l3-2"]);
+    assert_eq!(world.introduce("r1", "l1-1"), ["reply r1", "build a g1", "environment l2"]);
+    assert_eq!(world.ignore("l1-1"), [""; 0], "that question is over");
+    assert_eq!(world.want_environment("l4", "a"), ["environment l4"]);
+    let invoked = invocation("b", "r2");
+    assert_eq!(world.send(invoked), ["build b g2"], "a call tells as much");
+    assert_eq!(world.want_environment("l5", "b"), ["environment l5"]);
+}
+
+#[test]
+fn an_answer_goes_to_whoever_has_called() {
+    let mut world = World::new();
+    world.send(invocation("a", "r1"));
+    world.call("l1", "a");
+    world.send(Event::Built {
+        function: "a".into(),
+        generation: Generation(1),
+        result: Ok(artifact("a", "x")),
+    });
+    for (worker, request, expected) in [(1, "r1", Caller::Relay), (2, "l1", Caller::Local)] {
+        let worker = WorkerId(worker);
+        assert_eq!(world.send(Event::Polled { worker }), [format!("deliver {request} {worker}")]);
+        let outcome = Outcome::Returned(Bytes::new());
+        world.send(Event::Answered { worker, request: request.into(), outcome });
+        let callers = world.effects.iter().filter_map(|effect| match effect {
+            Effect::Answer { caller, .. } => Some(*caller),
+            _ => None,
+        });
+        assert_eq!(callers.collect::<Vec<_>>(), [expected]);
+    }
+}
+
+#[test]
+fn what_was_received_long_ago_is_better_than_nothing() {
+    let mut world = World::new();
+    world.send(invocation("a", "r1"));
+    let built = Event::Built { function: "a".into(), generation: Generation(1), result: Err(broken()) };
+    assert_eq!(world.send(built), ["fail r1 Runtime.UserCodeSyntaxError"]);
+    world.now += Duration::from_secs(14 * 60);
+    assert_eq!(world.want_environment("l1", "a"), ["environment l1"]);
+    world.now += Duration::from_secs(60);
+    assert_eq!(world.want_environment("l2", "a"), ["ask a l2-1"]);
+    assert_eq!(world.ignore("l2-1"), ["environment l2"]);
+    assert_eq!(world.want_environment("l3", "b"), ["ask b l3-2"]);
+    let refusal = "refuse l3: the variables and credentials of `b` are not known: no";
+    assert_eq!(world.ignore("l3-2"), [refusal]);
+}
+
+#[test]
+fn calls_from_this_machine_do_not_make_what_they_have_any_younger() {
+    let mut world = World::new();
+    world.send(invocation("a", "r1"));
+    world.now += Duration::from_secs(14 * 60);
+    assert!(!world.call("l1", "a").iter().any(|effect| effect.starts_with("ask")));
+    world.now += Duration::from_secs(14 * 60);
+    assert_eq!(world.want_environment("l2", "a")[0], "ask a l2-1");
+}
+
+#[test]
+fn the_question_of_another_machine_is_answered_without_the_function() {
+    let mut world = World::new();
+    assert_eq!(world.introduce("r1", "t"), ["reply r1"]);
+    assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::Ui(_))), "and nothing is shown");
+    assert_eq!(world.call("l1", "a"), ["ask a l1-1"], "nor does it tell of the function");
+}
+
+#[test]
+fn what_is_not_known_is_refused_and_what_waits_at_the_end_as_well() {
+    let mut world = World::new();
+    assert_eq!(world.call("l1", "c"), ["refuse l1: no function `c`; there are `a`, `b`"]);
+    world.call("l2", "a");
+    let refusal = |call: &str| format!("refuse {call}: `sst start` ended before the function answered");
+    assert_eq!(world.send(Event::Shutdown), [refusal("l2")]);
+    assert_eq!(world.call("l3", "a"), [refusal("l3")]);
+    assert_eq!(world.introduce("r1", "l2-1"), ["reply r1"]);
+}
