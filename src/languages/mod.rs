@@ -7,6 +7,7 @@ mod command;
 mod debugger;
 mod directory;
 mod go;
+mod interpreters;
 mod mentions;
 mod node;
 mod program;

@@ -34,7 +34,7 @@ use tokio::{
     sync::mpsc,
     task::{Id, JoinSet},
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use self::registration::{owners, served};
 use self::{
@@ -95,6 +95,8 @@ pub struct Relay {
     usage: Arc<Usage>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
     connection: AbortOnDropHandle<()>,
+    /// Has that task close the connection.
+    closing: CancellationToken,
     /// The id of the connection; none while there is none.
     connection_id: Option<String>,
     told: Told,
@@ -150,7 +152,8 @@ impl Relay {
         sender.reached_on(&connection_id);
         let (incoming_sender, incoming) = mpsc::unbounded_channel();
         let means = (clock, Timing::default(), usage.clone(), ui.clone());
-        let keeping = connection::keep_connected(connector, first, incoming_sender, means);
+        let closing = CancellationToken::new();
+        let keeping = connection::keep_connected(connector, first, incoming_sender, means, closing.clone());
         let connection = tokio::spawn(tasks::named("the connection to the cloud", keeping));
         let (jobs, queue) = mpsc::unbounded_channel();
         let (done_sender, done) = mpsc::unbounded_channel();
@@ -165,6 +168,7 @@ impl Relay {
             usage,
             incoming,
             connection: AbortOnDropHandle::new(connection),
+            closing,
             connection_id: Some(connection_id),
             told: Told::default(),
             woken: false,
@@ -329,11 +333,7 @@ impl Relay {
                     Some(known) => known.responder.asked_again(reply_to, from),
                     None => {
                         if !self.repeat(request.clone(), reply_to.clone(), from) {
-                            let sender = self.sender.clone();
-                            self.responders.spawn(async move {
-                                sender.unknown(&reply_to, request).await;
-                                None
-                            });
+                            self.unknown(reply_to, request);
                         }
                     }
                 }
@@ -373,21 +373,63 @@ impl Relay {
         }
     }
 
+    /// Sends what is still to be sent, and tells whoever asks meanwhile that it is not run here. A stub that had no answer would not
+    /// know whether it was.
     async fn close(mut self, within: Duration) {
         let deadline = tokio::time::Instant::now() + within;
-        drop(self.registrar);
+        self.registrar.abort();
+        for invoke in std::mem::take(&mut self.held) {
+            self.unknown(invoke.reply_to, invoke.request_id.into());
+        }
         // Without its handle a responder sends what it still has, and ends.
-        self.requests.clear();
-        let ours = self.standing.ours();
+        let answering: HashSet<RequestId> = self.requests.drain().map(|(request, _)| request).collect();
+        let (registrations, ours) = (self.registrations.clone(), self.standing.ours());
+        let (mut removed, mut closed) = (false, false);
         let farewell = async {
-            let remove = self.registrations.remove(&ours);
-            let responders = async { while self.responders.join_next().await.is_some() {} };
-            tokio::join!(remove, responders);
+            let mut remove = std::pin::pin!(registrations.remove(&ours));
+            while !removed || !closed || !self.responders.is_empty() {
+                tokio::select! {
+                    _ = &mut remove, if !removed => {
+                        removed = true;
+                        self.closing.cancel();
+                    }
+                    incoming = self.incoming.recv(), if !closed => match incoming {
+                        Some(Incoming::Message(text)) => self.decline(&text, &answering),
+                        Some(_) => {}
+                        None => closed = true,
+                    },
+                    _ = self.responders.join_next(), if !self.responders.is_empty() => {}
+                }
+            }
         };
         if tokio::time::timeout_at(deadline, farewell).await.is_err() {
             self.ui.warning("some answers could not be sent in time");
         }
         self.ui.info(self.usage.summary());
+    }
+
+    /// Answers a message that comes too late to be acted on.
+    fn decline(&mut self, text: &str, answering: &HashSet<RequestId>) {
+        let (request, reply_to, from) = match inbox::read(text) {
+            inbox::Message::Frame(ToClient::Invoke(invoke)) => (invoke.request_id, invoke.reply_to, 0),
+            inbox::Message::Frame(ToClient::Moved { request_id, reply_to, from }) => {
+                (request_id, reply_to, from)
+            }
+            _ => return,
+        };
+        let request = RequestId::from(request);
+        if !answering.contains(&request) && !self.repeat(request.clone(), reply_to.clone(), from) {
+            self.unknown(reply_to, request);
+        }
+    }
+
+    /// Tells a stub that its request is not known here.
+    fn unknown(&mut self, reply_to: String, request: RequestId) {
+        let sender = self.sender.clone();
+        self.responders.spawn(async move {
+            sender.unknown(&reply_to, request).await;
+            None
+        });
     }
 }
 
