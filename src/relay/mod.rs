@@ -8,10 +8,12 @@
 //! function. After anything that may have kept news from us (sleep, a lost connection) the registrations are looked at first.
 
 mod connection;
+mod connectivity;
 mod dial;
 mod handover;
 mod inbox;
 mod memory;
+mod ownership;
 mod payloads;
 mod registrar;
 mod registration;
@@ -19,8 +21,6 @@ mod requests;
 mod responder;
 mod services;
 mod stack;
-mod standing;
-mod told;
 mod usage;
 
 use std::{
@@ -39,15 +39,15 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 pub use self::registration::{owners, served};
 use self::{
     connection::{Incoming, Timing},
+    connectivity::Connectivity,
     dial::Connector,
     memory::Memory,
+    ownership::Ownership,
     registrar::{Done, Job},
     registration::{Identity, RENEW_EVERY, Registrations},
     responder::{Finished, Responder, Sender},
     services::{Services, pauses},
     stack::Stack,
-    standing::Standing,
-    told::Told,
     usage::Usage,
 };
 use crate::{
@@ -99,7 +99,7 @@ pub struct Relay {
     closing: CancellationToken,
     /// The id of the connection; none while there is none.
     connection_id: Option<String>,
-    told: Told,
+    connectivity: Connectivity,
     /// The machine has slept, and it is not known yet who answers now.
     woken: bool,
     /// Why the registrations cannot be written, as it was told.
@@ -107,7 +107,7 @@ pub struct Relay {
     jobs: mpsc::UnboundedSender<Job>,
     done: mpsc::UnboundedReceiver<Done>,
     registrar: AbortOnDropHandle<()>,
-    standing: Standing,
+    ownership: Ownership,
     /// What is to be taken over as soon as there is a connection.
     to_take: Option<Vec<FunctionId>>,
     /// What came while it was not known who answers for what.
@@ -170,13 +170,13 @@ impl Relay {
             connection: AbortOnDropHandle::new(connection),
             closing,
             connection_id: Some(connection_id),
-            told: Told::default(),
+            connectivity: Connectivity::default(),
             woken: false,
             failing: None,
             jobs,
             done,
             registrar: AbortOnDropHandle::new(registrar),
-            standing: Standing::default(),
+            ownership: Ownership::default(),
             to_take: None,
             held: Vec::new(),
             requests: HashMap::new(),
@@ -210,9 +210,9 @@ impl Relay {
             }
             tokio::time::sleep(pauses.next().unwrap_or_default()).await;
         };
-        self.standing.serve(functions);
+        self.ownership.serve(functions);
         for (function, owner) in lost {
-            self.standing.lose(&function, &owner);
+            self.ownership.lose(&function, &owner);
         }
         Ok(())
     }
@@ -247,7 +247,7 @@ impl Relay {
                 _ = renew.tick() => self.look(),
                 _ = forget.tick() => self.forget(),
                 () = until(self.late_since.map(|since| since + LATE_FOR)) => self.tell_late(),
-                () = until(self.told.lasts_at()) => if let Some(after) = self.told.lasted(Instant::now()) {
+                () = until(self.connectivity.lasts_at()) => if let Some(after) = self.connectivity.lasted(Instant::now()) {
                     self.tell_connected(after);
                 },
                 // The requests that are open cannot be answered for, and no other will come.
@@ -282,7 +282,7 @@ impl Relay {
                 None => tracing::warn!(%request, "an answer to a request that is not open"),
             },
             RelayCommand::Announce { functions } => {
-                if !self.standing.is(&functions) {
+                if !self.ownership.is(&functions) {
                     self.serve(functions);
                     self.look();
                 }
@@ -298,17 +298,17 @@ impl Relay {
             Incoming::Slept(passed) => {
                 self.ui.warning(format!("this machine was asleep for {}", duration(passed)));
                 self.woken = true;
-                self.standing.doubt();
+                self.ownership.doubt();
                 // Connections that were idle meanwhile may be dead.
                 self.services.renew();
                 self.look();
             }
             Incoming::Lost(reason) => {
-                if let Some(text) = self.told.lost(&reason, Instant::now()) {
+                if let Some(text) = self.connectivity.lost(&reason, Instant::now()) {
                     self.ui.warning(text);
                 }
                 self.connection_id = None;
-                self.standing.doubt();
+                self.ownership.doubt();
                 // What was wrong with this connection may be wrong with the others.
                 self.services.renew();
             }
@@ -341,7 +341,7 @@ impl Relay {
             inbox::Message::Frame(ToClient::Displaced { by, functions }) => {
                 // It may have been under way for so long that what it says is not so any more. The table knows.
                 tracing::debug!(by, ?functions, "displaced");
-                self.standing.doubt();
+                self.ownership.doubt();
                 self.look();
             }
             inbox::Message::OtherVersion { theirs, request, reply_to } => {
@@ -383,7 +383,7 @@ impl Relay {
         }
         // Without its handle a responder sends what it still has, and ends.
         let answering: HashSet<RequestId> = self.requests.drain().map(|(request, _)| request).collect();
-        let (registrations, ours) = (self.registrations.clone(), self.standing.ours());
+        let (registrations, ours) = (self.registrations.clone(), self.ownership.ours());
         let (mut removed, mut closed) = (false, false);
         let farewell = async {
             let mut remove = std::pin::pin!(registrations.remove(&ours));
