@@ -117,7 +117,10 @@ pub fn by_hand(root: &Utf8Path, editor: Editor, functions: &[Attachable]) -> Vec
 #[must_use]
 pub fn languages(editor: Editor) -> Vec<&'static str> {
     let id = editor.id();
-    let is_one = |language: &&dyn Language| language.run_configurations().iter().any(|one| one.is_for(&id));
+    // Programs in other languages have those of one of them.
+    let is_one = |language: &&dyn Language| {
+        language.id() != languages::COMMAND && language.run_configurations().iter().any(|one| one.is_for(&id))
+    };
     languages::all().filter(is_one).map(Language::name).collect()
 }
 

@@ -7,6 +7,7 @@ mod command;
 mod debugger;
 mod directory;
 mod go;
+mod interpreters;
 mod java;
 mod mentions;
 mod node;

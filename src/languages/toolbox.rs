@@ -2,7 +2,7 @@
 
 use camino::Utf8PathBuf;
 
-use super::{provided::Provided, python::Interpreters};
+use super::{interpreters::Interpreters, provided::Provided};
 use crate::{process::Spawner, project::manifest::FunctionSpec, ui::Ui};
 
 /// Cheap to clone; clones share what they have found.

@@ -12,6 +12,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     dial::{Connection, Connector, HELLO, Refusal, Socket},
@@ -74,6 +75,9 @@ const ANSWERS_WITHIN: Duration = Duration::from_millis(250);
 /// How long writing a few bytes may take.
 const SEND_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long the other side may take to agree to the end of a connection.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+
 /// What comes in.
 #[derive(Debug)]
 pub(super) enum Incoming {
@@ -133,12 +137,14 @@ struct Keeper {
     told: Option<String>,
 }
 
-/// Passes messages on for as long as somebody listens, over as many connections as it takes.
+/// Passes messages on until it is told to close, over as many connections as it takes. What was sent before the other side knows of the
+/// end is passed on as well.
 pub(super) async fn keep_connected(
     connector: Connector,
     first: Connection,
     incoming: mpsc::UnboundedSender<Incoming>,
     (clock, timing, usage, ui): (Clock, Timing, Arc<Usage>, Ui),
+    closing: CancellationToken,
 ) {
     let longest = timing.longest_pause;
     let mut keeper = Keeper {
@@ -164,6 +170,7 @@ pub(super) async fn keep_connected(
             () = tokio::time::sleep_until(due) => Happened::Due,
             dialled = dialled(&mut keeper.dial) => Happened::Dialled(dialled.map(Box::new)),
             message = received(&mut keeper.live) => Happened::Received(message),
+            () = closing.cancelled() => return keeper.close().await,
         };
         // Whether the machine has slept is told before what has come meanwhile.
         let passed = clock.continuous().saturating_sub(looked);
@@ -187,6 +194,20 @@ enum Happened {
 }
 
 impl Keeper {
+    /// Closes the connection, and hears what comes until it is.
+    async fn close(mut self) {
+        self.dial = None;
+        let Some(live) = self.live.as_mut() else { return };
+        let _ = tokio::time::timeout(SEND_WITHIN, live.socket.close(None)).await;
+        let until = Instant::now() + CLOSED_WITHIN;
+        while self.live.is_some() {
+            let Ok(message) = tokio::time::timeout_at(until, received(&mut self.live)).await else {
+                return self.lose("it was not closed in time".to_owned());
+            };
+            self.received(message);
+        }
+    }
+
     fn begin(&mut self, connection: Connection) {
         let Connection { id, socket, early, answer } = connection;
         // What dialling took: the question, and its answer.

@@ -19,7 +19,7 @@ use crate::{
 
 impl Relay {
     pub(super) fn serve(&mut self, functions: Vec<FunctionId>) {
-        let gone = self.standing.serve(functions);
+        let gone = self.ownership.serve(functions);
         if !gone.is_empty() {
             let _ = self.jobs.send(Job::Remove(gone));
         }
@@ -28,7 +28,7 @@ impl Relay {
     /// Takes over whatever of these somebody else serves.
     pub(super) fn take(&mut self, functions: Vec<FunctionId>) {
         self.serve(functions);
-        let taken = self.standing.take();
+        let taken = self.ownership.take();
         // Without a connection it is done when there is one.
         match self.connection_id.clone() {
             Some(connection) => {
@@ -43,7 +43,7 @@ impl Relay {
     /// Writes our registrations, and learns who else answers for what.
     pub(super) fn look(&mut self) {
         let Some(connection) = self.connection_id.clone() else { return };
-        let (number, functions) = (self.standing.look(), self.standing.ours());
+        let (number, functions) = (self.ownership.look(), self.ownership.ours());
         let _ = self.jobs.send(Job::Keep { number, functions, connection });
     }
 
@@ -70,7 +70,7 @@ impl Relay {
                 self.failing = None;
                 let mut by_owner: BTreeMap<String, Vec<String>> = Default::default();
                 for (function, owner) in lost {
-                    if self.standing.lose(&function, &owner) {
+                    if self.ownership.lose(&function, &owner) {
                         by_owner.entry(owner).or_default().push(function.to_string());
                     }
                 }
@@ -80,7 +80,7 @@ impl Relay {
                 if self.connection_id.as_ref() != Some(&connection) {
                     return;
                 }
-                if let Some(after) = self.told.connected(Instant::now()) {
+                if let Some(after) = self.connectivity.connected(Instant::now()) {
                     if let Some(after) = after {
                         self.tell_connected(after);
                     }
@@ -89,7 +89,7 @@ impl Relay {
                         request.responder.send(Answer::Working { paused: false });
                     }
                 }
-                if self.standing.looked(number) {
+                if self.ownership.looked(number) {
                     if std::mem::take(&mut self.woken) {
                         self.tell_ours();
                     }
@@ -119,8 +119,8 @@ impl Relay {
 
     /// Says which calls are answered here. Who answers for the others has been told when that was found.
     fn tell_ours(&self) {
-        let ours = self.standing.ours();
-        if self.standing.is(&ours) {
+        let ours = self.ownership.ours();
+        if self.ownership.is(&ours) {
             self.ui.info("calls are answered here again");
         } else if !ours.is_empty() {
             let names: Vec<&str> = ours.iter().map(FunctionId::as_str).collect();

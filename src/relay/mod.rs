@@ -8,10 +8,12 @@
 //! function. After anything that may have kept news from us (sleep, a lost connection) the registrations are looked at first.
 
 mod connection;
+mod connectivity;
 mod dial;
 mod handover;
 mod inbox;
 mod memory;
+mod ownership;
 mod payloads;
 mod registrar;
 mod registration;
@@ -19,8 +21,6 @@ mod requests;
 mod responder;
 mod services;
 mod stack;
-mod standing;
-mod told;
 mod usage;
 
 use std::{
@@ -34,20 +34,20 @@ use tokio::{
     sync::mpsc,
     task::{Id, JoinSet},
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use self::registration::{owners, served};
 use self::{
     connection::{Incoming, Timing},
+    connectivity::Connectivity,
     dial::Connector,
     memory::Memory,
+    ownership::Ownership,
     registrar::{Done, Job},
     registration::{Identity, RENEW_EVERY, Registrations},
     responder::{Finished, Responder, Sender},
     services::{Services, pauses},
     stack::Stack,
-    standing::Standing,
-    told::Told,
     usage::Usage,
 };
 use crate::{
@@ -95,9 +95,11 @@ pub struct Relay {
     usage: Arc<Usage>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
     connection: AbortOnDropHandle<()>,
+    /// Has that task close the connection.
+    closing: CancellationToken,
     /// The id of the connection; none while there is none.
     connection_id: Option<String>,
-    told: Told,
+    connectivity: Connectivity,
     /// The machine has slept, and it is not known yet who answers now.
     woken: bool,
     /// Why the registrations cannot be written, as it was told.
@@ -105,7 +107,7 @@ pub struct Relay {
     jobs: mpsc::UnboundedSender<Job>,
     done: mpsc::UnboundedReceiver<Done>,
     registrar: AbortOnDropHandle<()>,
-    standing: Standing,
+    ownership: Ownership,
     /// What is to be taken over as soon as there is a connection.
     to_take: Option<Vec<FunctionId>>,
     /// What came while it was not known who answers for what.
@@ -150,7 +152,8 @@ impl Relay {
         sender.reached_on(&connection_id);
         let (incoming_sender, incoming) = mpsc::unbounded_channel();
         let means = (clock, Timing::default(), usage.clone(), ui.clone());
-        let keeping = connection::keep_connected(connector, first, incoming_sender, means);
+        let closing = CancellationToken::new();
+        let keeping = connection::keep_connected(connector, first, incoming_sender, means, closing.clone());
         let connection = tokio::spawn(tasks::named("the connection to the cloud", keeping));
         let (jobs, queue) = mpsc::unbounded_channel();
         let (done_sender, done) = mpsc::unbounded_channel();
@@ -165,14 +168,15 @@ impl Relay {
             usage,
             incoming,
             connection: AbortOnDropHandle::new(connection),
+            closing,
             connection_id: Some(connection_id),
-            told: Told::default(),
+            connectivity: Connectivity::default(),
             woken: false,
             failing: None,
             jobs,
             done,
             registrar: AbortOnDropHandle::new(registrar),
-            standing: Standing::default(),
+            ownership: Ownership::default(),
             to_take: None,
             held: Vec::new(),
             requests: HashMap::new(),
@@ -206,9 +210,9 @@ impl Relay {
             }
             tokio::time::sleep(pauses.next().unwrap_or_default()).await;
         };
-        self.standing.serve(functions);
+        self.ownership.serve(functions);
         for (function, owner) in lost {
-            self.standing.lose(&function, &owner);
+            self.ownership.lose(&function, &owner);
         }
         Ok(())
     }
@@ -243,7 +247,7 @@ impl Relay {
                 _ = renew.tick() => self.look(),
                 _ = forget.tick() => self.forget(),
                 () = until(self.late_since.map(|since| since + LATE_FOR)) => self.tell_late(),
-                () = until(self.told.lasts_at()) => if let Some(after) = self.told.lasted(Instant::now()) {
+                () = until(self.connectivity.lasts_at()) => if let Some(after) = self.connectivity.lasted(Instant::now()) {
                     self.tell_connected(after);
                 },
                 // The requests that are open cannot be answered for, and no other will come.
@@ -278,7 +282,7 @@ impl Relay {
                 None => tracing::warn!(%request, "an answer to a request that is not open"),
             },
             RelayCommand::Announce { functions } => {
-                if !self.standing.is(&functions) {
+                if !self.ownership.is(&functions) {
                     self.serve(functions);
                     self.look();
                 }
@@ -294,17 +298,17 @@ impl Relay {
             Incoming::Slept(passed) => {
                 self.ui.warning(format!("this machine was asleep for {}", duration(passed)));
                 self.woken = true;
-                self.standing.doubt();
+                self.ownership.doubt();
                 // Connections that were idle meanwhile may be dead.
                 self.services.renew();
                 self.look();
             }
             Incoming::Lost(reason) => {
-                if let Some(text) = self.told.lost(&reason, Instant::now()) {
+                if let Some(text) = self.connectivity.lost(&reason, Instant::now()) {
                     self.ui.warning(text);
                 }
                 self.connection_id = None;
-                self.standing.doubt();
+                self.ownership.doubt();
                 // What was wrong with this connection may be wrong with the others.
                 self.services.renew();
             }
@@ -329,11 +333,7 @@ impl Relay {
                     Some(known) => known.responder.asked_again(reply_to, from),
                     None => {
                         if !self.repeat(request.clone(), reply_to.clone(), from) {
-                            let sender = self.sender.clone();
-                            self.responders.spawn(async move {
-                                sender.unknown(&reply_to, request).await;
-                                None
-                            });
+                            self.unknown(reply_to, request);
                         }
                     }
                 }
@@ -341,7 +341,7 @@ impl Relay {
             inbox::Message::Frame(ToClient::Displaced { by, functions }) => {
                 // It may have been under way for so long that what it says is not so any more. The table knows.
                 tracing::debug!(by, ?functions, "displaced");
-                self.standing.doubt();
+                self.ownership.doubt();
                 self.look();
             }
             inbox::Message::OtherVersion { theirs, request, reply_to } => {
@@ -373,21 +373,63 @@ impl Relay {
         }
     }
 
+    /// Sends what is still to be sent, and tells whoever asks meanwhile that it is not run here. A stub that had no answer would not
+    /// know whether it was.
     async fn close(mut self, within: Duration) {
         let deadline = tokio::time::Instant::now() + within;
-        drop(self.registrar);
+        self.registrar.abort();
+        for invoke in std::mem::take(&mut self.held) {
+            self.unknown(invoke.reply_to, invoke.request_id.into());
+        }
         // Without its handle a responder sends what it still has, and ends.
-        self.requests.clear();
-        let ours = self.standing.ours();
+        let answering: HashSet<RequestId> = self.requests.drain().map(|(request, _)| request).collect();
+        let (registrations, ours) = (self.registrations.clone(), self.ownership.ours());
+        let (mut removed, mut closed) = (false, false);
         let farewell = async {
-            let remove = self.registrations.remove(&ours);
-            let responders = async { while self.responders.join_next().await.is_some() {} };
-            tokio::join!(remove, responders);
+            let mut remove = std::pin::pin!(registrations.remove(&ours));
+            while !removed || !closed || !self.responders.is_empty() {
+                tokio::select! {
+                    _ = &mut remove, if !removed => {
+                        removed = true;
+                        self.closing.cancel();
+                    }
+                    incoming = self.incoming.recv(), if !closed => match incoming {
+                        Some(Incoming::Message(text)) => self.decline(&text, &answering),
+                        Some(_) => {}
+                        None => closed = true,
+                    },
+                    _ = self.responders.join_next(), if !self.responders.is_empty() => {}
+                }
+            }
         };
         if tokio::time::timeout_at(deadline, farewell).await.is_err() {
             self.ui.warning("some answers could not be sent in time");
         }
         self.ui.info(self.usage.summary());
+    }
+
+    /// Answers a message that comes too late to be acted on.
+    fn decline(&mut self, text: &str, answering: &HashSet<RequestId>) {
+        let (request, reply_to, from) = match inbox::read(text) {
+            inbox::Message::Frame(ToClient::Invoke(invoke)) => (invoke.request_id, invoke.reply_to, 0),
+            inbox::Message::Frame(ToClient::Moved { request_id, reply_to, from }) => {
+                (request_id, reply_to, from)
+            }
+            _ => return,
+        };
+        let request = RequestId::from(request);
+        if !answering.contains(&request) && !self.repeat(request.clone(), reply_to.clone(), from) {
+            self.unknown(reply_to, request);
+        }
+    }
+
+    /// Tells a stub that its request is not known here.
+    fn unknown(&mut self, reply_to: String, request: RequestId) {
+        let sender = self.sender.clone();
+        self.responders.spawn(async move {
+            sender.unknown(&reply_to, request).await;
+            None
+        });
     }
 }
 

@@ -35,11 +35,11 @@ impl Relay {
         if self.repeat(request.clone(), invoke.reply_to.clone(), 0) {
             return;
         }
-        if self.standing.is_doubtful() {
+        if self.ownership.is_doubtful() {
             return self.held.push(invoke);
         }
         let function = FunctionId::from(&invoke.function);
-        if let Some(by) = self.standing.elsewhere(&function) {
+        if let Some(by) = self.ownership.elsewhere(&function) {
             let (sender, by) = (self.sender.clone(), by.to_owned());
             self.responders.spawn(async move {
                 sender.elsewhere(&invoke.reply_to, request, by).await;

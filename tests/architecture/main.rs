@@ -60,6 +60,13 @@ fn the_core_is_pure() {
 }
 
 #[test]
+fn languages_are_known_in_one_place() {
+    holds(|tree| rules::runtimes_elsewhere(tree, "languages"));
+    let all = |tree: &Tree| rules::runtimes_elsewhere(tree, "nowhere");
+    is_done_by(all, &["languages/node", "languages/python", "languages/go", "languages/mod"]);
+}
+
+#[test]
 fn tasks_do_not_know_one_another() {
     holds(rules::tasks_that_know_others);
 }

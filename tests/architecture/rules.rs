@@ -109,6 +109,23 @@ pub fn impure_core(tree: &Tree) -> Vec<String> {
     found
 }
 
+/// Nobody but `languages` knows a runtime of a language by its name. `provided` is one of none.
+pub fn runtimes_elsewhere(tree: &Tree, home: &str) -> Vec<String> {
+    const NAMES: [&str; 6] = ["nodejs", "python", "go1", "java", "dotnet", "ruby"];
+    let is_version = |rest: &str| {
+        let rest = rest.trim_end_matches(".x");
+        rest.split('.').count() <= 2 && rest.split('.').all(|part| part.parse::<u32>().is_ok())
+    };
+    // Where an interpreter is looked for, that is a program's name.
+    let found = texts(tree, home, |text| {
+        NAMES.iter().any(|name| text.strip_prefix(name).is_some_and(|rest| rest == ".x" || is_version(rest)))
+    });
+    found
+        .into_iter()
+        .filter(|found| !found.starts_with("src/cloud/install") && !found.contains("\"python3\""))
+        .collect()
+}
+
 /// No task uses another.
 pub fn tasks_that_know_others(tree: &Tree) -> Vec<String> {
     for task in TASKS {
@@ -155,14 +172,12 @@ fn starts_processes(path: &[String]) -> bool {
 
 /// Processes are started in `process` only, in there by a few functions, each for a reason.
 pub fn children_elsewhere(tree: &Tree, home: &str) -> Vec<String> {
-    /// The guard; its child; the program that this one becomes; and, elsewhere than on Linux, what knows of other processes.
-    const STARTING: [(&str, &str); 6] = [
+    /// The guard; its child; the program that this one becomes; and, on macOS, what knows of connections.
+    const STARTING: [(&str, &str); 4] = [
         ("process/mod.rs", "begin"),
         ("process/guard.rs", "start"),
         ("process/command.rs", "exec"),
-        ("process/tree.rs", "processes"),
-        ("process/tree.rs", "stat"),
-        ("process/connections.rs", "connections"),
+        ("process/connections/macos.rs", "connections"),
     ];
     let mut found = outside(tree, home, starts_processes);
     // Even where processes are started, nobody gets the terminal.

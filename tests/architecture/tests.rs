@@ -166,6 +166,25 @@ fn an_impure_core_is_found() {
 }
 
 #[test]
+fn runtimes_that_are_known_elsewhere_are_found() {
+    let rule = |tree: &Tree| rules::runtimes_elsewhere(tree, "languages");
+    finds(
+        rule,
+        "builder/mod.rs",
+        &[
+            "fn f() { runtime == \"nodejs22.x\" }",
+            "const OLD: [&str; 1] = [\"python3.8\"];",
+            "fn f() { matches!(runtime, \"java21\" | \"go1.x\") }",
+        ],
+    );
+    allows(
+        rule,
+        "builder/mod.rs",
+        &["fn f() { runtime.starts_with(\"provided\"); say(\"python is missing\"); which(\"python3\") }"],
+    );
+}
+
+#[test]
 fn children_that_are_started_elsewhere_are_found() {
     let rule = |tree: &Tree| rules::children_elsewhere(tree, "process");
     finds(

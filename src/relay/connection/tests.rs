@@ -10,7 +10,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::*;
 use crate::{
@@ -38,6 +38,8 @@ struct Behaviour {
     slow: Duration,
     /// Ends each connection as soon as it is in use.
     end: bool,
+    /// What it has still to pass on when a client closes a connection.
+    under_way: Option<&'static str>,
 }
 
 /// What is done to a connection.
@@ -125,7 +127,13 @@ impl Gateway {
                     let (opcode, text) = frame(stream, head).await?;
                     let behaviour = self.state().behaviour.clone();
                     match opcode {
-                        CLOSE => return Ok(()),
+                        CLOSE => {
+                            // What was under way when the client closed the connection.
+                            if let Some(text) = behaviour.under_way {
+                                write(stream, TEXT, text.as_bytes()).await?;
+                            }
+                            return write(stream, CLOSE, &text).await;
+                        }
                         PING => {
                             self.state().pings += 1;
                             if behaviour.pong {
@@ -172,6 +180,7 @@ async fn write(stream: &mut TcpStream, opcode: u8, payload: &[u8]) -> std::io::R
 struct Session {
     gateway: Gateway,
     incoming: mpsc::UnboundedReceiver<Incoming>,
+    closing: CancellationToken,
     ui: crate::ui::Events,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
@@ -179,7 +188,14 @@ struct Session {
 impl Session {
     /// Has its first connection, `c1`.
     async fn begin(timing: Timing) -> Self {
-        let behaviour = Behaviour { pong: true, hello: true, refuse: None, slow: Duration::ZERO, end: false };
+        let behaviour = Behaviour {
+            pong: true,
+            hello: true,
+            refuse: None,
+            slow: Duration::ZERO,
+            end: false,
+            under_way: None,
+        };
         let state = State { behaviour, handshakes: 0, connections: BTreeMap::new(), pings: 0, hellos: 0 };
         let gateway = Gateway(Arc::new(Mutex::new(state)));
         let (api, sts) = (local().await, local().await);
@@ -207,9 +223,11 @@ impl Session {
         assert_eq!(first.id, "c1");
         let (sender, incoming) = mpsc::unbounded_channel();
         let (ui, told) = crate::ui::Ui::channel();
-        let keeping = keep_connected(connector, first, sender, (clock, timing, Arc::default(), ui));
+        let closing = CancellationToken::new();
+        let keeping =
+            keep_connected(connector, first, sender, (clock, timing, Arc::default(), ui), closing.clone());
         tasks.push(AbortOnDropHandle::new(tokio::spawn(keeping)));
-        Self { gateway, incoming, ui: told, _tasks: tasks }
+        Self { gateway, incoming, closing, ui: told, _tasks: tasks }
     }
 
     async fn next(&mut self) -> Incoming {
@@ -428,4 +446,15 @@ async fn a_dead_connection_is_noticed_and_replaced() {
         }
         assert!(next.starts_with("refused: "), "{next}");
     }
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_it_closes_a_connection_is_heard() {
+    let mut session = Session::begin(Timing::default()).await;
+    session.gateway.set(|behaviour| behaviour.under_way = Some("an offer"));
+    session.closing.cancel();
+    assert_eq!(session.short().await, "an offer");
+    assert!(session.short().await.starts_with("lost: "));
+    assert!(session.incoming.recv().await.is_none(), "then it has ended, and dials no other");
+    assert_eq!(session.gateway.state().handshakes, 1);
 }

@@ -10,7 +10,7 @@ const MOST: u32 = 2;
 
 /// What has been told.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Connectivity {
     /// Since when there is no connection, or none that lasts.
     lost: Option<Instant>,
     /// When there was one again.
@@ -19,7 +19,7 @@ pub(super) struct Told {
     brief: u32,
 }
 
-impl Told {
+impl Connectivity {
     /// A connection was lost. What is to be said about that.
     pub fn lost(&mut self, reason: &str, now: Instant) -> Option<String> {
         let lasted = self.back.take().is_none_or(|back| now.saturating_duration_since(back) >= LASTS);
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn each_of_a_few_losses_is_told() {
-        let (mut told, mut now) = (Told::default(), Instant::now());
+        let (mut told, mut now) = (Connectivity::default(), Instant::now());
         for _ in 0..5 {
             let text = told.lost("it was closed", now).expect("it is news");
             assert_eq!(text, "the connection to the cloud was lost (it was closed); connecting again");
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn of_many_it_is_told_once_and_when_one_lasts() {
-        let (mut told, began) = (Told::default(), Instant::now());
+        let (mut told, began) = (Connectivity::default(), Instant::now());
         let mut now = began;
         let mut said = Vec::new();
         for _ in 0..100 {

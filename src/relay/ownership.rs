@@ -6,7 +6,7 @@ use crate::ids::FunctionId;
 
 /// The functions of the app, and who answers for them.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct Ownership {
     functions: Vec<FunctionId>,
     /// Those that somebody else answers for, and who.
     elsewhere: BTreeMap<FunctionId, String>,
@@ -16,7 +16,7 @@ pub(super) struct Standing {
     doubt: Option<u64>,
 }
 
-impl Standing {
+impl Ownership {
     /// Serves these. Returns those that are not served any more.
     pub fn serve(&mut self, functions: Vec<FunctionId>) -> Vec<FunctionId> {
         let gone = self.functions.iter().filter(|function| !functions.contains(function)).cloned().collect();
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn what_was_lost_is_ours_again_only_when_it_is_taken() {
-        let mut standing = Standing::default();
+        let mut standing = Ownership::default();
         assert_eq!(standing.serve(ids(["A", "B"])), ids([]));
         assert!(standing.lose(&"A".into(), "bob"));
         assert!(!standing.lose(&"A".into(), "bob"), "that is known");
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn only_a_look_that_begins_after_a_doubt_ends_it() {
-        let mut standing = Standing::default();
+        let mut standing = Ownership::default();
         let before = standing.look();
         standing.doubt();
         assert!(!standing.looked(before) && standing.is_doubtful());
