@@ -9,23 +9,29 @@ use crate::{
     project::{Choice, Project},
 };
 
-/// What `sst start` works with.
+/// Which copy of an app a command works on, and in which cloud.
 #[derive(Debug, Clone)]
-pub struct Start {
+pub struct App {
     /// The project.
     pub project: Project,
     /// `--stage`.
     pub stage: Option<String>,
-    /// Which cloud.
-    pub cloud: Cloud,
-    /// The region, if one was asked for.
-    pub region: Option<String>,
-    /// The profile, if one was asked for.
-    pub profile: Option<String>,
     /// Context values of the command line, which win over the app's own.
     pub context: Map<String, Value>,
+    region: Option<String>,
+    profile: Option<String>,
+    endpoint: Option<String>,
     /// The role with which CloudFormation changes the stacks, if one was asked for.
-    pub deployer: Option<String>,
+    deployer: Option<String>,
+}
+
+/// What `sst start` works with.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The app.
+    pub app: App,
+    /// The local cloud that is started for it, if one was asked for.
+    pub local: Option<LocalCloud>,
     /// Whether a stack whose deployment fails goes back to what it was.
     pub rollback: bool,
     /// The functions that run on this machine.
@@ -44,85 +50,14 @@ pub struct Start {
     pub cache: Utf8PathBuf,
 }
 
-/// A cloud.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cloud {
-    /// AWS itself.
-    Aws,
-    /// A local cloud that this program starts.
-    Local {
-        /// Whether it checks IAM policies.
-        enforce_iam: bool,
-    },
-    /// A local cloud, or a copy of AWS, that is there already.
-    Endpoint(String),
+/// A local cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalCloud {
+    /// Whether it checks IAM policies.
+    pub enforce_iam: bool,
 }
 
-impl Start {
-    /// Resolves the arguments of `sst start`.
-    ///
-    /// # Errors
-    /// [`Kind::Usage`] for a missing or malformed project and for an endpoint that is no URL.
-    pub fn resolve(arguments: cli::Start, directory: Option<Utf8PathBuf>) -> Result<Self> {
-        let project = Project::find(&directory.unwrap_or_else(|| Utf8PathBuf::from(".")))?;
-        let cli::Target { stage, region, profile, endpoint_url } = arguments.target;
-        let cloud = match (arguments.local, endpoint_url) {
-            (true, _) => Cloud::Local { enforce_iam: arguments.enforce_iam },
-            (false, Some(url)) => Cloud::Endpoint(endpoint(&url)?),
-            (false, None) => Cloud::Aws,
-        };
-        Ok(Self {
-            region: region.or_else(|| project.region.clone()),
-            project,
-            stage,
-            cloud,
-            profile,
-            context: context(&arguments.synthesis)?,
-            rollback: arguments.deployment.rolls_back(),
-            deployer: arguments.deployment.role_arn,
-            choice: Choice::new(&arguments.functions, &arguments.except)?,
-            outputs_file: arguments.outputs_file,
-            increase_timeout: arguments.increase_timeout,
-            max_workers: arguments.max_workers.into(),
-            inspect_port: arguments.inspect_port,
-            yes: arguments.yes,
-            cache: cache::directory()?,
-        })
-    }
-
-    /// How AWS is reached; `local` is the endpoint of the local cloud that was started.
-    #[must_use]
-    pub fn aws(&self, local: Option<String>) -> aws::Options {
-        let endpoint = match &self.cloud {
-            Cloud::Endpoint(url) => Some(url.clone()),
-            _ => local,
-        };
-        aws::Options {
-            region: self.region.clone(),
-            profile: self.profile.clone(),
-            local: matches!(self.cloud, Cloud::Local { .. }),
-            endpoint,
-            deployer: self.deployer.clone(),
-        }
-    }
-}
-
-/// What the commands work with that leave functions their own code.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// The project.
-    pub project: Project,
-    /// `--stage`.
-    pub stage: Option<String>,
-    /// Context values of the command line, which win over the app's own.
-    pub context: Map<String, Value>,
-    region: Option<String>,
-    profile: Option<String>,
-    endpoint: Option<String>,
-    deployer: Option<String>,
-}
-
-impl Target {
+impl App {
     /// Resolves the arguments of a command.
     ///
     /// # Errors
@@ -144,7 +79,7 @@ impl Target {
     ///
     /// # Errors
     /// [`Kind::Usage`] for what is not `KEY=VALUE`.
-    pub fn told(self, synthesis: &cli::Synthesis) -> Result<Self> {
+    pub fn with_context(self, synthesis: &cli::Synthesis) -> Result<Self> {
         Ok(Self { context: context(synthesis)?, ..self })
     }
 
@@ -164,6 +99,36 @@ impl Target {
             endpoint: self.endpoint.clone(),
             deployer: self.deployer.clone(),
         }
+    }
+}
+
+impl Start {
+    /// Resolves the arguments of `sst start`.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for a missing or malformed project and for an endpoint that is no URL.
+    pub fn resolve(arguments: cli::Start, directory: Option<Utf8PathBuf>) -> Result<Self> {
+        let rollback = arguments.deployment.rolls_back();
+        let app = App::resolve(arguments.target, directory)?.with_context(&arguments.synthesis)?;
+        Ok(Self {
+            app: app.deployed_by(arguments.deployment.role_arn),
+            local: arguments.local.then_some(LocalCloud { enforce_iam: arguments.enforce_iam }),
+            rollback,
+            choice: Choice::new(&arguments.functions, &arguments.except)?,
+            outputs_file: arguments.outputs_file,
+            increase_timeout: arguments.increase_timeout,
+            max_workers: arguments.max_workers.into(),
+            inspect_port: arguments.inspect_port,
+            yes: arguments.yes,
+            cache: cache::directory()?,
+        })
+    }
+
+    /// How AWS is reached; `local` is the endpoint of the local cloud that was started.
+    #[must_use]
+    pub fn aws(&self, local: Option<String>) -> aws::Options {
+        let options = self.app.aws();
+        aws::Options { local: self.local.is_some(), endpoint: options.endpoint.clone().or(local), ..options }
     }
 }
 

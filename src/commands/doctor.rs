@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// [`Kind::Environment`] when something is missing that the app needs.
-pub async fn run(settings: &settings::Target, spawner: &Spawner, ui: &Ui) -> Result<()> {
+pub async fn run(settings: &settings::App, spawner: &Spawner, ui: &Ui) -> Result<()> {
     let state_dir = settings.project.state_dir()?;
     let mut findings = Findings { ui, bad: 0 };
     findings.good(format!("project `{}` in {}", settings.project.name, settings.project.root));
@@ -133,7 +133,7 @@ async fn version(spawner: &Spawner, program: &str, arguments: &[&str]) -> Option
 }
 
 /// Who is asking, and what is there already.
-async fn cloud(findings: &mut Findings<'_>, settings: &settings::Target) {
+async fn cloud(findings: &mut Findings<'_>, settings: &settings::App) {
     let aws = match Aws::connect(settings.aws()).await {
         Ok(aws) => aws,
         // `--local` needs no account.

@@ -110,7 +110,7 @@ async fn dispatch(
     interrupted: &CancellationToken,
 ) -> Result<Option<Program>> {
     let directory = cli.project;
-    let target = |arguments, directory| settings::Target::resolve(arguments, directory);
+    let target = |arguments, directory| settings::App::resolve(arguments, directory);
     match cli.command {
         Command::Start(arguments) => {
             tokio::task::spawn_blocking(remove_abandoned_directories);
@@ -132,27 +132,27 @@ async fn dispatch(
         Command::Deploy(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
             let target =
-                target.told(&arguments.synthesis)?.deployed_by(arguments.deployment.role_arn.clone());
+                target.with_context(&arguments.synthesis)?.deployed_by(arguments.deployment.role_arn.clone());
             until_interrupted(interrupted, own_code::deploy(&arguments, &target, spawner, ui)).await?;
         }
         Command::Remove(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
-            let target = target.told(&arguments.synthesis)?.deployed_by(arguments.role_arn.clone());
+            let target = target.with_context(&arguments.synthesis)?.deployed_by(arguments.role_arn.clone());
             until_interrupted(interrupted, own_code::remove(&arguments, &target, spawner, ui)).await?;
         }
         Command::Build(arguments) => {
-            let target = target(arguments.target, directory)?.told(&arguments.synthesis)?;
+            let target = target(arguments.target, directory)?.with_context(&arguments.synthesis)?;
             until_interrupted(interrupted, own_code::build(&target, spawner, ui)).await?;
         }
         Command::Diff(mut arguments) => {
-            let target =
-                target(std::mem::take(&mut arguments.target), directory)?.told(&arguments.synthesis)?;
+            let target = target(std::mem::take(&mut arguments.target), directory)?
+                .with_context(&arguments.synthesis)?;
             let arguments = own_code::diff(arguments);
             let cdk = own_code::cdk(&arguments, &target, spawner, ui);
             return until_interrupted(interrupted, cdk).await.map(Some);
         }
         Command::Cdk(arguments) => {
-            let target = target(arguments.target, directory)?.told(&arguments.synthesis)?;
+            let target = target(arguments.target, directory)?.with_context(&arguments.synthesis)?;
             let cdk = own_code::cdk(&arguments.arguments, &target, spawner, ui);
             return until_interrupted(interrupted, cdk).await.map(Some);
         }

@@ -36,7 +36,7 @@ const EVERYTHING: &str = "*";
 /// [`Kind::Usage`] for a stack that the app has not; [`Kind::Synthesis`], [`Kind::Deployment`].
 pub async fn deploy(
     arguments: &cli::Deploy,
-    settings: &settings::Target,
+    settings: &settings::App,
     spawner: &Spawner,
     ui: &Ui,
 ) -> Result<()> {
@@ -84,7 +84,7 @@ pub async fn deploy(
 /// As [`deploy`]; [`Kind::Usage`] when it is not confirmed.
 pub async fn remove(
     arguments: &cli::Remove,
-    settings: &settings::Target,
+    settings: &settings::App,
     spawner: &Spawner,
     ui: &Ui,
 ) -> Result<()> {
@@ -131,7 +131,7 @@ pub async fn remove(
 ///
 /// # Errors
 /// [`Kind::Synthesis`].
-pub async fn build(settings: &settings::Target, spawner: &Spawner, ui: &Ui) -> Result<()> {
+pub async fn build(settings: &settings::App, spawner: &Spawner, ui: &Ui) -> Result<()> {
     let copy = Copy::find("sst build", settings, spawner, ui).await?;
     let app = copy.synthesize(&[EVERYTHING.to_owned()]).await?;
     ui.info(format!("The cloud assembly is in `{}`", app.assembly.directory));
@@ -144,7 +144,7 @@ pub async fn build(settings: &settings::Target, spawner: &Spawner, ui: &Ui) -> R
 /// [`Kind::Synthesis`]; [`Kind::Environment`] when there is no CLI.
 pub async fn cdk(
     arguments: &[String],
-    settings: &settings::Target,
+    settings: &settings::App,
     spawner: &Spawner,
     ui: &Ui,
 ) -> Result<Command> {
@@ -183,7 +183,7 @@ pub fn diff(arguments: cli::Diff) -> Vec<String> {
 /// A copy of the app in a cloud, and what works on it.
 struct Copy<'a> {
     command: &'a str,
-    settings: &'a settings::Target,
+    settings: &'a settings::App,
     spawner: &'a Spawner,
     ui: &'a Ui,
     work: StateDir,
@@ -213,7 +213,7 @@ impl<'a> Deref for Synthesized<'a> {
 impl<'a> Copy<'a> {
     async fn find(
         command: &'a str,
-        settings: &'a settings::Target,
+        settings: &'a settings::App,
         spawner: &'a Spawner,
         ui: &'a Ui,
     ) -> Result<Self> {

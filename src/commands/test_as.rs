@@ -34,7 +34,7 @@ pub(super) const OTHER_IDENTITIES: [&str; 5] = [
 ///
 /// # Errors
 /// [`Kind::Usage`] for a function that there is not, and when the role cannot be had; [`Kind::Cloud`].
-pub(super) async fn environment(name: &str, target: &settings::Target) -> Result<BTreeMap<String, String>> {
+pub(super) async fn environment(name: &str, target: &settings::App) -> Result<BTreeMap<String, String>> {
     let state_dir = target.project.state_dir()?;
     let manifest = manifest(&state_dir)?;
     let known = manifest.functions.iter().map(|function| (&function.id, function));
@@ -79,7 +79,7 @@ async fn ask(running: &Running, spec: &FunctionSpec) -> Result<BTreeMap<String, 
 }
 
 /// Without a stub that hands over its credentials, the role has to be assumed, which few roles of functions allow a person.
-async fn assume(target: &settings::Target, spec: &FunctionSpec) -> Result<BTreeMap<String, String>> {
+async fn assume(target: &settings::App, spec: &FunctionSpec) -> Result<BTreeMap<String, String>> {
     let aws = Aws::connect(target.aws()).await?;
     let (mut variables, role) =
         local::configuration(&aws, spec).await.map_err(|reason| Error::new(Kind::Cloud, reason))?;

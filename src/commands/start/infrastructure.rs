@@ -160,7 +160,7 @@ impl Infrastructure {
             Pending::Planned(plan) => plan,
             Pending::Nothing | Pending::Broken => &self.deployed,
         };
-        let root = &self.app.settings.project.root;
+        let root = &self.app.settings.app.project.root;
         let sources = StackSources::new(root, &latest.inputs, &latest.live.manifest.functions);
         // A file that is missing is in no list; one that comes may be it.
         let repairs = matches!(pending, Pending::Broken) && changes.iter().any(|change| change.structural);
@@ -238,7 +238,7 @@ impl Infrastructure {
             return false;
         }
         self.halfway = true;
-        let name = debug_stack::name(&self.app.target.stage, &self.app.settings.project.name);
+        let name = debug_stack::name(&self.app.target.stage, &self.app.settings.app.project.name);
         let can_be_had_back = !matches!(debug_stack::status(aws, &name).await, Ok(None)) && self.keyboard;
         let hint = match can_be_had_back {
             true => "press ENTER to deploy the stubs again",

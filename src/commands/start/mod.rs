@@ -69,9 +69,9 @@ pub async fn run(
     ui: &Ui,
     interruption: &CancellationToken,
 ) -> Result<()> {
-    let state_dir = settings.project.state_dir()?;
+    let state_dir = settings.app.project.state_dir()?;
     let session = tokio::select! {
-        session = claims::Session::begin(&settings.project, ui) => session?,
+        session = claims::Session::begin(&settings.app.project, ui) => session?,
         () = interruption.cancelled() => return Err(interrupted()),
     };
     let _heeding = session.heed(interruption);
@@ -135,11 +135,11 @@ async fn prepare(
 ) -> Result<Prepared> {
     let tools = Tools::find(state_dir.create_directory("tool")?, spawner).await?;
     process::claim(&tools.node_version);
-    if let settings::Cloud::Local { enforce_iam } = settings.cloud {
+    if let Some(settings::LocalCloud { enforce_iam }) = settings.local {
         let options = cloud::Options {
             cache: settings.cache.clone(),
             enforce_iam,
-            node_path: cloud_packages::search_path(&settings.project.root, state_dir),
+            node_path: cloud_packages::search_path(&settings.app.project.root, state_dir),
             log: state_dir.path("local-cloud.log"),
         };
         *cloud = Some(Cloud::start(options, spawner, ui).await?);
@@ -147,11 +147,11 @@ async fn prepare(
     let aws =
         super::connect(settings.aws(cloud.as_ref().map(|cloud| cloud.endpoint().to_owned())), ui).await?;
     let fallback = aws.endpoint.is_some().then_some("dev");
-    let stage = stage(&settings.project, settings.stage.as_deref(), fallback, &aws, ui).await?;
-    let locks = claims::Stage::new(&settings.cache, &aws, &settings.project, &stage);
+    let stage = stage(&settings.app.project, settings.app.stage.as_deref(), fallback, &aws, ui).await?;
+    let locks = claims::Stage::new(&settings.cache, &aws, &settings.app.project, &stage);
     let served = locks.serve(claim, ui).await?;
     let deploying = locks.deployment(cancel.clone(), ui).await?;
-    let name = debug_stack::name(&stage, &settings.project.name);
+    let name = debug_stack::name(&stage, &settings.app.project.name);
     state_dir.write(DEBUG_TEMPLATE, debug_stack::template(aws.endpoint.is_some()).as_bytes())?;
     let debug_stack = app::PlainDebugStack { name: name.clone(), template: state_dir.path(DEBUG_TEMPLATE) };
     let mut target = app::Target {
@@ -159,14 +159,14 @@ async fn prepare(
         region: aws.region.clone(),
         account: aws.account.clone(),
         debug_stack: Some(debug_stack),
-        context: settings.context.clone(),
+        context: settings.app.context.clone(),
     };
     let work = state_dir.below("start")?;
     let context =
-        app::Context { project: &settings.project, work: &work, tools: &tools, spawner, ui, cancel };
+        app::Context { project: &settings.app.project, work: &work, tools: &tools, spawner, ui, cancel };
     let began = SystemTime::now();
     let synthesis = app::synthesize(&context, &target, &[]);
-    let (debug_stack, assembly) = if settings.project.may_change_debug_stack() {
+    let (debug_stack, assembly) = if settings.app.project.may_change_debug_stack() {
         let assembly = synthesis.await?;
         let word = &assembly.debug_stack;
         if let Some(notice) = &word.notice {
@@ -184,7 +184,7 @@ async fn prepare(
     let package = stub_package::package(&tools.stub, &state_dir.create_directory("stub")?)?;
     let toolchain = Toolchain::new(
         spawner.clone(),
-        settings.project.root.clone(),
+        settings.app.project.root.clone(),
         state_dir.create_directory("artifacts")?,
         settings.cache.clone(),
         ui.clone(),
@@ -209,10 +209,10 @@ async fn prepare(
     let plan = app.plan_from(assembly).await?;
     let events = mpsc::unbounded_channel();
     // Before the deployment, which takes long enough for something to be saved meanwhile.
-    let mut watches = Watches::start(settings.project.root.clone(), events.0.clone(), ui.clone())?;
+    let mut watches = Watches::start(settings.app.project.root.clone(), events.0.clone(), ui.clone())?;
     watches.follow(&plan.live.manifest.functions)?;
     // A command that builds the app saves files itself.
-    if !matches!(settings.project.kind, ProjectKind::Cdk { build: Some(_), .. }) {
+    if !matches!(settings.app.project.kind, ProjectKind::Cdk { build: Some(_), .. }) {
         watches.catch_up(&plan.inputs, began);
     }
     plan.report(ui);
@@ -236,7 +236,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
     let Prepared { app, plan, mut relay, served, deploying, events, watches } = prepared;
     let (sender, events) = events;
     let App { settings, tools, spawner, ui, aws, target, toolchain, cancel, .. } = app.clone();
-    let (root, stage) = (settings.project.root.clone(), target.stage);
+    let (root, stage) = (settings.app.project.root.clone(), target.stage);
     let mut tasks = Tasks::default();
     tasks.spawn("the look-out for descriptors", descriptors::tell_shortages(ui.clone()));
     tasks.spawn("the look-out for credentials", aws::tell(aws.credentials_state(), ui.clone()));
@@ -325,7 +325,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         Ok(Err(error)) => return result.and(Err(error)),
         Err(_) => return result.and(Err(interrupted())),
     }
-    if !matches!(settings.cloud, settings::Cloud::Local { .. }) {
+    if settings.local.is_none() {
         ui.info(format!(
             "The functions of stage {stage} are stubs still: `sst deploy` gives them their own code"
         ));

@@ -60,7 +60,7 @@ pub(super) struct Plan {
 impl App {
     pub fn context(&self) -> app::Context<'_> {
         app::Context {
-            project: &self.settings.project,
+            project: &self.settings.app.project,
             work: &self.work,
             tools: &self.tools,
             spawner: &self.spawner,
@@ -74,7 +74,7 @@ impl App {
     /// # Errors
     /// What the project's files, or the app's code, have wrong.
     pub async fn plan(&mut self) -> Result<Plan> {
-        self.settings.project = Project::find(&self.settings.project.root)?;
+        self.settings.app.project = Project::find(&self.settings.app.project.root)?;
         let assembly = app::synthesize(&self.context(), &self.target, &[]).await?;
         self.plan_from(assembly).await
     }
@@ -151,7 +151,7 @@ impl App {
     }
 
     async fn deploy_stacks(&self, plan: &Plan) -> Result<Outputs> {
-        if matches!(self.settings.cloud, settings::Cloud::Local { .. }) {
+        if self.settings.local.is_some() {
             cloud_packages::provide(&self.toolchain, &plan.live.directory, &self.state_dir).await;
         }
         let deployment = app::Deployment::from(&plan.live);
@@ -161,7 +161,7 @@ impl App {
 
     /// Finds the app's functions and puts stubs in their place.
     async fn rewrite(&self, assembly: &Assembly) -> Result<(Rewritten, Kept)> {
-        let mut manifest = app::discover(assembly, &self.settings.project)?;
+        let mut manifest = app::discover(assembly, &self.settings.app.project)?;
         self.settings.choice.apply(&mut manifest)?;
         let mut kept = app::kept(assembly, &manifest, &self.served(&manifest).await?);
         self.read_deployed(&mut kept).await;

@@ -28,11 +28,11 @@ pub(super) async fn open_bridge(
         adapter: third.unwrap_or(port.saturating_add(2)),
     };
     // Clients know a target by its id, which has to be the same after a restart.
-    let id = sst_wire::sha256_hex(format!("{}\n{stage}", settings.project.root).as_bytes());
+    let id = sst_wire::sha256_hex(format!("{}\n{stage}", settings.app.project.root).as_bytes());
     let names = bridge::Names {
         id: format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..32]),
-        title: format!("{} ({stage})", settings.project.name),
-        root: settings.project.root.clone(),
+        title: format!("{} ({stage})", settings.app.project.name),
+        root: settings.app.project.root.clone(),
     };
     let bridge = Bridge::open(ports, names, context, tasks).await.map_err(|error| {
         Error::new(Kind::Environment, format!("no port for the inspector endpoint from {port} on"))

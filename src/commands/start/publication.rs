@@ -46,7 +46,7 @@ impl Publication {
     pub fn new(app: &App, session: Session, ports: FunctionPorts, watches: Watches) -> Self {
         Self {
             state_dir: app.state_dir.clone(),
-            root: app.settings.project.root.clone(),
+            root: app.settings.app.project.root.clone(),
             stage: app.target.stage.clone(),
             outputs_file: app.settings.outputs_file.clone(),
             session,
