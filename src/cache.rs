@@ -15,7 +15,7 @@ use crate::{
 ///
 /// # Errors
 /// [`Kind::Environment`] when the environment names no such directory.
-pub fn directory() -> Result<Utf8PathBuf> {
+pub(crate) fn directory() -> Result<Utf8PathBuf> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| value.starts_with('/'));
     let base = match (variable("XDG_CACHE_HOME"), variable("HOME")) {
         (Some(cache), _) => Utf8PathBuf::from(cache),
@@ -32,7 +32,7 @@ pub fn directory() -> Result<Utf8PathBuf> {
 ///
 /// # Errors
 /// When the directory cannot be created or written to.
-pub async fn lock(
+pub(crate) async fn lock(
     cache: &Utf8Path,
     wait: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<Flock<std::fs::File>> {

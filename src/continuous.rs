@@ -11,7 +11,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// A clock for `State::handle`. Its instants are only good for comparison with one another.
 #[derive(Debug, Clone)]
-pub struct Continuous {
+pub(crate) struct Continuous {
     clock: Clock,
     /// The same moment on both clocks.
     began: (Instant, Duration),
@@ -20,26 +20,26 @@ pub struct Continuous {
 impl Continuous {
     /// The time by a machine's clock that counts sleep.
     #[must_use]
-    pub fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         let began = (Instant::now(), clock.continuous());
         Self { clock, began }
     }
 
     /// What time it is.
     #[must_use]
-    pub fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         let (instant, then) = self.began;
         instant + self.clock.continuous().saturating_sub(then)
     }
 
     /// When that will be by the clock that the rest of the program goes by, if the machine does not sleep.
     #[must_use]
-    pub fn awake(&self, when: Instant) -> Instant {
+    pub(crate) fn awake(&self, when: Instant) -> Instant {
         Instant::now() + when.saturating_duration_since(self.now())
     }
 
     /// Waits until it is `when`; for ever for none. After sleep it takes a moment.
-    pub async fn reach(&self, when: Option<Instant>) {
+    pub(crate) async fn reach(&self, when: Option<Instant>) {
         let Some(when) = when else { return std::future::pending().await };
         loop {
             let left = when.saturating_duration_since(self.now());

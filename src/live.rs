@@ -36,11 +36,11 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const MOST_READS: usize = 16;
 
 /// What the task of the relay is called. Without it there is no session.
-pub const RELAY: &str = "the relay to the stubs";
+pub(crate) const RELAY: &str = "the relay to the stubs";
 
 /// Everything the loop works with.
 #[derive(Debug)]
-pub struct Live {
+pub(crate) struct Live {
     /// What decides.
     pub state: State,
     /// The time by which it does.
@@ -76,7 +76,7 @@ impl Live {
     ///
     /// # Errors
     /// When one of `tasks` has ended, without which nothing can be served.
-    pub async fn run(
+    pub(crate) async fn run(
         mut self,
         functions: Vec<Arc<FunctionSpec>>,
         tasks: &mut Tasks,

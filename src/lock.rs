@@ -33,7 +33,7 @@ const UNSAID: Duration = Duration::from_millis(500);
 
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
+pub(crate) struct Holder {
     /// The process's id.
     pub pid: i32,
     /// What was started, e.g. `sst start`.
@@ -54,7 +54,7 @@ pub struct Holder {
 impl Holder {
     /// This process.
     #[must_use]
-    pub fn this(command: &str, stage: Option<&str>, directory: &Utf8Path) -> Self {
+    pub(crate) fn this(command: &str, stage: Option<&str>, directory: &Utf8Path) -> Self {
         let terminal = nix::unistd::ttyname(io::stdin()).ok();
         Self {
             pid: std::process::id().cast_signed(),
@@ -89,7 +89,7 @@ impl fmt::Display for Holder {
 
 /// A lock that is held. Dropping it gives it back, and removes the file.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     file: File,
     path: Utf8PathBuf,
 }
@@ -105,7 +105,7 @@ impl Drop for Lock {
 
 /// What became of an attempt to take a lock.
 #[derive(Debug)]
-pub enum Attempt {
+pub(crate) enum Attempt {
     /// It is ours.
     Ours(Lock),
     /// Somebody else has it; who, if that is known.
@@ -117,7 +117,7 @@ impl Lock {
     ///
     /// # Errors
     /// When the file cannot be written, or its file system knows no locks.
-    pub async fn take(path: &Utf8Path, holder: &Holder) -> io::Result<Attempt> {
+    pub(crate) async fn take(path: &Utf8Path, holder: &Holder) -> io::Result<Attempt> {
         let deadline = Instant::now() + UNSAID;
         loop {
             let mut file = open(path)?;
@@ -145,7 +145,7 @@ impl Lock {
     ///
     /// # Errors
     /// As [`Lock::take`].
-    pub async fn wait(
+    pub(crate) async fn wait(
         path: &Utf8Path,
         holder: &Holder,
         waiting: impl FnOnce(Option<Holder>),
@@ -166,7 +166,7 @@ impl Lock {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn say(&mut self, holder: &Holder) -> io::Result<()> {
+    pub(crate) fn say(&mut self, holder: &Holder) -> io::Result<()> {
         let text = serde_json::to_vec(holder)?;
         self.file.rewind()?;
         self.file.set_len(0)?;
@@ -177,7 +177,7 @@ impl Lock {
     ///
     /// # Errors
     /// When the system does not let it.
-    pub fn outlast_exec(&self) -> io::Result<()> {
+    pub(crate) fn outlast_exec(&self) -> io::Result<()> {
         outlast_exec(&self.file)
     }
 }
@@ -186,7 +186,7 @@ impl Lock {
 ///
 /// # Errors
 /// When the system does not let it.
-pub fn outlast_exec(descriptor: &impl AsFd) -> io::Result<()> {
+pub(crate) fn outlast_exec(descriptor: &impl AsFd) -> io::Result<()> {
     fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(())
 }
@@ -195,7 +195,7 @@ pub fn outlast_exec(descriptor: &impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 /// When the file cannot be read, or its file system knows no locks.
-pub fn holder(path: &Utf8Path) -> io::Result<Option<Holder>> {
+pub(crate) fn holder(path: &Utf8Path) -> io::Result<Option<Holder>> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

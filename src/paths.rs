@@ -4,7 +4,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 /// The path without `.` and `..`: links stay as they are written.
 #[must_use]
-pub fn normalized(path: &Utf8Path) -> Utf8PathBuf {
+pub(crate) fn normalized(path: &Utf8Path) -> Utf8PathBuf {
     let mut clean = Utf8PathBuf::new();
     for component in path.components() {
         match component {

@@ -11,7 +11,7 @@ use crate::{
 
 /// Which copy of an app a command works on, and in which cloud.
 #[derive(Debug, Clone)]
-pub struct App {
+pub(crate) struct App {
     /// The project.
     pub project: Project,
     /// `--stage`.
@@ -27,7 +27,7 @@ pub struct App {
 
 /// What `sst start` works with.
 #[derive(Debug, Clone)]
-pub struct Start {
+pub(crate) struct Start {
     /// The app.
     pub app: App,
     /// The local cloud that is started for it, if one was asked for.
@@ -52,7 +52,7 @@ pub struct Start {
 
 /// A local cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LocalCloud {
+pub(crate) struct LocalCloud {
     /// Whether it checks IAM policies.
     pub enforce_iam: bool,
 }
@@ -62,7 +62,7 @@ impl App {
     ///
     /// # Errors
     /// [`Kind::Usage`] for a missing or malformed project and for an endpoint that is no URL.
-    pub fn resolve(arguments: cli::Target, directory: Option<Utf8PathBuf>) -> Result<Self> {
+    pub(crate) fn resolve(arguments: cli::Target, directory: Option<Utf8PathBuf>) -> Result<Self> {
         let project = Project::find(&directory.unwrap_or_else(|| Utf8PathBuf::from(".")))?;
         Ok(Self {
             context: Map::new(),
@@ -79,19 +79,19 @@ impl App {
     ///
     /// # Errors
     /// [`Kind::Usage`] for what is not `KEY=VALUE`.
-    pub fn with_context(self, synthesis: &cli::Synthesis) -> Result<Self> {
+    pub(crate) fn with_context(self, synthesis: &cli::Synthesis) -> Result<Self> {
         Ok(Self { context: context(synthesis)?, ..self })
     }
 
     /// The same with the role with which CloudFormation changes the stacks, if there is one.
     #[must_use]
-    pub fn deployed_by(self, role: Option<String>) -> Self {
+    pub(crate) fn deployed_by(self, role: Option<String>) -> Self {
         Self { deployer: role, ..self }
     }
 
     /// How AWS is reached.
     #[must_use]
-    pub fn aws(&self) -> aws::Options {
+    pub(crate) fn aws(&self) -> aws::Options {
         aws::Options {
             region: self.region.clone(),
             profile: self.profile.clone(),
@@ -107,7 +107,7 @@ impl Start {
     ///
     /// # Errors
     /// [`Kind::Usage`] for a missing or malformed project and for an endpoint that is no URL.
-    pub fn resolve(arguments: cli::Start, directory: Option<Utf8PathBuf>) -> Result<Self> {
+    pub(crate) fn resolve(arguments: cli::Start, directory: Option<Utf8PathBuf>) -> Result<Self> {
         let rollback = arguments.deployment.rolls_back();
         let app = App::resolve(arguments.target, directory)?.with_context(&arguments.synthesis)?;
         Ok(Self {
@@ -126,7 +126,7 @@ impl Start {
 
     /// How AWS is reached; `local` is the endpoint of the local cloud that was started.
     #[must_use]
-    pub fn aws(&self, local: Option<String>) -> aws::Options {
+    pub(crate) fn aws(&self, local: Option<String>) -> aws::Options {
         let options = self.app.aws();
         aws::Options { local: self.local.is_some(), endpoint: options.endpoint.clone().or(local), ..options }
     }

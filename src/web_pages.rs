@@ -10,7 +10,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Whether a page sent it. Browsers add these headers, and a page cannot take them away. `Sec-Fetch-Site: none` is an address that
 /// somebody has typed.
 #[must_use]
-pub fn is_of_page(headers: &HeaderMap) -> bool {
+pub(crate) fn is_of_page(headers: &HeaderMap) -> bool {
     let sites = headers.get_all(SEC_FETCH_SITE);
     headers.contains_key(header::ORIGIN)
         || headers.contains_key(header::REFERER)
@@ -19,7 +19,7 @@ pub fn is_of_page(headers: &HeaderMap) -> bool {
 
 /// Whether a browser sent it, for whomever. The mode says nothing by itself: Node's own `fetch` sends this one as well.
 #[must_use]
-pub fn is_of_browser(headers: &HeaderMap) -> bool {
+pub(crate) fn is_of_browser(headers: &HeaderMap) -> bool {
     let tells = |(name, value): (&HeaderName, &HeaderValue)| {
         name.as_str().starts_with("sec-fetch-") && (name.as_str() != "sec-fetch-mode" || value != "cors")
     };
@@ -29,7 +29,7 @@ pub fn is_of_browser(headers: &HeaderMap) -> bool {
 /// The port on this machine that a request was sent to, by name; none in it is 80. `None` unless the request names exactly one
 /// place, and that is this machine under a name that nobody else can have point here.
 #[must_use]
-pub fn local_port(uri: &Uri, headers: &HeaderMap) -> Option<u16> {
+pub(crate) fn local_port(uri: &Uri, headers: &HeaderMap) -> Option<u16> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (host, None) = (hosts.next()?.to_str().ok()?, hosts.next()) else { return None };
     // A request may name a place in its first line as well, which then has to be the same.

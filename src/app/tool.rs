@@ -35,7 +35,7 @@ pub(super) enum Problem {
 
 impl Problem {
     /// The error of a command that needed the tool.
-    pub fn into_error(self, kind: Kind, what: &str) -> Error {
+    pub(super) fn into_error(self, kind: Kind, what: &str) -> Error {
         match self {
             Self::Io(error) => Error::new(kind, format!("cannot run {what}")).detail(error),
             Self::Cancelled => Error::new(Kind::Interrupted, "interrupted"),

@@ -170,7 +170,7 @@ pub(super) struct Steady {
 }
 
 impl Steady {
-    pub fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         let last = Mutex::new(clock.now());
         Self { clock, last }
     }
@@ -191,22 +191,22 @@ pub(crate) mod fake {
 
     /// A machine whose clocks are set by hand.
     #[derive(Debug, Clone)]
-    pub struct Fake(Arc<Mutex<(SystemTime, Duration)>>);
+    pub(crate) struct Fake(Arc<Mutex<(SystemTime, Duration)>>);
 
     impl Fake {
-        pub fn new(wall: SystemTime) -> Self {
+        pub(crate) fn new(wall: SystemTime) -> Self {
             Self(Arc::new(Mutex::new((wall, Duration::from_secs(1000)))))
         }
 
         /// Lets time pass on both clocks, as it does awake and asleep.
-        pub fn pass(&self, time: Duration) {
+        pub(crate) fn pass(&self, time: Duration) {
             let mut clocks = self.0.lock().unwrap();
             clocks.0 += time;
             clocks.1 += time;
         }
 
         /// Somebody sets the wall clock.
-        pub fn set_wall(&self, wall: SystemTime) {
+        pub(crate) fn set_wall(&self, wall: SystemTime) {
             self.0.lock().unwrap().0 = wall;
         }
     }

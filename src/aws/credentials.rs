@@ -95,7 +95,7 @@ struct Provider {
 }
 
 impl Keeper {
-    pub fn new(source: Source, clock: Clock) -> Self {
+    pub(super) fn new(source: Source, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             source,
             clock,
@@ -107,17 +107,17 @@ impl Keeper {
     }
 
     /// Whether there are credentials, and when that changes.
-    pub fn state(&self) -> watch::Receiver<CredentialsState> {
+    pub(super) fn state(&self) -> watch::Receiver<CredentialsState> {
         self.0.state.subscribe()
     }
 
     /// What the user can do about credentials that have expired.
-    pub fn fix(&self) -> &str {
+    pub(super) fn fix(&self) -> &str {
         self.0.source.fix()
     }
 
     /// AWS says that the credentials have expired that it was asked with. By now there may be others.
-    pub fn expired(&self, access_key_id: &str) {
+    pub(super) fn expired(&self, access_key_id: &str) {
         let mut kept = self.0.kept();
         let asked_with =
             |(credentials, _): &mut (Credentials, _)| credentials.access_key_id() == access_key_id;

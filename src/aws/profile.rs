@@ -60,7 +60,7 @@ enum Origin {
 
 impl Source {
     /// Those of the local cloud.
-    pub fn local(trust: TlsContext) -> Self {
+    pub(super) fn local(trust: TlsContext) -> Self {
         let credentials = Credentials::new("test", "test", None, None, "the local cloud");
         Self { from: Origin::Fixed(credentials), region: None, trust, fix: String::new() }
     }
@@ -69,7 +69,7 @@ impl Source {
     ///
     /// # Errors
     /// [`Kind::Cloud`] when AWS refuses the code of a device; [`Kind::Usage`] when there is nobody to give one, or the profile is incomplete.
-    pub async fn find(
+    pub(super) async fn find(
         asked_for: Option<&str>,
         sdk: &SdkConfig,
         trust: &TlsContext,
@@ -109,12 +109,12 @@ impl Source {
     }
 
     /// What the user can do when they have expired, as a sentence.
-    pub fn fix(&self) -> &str {
+    pub(super) fn fix(&self) -> &str {
         &self.fix
     }
 
     /// A provider that has read nothing yet, without any open connection.
-    pub async fn provider(&self, clock: &Clock) -> SharedCredentialsProvider {
+    pub(super) async fn provider(&self, clock: &Clock) -> SharedCredentialsProvider {
         let config = ProviderConfig::default()
             .with_region(self.region.clone())
             .with_http_client(connector::client(&self.trust, clock))

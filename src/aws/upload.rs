@@ -31,7 +31,7 @@ pub(super) struct Progress(Arc<Mutex<(Instant, Duration)>>);
 
 impl Progress {
     /// Follows the progress of a body that is long. None of one that is not.
-    pub fn follow(body: &mut SdkBody) -> Option<Self> {
+    pub(super) fn follow(body: &mut SdkBody) -> Option<Self> {
         let length = body.content_length().filter(|length| *length > LONG)?;
         let progress = Self(Arc::new(Mutex::new((Instant::now(), STALLED))));
         let whole = Box::pin(std::mem::replace(body, SdkBody::taken()));
@@ -46,7 +46,7 @@ impl Progress {
     }
 
     /// Returns when it stalls.
-    pub async fn stalled(self) {
+    pub(super) async fn stalled(self) {
         loop {
             let (last, within) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let left = within.saturating_sub(last.elapsed());

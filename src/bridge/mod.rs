@@ -36,17 +36,17 @@ use crate::{
 };
 
 /// Where debuggers look by default.
-pub const DEFAULT_PORT: u16 = 9229;
+pub(crate) const DEFAULT_PORT: u16 = 9229;
 
 /// Where the ports of single functions begin.
-pub const FIRST_FUNCTION_PORT: u16 = 9240;
+pub(crate) const FIRST_FUNCTION_PORT: u16 = 9240;
 
 /// How many ports are tried after the wanted one.
 const TRIED: u16 = 50;
 
 /// What the endpoints are called.
 #[derive(Debug, Clone)]
-pub struct Names {
+pub(crate) struct Names {
     /// The id of the target that stands for all workers. Clients know it again by this, so it should stay the same for a project.
     pub id: String,
     /// What people see.
@@ -57,7 +57,7 @@ pub struct Names {
 
 /// The ports that are wanted. The next free one is taken for each.
 #[derive(Debug, Clone, Copy)]
-pub struct Ports {
+pub(crate) struct Ports {
     /// Of the inspector endpoint with all workers as children.
     pub inspector: u16,
     /// Of the flat one.
@@ -68,7 +68,7 @@ pub struct Ports {
 
 /// What the endpoints work with.
 #[derive(Debug, Clone)]
-pub struct Context {
+pub(crate) struct Context {
     /// Starts debuggers.
     pub spawner: Spawner,
     /// Where the core listens.
@@ -79,7 +79,7 @@ pub struct Context {
 
 /// All endpoints.
 #[derive(Debug)]
-pub struct Bridge {
+pub(crate) struct Bridge {
     address: SocketAddr,
     flat_address: SocketAddr,
     adapter_address: SocketAddr,
@@ -95,7 +95,12 @@ impl Bridge {
     ///
     /// # Errors
     /// When no port is free.
-    pub async fn open(ports: Ports, names: Names, context: Context, tasks: &mut Tasks) -> io::Result<Self> {
+    pub(crate) async fn open(
+        ports: Ports,
+        names: Names,
+        context: Context,
+        tasks: &mut Tasks,
+    ) -> io::Result<Self> {
         let listener = listen(ports.inspector).await?;
         let flat_listener = listen(ports.flat).await?;
         let adapter_listener = listen(ports.adapter).await?;
@@ -112,40 +117,40 @@ impl Bridge {
 
     /// For debuggers that attach to one function.
     #[must_use]
-    pub fn function_ports(&self) -> FunctionPorts {
+    pub(crate) fn function_ports(&self) -> FunctionPorts {
         FunctionPorts { registry: self.registry.clone(), open: BTreeMap::new() }
     }
 
     /// Where debuggers attach that show workers as children.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Where debuggers attach that know one process at a time.
     #[must_use]
-    pub fn flat_address(&self) -> SocketAddr {
+    pub(crate) fn flat_address(&self) -> SocketAddr {
         self.flat_address
     }
 
     /// Where debuggers attach that show workers of all languages.
     #[must_use]
-    pub fn adapter_address(&self) -> SocketAddr {
+    pub(crate) fn adapter_address(&self) -> SocketAddr {
         self.adapter_address
     }
 
     /// A worker that is a Java virtual machine listens at this port for its next debugger.
-    pub fn moved(&self, worker: WorkerId, port: u16) {
+    pub(crate) fn moved(&self, worker: WorkerId, port: u16) {
         self.registry.moved(worker, port);
     }
 
     /// A worker has got a call.
-    pub fn used(&self, worker: WorkerId) {
+    pub(crate) fn used(&self, worker: WorkerId) {
         self.registry.used(worker);
     }
 
     /// Does what the core wants.
-    pub fn command(&mut self, command: BridgeCommand) {
+    pub(crate) fn command(&mut self, command: BridgeCommand) {
         match command {
             BridgeCommand::Offer { worker, function, target } => self.offer(worker, &function, target),
             BridgeCommand::Withdraw { worker } => self.registry.withdraw(worker),
@@ -209,7 +214,7 @@ impl Bridge {
     }
 
     /// Ends the debuggers that are attached to workers.
-    pub async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.registry.withdraw_all();
         while self.debuggees.join_next().await.is_some() {}
     }
@@ -217,7 +222,7 @@ impl Bridge {
 
 /// The ports at which debuggers attach to one function that does not run on Node. Dropping it closes them.
 #[derive(Debug)]
-pub struct FunctionPorts {
+pub(crate) struct FunctionPorts {
     registry: Arc<Registry>,
     open: BTreeMap<FunctionId, (u16, AbortOnDropHandle<()>)>,
 }
@@ -228,7 +233,7 @@ impl FunctionPorts {
     ///
     /// # Errors
     /// When no port is free.
-    pub async fn update(
+    pub(crate) async fn update(
         &mut self,
         functions: &[FunctionSpec],
         wanted: &BTreeMap<String, u16>,

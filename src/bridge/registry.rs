@@ -163,7 +163,7 @@ pub(super) async fn next_change(subscription: &mut Option<Subscription>) -> Chan
 }
 
 impl Registry {
-    pub fn new(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>, ui: Ui) -> Self {
+    pub(super) fn new(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>, ui: Ui) -> Self {
         Self {
             state: Mutex::default(),
             root,
@@ -175,23 +175,23 @@ impl Registry {
     }
 
     /// Says whether there will be Node workers.
-    pub fn expects_inspector(&self, expected: bool) {
+    pub(super) fn expects_inspector(&self, expected: bool) {
         self.node.store(expected, Ordering::Relaxed);
     }
 
     /// Whether there will be Node workers.
-    pub fn has_node(&self) -> bool {
+    pub(super) fn has_node(&self) -> bool {
         self.node.load(Ordering::Relaxed)
     }
 
     /// A session id. Clients take one that they have seen before for the same session, so none is used twice.
-    pub fn session(&self, worker: WorkerId) -> String {
+    pub(super) fn session(&self, worker: WorkerId) -> String {
         format!("{worker}-{}", self.sessions.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Takes in a worker: shows it to those who want to hear of it, and waits for them. It is shown now, or when the part for Node of
     /// those has connected that are about to. Returns whether there is anybody.
-    pub fn offer(self: &std::sync::Arc<Self>, offer: Offer) -> bool {
+    pub(super) fn offer(self: &std::sync::Arc<Self>, offer: Offer) -> bool {
         let worker = offer.worker;
         let mut state = self.lock();
         if offer.is_node() && !state.coming.is_empty() {
@@ -216,7 +216,7 @@ impl Registry {
     }
 
     /// The part for Node of this client is about to connect: Node workers that start from now on wait for it.
-    pub fn inspector_comes(self: &std::sync::Arc<Self>, client: u64) {
+    pub(super) fn inspector_comes(self: &std::sync::Arc<Self>, client: u64) {
         self.lock().coming.insert(client);
         let registry = self.clone();
         tokio::spawn(async move {
@@ -226,7 +226,7 @@ impl Registry {
     }
 
     /// That part has connected, or will not.
-    pub fn inspector_came(self: &std::sync::Arc<Self>, client: u64) {
+    pub(super) fn inspector_came(self: &std::sync::Arc<Self>, client: u64) {
         let mut state = self.lock();
         if !state.coming.remove(&client) || !state.coming.is_empty() {
             return;
@@ -257,11 +257,11 @@ impl Registry {
     }
 
     /// The project's directory.
-    pub fn root(&self) -> &Utf8Path {
+    pub(super) fn root(&self) -> &Utf8Path {
         &self.root
     }
 
-    pub fn withdraw(&self, worker: WorkerId) {
+    pub(super) fn withdraw(&self, worker: WorkerId) {
         let mut state = self.lock();
         if let Some(offer) = state.workers.remove(&worker) {
             offer.gone.cancel();
@@ -276,7 +276,7 @@ impl Registry {
     }
 
     /// All workers are about to end.
-    pub fn withdraw_all(&self) {
+    pub(super) fn withdraw_all(&self) {
         let state = self.lock();
         let deferred = state.deferred.iter().map(|offer| offer.worker);
         let workers: Vec<WorkerId> = state.workers.keys().copied().chain(deferred).collect();
@@ -285,7 +285,10 @@ impl Registry {
     }
 
     /// Lets a client hear of workers from now on. The present ones come first.
-    pub fn subscribe(self: &std::sync::Arc<Self>, wants: Wants) -> (u64, mpsc::UnboundedReceiver<Change>) {
+    pub(super) fn subscribe(
+        self: &std::sync::Arc<Self>,
+        wants: Wants,
+    ) -> (u64, mpsc::UnboundedReceiver<Change>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut state = self.lock();
         state.last_client += 1;
@@ -316,7 +319,7 @@ impl Registry {
     }
 
     /// A client has left: nothing waits for it, and nothing is paused because of it.
-    pub fn unsubscribe(self: &std::sync::Arc<Self>, client: u64) {
+    pub(super) fn unsubscribe(self: &std::sync::Arc<Self>, client: u64) {
         self.inspector_came(client);
         let mut state = self.lock();
         if let Some(client) = state.clients.remove(&client) {
@@ -331,12 +334,12 @@ impl Registry {
     }
 
     /// What is cancelled when a client leaves. None when it has left.
-    pub fn leaving(&self, client: u64) -> Option<CancellationToken> {
+    pub(super) fn leaving(&self, client: u64) -> Option<CancellationToken> {
         self.lock().clients.get(&client).map(|client| client.left.clone())
     }
 
     /// A client has asked a worker to pause before each script with a source map. Only such clients are worth a gate.
-    pub fn stops_at_scripts(&self, client: u64) {
+    pub(super) fn stops_at_scripts(&self, client: u64) {
         let mut state = self.lock();
         if let Some(client) = state.clients.get_mut(&client)
             && !std::mem::replace(&mut client.stops_at_scripts, true)
@@ -364,7 +367,7 @@ impl Registry {
     }
 
     /// A Java virtual machine listens again, for the next debugger. What it was suspended for is over.
-    pub fn moved(&self, worker: WorkerId, port: u16) {
+    pub(super) fn moved(&self, worker: WorkerId, port: u16) {
         let mut state = self.lock();
         if let Some(machine) = state.workers.get_mut(&worker).and_then(|offer| offer.machine.as_mut())
             && machine.port != port
@@ -374,19 +377,19 @@ impl Registry {
     }
 
     /// Where a Java virtual machine listens at the moment.
-    pub fn machine(&self, worker: WorkerId) -> Option<Machine> {
+    pub(super) fn machine(&self, worker: WorkerId) -> Option<Machine> {
         self.lock().workers.get(&worker)?.machine
     }
 
     /// A worker has got a call.
-    pub fn used(&self, worker: WorkerId) {
+    pub(super) fn used(&self, worker: WorkerId) {
         let mut state = self.lock();
         state.used.retain(|used| *used != worker);
         state.used.push(worker);
     }
 
     /// All workers, the one called last first; then those that were not called, the latest first.
-    pub fn by_last_use(&self) -> Vec<Offer> {
+    pub(super) fn by_last_use(&self) -> Vec<Offer> {
         let state = self.lock();
         let used = state.used.iter().rev().filter_map(|worker| state.workers.get(worker));
         let unused = state.workers.iter().rev().filter(|(worker, _)| !state.used.contains(worker));
@@ -395,14 +398,14 @@ impl Registry {
     }
 
     /// A number for a client that does not subscribe.
-    pub fn client_number(&self) -> u64 {
+    pub(super) fn client_number(&self) -> u64 {
         let mut state = self.lock();
         state.last_client += 1;
         state.last_client
     }
 
     /// A client says that a worker may go on, and this is what it may not have set yet. It says more when that changes.
-    pub fn ready(self: &std::sync::Arc<Self>, client: u64, worker: WorkerId, missing: Missing) {
+    pub(super) fn ready(self: &std::sync::Arc<Self>, client: u64, worker: WorkerId, missing: Missing) {
         let mut state = self.lock();
         let is_in_time = state.clients.get(&client).is_none_or(|client| client.stops_at_scripts);
         match missing {
@@ -418,7 +421,7 @@ impl Registry {
         }
     }
 
-    pub fn paused(&self, client: u64, worker: WorkerId, place: Option<String>) {
+    pub(super) fn paused(&self, client: u64, worker: WorkerId, place: Option<String>) {
         let mut state = self.lock();
         let clients = state.paused.entry(worker).or_default();
         let first = clients.is_empty();
@@ -429,14 +432,14 @@ impl Registry {
     }
 
     /// The worker runs on; whoever let it, it runs on for all.
-    pub fn resumed(&self, worker: WorkerId) {
+    pub(super) fn resumed(&self, worker: WorkerId) {
         if self.lock().paused.remove(&worker).is_some_and(|clients| !clients.is_empty()) {
             self.tell(Event::Resumed { worker });
         }
     }
 
     /// A client's connection to a worker has ended.
-    pub fn disconnected(&self, client: u64, worker: WorkerId) {
+    pub(super) fn disconnected(&self, client: u64, worker: WorkerId) {
         let mut state = self.lock();
         self.settle(&mut state, client, worker);
         self.unpause(&mut state, client, worker);

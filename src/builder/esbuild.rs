@@ -89,7 +89,7 @@ enum Job {
 }
 
 impl Sidecar {
-    pub fn new(tools: Tools, spawner: Spawner, project: Utf8PathBuf, tasks: &mut Tasks) -> Self {
+    pub(super) fn new(tools: Tools, spawner: Spawner, project: Utf8PathBuf, tasks: &mut Tasks) -> Self {
         let (jobs, receiver) = mpsc::unbounded_channel();
         let keeper = Keeper { tools, spawner, project, running: None, next_id: 0 };
         tasks.spawn("the keeper of the build process", keeper.run(receiver));
@@ -97,7 +97,7 @@ impl Sidecar {
     }
 
     /// Builds. An answer comes in any case: what runs, and the packages that only its runtime has.
-    pub async fn build(
+    pub(super) async fn build(
         &self,
         request: Request,
         export: &str,
@@ -135,11 +135,11 @@ impl Sidecar {
         }
     }
 
-    pub fn cool(&self, function: &FunctionId) {
+    pub(super) fn cool(&self, function: &FunctionId) {
         let _ = self.jobs.send(Job::Cool(function.clone()));
     }
 
-    pub async fn end(&self) {
+    pub(super) async fn end(&self) {
         let (done, ended) = oneshot::channel();
         if self.jobs.send(Job::End(done)).is_ok() {
             let _ = ended.await;

@@ -54,7 +54,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Kind::Usage`] when another one runs in it.
-    pub async fn begin(project: &Project, ui: &Ui) -> Result<Self> {
+    pub(super) async fn begin(project: &Project, ui: &Ui) -> Result<Self> {
         let path = project.state_dir()?.path(SESSION);
         let this = Holder::this(START, None, &project.root);
         let ends = holder(&path).is_ok_and(|other| other.is_some_and(|other| other.ending));
@@ -76,7 +76,7 @@ impl Session {
     }
 
     /// Says that the session is about to end as soon as it is `interrupted`, for as long as the result is kept.
-    pub fn heed(&self, interrupted: &CancellationToken) -> AbortOnDropHandle<()> {
+    pub(super) fn heed(&self, interrupted: &CancellationToken) -> AbortOnDropHandle<()> {
         let (claim, interrupted) = (self.claim.clone(), interrupted.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
             interrupted.cancelled().await;
@@ -141,7 +141,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub fn new(cache: &Utf8Path, aws: &Aws, project: &Project, stage: &str) -> Self {
+    pub(super) fn new(cache: &Utf8Path, aws: &Aws, project: &Project, stage: &str) -> Self {
         let endpoint = aws.endpoint.as_deref().unwrap_or("aws").replace("//localhost:", "//127.0.0.1:");
         let key = [&endpoint, &aws.account, &aws.region, &project.name, stage].join("\n");
         Self {
@@ -156,14 +156,14 @@ impl Stage {
     ///
     /// # Errors
     /// [`Kind::Usage`] when another one on this machine serves it.
-    pub async fn serve(&self, session: &Session, ui: &Ui) -> Result<Option<Lock>> {
+    pub(super) async fn serve(&self, session: &Session, ui: &Ui) -> Result<Option<Lock>> {
         session.serves(&self.name);
         let refusal = format!("another `sst start` serves stage {} of this app", self.name);
         take(&self.path("start"), &self.this(START), &refusal, "give another `--stage`", ui).await
     }
 
     /// The `sst start` on this machine that serves it.
-    pub fn server(&self) -> Option<Holder> {
+    pub(super) fn server(&self) -> Option<Holder> {
         holder(&self.path("start")).ok().flatten()
     }
 
@@ -171,7 +171,7 @@ impl Stage {
     ///
     /// # Errors
     /// [`Kind::Interrupted`] when it is cancelled first.
-    pub async fn deployment(&self, cancel: CancellationToken, ui: &Ui) -> Result<Option<Lock>> {
+    pub(super) async fn deployment(&self, cancel: CancellationToken, ui: &Ui) -> Result<Option<Lock>> {
         let this = self.this(START);
         let path = self.path("change");
         tokio::select! {
@@ -181,7 +181,7 @@ impl Stage {
     }
 
     /// The same for another command, of which an `sst start` that serves the stage is told.
-    pub async fn change(&self, command: &str, ui: &Ui) -> Change {
+    pub(super) async fn change(&self, command: &str, ui: &Ui) -> Change {
         let lock = wait(&self.path("change"), &self.this(command), ui).await;
         let told = match self.server() {
             Some(server) => announce(&server, &self.this(command)).await,
@@ -191,7 +191,7 @@ impl Stage {
     }
 
     /// Who this is while it holds a lock of the stage.
-    pub fn this(&self, command: &str) -> Holder {
+    pub(super) fn this(&self, command: &str) -> Holder {
         Holder::this(command, Some(&self.name), &self.root)
     }
 
@@ -211,7 +211,7 @@ pub(super) struct Others {
 
 impl Others {
     /// Finds them.
-    pub async fn find(stage: &Stage, aws: &Aws, debug_stack: &str) -> Self {
+    pub(super) async fn find(stage: &Stage, aws: &Aws, debug_stack: &str) -> Self {
         let server = stage.server();
         let mut owners = match debug_stack::find(aws, debug_stack).await {
             Ok(Some(stack)) => relay::owners(aws, &stack).await.unwrap_or_default(),
@@ -224,7 +224,7 @@ impl Others {
     }
 
     /// Who they are, in a sentence; none when there is nobody.
-    pub fn sentence(&self) -> Option<String> {
+    pub(super) fn sentence(&self) -> Option<String> {
         let server = self.server.iter().map(ToString::to_string);
         let elsewhere = self.owners.iter().map(|owner| format!("`sst start` of {owner}"));
         let all: Vec<String> = server.chain(elsewhere).collect();
@@ -236,7 +236,7 @@ impl Others {
     ///
     /// # Errors
     /// [`Kind::Usage`] when the answer is no, and when nobody can be asked while one on this machine serves the stage.
-    pub async fn confirm(&self, ui: &Ui) -> Result<()> {
+    pub(super) async fn confirm(&self, ui: &Ui) -> Result<()> {
         let Some(sentence) = self.sentence() else { return Ok(()) };
         if prompt::is_interactive() {
             let question =
@@ -267,7 +267,7 @@ pub(super) struct Change {
 
 impl Change {
     /// Goes on until the program ends that this process becomes.
-    pub fn outlast_exec(self) {
+    pub(super) fn outlast_exec(self) {
         let kept = self.lock.as_ref().map_or(Ok(()), Lock::outlast_exec);
         let kept = kept.and_then(|()| self.told.as_ref().map_or(Ok(()), outlast_exec));
         if let Err(error) = kept {

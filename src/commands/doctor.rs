@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// [`Kind::Environment`] when something is missing that the app needs.
-pub async fn run(settings: &settings::App, spawner: &Spawner, ui: &Ui) -> Result<()> {
+pub(super) async fn run(settings: &settings::App, spawner: &Spawner, ui: &Ui) -> Result<()> {
     let state_dir = settings.project.state_dir()?;
     let mut findings = Findings { ui, bad: 0 };
     findings.good(format!("project `{}` in {}", settings.project.name, settings.project.root));

@@ -16,7 +16,7 @@ use crate::{
 ///
 /// # Errors
 /// When a file that is there cannot be understood, read, or written; [`Kind::Usage`] when the app has nothing for this editor.
-pub async fn run(arguments: &cli::Ide, project: &Project, spawner: &Spawner, ui: &Ui) -> Result<()> {
+pub(super) async fn run(arguments: &cli::Ide, project: &Project, spawner: &Spawner, ui: &Ui) -> Result<()> {
     let state_dir = project.state_dir()?;
     let ports = ports(&state_dir);
     let functions = attachable(&state_dir, spawner).await?;

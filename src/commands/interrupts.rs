@@ -32,7 +32,7 @@ pub(super) struct Interrupts {
 
 impl Interrupts {
     /// Listens, on a thread of its own, so that even a program which does nothing else any more can be ended.
-    pub fn listen() -> io::Result<Self> {
+    pub(super) fn listen() -> io::Result<Self> {
         let interrupts = Self::default();
         let heard = interrupts.clone();
         // Within this call, so that none can come before somebody listens.

@@ -16,7 +16,7 @@ use crate::{
 ///
 /// # Errors
 /// [`Kind::Usage`] when nothing runs or the function is not known; [`Kind::Other`] when the function fails.
-pub async fn run(arguments: cli::Invoke, project: &Project, ui: &Ui) -> Result<()> {
+pub(super) async fn run(arguments: cli::Invoke, project: &Project, ui: &Ui) -> Result<()> {
     let session = super::session::running(&project.state_dir()?)?;
     let event = event(arguments.event.as_deref()).await?;
     let answer = local::call(&session.control, &session.token, &arguments.function, Some(&event)).await;

@@ -34,7 +34,7 @@ const EVERYTHING: &str = "*";
 ///
 /// # Errors
 /// [`Kind::Usage`] for a stack that the app has not; [`Kind::Synthesis`], [`Kind::Deployment`].
-pub async fn deploy(
+pub(super) async fn deploy(
     arguments: &cli::Deploy,
     settings: &settings::App,
     spawner: &Spawner,
@@ -82,7 +82,7 @@ pub async fn deploy(
 ///
 /// # Errors
 /// As [`deploy`]; [`Kind::Usage`] when it is not confirmed.
-pub async fn remove(
+pub(super) async fn remove(
     arguments: &cli::Remove,
     settings: &settings::App,
     spawner: &Spawner,
@@ -131,7 +131,7 @@ pub async fn remove(
 ///
 /// # Errors
 /// [`Kind::Synthesis`].
-pub async fn build(settings: &settings::App, spawner: &Spawner, ui: &Ui) -> Result<()> {
+pub(super) async fn build(settings: &settings::App, spawner: &Spawner, ui: &Ui) -> Result<()> {
     let copy = Copy::find("sst build", settings, spawner, ui).await?;
     let app = copy.synthesize(&[EVERYTHING.to_owned()]).await?;
     ui.info(format!("The cloud assembly is in `{}`", app.assembly.directory));
@@ -142,7 +142,7 @@ pub async fn build(settings: &settings::App, spawner: &Spawner, ui: &Ui) -> Resu
 ///
 /// # Errors
 /// [`Kind::Synthesis`]; [`Kind::Environment`] when there is no CLI.
-pub async fn cdk(
+pub(super) async fn cdk(
     arguments: &[String],
     settings: &settings::App,
     spawner: &Spawner,
@@ -174,7 +174,7 @@ pub async fn cdk(
 
 /// What `sst diff` asks the CDK CLI for. Stacks that the app has not are the CLI's to refuse.
 #[must_use]
-pub fn diff(arguments: cli::Diff) -> Vec<String> {
+pub(super) fn diff(arguments: cli::Diff) -> Vec<String> {
     let stacks =
         if arguments.stacks.is_empty() { vec![app::EVERY_STACK.to_owned()] } else { arguments.stacks };
     ["diff".to_owned()].into_iter().chain(stacks).collect()

@@ -93,14 +93,14 @@ pub(super) struct SessionFile {
 
 impl SessionFile {
     /// Writes the file, private to the user.
-    pub fn write(directory: StateDir, session: &Session) -> Result<Self> {
+    pub(super) fn write(directory: StateDir, session: &Session) -> Result<Self> {
         let file = Self { directory, token: session.token.clone() };
         file.update(session)?;
         Ok(file)
     }
 
     /// Writes it anew.
-    pub fn update(&self, session: &Session) -> Result<()> {
+    pub(super) fn update(&self, session: &Session) -> Result<()> {
         // Only strings and numbers are in it.
         let text = serde_json::to_string_pretty(session).unwrap_or_default();
         self.directory.write(FILE, text.as_bytes())

@@ -32,7 +32,7 @@ enum Runner {
 ///
 /// # Errors
 /// [`Kind::Usage`] when a file with variables cannot be read; with `--as`, whatever keeps the function's environment from being known.
-pub async fn run(arguments: &cli::Test, target: &settings::App) -> Result<Command> {
+pub(super) async fn run(arguments: &cli::Test, target: &settings::App) -> Result<Command> {
     let root = &target.project.root;
     let runner = runner(root);
     let mut command = command(runner, root, &arguments.arguments);

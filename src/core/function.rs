@@ -71,30 +71,30 @@ pub(super) enum Finished {
 
 impl Code {
     /// Whether a build runs, so that calls wait for what it brings.
-    pub fn building(&self) -> bool {
+    pub(super) fn building(&self) -> bool {
         self.running.is_some()
     }
 
     /// Whether a call has to have the code built before it can be served.
-    pub fn wants_build(&self) -> bool {
+    pub(super) fn wants_build(&self) -> bool {
         !self.building() && (self.good.is_none() || self.stale)
     }
 
     /// Begins a build. No two builds have the same `generation`, whatever became of the function in between.
-    pub fn begin(&mut self, generation: Generation, now: Instant) {
+    pub(super) fn begin(&mut self, generation: Generation, now: Instant) {
         self.stale = false;
         self.running = Some(Running { generation, since: now, changes: Vec::new(), overtaken: false });
     }
 
     /// The code of a function that is to be made in another way. A build that runs goes on, because two at a time would write to the
     /// same place, but nothing comes of it.
-    pub fn anew(self) -> Self {
+    pub(super) fn anew(self) -> Self {
         let running = self.running.map(|running| Running { overtaken: true, ..running });
         Self { running, ..Self::default() }
     }
 
     /// Notes that files changed. Returns whether a build should begin now, given that the function is `warm`.
-    pub fn changed(&mut self, changes: &Arc<[FileChange]>, warm: bool) -> bool {
+    pub(super) fn changed(&mut self, changes: &Arc<[FileChange]>, warm: bool) -> bool {
         if let Some(running) = &mut self.running {
             running.changes.push(changes.clone());
             return false;
@@ -111,7 +111,7 @@ impl Code {
     }
 
     /// Takes the result of a build. Also returns how long it took.
-    pub fn finish(
+    pub(super) fn finish(
         &mut self,
         generation: Generation,
         result: Result<Arc<Artifact>, BuildError>,

@@ -23,7 +23,7 @@ pub(super) struct Identity(Arc<str>);
 
 impl Identity {
     /// That of an environment.
-    pub fn of(environment: &BTreeMap<String, String>) -> Self {
+    pub(super) fn of(environment: &BTreeMap<String, String>) -> Self {
         let values: Vec<Option<&String>> = CREDENTIALS.iter().map(|name| environment.get(*name)).collect();
         // No two lists of texts are written alike.
         Self(sst_wire::sha256_hex(format!("{values:?}").as_bytes()).into())
@@ -69,7 +69,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub fn new(invocation: Invocation, number: u64, now: Instant) -> Self {
+    pub(super) fn new(invocation: Invocation, number: u64, now: Instant) -> Self {
         // The outcome has to be back before Lambda ends the stub, so a little of the time belongs to the way.
         let margin = (invocation.remaining / 20).clamp(Duration::from_millis(50), Duration::from_millis(500));
         Self {
@@ -89,7 +89,7 @@ impl Open {
     }
 
     /// When the clock next has something to do with this request.
-    pub fn wake(&self) -> Instant {
+    pub(super) fn wake(&self) -> Instant {
         let next = match self.paused {
             None => self.deadline,
             Some(_) => self.caller_waits_until.unwrap_or(self.report_at),
@@ -99,23 +99,23 @@ impl Open {
 
     /// From when on it is in vain to begin it: its caller has been told that it failed. Whoever has a debugger set its breakpoints
     /// wants to see the call all the same, for a while.
-    pub fn vain_at(&self) -> Option<Instant> {
+    pub(super) fn vain_at(&self) -> Option<Instant> {
         let until = self.waits_until.filter(|_| self.worker.is_none())?;
         Some(if self.held { until + HELD } else { until })
     }
 
     /// Which workers can serve it.
-    pub fn kind(&self) -> ServingKind {
+    pub(super) fn kind(&self) -> ServingKind {
         (self.invocation.function.clone(), self.identity.clone())
     }
 
     /// Tells whoever has called.
-    pub fn answer(&self, answer: Answer) -> Effect {
+    pub(super) fn answer(&self, answer: Answer) -> Effect {
         let Invocation { caller, request, .. } = &self.invocation;
         Effect::Answer { caller: *caller, request: request.clone(), answer }
     }
 
-    pub fn credentials(&self) -> BTreeMap<String, String> {
+    pub(super) fn credentials(&self) -> BTreeMap<String, String> {
         CREDENTIALS
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), self.invocation.environment.get(*name)?.clone())))

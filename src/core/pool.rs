@@ -87,17 +87,17 @@ pub(super) enum Sight {
 
 impl Serving {
     /// Whether debuggers hold it up: they have stopped it, or set their breakpoints.
-    pub fn is_held(&self) -> bool {
+    pub(super) fn is_held(&self) -> bool {
         self.paused || matches!(self.sight, Sight::Awaited)
     }
 
     /// Debuggers were told of it, and have to be told when it goes.
-    pub fn is_offered(&self) -> bool {
+    pub(super) fn is_offered(&self) -> bool {
         matches!(self.sight, Sight::Awaited | Sight::Shown)
     }
 
     /// It asked for its next invocation.
-    pub fn rest(&mut self, now: Instant) {
+    pub(super) fn rest(&mut self, now: Instant) {
         self.phase = Phase::Idle { since: now };
         self.turn.get_or_insert(now + TURN);
     }
@@ -105,18 +105,18 @@ impl Serving {
 
 impl Worker {
     /// Which calls it can serve.
-    pub fn kind(&self) -> ServingKind {
+    pub(super) fn kind(&self) -> ServingKind {
         (self.function.clone(), self.identity.clone())
     }
 
-    pub fn serving(&self) -> Option<&Serving> {
+    pub(super) fn serving(&self) -> Option<&Serving> {
         match &self.state {
             WorkerState::Serving(serving) => Some(serving),
             WorkerState::Stopping => None,
         }
     }
 
-    pub fn serving_mut(&mut self) -> Option<&mut Serving> {
+    pub(super) fn serving_mut(&mut self) -> Option<&mut Serving> {
         match &mut self.state {
             WorkerState::Serving(serving) => Some(serving),
             WorkerState::Stopping => None,
@@ -124,7 +124,7 @@ impl Worker {
     }
 
     /// The request that it has.
-    pub fn request(&self) -> Option<&RequestId> {
+    pub(super) fn request(&self) -> Option<&RequestId> {
         match &self.serving()?.phase {
             Phase::Busy { request, .. } => Some(request),
             _ => None,
@@ -170,7 +170,7 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Adds a worker that is about to start.
-    pub fn add(
+    pub(super) fn add(
         &mut self,
         function: FunctionId,
         identity: Identity,
@@ -189,38 +189,38 @@ impl Pool {
         id
     }
 
-    pub fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
+    pub(super) fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
         self.workers.get_mut(&id)
     }
 
-    pub fn get(&self, id: WorkerId) -> Option<&Worker> {
+    pub(super) fn get(&self, id: WorkerId) -> Option<&Worker> {
         self.workers.get(&id)
     }
 
-    pub fn remove(&mut self, id: WorkerId) -> Option<Worker> {
+    pub(super) fn remove(&mut self, id: WorkerId) -> Option<Worker> {
         self.workers.remove(&id)
     }
 
     /// The number of processes, those that are ending included: they hold memory until they are gone.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.workers.len()
     }
 
     /// How many are ending.
-    pub fn stopping(&self) -> usize {
+    pub(super) fn stopping(&self) -> usize {
         self.workers.values().filter(|worker| worker.serving().is_none()).count()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
         self.workers.iter().map(|(id, worker)| (*id, worker))
     }
 
-    pub fn of<'a>(&'a self, function: &'a FunctionId) -> impl Iterator<Item = (WorkerId, &'a Worker)> {
+    pub(super) fn of<'a>(&'a self, function: &'a FunctionId) -> impl Iterator<Item = (WorkerId, &'a Worker)> {
         self.iter().filter(move |(_, worker)| worker.function == *function)
     }
 
     /// The workers that can serve calls now or soon, by what they serve.
-    pub fn supply(&self, debuggers: bool) -> HashMap<ServingKind, Supply> {
+    pub(super) fn supply(&self, debuggers: bool) -> HashMap<ServingKind, Supply> {
         let mut all: HashMap<ServingKind, Supply> = HashMap::new();
         for (id, worker) in self.iter() {
             let Some(serving) = worker.serving() else { continue };
@@ -239,7 +239,11 @@ impl Pool {
 
     /// The worker that makes room for a call of another function: the one that has waited longest of those that nobody needs, and
     /// otherwise one that is starting for nobody. A function whose calls wait has its workers for their turn.
-    pub fn dispensable(&self, supply: &HashMap<ServingKind, Supply>, now: Instant) -> Option<WorkerId> {
+    pub(super) fn dispensable(
+        &self,
+        supply: &HashMap<ServingKind, Supply>,
+        now: Instant,
+    ) -> Option<WorkerId> {
         let idle = supply.values().flat_map(|supply| {
             let spare = supply.idle.len().saturating_sub(supply.wanted);
             let needed = supply.idle.iter().skip(spare).filter(move |(_, id)| !self.has_turn(*id, now));
@@ -258,20 +262,20 @@ impl Pool {
     }
 
     /// Whether a worker that has no call yet is nobody's business.
-    pub fn can_be_given_up(&self, id: WorkerId) -> bool {
+    pub(super) fn can_be_given_up(&self, id: WorkerId) -> bool {
         self.get(id).and_then(Worker::serving).is_some_and(|serving| {
             !serving.is_held() && matches!(serving.phase, Phase::Starting { gated: false })
         })
     }
 
     /// The idle worker that has waited longest, of whatever function, but for those whose debuggers set their breakpoints.
-    pub fn longest_idle(&self) -> Option<(Instant, WorkerId)> {
+    pub(super) fn longest_idle(&self) -> Option<(Instant, WorkerId)> {
         // A debugger counts: it would be told of the worker soon.
         self.idle().filter(|(_, _, worker)| worker.is_seen(true)).map(|(since, id, _)| (since, id)).min()
     }
 
     /// The worker that has waited longest for its first call to be let to it, because debuggers do not know of it.
-    pub fn longest_unseen(&self) -> Option<(Instant, WorkerId)> {
+    pub(super) fn longest_unseen(&self) -> Option<(Instant, WorkerId)> {
         let unknown =
             |worker: &Worker| matches!(worker.serving(), Some(Serving { sight: Sight::Unknown, .. }));
         self.idle()
@@ -285,7 +289,7 @@ impl Pool {
     }
 
     /// The worker whose time to ask for the next invocation is over first. The time of one that a debugger has stopped stands still.
-    pub fn latest_to_finish(&self) -> Option<(Instant, WorkerId)> {
+    pub(super) fn latest_to_finish(&self) -> Option<(Instant, WorkerId)> {
         let finishing = |(id, worker): (WorkerId, &Worker)| match worker.serving()? {
             Serving { phase: Phase::Finishing { until, .. }, paused: false, .. } => Some((*until, id)),
             _ => None,

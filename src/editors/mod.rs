@@ -54,7 +54,7 @@ impl Editor {
 
 /// A function that does not run on Node, as a debugger sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachable {
+pub(crate) struct Attachable {
     /// The function's id.
     pub id: FunctionId,
     /// What it is written in.
@@ -67,7 +67,7 @@ pub struct Attachable {
 
 /// Where debuggers attach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ports {
+pub(crate) struct Ports {
     /// The inspector endpoint that shows every worker as a child.
     pub inspector: u16,
     /// The one that lists the workers as Node does itself.
@@ -78,7 +78,7 @@ pub struct Ports {
 
 /// What became of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub(crate) struct Written {
     /// The file, relative to the project.
     pub path: Utf8PathBuf,
     /// Whether it is different now.
@@ -91,7 +91,7 @@ pub struct Written {
 /// # Errors
 /// [`Kind::Usage`] for a file that is there and cannot be understood, which is left as it is; [`Kind::Environment`] for one that
 /// cannot be read or written.
-pub fn write(
+pub(crate) fn write(
     root: &Utf8Path,
     editor: Editor,
     ports: Ports,
@@ -109,13 +109,13 @@ pub fn write(
 
 /// What has to be entered by hand for an editor, line by line.
 #[must_use]
-pub fn by_hand(root: &Utf8Path, editor: Editor, functions: &[Attachable]) -> Vec<String> {
+pub(crate) fn by_hand(root: &Utf8Path, editor: Editor, functions: &[Attachable]) -> Vec<String> {
     functions::by_hand(root, &editor.id(), functions)
 }
 
 /// The languages for whose functions an editor is given something, beside JavaScript.
 #[must_use]
-pub fn languages(editor: Editor) -> Vec<&'static str> {
+pub(crate) fn languages(editor: Editor) -> Vec<&'static str> {
     let id = editor.id();
     // Programs in other languages have those of one of them.
     let is_one = |language: &&dyn Language| {
@@ -126,7 +126,7 @@ pub fn languages(editor: Editor) -> Vec<&'static str> {
 
 /// The files of a project, relative to it, with a configuration of any editor for `sst`.
 #[must_use]
-pub fn found(root: &Utf8Path) -> Vec<Utf8PathBuf> {
+pub(crate) fn found(root: &Utf8Path) -> Vec<Utf8PathBuf> {
     let runs = root.join(".run").read_dir_utf8().into_iter().flatten().flatten();
     let mut runs: Vec<Utf8PathBuf> =
         runs.map(|entry| Utf8Path::new(".run").join(entry.file_name())).collect();

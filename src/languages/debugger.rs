@@ -8,7 +8,7 @@ use crate::process::{Command, Spawner};
 
 /// How the processes of a language are debugged.
 #[derive(Debug)]
-pub enum Debugger {
+pub(crate) enum Debugger {
     /// By an inspector of their own (the Chrome DevTools Protocol), which says where it listens.
     Inspector,
     /// By the Java Debug Wire Protocol. The process says where it listens, and starts suspended where it is held.
@@ -26,7 +26,7 @@ pub enum Debugger {
 
 /// A process that is to be debugged.
 #[derive(Debug, Clone, Copy)]
-pub struct Debuggee<'a> {
+pub(crate) struct Debuggee<'a> {
     /// Its number.
     pub pid: u32,
     /// What it runs.
@@ -37,7 +37,7 @@ pub struct Debuggee<'a> {
 
 /// A debug adapter for one process.
 #[derive(Debug)]
-pub struct DebugAdapter {
+pub(crate) struct DebugAdapter {
     /// How it is reached.
     pub link: AdapterLink,
     /// What it is told to attach to.
@@ -46,7 +46,7 @@ pub struct DebugAdapter {
 
 /// How a debug adapter is reached.
 #[derive(Debug)]
-pub enum AdapterLink {
+pub(crate) enum AdapterLink {
     /// The process itself is one, and connects to us when it is told where.
     Worker,
     /// It speaks on its pipes.
@@ -57,7 +57,7 @@ pub enum AdapterLink {
 
 /// What a debugger speaks that has a protocol of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OwnProtocol {
+pub(crate) enum OwnProtocol {
     /// Delve's JSON-RPC.
     Delve,
     /// gdb's remote protocol, also as LLDB speaks it.
@@ -67,19 +67,19 @@ pub enum OwnProtocol {
 impl Debugger {
     /// Whether it is an inspector.
     #[must_use]
-    pub fn is_inspector(&self) -> bool {
+    pub(crate) fn is_inspector(&self) -> bool {
         matches!(self, Self::Inspector)
     }
 
     /// Whether a process can be held before it loads a function without a runner of ours.
     #[must_use]
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         matches!(self, Self::Jdwp)
     }
 
     /// The endings of the files in which it takes breakpoints, where it is a debug adapter.
     #[must_use]
-    pub fn files(&self) -> &'static [&'static str] {
+    pub(crate) fn files(&self) -> &'static [&'static str] {
         match self {
             Self::Inspector | Self::Jdwp => &[],
             Self::Adapter { files, .. } => files,
@@ -88,7 +88,7 @@ impl Debugger {
 
     /// What debuggers may speak as well.
     #[must_use]
-    pub fn own_protocol(&self) -> Option<OwnProtocol> {
+    pub(crate) fn own_protocol(&self) -> Option<OwnProtocol> {
         match self {
             Self::Inspector | Self::Jdwp => None,
             Self::Adapter { own, .. } => *own,

@@ -60,12 +60,16 @@ struct Answer {
 }
 
 impl Interpreters {
-    pub fn new(spawner: Spawner, project: Utf8PathBuf, provided: Provided, ui: Ui) -> Self {
+    pub(super) fn new(spawner: Spawner, project: Utf8PathBuf, provided: Provided, ui: Ui) -> Self {
         Self { spawner, project, provided, ui, known: Arc::default() }
     }
 
     /// The directory as it is, with the interpreter that runs it.
-    pub async fn artifact(&self, path: Utf8PathBuf, spec: Arc<FunctionSpec>) -> Result<Artifact, BuildError> {
+    pub(super) async fn artifact(
+        &self,
+        path: Utf8PathBuf,
+        spec: Arc<FunctionSpec>,
+    ) -> Result<Artifact, BuildError> {
         let program = self.find(&path, &spec).await?;
         let artifact = directory::artifact(path.clone(), spec.clone(), program.clone()).await?;
         let provided = self.boto3(&program, path).await;

@@ -28,7 +28,7 @@ pub(super) fn node(directory: &Utf8Path, sdk: Sdk) -> BTreeSet<String> {
 
 /// Whether code in a directory loads version 2 of the SDK for JavaScript without having it.
 #[must_use]
-pub fn directory_loads_old_sdk(directory: &Utf8Path) -> bool {
+pub(crate) fn directory_loads_old_sdk(directory: &Utf8Path) -> bool {
     let mut loads = false;
     let own = directory.join("node_modules/aws-sdk").exists();
     let _ = visit(directory, &SCRIPTS, &mut |_, text| loads |= text_loads_old_sdk(text));
@@ -37,7 +37,7 @@ pub fn directory_loads_old_sdk(directory: &Utf8Path) -> bool {
 
 /// Whether a piece of code loads version 2 of the SDK for JavaScript.
 #[must_use]
-pub fn text_loads_old_sdk(text: &str) -> bool {
+pub(crate) fn text_loads_old_sdk(text: &str) -> bool {
     quoted(text).filter_map(package).any(|name| Sdk::V2.has(&name))
 }
 

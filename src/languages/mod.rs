@@ -25,7 +25,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use futures_util::future::BoxFuture;
 use include_dir::Dir;
 
-pub use self::{
+pub(crate) use self::{
     debugger::{AdapterLink, DebugAdapter, Debuggee, Debugger, OwnProtocol},
     mentions::{directory_loads_old_sdk, text_loads_old_sdk},
     node::{provided_for, with_provided},
@@ -44,14 +44,14 @@ const ALL: [&dyn Language; 6] =
     [&node::Node, &python::Python, &java::Java, &rust::Rust, &go::Go, &command::Command];
 
 /// The id of programs of which nothing is known but the command that serves them.
-pub const COMMAND: &str = "command";
+pub(crate) const COMMAND: &str = "command";
 
 /// Runtimes in languages that are not among them, by the beginnings of their names: what to call those, and which AWS creates no more.
 const NOT_YET: [(&str, &str, &[&str]); 2] =
     [("dotnet", ".NET", &["dotnetcore3.1"]), ("ruby", "Ruby", &["ruby2.5", "ruby2.7"])];
 
 /// A language.
-pub trait Language: Debug + Sync {
+pub(crate) trait Language: Debug + Sync {
     /// What it is called in files, e.g. `go`.
     fn id(&self) -> &'static str;
 
@@ -71,6 +71,7 @@ pub trait Language: Debug + Sync {
 
     /// The construct that brings functions in it, beside `Function`: the file of a package that is changed while an app is
     /// synthesised. What its options mean is said in `infra/synth/languages.cjs`, under the language's id.
+    #[cfg_attr(not(test), expect(dead_code, reason = "infra/synth/languages.json is made of it"))]
     fn construct(&self) -> Option<&'static str> {
         None
     }
@@ -142,7 +143,7 @@ pub trait Language: Debug + Sync {
 
 /// The runtimes of a language on Lambda.
 #[derive(Debug, Clone, Copy)]
-pub struct Runtimes {
+pub(crate) struct Runtimes {
     /// How their names begin.
     pub prefixes: &'static [&'static str],
     /// Those that AWS creates no functions on any more, each with the oldest one on which the same code runs, if there is one.
@@ -151,7 +152,7 @@ pub struct Runtimes {
 
 /// The files for code that stands in a template.
 #[derive(Debug, Clone, Copy)]
-pub struct Inline {
+pub(crate) struct Inline {
     /// The one that the code goes into.
     pub name: &'static str,
     /// What has to be beside it, and its text.
@@ -160,7 +161,7 @@ pub struct Inline {
 
 /// A path that somebody says is the source of a function.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// The path.
     pub path: &'a Utf8Path,
     /// How it was named.
@@ -175,7 +176,7 @@ pub struct Place<'a> {
 
 /// How a path was named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Named {
+pub(crate) enum Named {
     /// As the file in which a function begins, or the project that it is.
     Entry,
     /// As a directory, by the developer.
@@ -186,7 +187,7 @@ pub enum Named {
 
 /// What a construct said of a function.
 #[derive(Debug, Clone, Copy)]
-pub struct Construct<'a> {
+pub(crate) struct Construct<'a> {
     /// The exported name of the handler.
     pub export: Option<&'a str>,
     /// Where packages are looked up from.
@@ -231,7 +232,7 @@ impl Place<'_> {
 
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Launch {
+pub(crate) struct Launch {
     /// The executable.
     pub program: Utf8PathBuf,
     /// Its arguments.
@@ -242,7 +243,7 @@ pub struct Launch {
 
 /// Scripts of ours that run functions in a process that can be started before it is known which function it will serve.
 #[derive(Debug)]
-pub struct Runner {
+pub(crate) struct Runner {
     /// The scripts.
     pub files: &'static Dir<'static>,
     /// How the names of variables begin that the interpreter reads when it starts.
@@ -251,7 +252,7 @@ pub struct Runner {
 
 /// Something that should be on the machine.
 #[derive(Debug)]
-pub struct Check {
+pub(crate) struct Check {
     /// How it is found.
     pub find: Find,
     /// What to say when it is not.
@@ -264,7 +265,7 @@ pub struct Check {
 
 /// How something is found on the machine.
 #[derive(Debug)]
-pub enum Find {
+pub(crate) enum Find {
     /// A program says its version when it is given these arguments.
     Version(&'static str, &'static [&'static str]),
     /// A program of this name is found in some place.
@@ -273,7 +274,7 @@ pub enum Find {
 
 /// What an editor is given for each function in a language.
 #[derive(Debug)]
-pub enum RunConfiguration {
+pub(crate) enum RunConfiguration {
     /// A file.
     File {
         /// The editors, as `sst ide` knows them.
@@ -300,7 +301,7 @@ pub enum RunConfiguration {
 impl RunConfiguration {
     /// Whether it is for an editor.
     #[must_use]
-    pub fn is_for(&self, wanted: &str) -> bool {
+    pub(crate) fn is_for(&self, wanted: &str) -> bool {
         match self {
             Self::File { editors, .. } => editors.contains(&wanted),
             Self::ByHand { editor, .. } => *editor == wanted,
@@ -311,7 +312,7 @@ impl RunConfiguration {
 
 /// Whether AWS creates functions on a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It does, or nothing else is known.
     Created,
     /// It does not, but the same code runs on another one.
@@ -321,19 +322,19 @@ pub enum Fate {
 }
 
 /// All languages.
-pub fn all() -> impl Iterator<Item = &'static dyn Language> {
+pub(crate) fn all() -> impl Iterator<Item = &'static dyn Language> {
     ALL.into_iter()
 }
 
 /// A language. One that there is not is a program of which nothing is known.
 #[must_use]
-pub fn get(id: &LanguageId) -> &'static dyn Language {
+pub(crate) fn get(id: &LanguageId) -> &'static dyn Language {
     all().find(|language| language.id() == id.as_str()).unwrap_or(&command::Command)
 }
 
 /// The language of which a process is kept for whatever function comes next.
 #[must_use]
-pub fn of_standby() -> &'static dyn Language {
+pub(crate) fn of_standby() -> &'static dyn Language {
     &node::Node
 }
 
@@ -341,7 +342,7 @@ pub fn of_standby() -> &'static dyn Language {
 ///
 /// # Errors
 /// A fragment that says why functions on it are left alone.
-pub fn of_runtime(runtime: &str) -> Result<Vec<&'static dyn Language>, String> {
+pub(crate) fn of_runtime(runtime: &str) -> Result<Vec<&'static dyn Language>, String> {
     let means = |language: &&dyn Language| {
         language.runtimes().prefixes.iter().any(|prefix| runtime.starts_with(prefix))
     };
@@ -357,7 +358,7 @@ pub fn of_runtime(runtime: &str) -> Result<Vec<&'static dyn Language>, String> {
 
 /// What AWS does with a function on a runtime.
 #[must_use]
-pub fn fate(runtime: &str) -> Fate {
+pub(crate) fn fate(runtime: &str) -> Fate {
     let mut retired = all().flat_map(|language| language.runtimes().retired);
     match retired.find(|(name, _)| *name == runtime) {
         Some((_, Some(newer))) => Fate::Replaced(newer),
@@ -369,13 +370,13 @@ pub fn fate(runtime: &str) -> Fate {
 
 /// Whether a file that comes or goes can make the build of a function turn out differently, in whatever language.
 #[must_use]
-pub fn is_source(path: &Utf8Path) -> bool {
+pub(crate) fn is_source(path: &Utf8Path) -> bool {
     path.extension().is_none_or(|extension| all().any(|language| language.sources().contains(&extension)))
 }
 
 /// A build that could not even be tried.
 #[must_use]
-pub fn unbuildable(summary: String, inputs: Vec<Utf8PathBuf>) -> BuildError {
+pub(crate) fn unbuildable(summary: String, inputs: Vec<Utf8PathBuf>) -> BuildError {
     BuildError {
         detail: summary.clone(),
         summary,

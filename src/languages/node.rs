@@ -161,13 +161,17 @@ fn has_handler(directory: &Utf8Path, handler: &str) -> bool {
 
 /// The `node_modules` with what functions in these directories mention and any of Lambda's runtimes has; none when they mention
 /// nothing that is missing, and when it cannot be had.
-pub async fn provided_for(tools: &Toolbox, directories: BTreeSet<Utf8PathBuf>) -> Option<Utf8PathBuf> {
+pub(crate) async fn provided_for(tools: &Toolbox, directories: BTreeSet<Utf8PathBuf>) -> Option<Utf8PathBuf> {
     let with_each = |directory: Utf8PathBuf| [Sdk::V2, Sdk::V3].map(|sdk| (directory.clone(), sdk));
     provide_mentioned(tools, directories.into_iter().flat_map(with_each).collect()).await
 }
 
 /// The artifact with packages that its runtime provides, as far as they can be had.
-pub async fn with_provided(tools: &Toolbox, artifact: Artifact, packages: BTreeSet<String>) -> Artifact {
+pub(crate) async fn with_provided(
+    tools: &Toolbox,
+    artifact: Artifact,
+    packages: BTreeSet<String>,
+) -> Artifact {
     if packages.is_empty() {
         return artifact;
     }

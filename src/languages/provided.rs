@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// The packages of Node that a runtime has, by their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Sdk {
+pub(crate) enum Sdk {
     /// `aws-sdk`, up to `nodejs16.x`.
     V2,
     /// `@aws-sdk/…` and `@smithy/…`, from `nodejs18.x`.
@@ -41,7 +41,7 @@ pub enum Sdk {
 impl Sdk {
     /// The one that a runtime has; none for one that is not Node.
     #[must_use]
-    pub fn of(runtime: &str) -> Option<Self> {
+    pub(crate) fn of(runtime: &str) -> Option<Self> {
         let major = runtime.strip_prefix("nodejs")?.split('.').next()?;
         // The very first one was called `nodejs`.
         let major: u32 = if major.is_empty() { 0 } else { major.parse().ok()? };
@@ -50,7 +50,7 @@ impl Sdk {
 
     /// Whether the runtime has a package.
     #[must_use]
-    pub fn has(self, name: &str) -> bool {
+    pub(crate) fn has(self, name: &str) -> bool {
         match self {
             Self::V2 => name == "aws-sdk",
             Self::V3 => name.starts_with("@aws-sdk/") || name.starts_with("@smithy/"),
@@ -84,13 +84,13 @@ struct List {
 }
 
 impl Provided {
-    pub fn new(spawner: Spawner, cache: Utf8PathBuf, ui: Ui) -> Self {
+    pub(super) fn new(spawner: Spawner, cache: Utf8PathBuf, ui: Ui) -> Self {
         Self { spawner, cache: cache.join("provided"), ui, failed: Arc::default() }
     }
 
     /// The `node_modules` with these packages, as far as they can be had. None when none can: whoever loads one that is not there will
     /// fail as for any other package that is missing.
-    pub async fn node(&self, packages: &BTreeSet<String>) -> Option<Utf8PathBuf> {
+    pub(super) async fn node(&self, packages: &BTreeSet<String>) -> Option<Utf8PathBuf> {
         let directory = self.cache.join("node");
         let modules = |found: Utf8PathBuf| found.join("node_modules");
         if let Some(found) = with(&directory, packages) {
@@ -130,7 +130,11 @@ impl Provided {
     }
 
     /// The directory with `boto3` for an interpreter of a version.
-    pub async fn boto3(&self, interpreter: &Utf8Path, (major, minor): (u32, u32)) -> Option<Utf8PathBuf> {
+    pub(super) async fn boto3(
+        &self,
+        interpreter: &Utf8Path,
+        (major, minor): (u32, u32),
+    ) -> Option<Utf8PathBuf> {
         let directory = self.cache.join(format!("python{major}.{minor}"));
         let packages = BTreeSet::from(["boto3".to_owned()]);
         let mut failed = self.failed.lock().await;
@@ -167,7 +171,7 @@ impl Provided {
     }
 
     /// The directory in which `lib/` has what a package of the Maven repositories needs, and the package itself. `command` puts it there.
-    pub async fn java(
+    pub(super) async fn java(
         &self,
         package: &str,
         command: impl FnOnce(&Utf8Path) -> Result<Command, String>,
@@ -186,7 +190,7 @@ impl Provided {
     }
 
     /// Warns of something, once.
-    pub async fn warn_once(&self, warning: String) {
+    pub(super) async fn warn_once(&self, warning: String) {
         if self.failed.lock().await.insert(warning.clone()) {
             self.ui.warning(warning);
         }

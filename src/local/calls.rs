@@ -33,7 +33,7 @@ struct Open {
 
 impl Calls {
     /// Keeps where the answer to a call goes. The rest is for the core.
-    pub fn open(&mut self, call: LocalCall) -> Call {
+    pub(super) fn open(&mut self, call: LocalCall) -> Call {
         let LocalCall { function, event, reply } = call;
         let id = RequestId::from(uuid::Uuid::new_v4().to_string());
         self.open.insert(id.clone(), Open { reply, streamed: Vec::new(), too_long: false });
@@ -41,7 +41,7 @@ impl Calls {
     }
 
     /// What becomes of a call. Its caller waits for all of it.
-    pub fn answer(&mut self, id: &RequestId, answer: effect::Answer) {
+    pub(super) fn answer(&mut self, id: &RequestId, answer: effect::Answer) {
         match answer {
             effect::Answer::Working { .. } | effect::Answer::Part(StreamPart::Begin { .. }) => {}
             effect::Answer::Part(StreamPart::Data(bytes)) => {
@@ -84,7 +84,7 @@ impl Calls {
     }
 
     /// Gives a call its one answer.
-    pub fn close(&mut self, id: &RequestId, answer: Answer) {
+    pub(super) fn close(&mut self, id: &RequestId, answer: Answer) {
         if let Some(open) = self.open.remove(id) {
             // Whoever asked may have given up.
             let _ = open.reply.send(answer);

@@ -43,7 +43,7 @@ struct Request {
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "outcome")]
-pub enum Answer {
+pub(crate) enum Answer {
     /// The function's result in base64, byte for byte.
     Returned { body: String },
     /// The function failed: the body that a caller would get, in base64.
@@ -59,7 +59,7 @@ pub enum Answer {
 
 /// Another command changes what is deployed of the stage that is served here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// It begins.
     Began(Holder),
     /// It has ended, in whatever way.
@@ -68,7 +68,7 @@ pub enum Notice {
 
 /// Something that somebody on this machine wants of a function.
 #[derive(Debug)]
-pub struct LocalCall {
+pub(crate) struct LocalCall {
     /// The function's id, or what is enough of it.
     pub function: String,
     /// The event to call it with; none when only its environment is wanted.
@@ -79,7 +79,7 @@ pub struct LocalCall {
 
 /// Where requests are listened for, and what comes in.
 #[derive(Debug)]
-pub struct Control {
+pub(crate) struct Control {
     address: SocketAddr,
     token: String,
     /// What is wanted of functions.
@@ -101,7 +101,7 @@ impl Control {
     ///
     /// # Errors
     /// When the system gives no socket.
-    pub async fn open(tasks: &mut Tasks) -> io::Result<Self> {
+    pub(crate) async fn open(tasks: &mut Tasks) -> io::Result<Self> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let token = uuid::Uuid::new_v4().to_string();
@@ -127,13 +127,13 @@ impl Control {
 
     /// Where it listens.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// What a request must carry.
     #[must_use]
-    pub fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         &self.token
     }
 }
@@ -199,7 +199,12 @@ async fn request_of(reader: &mut (impl AsyncRead + Unpin), expected: &str) -> io
 ///
 /// # Errors
 /// When nobody listens there, or hangs up without an answer.
-pub async fn call(address: &str, token: &str, function: &str, event: Option<&[u8]>) -> io::Result<Answer> {
+pub(crate) async fn call(
+    address: &str,
+    token: &str,
+    function: &str,
+    event: Option<&[u8]>,
+) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
     let event = event.map(|event| STANDARD.encode(event));
     let request = Request { token: token.to_owned(), function: function.to_owned(), event, change: None };
@@ -211,7 +216,7 @@ pub async fn call(address: &str, token: &str, function: &str, event: Option<&[u8
 ///
 /// # Errors
 /// When nobody listens there, or notes it in time.
-pub async fn announce(address: &str, token: &str, this: &Holder) -> io::Result<TcpStream> {
+pub(crate) async fn announce(address: &str, token: &str, this: &Holder) -> io::Result<TcpStream> {
     let announcing = async {
         let mut stream = TcpStream::connect(address).await?;
         let request = Request { token: token.to_owned(), change: Some(this.clone()), ..Request::default() };

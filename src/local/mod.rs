@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use self::calls::Calls;
-pub use self::{
+pub(crate) use self::{
     control::{Answer, Control, LocalCall, Notice, announce, call},
     questions::configuration,
 };
@@ -30,7 +30,7 @@ use crate::{
 
 /// What `sst start` has of it.
 #[derive(Debug)]
-pub struct Local {
+pub(crate) struct Local {
     incoming: mpsc::UnboundedReceiver<LocalCall>,
     calls: Calls,
     /// Where stubs are asked.
@@ -41,7 +41,7 @@ pub struct Local {
 impl Local {
     /// Serves the calls that are `incoming`. Questions that are over are reported as `events`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         incoming: mpsc::UnboundedReceiver<LocalCall>,
         aws: Aws,
         events: mpsc::UnboundedSender<Event>,
@@ -50,18 +50,18 @@ impl Local {
     }
 
     /// The next call, for the core; none when nobody listens any more.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         let call = self.incoming.recv().await?;
         Some(Event::Called(self.calls.open(call)))
     }
 
     /// Tells a caller what becomes of the call.
-    pub fn answer(&mut self, call: &RequestId, answer: effect::Answer) {
+    pub(crate) fn answer(&mut self, call: &RequestId, answer: effect::Answer) {
         self.calls.answer(call, answer);
     }
 
     /// Does what the core wants.
-    pub fn command(&mut self, command: LocalCommand) {
+    pub(crate) fn command(&mut self, command: LocalCommand) {
         match command {
             LocalCommand::Ask { spec, token } => self.ask(spec, token),
             LocalCommand::Environment { call, variables } => {

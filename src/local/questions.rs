@@ -21,7 +21,7 @@ const LOOKING: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// A sentence that says why the stub cannot be asked.
-pub async fn ask(aws: &Aws, spec: &FunctionSpec, token: String) -> Result<(), String> {
+pub(super) async fn ask(aws: &Aws, spec: &FunctionSpec, token: String) -> Result<(), String> {
     let name = looked_for(spec, physical_name(aws, spec)).await?;
     let event = question::event(token);
     let called = aws.invoker(PATIENCE).invoke().function_name(&name).payload(Blob::new(event)).send().await;
@@ -42,7 +42,7 @@ pub async fn ask(aws: &Aws, spec: &FunctionSpec, token: String) -> Result<(), St
 ///
 /// # Errors
 /// A sentence that says why they are not to be had.
-pub async fn configuration(
+pub(crate) async fn configuration(
     aws: &Aws,
     spec: &FunctionSpec,
 ) -> Result<(BTreeMap<String, String>, String), String> {

@@ -49,12 +49,12 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub fn new(socket: Arc<UnixStream>) -> Self {
+    pub(super) fn new(socket: Arc<UnixStream>) -> Self {
         Self { socket, begun: Vec::new() }
     }
 
     /// The next report. Nothing is lost when it is not waited for to the end.
-    pub async fn report(&mut self) -> io::Result<Report> {
+    pub(super) async fn report(&mut self) -> io::Result<Report> {
         let gone = || io::Error::other("what watches over it has ended");
         while self.begun.len() < Report::LENGTH {
             self.socket.readable().await?;

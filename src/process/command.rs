@@ -259,7 +259,7 @@ pub(super) struct Order {
 
 impl Order {
     /// As strings that end with NUL, which none of them can contain.
-    pub fn encode(self) -> io::Result<Vec<u8>> {
+    pub(super) fn encode(self) -> io::Result<Vec<u8>> {
         let number = |number: usize| OsString::from(number.to_string());
         let path = |path: Option<PathBuf>| path.unwrap_or_default().into_os_string();
         let mut fields = vec![
@@ -290,7 +290,7 @@ impl Order {
     }
 
     /// The reverse. None when it is not whole.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = bytes
             .strip_suffix(&[0])?
             .split(|byte| *byte == 0)

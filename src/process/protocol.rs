@@ -34,10 +34,10 @@ pub(super) enum Report {
 
 impl Report {
     /// How long each is.
-    pub const LENGTH: usize = 5;
+    pub(super) const LENGTH: usize = 5;
 
     /// As it is sent.
-    pub fn encode(self) -> [u8; Self::LENGTH] {
+    pub(super) fn encode(self) -> [u8; Self::LENGTH] {
         let (kind, [a, b, c, d]) = match self {
             Self::Started(number) => (b'S', number.to_le_bytes()),
             Self::NotStarted(number) => (b'N', number.to_le_bytes()),
@@ -47,7 +47,7 @@ impl Report {
     }
 
     /// The reverse. None for what is no report.
-    pub fn decode([kind, a, b, c, d]: [u8; Self::LENGTH]) -> Option<Self> {
+    pub(super) fn decode([kind, a, b, c, d]: [u8; Self::LENGTH]) -> Option<Self> {
         let number = i32::from_le_bytes([a, b, c, d]);
         match kind {
             b'S' => Some(Self::Started(number)),

@@ -17,17 +17,17 @@ pub(super) struct ProcessIdentity {
 
 impl ProcessIdentity {
     /// The process that has an id now.
-    pub fn of(pid: i32) -> Option<Self> {
+    pub(super) fn of(pid: i32) -> Option<Self> {
         process(pid).map(|process| Self { pid, start: process.start })
     }
 
     /// Kills it, if it is still the same process.
-    pub fn kill(self) {
+    pub(super) fn kill(self) {
         self.signal(Signal::SIGKILL);
     }
 
     /// Sends it a signal, if it is still the same process.
-    pub fn signal(self, signal: Signal) {
+    pub(super) fn signal(self, signal: Signal) {
         if process(self.pid).is_some_and(|process| process.start == self.start) {
             // It may have ended in this very moment.
             let _ = kill(Pid::from_raw(self.pid), signal);
@@ -35,12 +35,12 @@ impl ProcessIdentity {
     }
 
     /// The process's id.
-    pub fn pid(self) -> i32 {
+    pub(super) fn pid(self) -> i32 {
         self.pid
     }
 
     /// Whether it is still there.
-    pub fn is_alive(self) -> bool {
+    pub(super) fn is_alive(self) -> bool {
         process(self.pid).is_some_and(|process| process.start == self.start && !process.has_ended)
     }
 }

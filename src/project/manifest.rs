@@ -117,8 +117,6 @@ pub struct BuildOptions {
     pub environment: BTreeMap<String, String>,
     /// Cargo's `--bin`.
     pub binary: Option<String>,
-    /// Cargo's `--profile`. What is declared is usually meant for the deployed program, which has no use for a debugger.
-    pub profile: Option<String>,
     /// Cargo's `--features`.
     #[serde(deserialize_with = "or_default")]
     pub features: Vec<String>,

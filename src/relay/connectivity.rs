@@ -21,7 +21,7 @@ pub(super) struct Connectivity {
 
 impl Connectivity {
     /// A connection was lost. What is to be said about that.
-    pub fn lost(&mut self, reason: &str, now: Instant) -> Option<String> {
+    pub(super) fn lost(&mut self, reason: &str, now: Instant) -> Option<String> {
         let lasted = self.back.take().is_none_or(|back| now.saturating_duration_since(back) >= LASTS);
         if self.lost.is_some() && !self.is_restless() {
             return None;
@@ -38,7 +38,7 @@ impl Connectivity {
     }
 
     /// There is one again, and stubs find it. Whether there was none, and how long, if that is to be said.
-    pub fn connected(&mut self, now: Instant) -> Option<Option<Duration>> {
+    pub(super) fn connected(&mut self, now: Instant) -> Option<Option<Duration>> {
         let lost = self.lost?;
         self.back.get_or_insert(now);
         if self.is_restless() {
@@ -49,12 +49,12 @@ impl Connectivity {
     }
 
     /// When it will have lasted, if that is to be said.
-    pub fn lasts_at(&self) -> Option<Instant> {
+    pub(super) fn lasts_at(&self) -> Option<Instant> {
         self.back.filter(|_| self.is_restless()).map(|back| back + LASTS)
     }
 
     /// It has lasted. For how long none has.
-    pub fn lasted(&mut self, now: Instant) -> Option<Duration> {
+    pub(super) fn lasted(&mut self, now: Instant) -> Option<Duration> {
         self.brief = 0;
         self.lost.take().map(|lost| now.saturating_duration_since(lost))
     }

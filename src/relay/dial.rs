@@ -65,7 +65,7 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// A fragment for people.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Self::Unreachable(text) | Self::Missing(text) => text.clone(),
             Self::Credentials(Error { message, hint: Some(hint), .. }) => format!("{message}: {hint}"),
@@ -82,7 +82,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub fn new(aws: Aws, endpoint: String) -> Self {
+    pub(super) fn new(aws: Aws, endpoint: String) -> Self {
         Self { aws, endpoint }
     }
 
@@ -90,7 +90,7 @@ impl Connector {
     ///
     /// # Errors
     /// [`Kind::Cloud`] when that is exhausted.
-    pub async fn connect_at_first(&self) -> Result<Connection> {
+    pub(super) async fn connect_at_first(&self) -> Result<Connection> {
         let until = Instant::now() + FIRST_CONNECTION;
         let mut pauses = pauses(LONGEST_PAUSE);
         loop {
@@ -113,7 +113,7 @@ impl Connector {
     ///
     /// # Errors
     /// Without a connection; see [`Refusal`].
-    pub async fn connect(&self) -> Result<Connection, Refusal> {
+    pub(super) async fn connect(&self) -> Result<Connection, Refusal> {
         match timeout(DIAL_TIMEOUT, self.dial()).await {
             Ok(result) => result,
             Err(_) => Err(Refusal::Unreachable(format!("no answer within {} s", DIAL_TIMEOUT.as_secs()))),

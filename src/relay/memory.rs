@@ -68,12 +68,12 @@ impl Memory {
     }
 
     /// What is known of a request.
-    pub fn get(&self, request: &RequestId) -> Option<&Answered> {
+    pub(super) fn get(&self, request: &RequestId) -> Option<&Answered> {
         self.requests.get(request).map(|entry| &entry.answered)
     }
 
     /// Remembers the answer of a request for as long as its stub could ask for it, which is until `until`.
-    pub fn insert(&mut self, request: RequestId, frames: Frames, until: Instant) {
+    pub(super) fn insert(&mut self, request: RequestId, frames: Frames, until: Instant) {
         if self.requests.contains_key(&request) {
             return;
         }
@@ -97,7 +97,7 @@ impl Memory {
     }
 
     /// Forgets the requests whose stubs are no more.
-    pub fn expire(&mut self, now: Instant) {
+    pub(super) fn expire(&mut self, now: Instant) {
         let Self { requests, order, bytes, .. } = self;
         requests.retain(|_, entry| {
             let keep = now < entry.until;

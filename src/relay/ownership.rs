@@ -18,7 +18,7 @@ pub(super) struct Ownership {
 
 impl Ownership {
     /// Serves these. Returns those that are not served any more.
-    pub fn serve(&mut self, functions: Vec<FunctionId>) -> Vec<FunctionId> {
+    pub(super) fn serve(&mut self, functions: Vec<FunctionId>) -> Vec<FunctionId> {
         let gone = self.functions.iter().filter(|function| !functions.contains(function)).cloned().collect();
         self.elsewhere.retain(|function, _| functions.contains(function));
         self.functions = functions;
@@ -26,48 +26,48 @@ impl Ownership {
     }
 
     /// Whether these are the functions that are served already.
-    pub fn is(&self, functions: &[FunctionId]) -> bool {
+    pub(super) fn is(&self, functions: &[FunctionId]) -> bool {
         self.functions == functions
     }
 
     /// Those that are ours, as far as is known.
-    pub fn ours(&self) -> Vec<FunctionId> {
+    pub(super) fn ours(&self) -> Vec<FunctionId> {
         self.functions.iter().filter(|function| !self.elsewhere.contains_key(*function)).cloned().collect()
     }
 
     /// Takes back all that somebody else answers for. Returns those.
-    pub fn take(&mut self) -> Vec<FunctionId> {
+    pub(super) fn take(&mut self) -> Vec<FunctionId> {
         std::mem::take(&mut self.elsewhere).into_keys().collect()
     }
 
     /// Somebody else answers for this one. Whether that is news.
-    pub fn lose(&mut self, function: &FunctionId, by: &str) -> bool {
+    pub(super) fn lose(&mut self, function: &FunctionId, by: &str) -> bool {
         self.functions.contains(function) && self.elsewhere.insert(function.clone(), by.to_owned()).is_none()
     }
 
     /// Who else answers for a function.
-    pub fn elsewhere(&self, function: &FunctionId) -> Option<&str> {
+    pub(super) fn elsewhere(&self, function: &FunctionId) -> Option<&str> {
         self.elsewhere.get(function).map(String::as_str)
     }
 
     /// Something may have happened without our hearing of it. Only a later look tells.
-    pub fn doubt(&mut self) {
+    pub(super) fn doubt(&mut self) {
         self.doubt = Some(self.looks + 1);
     }
 
     /// Whether it is not known who answers.
-    pub fn is_doubtful(&self) -> bool {
+    pub(super) fn is_doubtful(&self) -> bool {
         self.doubt.is_some()
     }
 
     /// Begins a look. Returns its number.
-    pub fn look(&mut self) -> u64 {
+    pub(super) fn look(&mut self) -> u64 {
         self.looks += 1;
         self.looks
     }
 
     /// A look has ended. Whether it has ended a doubt.
-    pub fn looked(&mut self, number: u64) -> bool {
+    pub(super) fn looked(&mut self, number: u64) -> bool {
         let over = self.doubt.is_some_and(|from| number >= from);
         if over {
             self.doubt = None;

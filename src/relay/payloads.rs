@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 3;
 
 impl Services {
     /// The bytes of an event whose stub lives until `until`. The error is a fragment for people, who are told before that.
-    pub async fn fetch(&self, payload: &Payload, until: Instant) -> Result<Bytes, String> {
+    pub(super) async fn fetch(&self, payload: &Payload, until: Instant) -> Result<Bytes, String> {
         let Payload::Object { key, length, .. } = payload else {
             return payload.bytes().map(Bytes::from).map_err(|error| error.to_string());
         };
@@ -54,7 +54,12 @@ impl Services {
     }
 
     /// Puts `bytes` into the frame, or into the bucket when they are too many.
-    pub async fn store(&self, request: &RequestId, bytes: &Bytes, until: Instant) -> Result<Payload, String> {
+    pub(super) async fn store(
+        &self,
+        request: &RequestId,
+        bytes: &Bytes,
+        until: Instant,
+    ) -> Result<Payload, String> {
         if let Some(payload) = Payload::inline(bytes) {
             return Ok(payload);
         }
@@ -62,7 +67,7 @@ impl Services {
     }
 
     /// Puts a part of a streamed response into the bucket.
-    pub async fn store_part(
+    pub(super) async fn store_part(
         &self,
         request: &RequestId,
         seq: u64,

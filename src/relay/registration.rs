@@ -118,7 +118,7 @@ enum Kept {
 }
 
 impl Registrations {
-    pub fn new(services: Arc<Services>, identity: Identity) -> Self {
+    pub(super) fn new(services: Arc<Services>, identity: Identity) -> Self {
         Self { services, identity }
     }
 
@@ -127,7 +127,7 @@ impl Registrations {
     ///
     /// # Errors
     /// When the table cannot be written.
-    pub async fn take(
+    pub(super) async fn take(
         &self,
         functions: &[FunctionId],
         connection: &str,
@@ -166,7 +166,7 @@ impl Registrations {
     ///
     /// # Errors
     /// When the table cannot be written.
-    pub async fn keep(
+    pub(super) async fn keep(
         &self,
         functions: &[FunctionId],
         connection: &str,
@@ -238,7 +238,7 @@ impl Registrations {
     }
 
     /// Removes what is still ours. What cannot be removed expires.
-    pub async fn remove(&self, functions: &[FunctionId]) {
+    pub(super) async fn remove(&self, functions: &[FunctionId]) {
         let removals = stream::iter(functions.to_vec()).map(|function| async move {
             let key = &function;
             let delete = |clients: Arc<Clients>| async move {

@@ -75,18 +75,18 @@ struct Listener {
 }
 
 impl Responder {
-    pub fn send(&self, answer: Answer) {
+    pub(super) fn send(&self, answer: Answer) {
         // Without the task there is nobody left to answer.
         let _ = self.answers.send(answer);
     }
 
     /// Where the stub listens.
-    pub fn listener(&self) -> String {
+    pub(super) fn listener(&self) -> String {
         self.listener.borrow().connection.clone()
     }
 
     /// The stub sent its request again, or asks after it: it may have missed something.
-    pub fn asked_again(&self, connection: String, from: u64) {
+    pub(super) fn asked_again(&self, connection: String, from: u64) {
         self.listener.send_modify(|listener| {
             (listener.connection, listener.from) = (connection, from);
             listener.asked += 1;
@@ -137,7 +137,7 @@ pub(super) struct Finished {
 
 impl Responder {
     /// The connection of a stub that has asked once more since its request was finished, and from which part on.
-    pub fn missed(&self, finished: &Finished) -> Option<(String, u64)> {
+    pub(super) fn missed(&self, finished: &Finished) -> Option<(String, u64)> {
         let listener = self.listener.borrow();
         (listener.asked > finished.asked).then(|| (listener.connection.clone(), listener.from))
     }
@@ -353,12 +353,12 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub fn new(services: Arc<Services>, usage: Arc<Usage>, client: String, ui: Ui) -> Self {
+    pub(super) fn new(services: Arc<Services>, usage: Arc<Usage>, client: String, ui: Ui) -> Self {
         Self { services, usage, client, connection: Mutex::default(), denied: AtomicBool::new(false), ui }
     }
 
     /// This client is to be reached on another connection from now on.
-    pub fn reached_on(&self, connection: &str) {
+    pub(super) fn reached_on(&self, connection: &str) {
         connection.clone_into(&mut self.connection.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -369,24 +369,24 @@ impl Sender {
     }
 
     /// Tells a stub that its request is not taken.
-    pub async fn refuse(&self, connection: &str, request: RequestId, reason: String) {
+    pub(super) async fn refuse(&self, connection: &str, request: RequestId, reason: String) {
         self.post_frame(connection, &ToStub::Refused { request_id: request.to_string(), reason }).await;
     }
 
     /// Tells a stub that another client answers for its function.
-    pub async fn elsewhere(&self, connection: &str, request: RequestId, by: String) {
+    pub(super) async fn elsewhere(&self, connection: &str, request: RequestId, by: String) {
         let (request_id, from) = (request.to_string(), self.peer());
         self.post_frame(connection, &ToStub::Elsewhere { request_id, by, from }).await;
     }
 
     /// Tells a stub that its request is not known here.
-    pub async fn unknown(&self, connection: &str, request: RequestId) {
+    pub(super) async fn unknown(&self, connection: &str, request: RequestId) {
         let (request_id, from) = (request.to_string(), self.peer());
         self.post_frame(connection, &ToStub::Unknown { request_id, from }).await;
     }
 
     /// Tells a stub once more what its request was answered with.
-    pub async fn repeat(&self, connection: &str, request: RequestId, answered: Answered, from: u64) {
+    pub(super) async fn repeat(&self, connection: &str, request: RequestId, answered: Answered, from: u64) {
         let request_id = request.to_string();
         match answered {
             Answered::With(frames) => {
@@ -414,7 +414,7 @@ impl Sender {
     }
 
     /// Tells another client that its functions are answered for here now.
-    pub async fn displaced(&self, connection: &str, by: &str, functions: Vec<String>) {
+    pub(super) async fn displaced(&self, connection: &str, by: &str, functions: Vec<String>) {
         let Ok(text) = sst_wire::encode(ToClient::Displaced { by: by.to_owned(), functions }) else { return };
         // The other client may be gone, which is the usual case; else it learns of it when it renews its registrations.
         let _ = self.post(connection, &text, Instant::now() + BRIEFLY).await;

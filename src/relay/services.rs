@@ -43,7 +43,7 @@ pub(super) struct Services {
 }
 
 impl Services {
-    pub fn new(aws: &Aws, stack: &DebugStack) -> Self {
+    pub(super) fn new(aws: &Aws, stack: &DebugStack) -> Self {
         // What is tried again, and for how long, is decided here: the SDK would wait for connections that may be dead.
         let aws = aws.without_retries();
         let current = watch::Sender::new(Arc::new(clients(&aws, stack)));
@@ -51,17 +51,17 @@ impl Services {
     }
 
     /// How this program reaches AWS.
-    pub fn aws(&self) -> &Aws {
+    pub(super) fn aws(&self) -> &Aws {
         &self.aws
     }
 
     /// The debug stack.
-    pub fn stack(&self) -> &DebugStack {
+    pub(super) fn stack(&self) -> &DebugStack {
         &self.stack
     }
 
     /// Has everything go over new connections.
-    pub fn renew(&self) {
+    pub(super) fn renew(&self) {
         self.current.send_replace(Arc::new(clients(&self.aws.fresh(), &self.stack)));
     }
 
@@ -69,7 +69,7 @@ impl Services {
     ///
     /// # Errors
     /// As it fails.
-    pub async fn once<T, E, F>(&self, request: impl Fn(Arc<Clients>) -> F) -> Result<T, SdkError<E>>
+    pub(super) async fn once<T, E, F>(&self, request: impl Fn(Arc<Clients>) -> F) -> Result<T, SdkError<E>>
     where
         F: Future<Output = Result<T, SdkError<E>>>,
     {
@@ -101,7 +101,7 @@ impl Services {
     ///
     /// # Errors
     /// As it failed the last time.
-    pub async fn persist<T, E, F>(
+    pub(super) async fn persist<T, E, F>(
         &self,
         until: Instant,
         request: impl Fn(Arc<Clients>) -> F,
@@ -136,7 +136,7 @@ impl Services {
 }
 
 impl Failure {
-    pub fn of<E>(error: &SdkError<E>) -> Self
+    pub(super) fn of<E>(error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {

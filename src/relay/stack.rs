@@ -26,12 +26,12 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    pub fn new(services: Arc<Services>, name: String) -> Self {
+    pub(super) fn new(services: Arc<Services>, name: String) -> Self {
         Self { services, name, looks: JoinSet::new(), looked: None }
     }
 
     /// The endpoint does not let us in. It may not be there at all.
-    pub fn refused(&mut self, refusal: &Refusal) {
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
         let suspicious = match refusal {
             Refusal::Missing(_) | Refusal::Credentials(_) => true,
             Refusal::NoCredentials(_) => false,
@@ -44,7 +44,7 @@ impl Stack {
     }
 
     /// Asks CloudFormation whether it is still there, unless that was asked a moment ago.
-    pub fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let recently = self.looked.is_some_and(|when| when.elapsed() < LOOK_EVERY);
         if recently || !self.looks.is_empty() {
             return;
@@ -58,12 +58,12 @@ impl Stack {
     }
 
     /// Returns the next answer: whether it is gone. There is none while nothing has been asked. Cancel safe.
-    pub async fn looked(&mut self) -> Option<bool> {
+    pub(super) async fn looked(&mut self) -> Option<bool> {
         self.looks.join_next().await.map(|gone| matches!(gone, Ok(true)))
     }
 
     /// What is to be said when it is gone.
-    pub fn removed(&self) -> Error {
+    pub(super) fn removed(&self) -> Error {
         let message =
             format!("the debug stack `{}` has been removed, so that no call can come here", self.name);
         Error::new(Kind::Cloud, message).hint("start `sst start` again to deploy it, and the stubs, anew")

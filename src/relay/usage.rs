@@ -19,25 +19,25 @@ pub(super) struct Usage {
 
 impl Usage {
     /// A message of so many bytes, in either direction.
-    pub fn message(&self, length: usize) {
+    pub(super) fn message(&self, length: usize) {
         let pieces = length.div_ceil(PIECE).max(1);
         self.messages.fetch_add(u64::try_from(pieces).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// A connection was made.
-    pub fn opened(&self) {
+    pub(super) fn opened(&self) {
         *self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// A connection ended after so long.
-    pub fn closed(&self, after: Duration) {
+    pub(super) fn closed(&self, after: Duration) {
         *self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
         let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
         self.connected_ms.fetch_add(millis, Ordering::Relaxed);
     }
 
     /// All of it in one sentence.
-    pub fn summary(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let opened = *self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let present = opened.map_or(Duration::ZERO, |opened| opened.elapsed());
         let connected = Duration::from_millis(self.connected_ms.load(Ordering::Relaxed)) + present;

@@ -43,7 +43,7 @@ impl Default for Credit {
 impl Credit {
     /// A copy of `bytes`, at most [`LONGEST_PART`], as soon as there is credit for it. A copy, because a part that is cut out of what
     /// the connection has read keeps all of that.
-    pub async fn spend(&self, bytes: &[u8]) -> Bytes {
+    pub(super) async fn spend(&self, bytes: &[u8]) -> Bytes {
         let cost = u32::try_from((bytes.len() + OVERHEAD).min(CREDIT)).unwrap_or(u32::MAX);
         match self.0.clone().acquire_many_owned(cost).await {
             Ok(credit) => Bytes::from_owner(Spent { bytes: bytes.into(), _credit: credit }),

@@ -41,7 +41,7 @@ pub(super) enum Refusal {
 }
 
 impl Shared {
-    pub fn new(
+    pub(super) fn new(
         worker: WorkerId,
         address: SocketAddr,
         deliveries: mpsc::UnboundedReceiver<Box<Delivery>>,
@@ -52,7 +52,7 @@ impl Shared {
     }
 
     /// The next invocation, however long it takes. `None` when the worker still owes an answer, or nothing will come any more.
-    pub async fn next(&self) -> Option<Box<Delivery>> {
+    pub(super) async fn next(&self) -> Option<Box<Delivery>> {
         if self.lock().as_ref().is_some_and(|current| !current.answered) {
             return None;
         }
@@ -64,7 +64,7 @@ impl Shared {
     }
 
     /// Whether the worker has `request` and has not answered it.
-    pub fn check(&self, request: &str) -> Result<(), Refusal> {
+    pub(super) fn check(&self, request: &str) -> Result<(), Refusal> {
         match self.lock().as_ref() {
             Some(current) if current.request.as_str() != request => Err(Refusal::UnknownRequest),
             Some(Current { answered: true, .. }) => Err(Refusal::AnsweredBefore),
@@ -74,14 +74,14 @@ impl Shared {
     }
 
     /// Ends `request` with `outcome`, unless it has ended before.
-    pub fn answer(&self, request: &str, outcome: Outcome) -> Result<(), Refusal> {
+    pub(super) fn answer(&self, request: &str, outcome: Outcome) -> Result<(), Refusal> {
         let request = self.take(request)?;
         self.send(Event::Answered { worker: self.worker, request, outcome });
         Ok(())
     }
 
     /// Passes a part of a streamed response on. The last part ends the request.
-    pub fn stream(&self, request: &str, part: StreamPart) -> Result<(), Refusal> {
+    pub(super) fn stream(&self, request: &str, part: StreamPart) -> Result<(), Refusal> {
         let request = match part {
             StreamPart::End { .. } => self.take(request)?,
             StreamPart::Begin { .. } | StreamPart::Data(_) => {
@@ -93,7 +93,7 @@ impl Shared {
         Ok(())
     }
 
-    pub fn init_failed(&self, error: FunctionError) {
+    pub(super) fn init_failed(&self, error: FunctionError) {
         self.send(Event::InitFailed { worker: self.worker, error });
     }
 

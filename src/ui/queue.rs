@@ -83,7 +83,7 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Adds an event, and drops others if it has to.
-    pub fn push(&self, event: UiEvent) {
+    pub(super) fn push(&self, event: UiEvent) {
         self.lock().push(event);
         self.came.notify_one();
     }

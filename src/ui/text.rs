@@ -22,12 +22,12 @@ pub(super) struct Text {
 
 impl Text {
     /// An empty text. With `colour` it may have colours.
-    pub fn new(colour: bool) -> Self {
+    pub(super) fn new(colour: bool) -> Self {
         Self { shown: String::new(), colour }
     }
 
     /// A word in a colour of ours.
-    pub fn word(mut self, word: &str, style: Style) -> Self {
+    pub(super) fn word(mut self, word: &str, style: Style) -> Self {
         let mut visible = String::with_capacity(word.len());
         show(word, &mut visible, |_| false);
         if self.colour {
@@ -39,14 +39,14 @@ impl Text {
     }
 
     /// Something that is one line, whatever it says: line breaks in it are shown as well.
-    pub fn line(mut self, text: &str) -> Self {
+    pub(super) fn line(mut self, text: &str) -> Self {
         show(text, &mut self.shown, |_| false);
         self
     }
 
     /// Something that may have several lines. All but the first are indented, so that none can be taken for a line of ours. Tabs stay,
     /// since code is indented with them.
-    pub fn block(mut self, text: &str) -> Self {
+    pub(super) fn block(mut self, text: &str) -> Self {
         for (index, line) in text.trim_end().lines().enumerate() {
             if index > 0 {
                 self.shown.push('\n');
@@ -61,7 +61,7 @@ impl Text {
     }
 
     /// As [`Text::block`], on lines of its own.
-    pub fn below(mut self, text: &str) -> Self {
+    pub(super) fn below(mut self, text: &str) -> Self {
         if text.trim().is_empty() {
             return self;
         }
@@ -71,13 +71,13 @@ impl Text {
     }
 
     /// The next line.
-    pub fn then(mut self) -> Self {
+    pub(super) fn then(mut self) -> Self {
         self.shown.push('\n');
         self
     }
 
     /// A line that a function wrote. It may be coloured, up to its end and no further. Where there are no colours it has none either.
-    pub fn log(mut self, line: &str) -> Self {
+    pub(super) fn log(mut self, line: &str) -> Self {
         let mut rest = line;
         let mut coloured = false;
         while let Some((before, sequence, after)) = next_colour(rest) {
@@ -96,13 +96,13 @@ impl Text {
     }
 
     /// A text that stands for itself, with its lines and tabs.
-    pub fn result(mut self, text: &str) -> Self {
+    pub(super) fn result(mut self, text: &str) -> Self {
         show(text, &mut self.shown, |character| matches!(character, '\n' | '\t'));
         self
     }
 
     /// What is written.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.shown
     }
 }

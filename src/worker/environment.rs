@@ -37,7 +37,7 @@ const OF_THE_STUB: &[&str] = &[
 
 /// What a worker's environment is made of beside the function's own variables.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
+pub(crate) struct Surroundings {
     /// `PATH`, `HOME`, `TMPDIR` and what else a process needs to run on this machine.
     pub machine: BTreeMap<String, String>,
     /// What debuggers use to follow child processes.
@@ -51,7 +51,7 @@ pub struct Surroundings {
 impl Surroundings {
     /// Reads them off this process's own environment.
     #[must_use]
-    pub fn from_process(strip: &[&str], hidden_prefix: Option<&'static str>) -> Self {
+    pub(crate) fn from_process(strip: &[&str], hidden_prefix: Option<&'static str>) -> Self {
         let variable = |name: &str| std::env::var(name).ok();
         let collect = |names: &[&str]| -> BTreeMap<String, String> {
             names.iter().filter_map(|name| Some(((*name).to_owned(), variable(name)?))).collect()
@@ -73,13 +73,13 @@ impl Surroundings {
 
     /// The variables of a process that belongs to no function yet. No debugger follows it until it does.
     #[must_use]
-    pub fn bare(&self) -> BTreeMap<String, String> {
+    pub(crate) fn bare(&self) -> BTreeMap<String, String> {
         self.machine.clone()
     }
 
     /// What of the environment `received` from a stub is the function's, and not the machine's that the stub ran on.
     #[must_use]
-    pub fn of_function(
+    pub(crate) fn of_function(
         &self,
         spec: &FunctionSpec,
         received: &BTreeMap<String, String>,
@@ -102,7 +102,7 @@ impl Surroundings {
 
     /// The complete environment of a worker that serves `spec`, given the environment `received` with an invocation.
     #[must_use]
-    pub fn worker(
+    pub(crate) fn worker(
         &self,
         spec: &FunctionSpec,
         artifact: &Artifact,

@@ -1,6 +1,6 @@
 //! The worker processes: one task per process, from spawn to the last line of its output.
 
-pub mod environment;
+pub(crate) mod environment;
 mod output;
 mod process;
 mod standby;
@@ -33,7 +33,7 @@ use crate::{
 
 /// All worker processes.
 #[derive(Debug)]
-pub struct Workers {
+pub(crate) struct Workers {
     tools: Tools,
     surroundings: Surroundings,
     recipe: Recipe,
@@ -63,7 +63,7 @@ struct Running {
 impl Workers {
     /// Prepares to start workers. `ready` hears of each worker that has written something.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         tools: Tools,
         spawner: Spawner,
         surroundings: Surroundings,
@@ -91,7 +91,7 @@ impl Workers {
     }
 
     /// Starts a worker that will ask for its invocations at `runtime_api`. A failure is reported as its exit.
-    pub fn start(&mut self, start: Start, runtime_api: SocketAddr) {
+    pub(crate) fn start(&mut self, start: Start, runtime_api: SocketAddr) {
         while self.tasks.try_join_next().is_some() {}
         let (stop, stopped) = watch::channel(None);
         let (publish, output) = watch::channel(None);
@@ -189,21 +189,21 @@ impl Workers {
     }
 
     /// Ends a worker. Its exit is reported as an event, as any other.
-    pub fn stop(&mut self, worker: WorkerId, how: Stop) {
+    pub(crate) fn stop(&mut self, worker: WorkerId, how: Stop) {
         if let Some(running) = self.running.get(&worker) {
             let _ = running.stop.send(Some(how));
         }
     }
 
     /// Lets a worker load its function, if it waits for that.
-    pub fn load(&self, worker: WorkerId) {
+    pub(crate) fn load(&self, worker: WorkerId) {
         if let Some(running) = self.running.get(&worker) {
             let _ = running.load.send(true);
         }
     }
 
     /// Has a worker whose debugger is in its own process connect to `port` of this machine.
-    pub fn debug(&self, worker: WorkerId, port: u16) {
+    pub(crate) fn debug(&self, worker: WorkerId, port: u16) {
         let Some(running) = self.running.get(&worker) else { return };
         let path = &running.debugger;
         let message = serde_json::json!({ "debug": { "host": "127.0.0.1", "port": port, "path": path } });
@@ -211,7 +211,7 @@ impl Workers {
     }
 
     /// The lines that a worker has written since the last time.
-    pub fn drain_output(&mut self, worker: WorkerId) -> Vec<String> {
+    pub(crate) fn drain_output(&mut self, worker: WorkerId) -> Vec<String> {
         let Some(running) = self.running.get(&worker) else { return Vec::new() };
         let output = running.output.borrow().clone();
         let Some(output) = output else { return Vec::new() };
@@ -224,7 +224,7 @@ impl Workers {
 
     /// Where a worker listens for debuggers: once, after its output was drained.
     #[must_use]
-    pub fn take_target(&self, worker: WorkerId) -> Option<Target> {
+    pub(crate) fn take_target(&self, worker: WorkerId) -> Option<Target> {
         let running = self.running.get(&worker)?;
         Some(match running.output.borrow().as_ref()?.take_listening()? {
             Listening::Inspector(url) => Target::Inspector { url },
@@ -233,12 +233,12 @@ impl Workers {
     }
 
     /// Forgets a worker whose exit was reported.
-    pub fn forget(&mut self, worker: WorkerId) {
+    pub(crate) fn forget(&mut self, worker: WorkerId) {
         self.running.remove(&worker);
     }
 
     /// Kills what still runs and waits until it is gone.
-    pub async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         for running in self.running.values() {
             let _ = running.stop.send(Some(Stop::Now));
         }

@@ -57,7 +57,7 @@ pub(crate) struct ChildEnds {
 
 impl Output {
     /// Makes the pipes.
-    pub fn new() -> io::Result<(Self, ChildEnds)> {
+    pub(super) fn new() -> io::Result<(Self, ChildEnds)> {
         let (stdout, child_stdout) = pipe()?;
         let (stderr, child_stderr) = pipe()?;
         let stream = |descriptor, is_stderr| Stream {
@@ -71,7 +71,7 @@ impl Output {
     }
 
     /// Says through `ready` whenever there is something to read, until both pipes are closed.
-    pub async fn watch(&self, worker: WorkerId, ready: mpsc::UnboundedSender<WorkerId>) {
+    pub(super) async fn watch(&self, worker: WorkerId, ready: mpsc::UnboundedSender<WorkerId>) {
         let duplicates = {
             let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
             streams.each_ref().map(|stream| stream.descriptor.as_ref().and_then(|fd| fd.try_clone().ok()))
@@ -81,13 +81,13 @@ impl Output {
     }
 
     /// Where the process listens for debuggers: once, after the line that says so was read.
-    pub fn take_listening(&self) -> Option<Listening> {
+    pub(super) fn take_listening(&self) -> Option<Listening> {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         streams.iter_mut().find_map(|stream| stream.listening.take())
     }
 
     /// Reads what is there. The second value says whether there may be more.
-    pub fn drain(&self) -> (Vec<String>, bool) {
+    pub(super) fn drain(&self) -> (Vec<String>, bool) {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
         let mut more = false;

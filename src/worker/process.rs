@@ -49,7 +49,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts a program with exactly the given environment.
-    pub async fn spawn(
+    pub(super) async fn spawn(
         spawner: &Spawner,
         launch: &Launch,
         environment: &BTreeMap<String, String>,
@@ -75,24 +75,24 @@ impl Process {
     }
 
     /// The process's id, until it has ended.
-    pub fn pid(&self) -> Option<u32> {
+    pub(super) fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
     /// Whether it has not ended yet.
-    pub fn is_alive(&self) -> bool {
+    pub(super) fn is_alive(&self) -> bool {
         // The other end of the pipe is closed when the process is gone.
         !matches!(self.lifeline.try_read(&mut [0]), Ok(0))
     }
 
     /// Tells a standby something.
-    pub async fn send(&self, message: &serde_json::Value) -> io::Result<()> {
+    pub(super) async fn send(&self, message: &serde_json::Value) -> io::Result<()> {
         send(&self.lifeline, message).await
     }
 
     /// Lets the process run under a worker's id until it ends. A gated one is sent its assignment as soon as it may load; `messages`
     /// are sent whenever they come. Reports what it writes and how it ended, after everything that it started is gone as well.
-    pub async fn run(
+    pub(super) async fn run(
         mut self,
         worker: WorkerId,
         gated: Option<(serde_json::Value, watch::Receiver<bool>)>,

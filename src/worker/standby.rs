@@ -75,24 +75,24 @@ pub(super) struct Recipe {
 
 impl Recipe {
     /// What runs a program, and the runner of ours that does, which can stand by.
-    pub fn launch(&self, program: &Program) -> (Launch, Option<&'static Runner>) {
+    pub(super) fn launch(&self, program: &Program) -> (Launch, Option<&'static Runner>) {
         let language = languages::get(&program.language);
         (language.launch(program, &self.node, &self.scripts), language.runner())
     }
 
     /// What runs functions whose interpreter needs not be looked for.
-    pub fn any(&self) -> Launch {
+    pub(super) fn any(&self) -> Launch {
         languages::of_standby().launch(&Program::default(), &self.node, &self.scripts)
     }
 }
 
 impl Standbys {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { starting: JoinSet::new(), any: Vec::new(), preloaded: VecDeque::new(), pending: Vec::new() }
     }
 
     /// Starts the standbys that are missing.
-    pub fn replenish(&mut self, recipe: &Recipe, function: Option<(&FunctionId, &Artifact)>) {
+    pub(super) fn replenish(&mut self, recipe: &Recipe, function: Option<(&FunctionId, &Artifact)>) {
         self.collect();
         if self.any.is_empty() && !self.pending.contains(&Purpose::Any) {
             self.start(recipe, Purpose::Any);
@@ -116,7 +116,7 @@ impl Standbys {
     }
 
     /// The best standby for a function.
-    pub fn take(
+    pub(super) fn take(
         &mut self,
         function: &FunctionId,
         launch: &Launch,

@@ -11,10 +11,10 @@ use crate::{
 };
 
 /// One attempt to reach a client.
-pub type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Reached, Problem>> + 'a>>;
+pub(crate) type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Reached, Problem>> + 'a>>;
 
 /// What has come of one.
-pub enum Reached {
+pub(crate) enum Reached {
     /// This one has been sent something.
     Sent(Registered),
     /// This one may have been sent something.
@@ -30,7 +30,7 @@ pub enum Reached {
 }
 
 /// An offer of the request.
-pub struct Offer {
+pub(crate) struct Offer {
     /// Who is known to be registered; else it is looked up.
     pub known: Option<Registered>,
     /// A connection to which nothing is to be sent.
@@ -44,7 +44,7 @@ pub struct Offer {
 }
 
 /// Offers a request to whoever is registered.
-pub async fn offer(cloud: &Cloud, call: &Call, offer: Offer) -> Result<Reached, Problem> {
+pub(crate) async fn offer(cloud: &Cloud, call: &Call, offer: Offer) -> Result<Reached, Problem> {
     let Offer { known, not_to, silent, invoke, moved, until } = offer;
     let found = match known {
         Some(found) => found,
@@ -72,7 +72,7 @@ pub async fn offer(cloud: &Cloud, call: &Call, offer: Offer) -> Result<Reached, 
 }
 
 /// Asks the one who has taken a request. `look` first looks for it in the table.
-pub async fn ask(
+pub(crate) async fn ask(
     cloud: &Cloud,
     call: &Call,
     until: Instant,

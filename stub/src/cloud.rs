@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Who answers for the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registered {
+pub(crate) struct Registered {
     /// The client process.
     pub client: String,
     /// Its connection.
@@ -41,7 +41,7 @@ pub struct Registered {
 
 /// What has become of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Posted {
+pub(crate) enum Posted {
     /// API Gateway has taken it.
     Arrived,
     /// The connection is gone, and the message with it.
@@ -52,7 +52,7 @@ pub enum Posted {
 
 /// What the table says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lookup {
+pub(crate) enum Lookup {
     /// This one answers.
     Found(Registered),
     /// Nobody does; why, as a fragment.
@@ -62,7 +62,7 @@ pub enum Lookup {
 }
 
 /// The services of the debug stack.
-pub struct Cloud {
+pub(crate) struct Cloud {
     /// The connections.
     pub http: Client,
     /// The settings.
@@ -72,12 +72,12 @@ pub struct Cloud {
 
 impl Cloud {
     /// The services as the settings name them.
-    pub fn new(http: Client, settings: Settings) -> Self {
+    pub(crate) fn new(http: Client, settings: Settings) -> Self {
         Self { http, settings, started: Instant::now() }
     }
 
     /// Looks up who answers for the function, trying until `until`.
-    pub async fn registration(&self, call: &Call, until: Instant) -> Result<Lookup, Problem> {
+    pub(crate) async fn registration(&self, call: &Call, until: Instant) -> Result<Lookup, Problem> {
         let config = &self.settings.config;
         let body = json!({
             "TableName": config.table,
@@ -110,7 +110,7 @@ impl Cloud {
     }
 
     /// Sends a message to a client, trying until `until`.
-    pub async fn post(
+    pub(crate) async fn post(
         &self,
         call: &Call,
         until: Instant,
@@ -131,7 +131,7 @@ impl Cloud {
     }
 
     /// Stores an event that does not fit one message, trying until `until` at most.
-    pub async fn store(&self, call: &Call, until: Instant, bytes: Bytes) -> Result<Payload, Problem> {
+    pub(crate) async fn store(&self, call: &Call, until: Instant, bytes: Bytes) -> Result<Payload, Problem> {
         let key = format!("payloads/{}/event", call.request_id);
         let payload = Payload::object(key.clone(), &bytes);
         let action = "store the event in the bucket";
@@ -142,7 +142,7 @@ impl Cloud {
     }
 
     /// The bytes of a payload, wherever they are.
-    pub async fn fetch(&self, call: &Call, payload: &Payload) -> Result<Bytes, Problem> {
+    pub(crate) async fn fetch(&self, call: &Call, payload: &Payload) -> Result<Bytes, Problem> {
         let action = "read the result from the bucket";
         let damaged = |error: sst_wire::PayloadError| Problem::Cloud {
             action: action.into(),
@@ -161,7 +161,7 @@ impl Cloud {
     }
 
     /// A WebSocket address that is good for one handshake.
-    pub fn handshake_url(&self) -> Result<Uri, Problem> {
+    pub(crate) fn handshake_url(&self) -> Result<Uri, Problem> {
         let endpoint = self.settings.config.endpoint.trim_end_matches('/');
         let signed = parse(&endpoint.replacen("ws", "http", 1))?;
         let query = self.signer("execute-api").presigned_query(&signed, 120, &sst_wire::sha256_hex(b""));
@@ -169,13 +169,13 @@ impl Cloud {
     }
 
     /// Whether a denial may pass by itself, because the role was changed a moment ago.
-    pub fn may_still_spread(&self) -> bool {
+    pub(crate) fn may_still_spread(&self) -> bool {
         self.started.elapsed() < PERMISSIONS_SPREAD
     }
 
     /// What may be shown of an answer. A refused signature is answered with what was signed, the session token
     /// included, and the caller of an HTTP API may be anybody.
-    pub fn shown(&self, text: &str) -> String {
+    pub(crate) fn shown(&self, text: &str) -> String {
         let credentials = &self.settings.credentials;
         let token = credentials.session_token.clone().unwrap_or_default();
         let shown = [&credentials.access_key, &encode(&token, false), &token]
@@ -315,7 +315,7 @@ fn parse(text: &str) -> Result<Uri, Problem> {
 }
 
 /// The body of a stream's error, as it is posted when nothing was streamed before it.
-pub fn stream_error_body(error: &sst_wire::StreamError) -> Bytes {
+pub(crate) fn stream_error_body(error: &sst_wire::StreamError) -> Bytes {
     let decoded = base64::engine::general_purpose::STANDARD.decode(&error.error_body);
     let body = decoded.unwrap_or_else(|_| {
         json!({ "errorType": error.error_type, "errorMessage": error.error_body }).to_string().into_bytes()

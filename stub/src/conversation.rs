@@ -47,7 +47,7 @@ const WORD: Duration = Duration::from_secs(2);
 const GONE: Duration = Duration::from_secs(10);
 
 /// An invocation on its way. It borrows what is kept between invocations.
-pub struct Conversation<'a> {
+pub(crate) struct Conversation<'a> {
     cloud: &'a Cloud,
     call: &'a Call,
     socket: &'a mut Option<Socket>,
@@ -101,7 +101,7 @@ pub struct Conversation<'a> {
 
 impl<'a> Conversation<'a> {
     /// Nothing has been sent yet.
-    pub fn new(
+    pub(crate) fn new(
         cloud: &'a Cloud,
         call: &'a Call,
         socket: &'a mut Option<Socket>,
@@ -142,7 +142,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Connects, and finds out who answers for the function. Neither needs the other, and both take their time.
-    pub async fn prepare(&mut self) -> Result<(), Problem> {
+    pub(crate) async fn prepare(&mut self) -> Result<(), Problem> {
         if let Some(socket) = self.socket.as_mut()
             && !socket.is_alive().await
         {
@@ -182,7 +182,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// The next frame that says something of the outcome. Whatever has to be done to get it is done.
-    pub async fn next(&mut self) -> Result<ToStub, Problem> {
+    pub(crate) async fn next(&mut self) -> Result<ToStub, Problem> {
         loop {
             let now = Instant::now();
             if now >= self.deadline {
@@ -303,7 +303,7 @@ impl<'a> Conversation<'a> {
 
     /// Which part of a streamed response is to come next, and whether others are there that come after it. What is missing then has got
     /// lost, or will come in a moment.
-    pub fn awaits(&mut self, part: u64, others: bool) {
+    pub(crate) fn awaits(&mut self, part: u64, others: bool) {
         if !others {
             self.missing = None;
         } else if self.missing.is_none() || part != self.part {
@@ -370,7 +370,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// A timeout is the function's only when the request was taken, by somebody who is still heard; else it is the client's absence.
-    pub fn out_of_time(&self) -> Problem {
+    pub(crate) fn out_of_time(&self) -> Problem {
         let seconds = self.call.timeout_seconds;
         if let Some(taken) = &self.taken {
             let silent = self.heard.elapsed();

@@ -51,15 +51,15 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 const BODY_LIMIT: usize = 64 * 1024 * 1024;
 
 /// A connection, encrypted or not.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// The body of a request.
-pub type RequestBody = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Why an exchange failed before an answer was there.
 #[derive(Debug, thiserror::Error)]
-pub enum HttpError {
+pub(crate) enum HttpError {
     /// No connection.
     #[error("could not connect to {0}: {1}")]
     Connect(String, io::Error),
@@ -76,7 +76,7 @@ pub enum HttpError {
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The status code.
     pub status: u16,
     /// The headers.
@@ -89,25 +89,25 @@ pub struct Answer {
 
 impl Answer {
     /// The body as text, shortened for messages.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).chars().take(300).collect()
     }
 
     /// A header's text.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
 /// The connections.
-pub struct Client {
+pub(crate) struct Client {
     tls: TlsConnector,
     idle: Mutex<HashMap<String, (SendRequest<RequestBody>, SystemTime)>>,
 }
 
 impl Client {
     /// A client that trusts the public roots and the certificates of `ca_bundle`, a PEM file's content.
-    pub fn new(ca_bundle: Option<&[u8]>) -> Result<Self, String> {
+    pub(crate) fn new(ca_bundle: Option<&[u8]>) -> Result<Self, String> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(pem) = ca_bundle {
             for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -125,7 +125,7 @@ impl Client {
 
     /// Sends a request and reads the answer. A connection that was open already may have died unnoticed, so a
     /// failure on it is tried once more on a new one: nothing that the stub sends does harm when it arrives twice.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         method: &str,
         url: &Uri,
@@ -161,7 +161,7 @@ impl Client {
     }
 
     /// Opens a connection of its own for one request with a body of unknown length.
-    pub async fn open(&self, url: &Uri) -> Result<SendRequest<RequestBody>, HttpError> {
+    pub(crate) async fn open(&self, url: &Uri) -> Result<SendRequest<RequestBody>, HttpError> {
         let stream = self.connect(url).await?;
         let (sender, connection) = handshake(TokioIo::new(stream))
             .await
@@ -174,7 +174,7 @@ impl Client {
     }
 
     /// Opens a connection, with TLS for `https` and `wss`.
-    pub async fn connect(&self, url: &Uri) -> Result<Box<dyn Stream>, HttpError> {
+    pub(crate) async fn connect(&self, url: &Uri) -> Result<Box<dyn Stream>, HttpError> {
         let name = url.host().ok_or_else(|| HttpError::Url(url.to_string()))?.to_owned();
         let encrypted = !matches!(url.scheme_str(), Some("http" | "ws"));
         let port = url.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
@@ -223,7 +223,7 @@ impl Client {
 }
 
 /// A request as it goes over the wire: the target is only the path, the host is a header.
-pub fn request(
+pub(crate) fn request(
     method: &str,
     url: &Uri,
     headers: &[(String, String)],
@@ -238,7 +238,7 @@ pub fn request(
 }
 
 /// A body whose parts come from a channel.
-pub struct ChannelBody(pub mpsc::Receiver<Frame<Bytes>>);
+pub(crate) struct ChannelBody(pub mpsc::Receiver<Frame<Bytes>>);
 
 impl Body for ChannelBody {
     type Data = Bytes;

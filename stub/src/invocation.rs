@@ -20,7 +20,7 @@ const BEFORE_DEADLINE: Duration = Duration::from_millis(300);
 const LOOKED_UP_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is kept between invocations.
-pub struct Stub {
+pub(crate) struct Stub {
     cloud: Cloud,
     runtime_api: RuntimeApi,
     registered: Option<Registered>,
@@ -29,12 +29,12 @@ pub struct Stub {
 
 impl Stub {
     /// A stub that has not connected yet.
-    pub fn new(cloud: Cloud, runtime_api: RuntimeApi) -> Self {
+    pub(crate) fn new(cloud: Cloud, runtime_api: RuntimeApi) -> Self {
         Self { cloud, runtime_api, registered: None, socket: None }
     }
 
     /// Waits for an invocation, runs it, and hands its outcome over.
-    pub async fn turn(&mut self) -> Result<(), crate::http::HttpError> {
+    pub(crate) async fn turn(&mut self) -> Result<(), crate::http::HttpError> {
         let call = self.runtime_api.next(&self.cloud.http).await?;
         let ending = self.run(&call).await;
         self.runtime_api.finish(&self.cloud.http, &call.request_id, ending).await

@@ -6,7 +6,7 @@ use serde_json::json;
 
 /// Why an invocation got no outcome. Every text says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// Nobody is registered for the function, or who is does not answer.
     #[error(
         "`sst start` is not running for stage `{stage}`: {why}. Run `sst start --stage {stage}`, \
@@ -117,7 +117,7 @@ pub enum Problem {
 
 impl Problem {
     /// The value of `errorType`.
-    pub fn error_type(&self) -> &'static str {
+    pub(crate) fn error_type(&self) -> &'static str {
         match self {
             Self::NotRunning { .. } => "Sst.NotRunning",
             Self::Version { .. } | Self::Refused { .. } => "Sst.VersionMismatch",
@@ -132,13 +132,13 @@ impl Problem {
     }
 
     /// The body for Lambda's `/error`.
-    pub fn error_body(&self) -> Vec<u8> {
+    pub(crate) fn error_body(&self) -> Vec<u8> {
         json!({ "errorType": self.error_type(), "errorMessage": self.to_string() }).to_string().into_bytes()
     }
 
     /// The response to an HTTP event, so that whoever called sees the text instead of "Internal Server Error".
     /// `None` when the event is no HTTP event, or when the problem must look as it does without the stub.
-    pub fn http_response(&self, event: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn http_response(&self, event: &[u8]) -> Option<Vec<u8>> {
         if matches!(self, Self::TimedOut { .. }) || !is_http_event(event) {
             return None;
         }
@@ -152,7 +152,7 @@ impl Problem {
 }
 
 /// Whether the event expects a response with a status code.
-pub fn is_http_event(event: &[u8]) -> bool {
+pub(crate) fn is_http_event(event: &[u8]) -> bool {
     let Ok(event) = serde_json::from_slice::<serde_json::Value>(event) else { return false };
     // A Lambda authorizer gets nearly the same event, but answers with a policy: it has to fail instead.
     let authorizer = event.get("methodArn").is_some() || event.get("routeArn").is_some();

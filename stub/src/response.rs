@@ -17,7 +17,7 @@ const MAX_PARTS_AHEAD: usize = 512;
 const MAX_BYTES_AHEAD: usize = 4 * 1024 * 1024;
 
 /// A response that is not complete.
-pub struct Response<'a> {
+pub(crate) struct Response<'a> {
     cloud: &'a Cloud,
     runtime_api: &'a RuntimeApi,
     call: &'a Call,
@@ -37,22 +37,22 @@ enum Part {
 
 impl<'a> Response<'a> {
     /// Nothing of it has come.
-    pub fn new(cloud: &'a Cloud, runtime_api: &'a RuntimeApi, call: &'a Call) -> Self {
+    pub(crate) fn new(cloud: &'a Cloud, runtime_api: &'a RuntimeApi, call: &'a Call) -> Self {
         Self { cloud, runtime_api, call, stream: None, next: 0, ahead: BTreeMap::new(), bytes: 0 }
     }
 
     /// The first part of a stream that has not come.
-    pub fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
     /// Whether later parts have come.
-    pub fn has_others(&self) -> bool {
+    pub(crate) fn has_others(&self) -> bool {
         !self.ahead.is_empty()
     }
 
     /// Takes a frame in. An ending when it was the last.
-    pub async fn receive(&mut self, frame: ToStub) -> Result<Option<Ending>, Problem> {
+    pub(crate) async fn receive(&mut self, frame: ToStub) -> Result<Option<Ending>, Problem> {
         let (cloud, call) = (self.cloud, self.call);
         match frame {
             ToStub::Reply { outcome: Outcome::Returned { body }, .. } => {
@@ -101,7 +101,7 @@ impl<'a> Response<'a> {
     }
 
     /// Ends it with a problem.
-    pub async fn fail(&mut self, problem: &Problem) -> Ending {
+    pub(crate) async fn fail(&mut self, problem: &Problem) -> Ending {
         if let Some(stream) = self.stream.take() {
             let error = StreamError {
                 error_type: problem.error_type().to_owned(),

@@ -18,7 +18,7 @@ const ERROR_BODY: &str = "Lambda-Runtime-Function-Error-Body";
 const POST_LIMIT: Duration = Duration::from_secs(30);
 
 /// One invocation as Lambda handed it over.
-pub struct Call {
+pub(crate) struct Call {
     /// `Lambda-Runtime-Aws-Request-Id`.
     pub request_id: String,
     /// When Lambda ends the invocation.
@@ -33,13 +33,13 @@ pub struct Call {
 
 impl Call {
     /// What is left of the invocation's time.
-    pub fn remaining(&self) -> Duration {
+    pub(crate) fn remaining(&self) -> Duration {
         self.deadline.duration_since(SystemTime::now()).unwrap_or_default()
     }
 }
 
 /// How an invocation ended.
-pub enum Ending {
+pub(crate) enum Ending {
     /// Post this to `/response`.
     Response(Bytes),
     /// Post this to `/error`.
@@ -49,18 +49,18 @@ pub enum Ending {
 }
 
 /// The Runtime API.
-pub struct RuntimeApi {
+pub(crate) struct RuntimeApi {
     base: String,
 }
 
 impl RuntimeApi {
     /// The API at `AWS_LAMBDA_RUNTIME_API`.
-    pub fn new(address: &str) -> Self {
+    pub(crate) fn new(address: &str) -> Self {
         Self { base: format!("http://{address}/2018-06-01/runtime") }
     }
 
     /// Waits for the next invocation, for as long as it takes: the environment is frozen meanwhile.
-    pub async fn next(&self, http: &Client) -> Result<Call, HttpError> {
+    pub(crate) async fn next(&self, http: &Client) -> Result<Call, HttpError> {
         let url = self.url("/invocation/next")?;
         let answer = http.send("GET", &url, &[], Bytes::new(), None).await?;
         if answer.status != 200 {
@@ -90,7 +90,12 @@ impl RuntimeApi {
     }
 
     /// Hands the outcome over.
-    pub async fn finish(&self, http: &Client, request_id: &str, ending: Ending) -> Result<(), HttpError> {
+    pub(crate) async fn finish(
+        &self,
+        http: &Client,
+        request_id: &str,
+        ending: Ending,
+    ) -> Result<(), HttpError> {
         let json = ("Content-Type".to_owned(), "application/json".to_owned());
         let (url, headers, body) = match ending {
             Ending::Streamed => return Ok(()),
@@ -115,7 +120,12 @@ impl RuntimeApi {
     }
 
     /// Reports that the stub cannot start.
-    pub async fn init_error(&self, http: &Client, error_type: &str, text: &str) -> Result<(), HttpError> {
+    pub(crate) async fn init_error(
+        &self,
+        http: &Client,
+        error_type: &str,
+        text: &str,
+    ) -> Result<(), HttpError> {
         let headers = [(ERROR_TYPE.to_owned(), error_type.to_owned())];
         let body = json!({ "errorType": error_type, "errorMessage": text, "stackTrace": [] }).to_string();
         http.send("POST", &self.url("/init/error")?, &headers, body.into(), Some(POST_LIMIT)).await?;
@@ -123,7 +133,7 @@ impl RuntimeApi {
     }
 
     /// Begins a streamed response.
-    pub async fn stream(
+    pub(crate) async fn stream(
         &self,
         http: &Client,
         request_id: &str,
@@ -157,20 +167,20 @@ impl RuntimeApi {
 }
 
 /// A streamed response that is being written.
-pub struct ResponseStream {
+pub(crate) struct ResponseStream {
     parts: mpsc::Sender<Frame<Bytes>>,
     answer: JoinHandle<Result<u16, String>>,
 }
 
 impl ResponseStream {
     /// Writes a part. `false` when Lambda closed the response.
-    pub async fn write(&self, part: Bytes) -> bool {
+    pub(crate) async fn write(&self, part: Bytes) -> bool {
         // An empty chunk would end a chunked body.
         part.is_empty() || self.parts.send(Frame::data(part)).await.is_ok()
     }
 
     /// Ends the response, with trailers when it failed half way, and waits until Lambda took it.
-    pub async fn end(self, request_id: &str, error: Option<StreamError>) {
+    pub(crate) async fn end(self, request_id: &str, error: Option<StreamError>) {
         if let Some(error) = error {
             let mut trailers = HeaderMap::new();
             for (name, value) in [(ERROR_TYPE, &error.error_type), (ERROR_BODY, &error.error_body)] {

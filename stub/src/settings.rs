@@ -8,7 +8,7 @@ use sst_wire::{CONFIG_VARIABLE, StubConfig, VERSION};
 use crate::{problem::Problem, signing::Credentials};
 
 /// Everything that stays the same for the life of an execution environment.
-pub struct Settings {
+pub(crate) struct Settings {
     /// The deployed settings.
     pub config: StubConfig,
     /// The role's credentials. They do not change during an environment's life.
@@ -26,7 +26,7 @@ impl Settings {
     ///
     /// # Errors
     /// With an error type and a text, when the deployed setting is missing, damaged, or of another version.
-    pub fn read(mut environment: BTreeMap<String, String>) -> Result<Self, (&'static str, String)> {
+    pub(crate) fn read(mut environment: BTreeMap<String, String>) -> Result<Self, (&'static str, String)> {
         let damaged = |why: String| {
             let text = format!(
                 "redeploy: the variable `{CONFIG_VARIABLE}` of the function {why}. Run `sst start` again, or \

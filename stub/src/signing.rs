@@ -12,7 +12,7 @@ use sst_wire::sha256_hex;
 
 /// The credentials of the function's role. No `Debug`, so that they cannot end up in a log.
 #[derive(Clone)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// `AWS_ACCESS_KEY_ID`.
     pub access_key: String,
     /// `AWS_SECRET_ACCESS_KEY`.
@@ -22,7 +22,7 @@ pub struct Credentials {
 }
 
 /// Signs requests for one service in one region.
-pub struct Signer<'a> {
+pub(crate) struct Signer<'a> {
     /// Who signs.
     pub credentials: &'a Credentials,
     /// The region of the service.
@@ -36,7 +36,7 @@ pub struct Signer<'a> {
 impl Signer<'_> {
     /// The headers that authorise a request, `host` excluded, because every request has it anyway. `headers` are
     /// further headers to sign, with lowercase names; they are not repeated in the result.
-    pub fn headers(
+    pub(crate) fn headers(
         &self,
         method: &str,
         url: &Uri,
@@ -71,7 +71,7 @@ impl Signer<'_> {
 
     /// The query that authorises a GET of `url`. The session token is part of what is signed, as API Gateway
     /// wants it. `hash` is the SHA-256 of the body or `UNSIGNED-PAYLOAD`.
-    pub fn presigned_query(&self, url: &Uri, expires: u32, hash: &str) -> String {
+    pub(crate) fn presigned_query(&self, url: &Uri, expires: u32, hash: &str) -> String {
         let stamp = timestamp(self.time);
         let credential = format!("{}/{}", self.credentials.access_key, self.scope(&stamp));
         let mut query = format!(
@@ -124,7 +124,7 @@ impl Signer<'_> {
 }
 
 /// The `Host` header of a URL: without the port when it is the scheme's own.
-pub fn host(url: &Uri) -> String {
+pub(crate) fn host(url: &Uri) -> String {
     let name = url.host().unwrap_or_default();
     let usual = if url.scheme_str() == Some("http") { 80 } else { 443 };
     match url.port_u16() {
@@ -134,7 +134,7 @@ pub fn host(url: &Uri) -> String {
 }
 
 /// Percent-encodes all but the unreserved characters, and `/` when `keep_slash`.
-pub fn encode(text: &str, keep_slash: bool) -> String {
+pub(crate) fn encode(text: &str, keep_slash: bool) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keep_slash && byte == b'/') {
             encoded.push(char::from(byte));

@@ -26,7 +26,7 @@ const DIAL_LIMIT: Duration = Duration::from_secs(5);
 const REFUSALS: Duration = Duration::from_secs(4);
 
 /// An open connection.
-pub struct Socket {
+pub(crate) struct Socket {
     stream: WebSocketStream<Box<dyn Stream>>,
     /// The connection's id, on which answers are to be sent.
     pub id: String,
@@ -36,7 +36,7 @@ pub struct Socket {
 
 impl Socket {
     /// Opens a connection, trying until `until`.
-    pub async fn open(cloud: &Cloud, call: &Call, until: Instant) -> Result<Self, Problem> {
+    pub(crate) async fn open(cloud: &Cloud, call: &Call, until: Instant) -> Result<Self, Problem> {
         let until = until.min(Instant::now() + call.remaining());
         let refused = Instant::now() + REFUSALS;
         let mut pause = Duration::from_millis(200);
@@ -62,7 +62,7 @@ impl Socket {
     }
 
     /// Whether the connection still works. What arrived meanwhile answers requests that are over, and is dropped.
-    pub async fn is_alive(&mut self) -> bool {
+    pub(crate) async fn is_alive(&mut self) -> bool {
         let age = |since: SystemTime| since.elapsed().unwrap_or(Duration::MAX);
         if age(self.used) > IDLE_LIMIT || age(self.opened) > AGE_LIMIT {
             return false;
@@ -97,7 +97,7 @@ impl Socket {
     }
 
     /// Waits for the next text until `until`: `Ok(None)` when none came, an error when the connection is gone.
-    pub async fn next_text(&mut self, until: Instant) -> Result<Option<String>, ()> {
+    pub(crate) async fn next_text(&mut self, until: Instant) -> Result<Option<String>, ()> {
         loop {
             match timeout_at(until, self.stream.next()).await {
                 Err(_) => return Ok(None),

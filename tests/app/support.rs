@@ -23,12 +23,12 @@ use sst_wire::sha256_hex;
 use tokio_util::sync::CancellationToken;
 
 /// Far longer than anything here takes.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-pub const ACCOUNT: &str = "123456789012";
-pub const REGION: &str = "eu-west-1";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const ACCOUNT: &str = "123456789012";
+pub(crate) const REGION: &str = "eu-west-1";
 
 /// A local cloud, with or without checks of signatures and policies.
-pub async fn local_cloud(app: &App, enforce_iam: bool) -> (Cloud, Aws) {
+pub(crate) async fn local_cloud(app: &App, enforce_iam: bool) -> (Cloud, Aws) {
     let home = Utf8PathBuf::from(std::env::var("HOME").unwrap());
     let cache = std::env::var("XDG_CACHE_HOME").map_or_else(|_| home.join(".cache"), Utf8PathBuf::from);
     let log = app.root.join("cloud.log");
@@ -42,7 +42,7 @@ pub async fn local_cloud(app: &App, enforce_iam: bool) -> (Cloud, Aws) {
 }
 
 /// A project in a directory of its own.
-pub struct App {
+pub(crate) struct App {
     pub root: Utf8PathBuf,
     pub project: Project,
     _directory: tempfile::TempDir,
@@ -50,12 +50,12 @@ pub struct App {
 
 impl App {
     /// A copy of an app of this repository, beside packages that are installed when they are missing.
-    pub fn copy(source: &str) -> Self {
+    pub(crate) fn copy(source: &str) -> Self {
         Self::new(|root| copy_directory(&repository().join(source), root))
     }
 
     /// An `sst.json` project with one file of code.
-    pub fn with_main(code: &str) -> Self {
+    pub(crate) fn with_main(code: &str) -> Self {
         Self::new(|root| {
             fs_err::create_dir_all(root.join("stacks")).unwrap();
             fs_err::write(root.join("stacks/index.js"), code).unwrap();
@@ -65,13 +65,13 @@ impl App {
     }
 
     /// A `cdk.json` project.
-    pub fn with_command(command: &str) -> Self {
+    pub(crate) fn with_command(command: &str) -> Self {
         Self::new(|root| {
             fs_err::write(root.join("cdk.json"), json!({ "app": command }).to_string()).unwrap();
         })
     }
 
-    pub fn new(fill: impl FnOnce(&Utf8Path)) -> Self {
+    pub(crate) fn new(fill: impl FnOnce(&Utf8Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let base = Utf8PathBuf::from_path_buf(directory.path().canonicalize().unwrap()).unwrap();
         let root = base.join("project");
@@ -85,17 +85,17 @@ impl App {
         app
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let file = self.root.join(path);
         fs_err::create_dir_all(file.parent().unwrap()).unwrap();
         fs_err::write(file, text).unwrap();
     }
 
-    pub async fn synthesize(&self) -> Result<Assembly, Error> {
+    pub(crate) async fn synthesize(&self) -> Result<Assembly, Error> {
         self.synthesize_until(&CancellationToken::new()).await
     }
 
-    pub async fn synthesize_until(&self, cancel: &CancellationToken) -> Result<Assembly, Error> {
+    pub(crate) async fn synthesize_until(&self, cancel: &CancellationToken) -> Result<Assembly, Error> {
         let parts = self.parts();
         let context = self.context(&parts, cancel);
         let target = Target {
@@ -108,7 +108,7 @@ impl App {
         synthesize(&context, &target, &[]).await
     }
 
-    pub fn parts(&self) -> (Tools, Spawner, Ui, StateDir) {
+    pub(crate) fn parts(&self) -> (Tools, Spawner, Ui, StateDir) {
         let node = which::which("node").expect("node is installed");
         let tools = Tools {
             node_version: "v20.0.0".to_owned(),
@@ -125,7 +125,7 @@ impl App {
         )
     }
 
-    pub fn context<'a>(
+    pub(crate) fn context<'a>(
         &'a self,
         (tools, spawner, ui, work): &'a (Tools, Spawner, Ui, StateDir),
         cancel: &'a CancellationToken,
@@ -133,16 +133,21 @@ impl App {
         Context { project: &self.project, work, tools, spawner, ui, cancel }
     }
 
-    pub fn discover(&self, assembly: &Assembly) -> Manifest {
+    pub(crate) fn discover(&self, assembly: &Assembly) -> Manifest {
         discover(assembly, &self.project).unwrap()
     }
 
-    pub fn rewrite(&self, assembly: &Assembly, manifest: &Manifest, increase_timeout: bool) -> Rewritten {
+    pub(crate) fn rewrite(
+        &self,
+        assembly: &Assembly,
+        manifest: &Manifest,
+        increase_timeout: bool,
+    ) -> Rewritten {
         self.rewrite_beside(assembly, manifest, increase_timeout, &Kept::new())
     }
 
     /// The same beside others, whose stubs stay as they are.
-    pub fn rewrite_beside(
+    pub(crate) fn rewrite_beside(
         &self,
         assembly: &Assembly,
         manifest: &Manifest,
@@ -162,16 +167,16 @@ impl App {
         rewrite(assembly, manifest, &options, &directory).unwrap()
     }
 
-    pub fn stub(&self) -> Package {
+    pub(crate) fn stub(&self) -> Package {
         package(&self.root.join("stub"), &self.root.join(".sst/stub")).unwrap()
     }
 
-    pub fn template(&self, assembly: &Assembly, file: &str) -> Value {
+    pub(crate) fn template(&self, assembly: &Assembly, file: &str) -> Value {
         read(&assembly.directory.join(file))
     }
 
     /// The number of a process that writes it to the file `pid`.
-    pub async fn pid(&self) -> String {
+    pub(crate) async fn pid(&self) -> String {
         until(|| {
             let text = fs_err::read_to_string(self.root.join("pid")).ok()?;
             text.ends_with('\n').then(|| text.trim().to_owned())
@@ -181,25 +186,25 @@ impl App {
 }
 
 /// Where the handler is, whatever is done with it.
-pub fn code_of(source: &Source) -> Utf8PathBuf {
+pub(crate) fn code_of(source: &Source) -> Utf8PathBuf {
     match source {
         Source::Entry { path, .. } => path.clone(),
         other => other.directory().to_owned(),
     }
 }
 
-pub fn live_template(live: &Rewritten, file: &str) -> Value {
+pub(crate) fn live_template(live: &Rewritten, file: &str) -> Value {
     read(&live.directory.join(file))
 }
 
-pub fn ids_of<'a>(template: &'a Value, kind: &str) -> BTreeSet<&'a str> {
+pub(crate) fn ids_of<'a>(template: &'a Value, kind: &str) -> BTreeSet<&'a str> {
     let resources = template["Resources"].as_object().unwrap();
     resources.iter().filter(|(_, resource)| resource["Type"] == kind).map(|(id, _)| id.as_str()).collect()
 }
 
 /// Checks what the CDK CLI, and CloudFormation after it, rely on: a file is uploaded under a key that changes with its content, the key
 /// is what others name it by, and every file is there.
-pub fn assert_consistent(live: &Rewritten) {
+pub(crate) fn assert_consistent(live: &Rewritten) {
     let mut checked = 0;
     for directory in [live.directory.clone(), live.directory.join("assembly-Prod")] {
         let Ok(entries) = fs_err::read_dir(&directory) else { continue };
@@ -226,7 +231,7 @@ pub fn assert_consistent(live: &Rewritten) {
     assert!(checked > 0, "no template was found in {}", live.directory);
 }
 
-pub fn debug_stack() -> DebugStack {
+pub(crate) fn debug_stack() -> DebugStack {
     let api = "abcdef1234.execute-api.eu-west-1.amazonaws.com/dev";
     DebugStack {
         endpoint: format!("wss://{api}"),
@@ -239,12 +244,12 @@ pub fn debug_stack() -> DebugStack {
     }
 }
 
-pub fn repository() -> &'static Utf8Path {
+pub(crate) fn repository() -> &'static Utf8Path {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Installs what the apps need, unless it is there.
-pub fn install() {
+pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         for (directory, package) in [("npm", "esbuild"), ("examples/rest-api", "aws-cdk-lib")] {
@@ -258,7 +263,7 @@ pub fn install() {
     });
 }
 
-pub fn copy_directory(from: &Utf8Path, to: &Utf8Path) {
+pub(crate) fn copy_directory(from: &Utf8Path, to: &Utf8Path) {
     fs_err::create_dir_all(to).unwrap();
     for entry in from.read_dir_utf8().unwrap() {
         let entry = entry.unwrap();
@@ -271,12 +276,12 @@ pub fn copy_directory(from: &Utf8Path, to: &Utf8Path) {
     }
 }
 
-pub fn read(path: &Utf8Path) -> Value {
+pub(crate) fn read(path: &Utf8Path) -> Value {
     serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap()
 }
 
 /// Waits until a process has ended; one that nobody has collected yet counts as ended.
-pub async fn gone(pid: &str) {
+pub(crate) async fn gone(pid: &str) {
     let stat = format!("/proc/{pid}/stat");
     until(|| {
         let text = std::fs::read_to_string(&stat).unwrap_or_default();
@@ -287,7 +292,7 @@ pub async fn gone(pid: &str) {
 }
 
 /// Asks again and again, since neither files nor strangers' processes tell when they change.
-pub async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
     let waiting = async {
         loop {
             if let Some(found) = found() {

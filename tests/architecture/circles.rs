@@ -11,7 +11,7 @@ type Uses = BTreeMap<String, BTreeSet<String>>;
 
 /// Circles among the modules that are beside each other in a room. A room's own file is left out: it may use its modules, and they what
 /// it defines for all.
-pub fn circles(tree: &Tree) -> Vec<String> {
+pub(crate) fn circles(tree: &Tree) -> Vec<String> {
     let mut rooms: BTreeMap<&[String], Uses> = BTreeMap::new();
     for (said, path) in paths(tree).filter(|(_, path)| path[0] == "crate") {
         let user = &said.module.path;

@@ -13,7 +13,7 @@ use crate::source::{self, Module, Saying, What};
 const MOST_STEPS: usize = 12;
 
 /// All modules of a crate, by their paths. What is `main.rs` beside a `lib.rs` is one of them.
-pub struct Tree {
+pub(crate) struct Tree {
     pub modules: BTreeMap<Vec<String>, Module>,
     /// The names that mean other crates.
     crates: BTreeSet<String>,
@@ -24,14 +24,19 @@ pub struct Tree {
 /// Something that is said, with what its path means: the first segment is `crate` or another crate's name. One name may mean several
 /// things, of which each is a saying. What is local, or of the language itself, means nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct Said<'a> {
+pub(crate) struct Said<'a> {
     pub module: &'a Module,
     pub saying: &'a Saying,
 }
 
 impl Tree {
     /// Reads the files of a crate, beginning at its root, as the compiler does.
-    pub fn read(roots: &[&str], own: &str, crates: &[&str], text: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn read(
+        roots: &[&str],
+        own: &str,
+        crates: &[&str],
+        text: &dyn Fn(&str) -> Option<String>,
+    ) -> Self {
         let crates =
             crates.iter().map(|name| (*name).to_owned()).chain(STANDARD.map(str::to_owned)).collect();
         let mut tree = Self { modules: BTreeMap::new(), crates, own: own.to_owned() };
@@ -68,7 +73,7 @@ impl Tree {
     }
 
     /// The program's own, from the disk.
-    pub fn of_the_program() -> &'static Self {
+    pub(crate) fn of_the_program() -> &'static Self {
         static READ: OnceLock<Tree> = OnceLock::new();
         READ.get_or_init(Self::read_the_program)
     }
@@ -83,7 +88,7 @@ impl Tree {
     }
 
     /// A small one, for tests of the tests.
-    pub fn small(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn small(files: &[(&str, &str)]) -> Self {
         let files: BTreeMap<&str, &str> = files.iter().copied().collect();
         let roots: Vec<&str> =
             ["lib.rs", "main.rs"].into_iter().filter(|root| files.contains_key(root)).collect();
@@ -94,13 +99,13 @@ impl Tree {
     }
 
     /// Everything that is said outside of tests.
-    pub fn said(&self) -> impl Iterator<Item = Said<'_>> {
+    pub(crate) fn said(&self) -> impl Iterator<Item = Said<'_>> {
         let modules = self.modules.values().filter(|module| !module.test);
         modules.flat_map(|module| module.sayings.iter().map(move |saying| Said { module, saying }))
     }
 
     /// What a path means.
-    pub fn meanings(&self, said: Said<'_>, path: &[String]) -> BTreeSet<Vec<String>> {
+    pub(crate) fn meanings(&self, said: Said<'_>, path: &[String]) -> BTreeSet<Vec<String>> {
         let mut found = BTreeSet::new();
         for begun in self.begin(said.module, path, 0, None) {
             self.follow(&begun, 0, &mut found);
@@ -207,7 +212,7 @@ impl Tree {
 }
 
 /// The paths that are said, whatever for, with their meanings.
-pub fn paths(tree: &Tree) -> impl Iterator<Item = (Said<'_>, Vec<String>)> {
+pub(crate) fn paths(tree: &Tree) -> impl Iterator<Item = (Said<'_>, Vec<String>)> {
     tree.said().flat_map(move |said| {
         let path = match &said.saying.what {
             What::Path(path) | What::Import(path) | What::Macro(path) => path.as_slice(),

@@ -56,14 +56,14 @@ fn texts(tree: &Tree, home: &str, forbidden: impl Fn(&str) -> bool) -> Vec<Strin
 }
 
 /// Source that comes from elsewhere, of which nothing is known here.
-pub fn hidden_source(tree: &Tree) -> Vec<String> {
+pub(crate) fn hidden_source(tree: &Tree) -> Vec<String> {
     let found =
         tree.said().filter(|said| matches!(&said.saying.what, What::Macro(path) if last(path) == "include"));
     found.map(|said| format!("{}: `include!`", place(said))).collect()
 }
 
 /// The core uses nothing that waits, asks the operating system, or tells the time.
-pub fn impure_core(tree: &Tree) -> Vec<String> {
+pub(crate) fn impure_core(tree: &Tree) -> Vec<String> {
     const OF_STD: [&str; 11] =
         ["borrow", "cmp", "collections", "fmt", "iter", "mem", "ops", "sync", "time", "str", "num"];
     const CRATES: [&str; 7] = ["base64", "bytes", "camino", "serde", "serde_json", "sst_wire", "tracing"];
@@ -110,7 +110,7 @@ pub fn impure_core(tree: &Tree) -> Vec<String> {
 }
 
 /// Nobody but `languages` knows a runtime of a language by its name. `provided` is one of none.
-pub fn runtimes_elsewhere(tree: &Tree, home: &str) -> Vec<String> {
+pub(crate) fn runtimes_elsewhere(tree: &Tree, home: &str) -> Vec<String> {
     const NAMES: [&str; 6] = ["nodejs", "python", "go1", "java", "dotnet", "ruby"];
     let is_version = |rest: &str| {
         let rest = rest.trim_end_matches(".x");
@@ -127,7 +127,7 @@ pub fn runtimes_elsewhere(tree: &Tree, home: &str) -> Vec<String> {
 }
 
 /// No task uses another.
-pub fn tasks_that_know_others(tree: &Tree) -> Vec<String> {
+pub(crate) fn tasks_that_know_others(tree: &Tree) -> Vec<String> {
     for task in TASKS {
         assert!(tree.modules.keys().any(|path| *path == [task]), "`{task}` was found");
     }
@@ -171,7 +171,7 @@ fn starts_processes(path: &[String]) -> bool {
 }
 
 /// Processes are started in `process` only, in there by a few functions, each for a reason.
-pub fn children_elsewhere(tree: &Tree, home: &str) -> Vec<String> {
+pub(crate) fn children_elsewhere(tree: &Tree, home: &str) -> Vec<String> {
     /// The guard; its child; the program that this one becomes; and, on macOS, what knows of connections.
     const STARTING: [(&str, &str); 4] = [
         ("process/mod.rs", "begin"),
@@ -200,7 +200,7 @@ pub fn children_elsewhere(tree: &Tree, home: &str) -> Vec<String> {
 
 /// Each child has a guard that knows when this program ends, and is among those that are awaited at the end: all come from the one
 /// spawner. Linux ends a child with the *thread* that has started it (PR_SET_PDEATHSIG), so a guard starts it from its main thread.
-pub fn unguarded_children(tree: &Tree) -> Vec<String> {
+pub(crate) fn unguarded_children(tree: &Tree) -> Vec<String> {
     type Wanted = (&'static str, &'static str);
     // The function, and the only place that may name it, directly rather than in a closure that runs somewhere else.
     let only = |name: &[&str], by: Wanted| {
@@ -249,7 +249,7 @@ pub fn unguarded_children(tree: &Tree) -> Vec<String> {
 }
 
 /// Connections come by `descriptors::accept`, which goes on after errors. Some listeners do that by themselves.
-pub fn own_accepting(tree: &Tree, patient: &[&str]) -> Vec<String> {
+pub(crate) fn own_accepting(tree: &Tree, patient: &[&str]) -> Vec<String> {
     let accepting = ["accept", "poll_accept", "try_accept", "incoming", "into_incoming"];
     let mut found = methods(tree, "nowhere", |said, name, arguments| {
         // One of the standard library's has no arguments, and many of others have.
@@ -274,7 +274,7 @@ pub fn own_accepting(tree: &Tree, patient: &[&str]) -> Vec<String> {
 }
 
 /// Where sockets begin to listen, it can be seen that it is on the loopback interface.
-pub fn open_sockets(tree: &Tree) -> Vec<String> {
+pub(crate) fn open_sockets(tree: &Tree) -> Vec<String> {
     let binds = |path: &[String]| {
         last(path) == "bind" && path.len() > 1 && !path.iter().any(|part| part.contains("Unix"))
     };
@@ -317,7 +317,7 @@ pub fn open_sockets(tree: &Tree) -> Vec<String> {
 }
 
 /// Nobody but `ui` writes to standard output, standard error, or the terminal.
-pub fn other_writers(tree: &Tree, home: &str) -> Vec<String> {
+pub(crate) fn other_writers(tree: &Tree, home: &str) -> Vec<String> {
     const MACROS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
     const DRAWING: [&str; 7] =
         ["indicatif", "owo_colors", "anstream", "console", "crossterm", "termcolor", "supports_color"];
@@ -405,7 +405,7 @@ fn careless_diagnostics(tree: &Tree) -> Vec<String> {
 }
 
 /// Clients of AWS are made in `aws`, which gives them limits.
-pub fn clients_without_limits(tree: &Tree, home: &str) -> Vec<String> {
+pub(crate) fn clients_without_limits(tree: &Tree, home: &str) -> Vec<String> {
     outside(tree, home, |path| match path[0].as_str() {
         "aws_config" | "aws_smithy_http_client" => true,
         service if service.starts_with("aws_sdk_") => {

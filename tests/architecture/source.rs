@@ -12,7 +12,7 @@ use syn::{
 
 /// A module, which may be a whole file or be written out in one.
 #[derive(Debug, Default)]
-pub struct Module {
+pub(crate) struct Module {
     /// From the root of the crate, e.g. `relay`, `dial`.
     pub path: Vec<String>,
     /// Below `src`.
@@ -30,7 +30,7 @@ pub struct Module {
 
 /// Something that code says.
 #[derive(Debug)]
-pub struct Saying {
+pub(crate) struct Saying {
     pub what: What,
     pub line: usize,
     /// The function around it, and how many closures there are in between.
@@ -39,7 +39,7 @@ pub struct Saying {
 }
 
 #[derive(Debug)]
-pub enum What {
+pub(crate) enum What {
     /// As it is written, without generic arguments. A leading `::` is an empty segment.
     Path(Vec<String>),
     /// What is brought into scope, which ends with `*` if that is everything.
@@ -55,7 +55,7 @@ pub enum What {
 }
 
 /// A declaration `mod name;`, whose text is in another file.
-pub struct Elsewhere {
+pub(crate) struct Elsewhere {
     pub path: Vec<String>,
     pub test: bool,
     /// By an attribute `#[path]`.
@@ -63,7 +63,7 @@ pub struct Elsewhere {
 }
 
 /// Reads a file. Returns the modules that are written out in it, itself first, and those that are elsewhere.
-pub fn read(path: &[String], file: &str, text: &str, test: bool) -> (Vec<Module>, Vec<Elsewhere>) {
+pub(crate) fn read(path: &[String], file: &str, text: &str, test: bool) -> (Vec<Module>, Vec<Elsewhere>) {
     let parsed: File = syn::parse_file(text).unwrap_or_else(|error| panic!("{file}: {error}"));
     let mut reader = Reader { done: Vec::new(), elsewhere: Vec::new(), open: Vec::new() };
     reader.begin(path.to_vec(), file, test);

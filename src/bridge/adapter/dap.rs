@@ -129,7 +129,7 @@ pub(super) struct Numbers(u64);
 
 impl Numbers {
     /// The message with the next number, and that.
-    pub fn number(&mut self, mut message: Value) -> (Value, u64) {
+    pub(super) fn number(&mut self, mut message: Value) -> (Value, u64) {
         self.0 += 1;
         message["seq"] = self.0.into();
         (message, self.0)

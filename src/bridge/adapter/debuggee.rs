@@ -48,7 +48,7 @@ pub(in crate::bridge) struct Debuggee {
 
 impl Debuggee {
     /// Serves clients, one at a time, until the worker ends.
-    pub async fn serve(self, listener: TcpListener) {
+    pub(crate) async fn serve(self, listener: TcpListener) {
         let listener = crate::descriptors::Patient(listener);
         let mut debugger = None;
         // The next client, while another may be about to leave.

@@ -58,7 +58,7 @@ impl Adapter {
     ///
     /// # Errors
     /// What is missing and how to install it, or what the debugger says.
-    pub async fn start(starter: &Starter, worker: WorkerId, target: &Target) -> Result<Self, String> {
+    pub(super) async fn start(starter: &Starter, worker: WorkerId, target: &Target) -> Result<Self, String> {
         let starting = async {
             let Target::Process { pid, executable, language, lacking } = target else {
                 return Err("its debugger is no debug adapter".to_owned());
@@ -83,7 +83,7 @@ impl Adapter {
     }
 
     /// Sends a request and returns its number.
-    pub fn send(&mut self, command: &str, arguments: Value) -> u64 {
+    pub(super) fn send(&mut self, command: &str, arguments: Value) -> u64 {
         let request = json!({ "type": "request", "command": command, "arguments": arguments });
         let (request, number) = self.numbers.number(request);
         let _ = self.requests.send(request);
@@ -91,13 +91,13 @@ impl Adapter {
     }
 
     /// Says no to something that the debugger asks for.
-    pub fn refuse(&mut self, request: &Value) {
+    pub(super) fn refuse(&mut self, request: &Value) {
         let (response, _) = self.numbers.number(super::dap::failure(request, "not supported"));
         let _ = self.requests.send(response);
     }
 
     /// Ends the debugger, after which the worker runs on without one.
-    pub async fn end(mut self) {
+    pub(super) async fn end(mut self) {
         // Asked first, so that it takes its breakpoints out of the process.
         if let Some(mut child) = self.child.take() {
             let _ = child.end(GRACE).await;
@@ -105,7 +105,7 @@ impl Adapter {
     }
 
     /// Has the debugger leave the worker, which runs on without one.
-    pub async fn detach(mut self) {
+    pub(super) async fn detach(mut self) {
         let number = self.send("disconnect", json!({ "terminateDebuggee": false }));
         let left = async {
             while let Some(message) = self.messages.recv().await {

@@ -31,7 +31,7 @@ pub(super) struct Handles {
 
 impl Handles {
     /// Replaces an adapter's numbers by the client's, in a whole message body.
-    pub fn ours(&mut self, link: Link, value: &mut Value) {
+    pub(super) fn ours(&mut self, link: Link, value: &mut Value) {
         match value {
             Value::Array(values) => values.iter_mut().for_each(|value| self.ours(link, value)),
             Value::Object(fields) => {
@@ -58,7 +58,7 @@ impl Handles {
     ///
     /// # Errors
     /// When a number was never given to the client.
-    pub fn theirs(&self, arguments: &mut Value) -> Result<Option<Link>, &'static str> {
+    pub(super) fn theirs(&self, arguments: &mut Value) -> Result<Option<Link>, &'static str> {
         let mut link = None;
         for (field, _) in FIELDS {
             let Some(number) = arguments.get(field).and_then(Value::as_i64).filter(|number| *number > 0)

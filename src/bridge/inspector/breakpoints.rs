@@ -34,7 +34,7 @@ struct Wanted {
 
 impl Breakpoints {
     /// Takes note of a request.
-    pub fn request(&mut self, message: &str) {
+    pub(super) fn request(&mut self, message: &str) {
         if !message.contains("\"Debugger.setBreakpointByUrl\"") {
             return;
         }
@@ -50,7 +50,7 @@ impl Breakpoints {
     }
 
     /// Takes note of an answer of the worker. Whether it is one to a request for a breakpoint.
-    pub fn answer(&mut self, text: &str) -> bool {
+    pub(super) fn answer(&mut self, text: &str) -> bool {
         // Answers begin with their number.
         let digits = text.strip_prefix(r#"{"id":"#).unwrap_or_default();
         let end = digits.find(|character: char| !character.is_ascii_digit()).unwrap_or(digits.len());
@@ -68,7 +68,7 @@ impl Breakpoints {
     }
 
     /// What has still to be set before the worker may run on.
-    pub fn missing(&self, scripts: &mut Scripts) -> Missing {
+    pub(super) fn missing(&self, scripts: &mut Scripts) -> Missing {
         if self.homeless.is_empty() {
             return Missing::Nothing;
         }

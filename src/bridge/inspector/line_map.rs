@@ -18,7 +18,7 @@ pub(super) struct LineMap {
 }
 
 impl LineMap {
-    pub fn read(file: &Utf8Path) -> Option<Self> {
+    pub(super) fn read(file: &Utf8Path) -> Option<Self> {
         let map = SourceMap::from_slice(&fs_err::read(file).ok()?).ok()?;
         let lines = map.tokens().filter(|token| token.has_source());
         let lines = lines.map(|token| (token.get_src_id() as usize, token.get_src_line())).collect();
@@ -26,20 +26,20 @@ impl LineMap {
         Some(Self { directory: file.parent()?.to_owned(), sources, lines, map })
     }
 
-    pub fn sources(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn sources(&self) -> impl Iterator<Item = &str> {
         self.sources.iter().map(String::as_str)
     }
 
-    pub fn path_of(&self, source: &str) -> Utf8PathBuf {
+    pub(super) fn path_of(&self, source: &str) -> Utf8PathBuf {
         normalized(&self.directory.join(source))
     }
 
-    pub fn has_code(&self, source: usize, line: u32) -> bool {
+    pub(super) fn has_code(&self, source: usize, line: u32) -> bool {
         self.lines.contains(&(source, line))
     }
 
     /// The line of a source that a place in the script was made of.
-    pub fn line_of(&self, source: usize, line: u32, column: u32) -> Option<u32> {
+    pub(super) fn line_of(&self, source: usize, line: u32, column: u32) -> Option<u32> {
         let token = self.map.lookup_token(line, column)?;
         // A breakpoint at the beginning of a line stands before its first code.
         let next =

@@ -36,7 +36,7 @@ enum State {
 }
 
 impl<S: AsyncRead> Pieces<S> {
-    pub fn new(stream: S) -> Self {
+    pub(super) fn new(stream: S) -> Self {
         Self { inner: BufReader::new(stream), state: State::Handshake(0), header: Vec::new() }
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Scripts {
 
 impl Scripts {
     /// Hears what a worker tells a client: notes scripts, and has the registry know of pauses, for the sake of the clock.
-    pub fn hear(&mut self, registry: &Registry, client: u64, worker: WorkerId, text: &str) {
+    pub(super) fn hear(&mut self, registry: &Registry, client: u64, worker: WorkerId, text: &str) {
         if text.starts_with(r#"{"method":"Debugger.paused""#) {
             registry.paused(client, worker, self.place(text, registry.root()));
         } else if text.starts_with(r#"{"method":"Debugger.resumed""#) {
@@ -33,7 +33,7 @@ impl Scripts {
     }
 
     /// Takes note of a message that announces a script. Others are left alone.
-    pub fn note(&mut self, text: &str) {
+    pub(super) fn note(&mut self, text: &str) {
         // Most scripts are Node's own; only the rest are worth parsing.
         if !(text.starts_with(r#"{"method":"Debugger.scriptParsed""#) && text.contains(r#""url":"file://"#)) {
             return;
@@ -55,12 +55,12 @@ impl Scripts {
     }
 
     /// Whether there is a script with a source map.
-    pub fn have_maps(&self) -> bool {
+    pub(super) fn have_maps(&self) -> bool {
         !self.mapped.is_empty()
     }
 
     /// The source maps that can be read, with the URLs of their scripts.
-    pub fn maps(&mut self) -> impl Iterator<Item = (&String, &LineMap)> {
+    pub(super) fn maps(&mut self) -> impl Iterator<Item = (&String, &LineMap)> {
         for (url, file) in &self.mapped {
             if !self.maps.contains_key(url) {
                 self.maps.insert(url.clone(), LineMap::read(file));
@@ -70,7 +70,7 @@ impl Scripts {
     }
 
     /// `file:line` of the innermost frame of a `Debugger.paused` message, the file relative to `root` if it is in there.
-    pub fn place(&self, paused: &str, root: &Utf8Path) -> Option<String> {
+    pub(super) fn place(&self, paused: &str, root: &Utf8Path) -> Option<String> {
         let message: Value = serde_json::from_str(paused).ok()?;
         let location = &message["params"]["callFrames"][0]["location"];
         let line = u32::try_from(location["lineNumber"].as_u64()?).ok()?;

@@ -12,10 +12,10 @@ pub(super) struct Nature {
 
 impl Nature {
     /// The commands whose answers are kept, for as long as there is no machine.
-    pub const QUESTIONS: [(u8, u8); 3] = [(1, 1), (1, 13), (1, 17)];
+    pub(super) const QUESTIONS: [(u8, u8); 3] = [(1, 1), (1, 13), (1, 17)];
 
     /// Takes in a machine's answer to one of them.
-    pub fn learn(&mut self, question: (u8, u8), answer: Vec<u8>) {
+    pub(super) fn learn(&mut self, question: (u8, u8), answer: Vec<u8>) {
         match question {
             (1, 1) => self.version = Some(answer),
             (1, 13) => self.paths = Some(answer),
@@ -25,7 +25,7 @@ impl Nature {
     }
 
     /// The answer to a command that concerns no object. None where there can be no answer.
-    pub fn answer(&self, command: (u8, u8)) -> Option<Vec<u8>> {
+    pub(super) fn answer(&self, command: (u8, u8)) -> Option<Vec<u8>> {
         let empty = || Data::default().int(0).0;
         Some(match command {
             (1, 1) => self.version.clone().unwrap_or_else(version),

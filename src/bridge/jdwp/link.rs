@@ -124,7 +124,7 @@ async fn shake_hands(port: u16) -> io::Result<TcpStream> {
 
 impl Link {
     /// Begins to listen to a machine. What it says goes to `session`, with its number.
-    pub fn new(
+    pub(super) fn new(
         machine: u16,
         worker: WorkerId,
         stream: TcpStream,
@@ -192,17 +192,17 @@ impl Link {
     }
 
     /// Waits until a machine that starts suspended has said so. Before that it cannot be let run.
-    pub async fn started(&self) {
+    pub(super) async fn started(&self) {
         let _ = timeout(TO_ANSWER, self.started.notified()).await;
     }
 
     /// Passes on what the client asks.
-    pub fn pass_on(&mut self, id: u32, command: (u8, u8), data: Vec<u8>) {
+    pub(super) fn pass_on(&mut self, id: u32, command: (u8, u8), data: Vec<u8>) {
         self.send(command, data, Asked::Client { id, command });
     }
 
     /// Asks something and waits for the answer. The error is the machine's.
-    pub async fn ask(&mut self, command: (u8, u8), data: Data) -> Result<Vec<u8>, u16> {
+    pub(super) async fn ask(&mut self, command: (u8, u8), data: Data) -> Result<Vec<u8>, u16> {
         let (answer, answered) = oneshot::channel();
         self.send(command, data.0, Asked::Own(answer));
         match timeout(TO_ANSWER, answered).await {
@@ -220,7 +220,7 @@ impl Link {
     }
 
     /// All classes that are loaded.
-    pub async fn all_classes(&mut self) -> Result<Vec<Class>, u16> {
+    pub(super) async fn all_classes(&mut self) -> Result<Vec<Class>, u16> {
         let answer = self.ask((1, 3), Data::default()).await?;
         let classes = Reader(&answer).list(|item| {
             Some(Class { tag: item.byte()?, id: item.long()?, signature: item.text()?, status: item.int()? })
@@ -229,7 +229,7 @@ impl Link {
     }
 
     /// The classes of this name; several where several class loaders have loaded it.
-    pub async fn classes(&mut self, signature: &str) -> Result<Vec<(u8, u64)>, u16> {
+    pub(super) async fn classes(&mut self, signature: &str) -> Result<Vec<(u8, u64)>, u16> {
         let answer = self.ask((1, 2), Data::default().text(signature)).await?;
         let classes = Reader(&answer).list(|item| {
             let class = (item.byte()?, item.long()?);
@@ -238,18 +238,22 @@ impl Link {
         Ok(classes.unwrap_or_default())
     }
 
-    pub async fn all_threads(&mut self) -> Result<Vec<u64>, u16> {
+    pub(super) async fn all_threads(&mut self) -> Result<Vec<u64>, u16> {
         let answer = self.ask((1, 4), Data::default()).await?;
         Ok(Reader(&answer).list(Reader::long).unwrap_or_default())
     }
 
-    pub async fn signature(&mut self, class: u64) -> Result<String, u16> {
+    pub(super) async fn signature(&mut self, class: u64) -> Result<String, u16> {
         let answer = self.ask((2, 1), Data::default().long(class)).await?;
         Reader(&answer).text().ok_or(INVALID_OBJECT)
     }
 
     /// The fields (command 4) or the methods (5) of a class: id, name, type.
-    pub async fn members(&mut self, class: u64, command: u8) -> Result<Vec<(u64, String, String)>, u16> {
+    pub(super) async fn members(
+        &mut self,
+        class: u64,
+        command: u8,
+    ) -> Result<Vec<(u64, String, String)>, u16> {
         let answer = self.ask((2, command), Data::default().long(class)).await?;
         let members = Reader(&answer).list(|item| {
             let member = (item.long()?, item.text()?, item.text()?);
@@ -259,7 +263,7 @@ impl Link {
     }
 
     /// Where in a method's code its lines begin: index and line. Nothing where that is not known.
-    pub async fn lines(&mut self, class: u64, method: u64) -> Vec<(u64, u32)> {
+    pub(super) async fn lines(&mut self, class: u64, method: u64) -> Vec<(u64, u32)> {
         let answer = self.ask((6, 1), Data::default().long(class).long(method)).await.unwrap_or_default();
         let mut reader = Reader(&answer);
         let _ = reader.bytes(16);
@@ -267,7 +271,7 @@ impl Link {
     }
 
     /// The file and the line of a place in the code, with the directories that its package stands for.
-    pub async fn place(&mut self, class: u64, method: u64, index: u64) -> Option<String> {
+    pub(super) async fn place(&mut self, class: u64, method: u64, index: u64) -> Option<String> {
         let signature = self.signature(class).await.ok()?;
         let answer = self.ask((2, 7), Data::default().long(class)).await.ok()?;
         let file = Reader(&answer).text()?;

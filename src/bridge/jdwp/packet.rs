@@ -36,15 +36,15 @@ pub(super) enum Kind {
 }
 
 impl Packet {
-    pub fn command(id: u32, (set, command): (u8, u8), data: Vec<u8>) -> Self {
+    pub(super) fn command(id: u32, (set, command): (u8, u8), data: Vec<u8>) -> Self {
         Self { id, kind: Kind::Command(set, command), data }
     }
 
-    pub fn reply(id: u32, data: Vec<u8>) -> Self {
+    pub(super) fn reply(id: u32, data: Vec<u8>) -> Self {
         Self { id, kind: Kind::Reply(0), data }
     }
 
-    pub fn error(id: u32, error: u16) -> Self {
+    pub(super) fn error(id: u32, error: u16) -> Self {
         Self { id, kind: Kind::Reply(error), data: Vec::new() }
     }
 }
@@ -101,23 +101,23 @@ impl Encoder<Packet> for Codec {
 pub(super) struct Data(pub Vec<u8>);
 
 impl Data {
-    pub fn byte(mut self, value: u8) -> Self {
+    pub(super) fn byte(mut self, value: u8) -> Self {
         self.0.push(value);
         self
     }
 
-    pub fn int(mut self, value: u32) -> Self {
+    pub(super) fn int(mut self, value: u32) -> Self {
         self.0.put_u32(value);
         self
     }
 
     /// An id, or an index into code.
-    pub fn long(mut self, value: u64) -> Self {
+    pub(super) fn long(mut self, value: u64) -> Self {
         self.0.put_u64(value);
         self
     }
 
-    pub fn text(mut self, value: &str) -> Self {
+    pub(super) fn text(mut self, value: &str) -> Self {
         self.0.put_u32(u32::try_from(value.len()).unwrap_or_default());
         self.0.put_slice(value.as_bytes());
         self
@@ -129,31 +129,31 @@ impl Data {
 pub(super) struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub(super) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
     }
 
-    pub fn byte(&mut self) -> Option<u8> {
+    pub(super) fn byte(&mut self) -> Option<u8> {
         self.bytes(1).map(|bytes| bytes[0])
     }
 
-    pub fn int(&mut self) -> Option<u32> {
+    pub(super) fn int(&mut self) -> Option<u32> {
         self.bytes(4)?.try_into().ok().map(u32::from_be_bytes)
     }
 
-    pub fn long(&mut self) -> Option<u64> {
+    pub(super) fn long(&mut self) -> Option<u64> {
         self.bytes(8)?.try_into().ok().map(u64::from_be_bytes)
     }
 
-    pub fn text(&mut self) -> Option<String> {
+    pub(super) fn text(&mut self) -> Option<String> {
         let length = self.int()? as usize;
         Some(String::from_utf8_lossy(self.bytes(length)?).into_owned())
     }
 
     /// A list: each of its items is read by `read`.
-    pub fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = self.int()?;
         let mut items = Vec::new();
         for _ in 0..count {

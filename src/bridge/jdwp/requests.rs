@@ -89,7 +89,7 @@ impl Request {
     /// Reads the data of `EventRequest.Set`. Names of what the client means are asked of the `links`.
     ///
     /// Returns whose objects it names as well, if it names any. The error is what the client is answered.
-    pub async fn read(
+    pub(super) async fn read(
         id: u32,
         data: &[u8],
         links: &mut BTreeMap<u16, Link>,
@@ -105,44 +105,48 @@ impl Request {
     }
 
     /// The class that has to be there before it can be set.
-    pub fn class(&self) -> Option<&str> {
+    pub(super) fn class(&self) -> Option<&str> {
         self.modifiers.iter().find_map(Modifier::class)
     }
 
     /// Whether it means something to any machine.
-    pub fn lasts(&self) -> bool {
+    pub(super) fn lasts(&self) -> bool {
         !self.modifiers.iter().any(|modifier| matches!(modifier, Modifier::Private(_)))
     }
 
     /// Whether the two ask for the same.
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub(super) fn is_like(&self, other: &Self) -> bool {
         (self.kind, self.policy) == (other.kind, other.policy) && self.modifiers == other.modifiers
     }
 
     /// Whether it is set in a machine, and the client has not asked for that.
-    pub fn is_carried_to(&self, machine: u16) -> bool {
+    pub(super) fn is_carried_to(&self, machine: u16) -> bool {
         self.set.get(&machine).is_some_and(|known| !known.by_client)
     }
 
     /// Whether it is set in a machine, or will be when its class comes.
-    pub fn is_in(&self, machine: u16) -> bool {
+    pub(super) fn is_in(&self, machine: u16) -> bool {
         self.set.contains_key(&machine)
     }
 
     /// Whether the client has set it itself in a machine that still is there.
-    pub fn is_of_client(&self) -> bool {
+    pub(super) fn is_of_client(&self) -> bool {
         self.set.values().any(|known| known.by_client)
     }
 
     /// Sets it where the client wants it to be.
-    pub async fn set_by_client(&mut self, link: &mut Link, class: Option<(u8, u64)>) -> Result<(), u16> {
+    pub(super) async fn set_by_client(
+        &mut self,
+        link: &mut Link,
+        class: Option<(u8, u64)>,
+    ) -> Result<(), u16> {
         self.set.entry(link.machine).or_default().by_client = true;
         let data = self.encoded(link, class).await?;
         self.send(link, data).await
     }
 
     /// Sets it in a machine. Where the class is not there yet, it will be set when that comes.
-    pub async fn set(&mut self, link: &mut Link) -> Result<(), u16> {
+    pub(super) async fn set(&mut self, link: &mut Link) -> Result<(), u16> {
         self.set.entry(link.machine).or_default();
         let Some(signature) = self.class().map(str::to_owned) else {
             let data = self.encoded(link, None).await?;
@@ -160,7 +164,7 @@ impl Request {
     }
 
     /// Sets it in a machine where the class that it is about is this one.
-    pub async fn set_for(&mut self, link: &mut Link, class: (u8, u64)) -> Result<(), u16> {
+    pub(super) async fn set_for(&mut self, link: &mut Link, class: (u8, u64)) -> Result<(), u16> {
         let data = self.encoded(link, Some(class)).await?;
         self.send(link, data).await
     }
@@ -175,7 +179,7 @@ impl Request {
     }
 
     /// Takes it back in a machine.
-    pub async fn clear(&mut self, link: &mut Link) {
+    pub(super) async fn clear(&mut self, link: &mut Link) {
         for number in self.set.remove(&link.machine).unwrap_or_default().numbers {
             let _ = link.ask((15, 2), Data::default().byte(self.kind).int(number)).await;
             link.owners.remove(&number);
@@ -183,12 +187,12 @@ impl Request {
     }
 
     /// Forgets a machine that has gone.
-    pub fn forget(&mut self, machine: u16) {
+    pub(super) fn forget(&mut self, machine: u16) {
         self.set.remove(&machine);
     }
 
     /// Whether it asks to be told of a class like this when that is prepared, as far as that can be told from its name.
-    pub fn wants_class(&self, class: &Class) -> bool {
+    pub(super) fn wants_class(&self, class: &Class) -> bool {
         let name = name_of(&class.signature);
         let fits = |modifier: &Modifier| match modifier {
             Modifier::Pattern { excludes, pattern } => matches(pattern, &name) != *excludes,

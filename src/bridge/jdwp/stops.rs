@@ -32,7 +32,7 @@ pub(super) struct Stops {
 
 impl Stops {
     /// Events have come, after which threads stand.
-    pub fn events(&mut self, policy: u8, thread: Option<u64>, location: Option<Location>) {
+    pub(super) fn events(&mut self, policy: u8, thread: Option<u64>, location: Option<Location>) {
         match (policy, thread) {
             (ALL_THREADS, _) => self.all += 1,
             (ONE_THREAD, Some(thread)) => *self.more.entry(thread).or_default() += 1,
@@ -41,12 +41,12 @@ impl Stops {
         (self.last, self.location) = (thread, location);
     }
 
-    pub fn suspend_all(&mut self) {
+    pub(super) fn suspend_all(&mut self) {
         self.all += 1;
     }
 
     /// Each thread is suspended once less.
-    pub fn resume_all(&mut self) {
+    pub(super) fn resume_all(&mut self) {
         if self.all > 0 {
             self.all -= 1;
         } else {
@@ -55,12 +55,12 @@ impl Stops {
         self.tidy();
     }
 
-    pub fn suspend(&mut self, thread: u64) {
+    pub(super) fn suspend(&mut self, thread: u64) {
         *self.more.entry(thread).or_default() += 1;
         self.last.get_or_insert(thread);
     }
 
-    pub fn resume(&mut self, thread: u64) {
+    pub(super) fn resume(&mut self, thread: u64) {
         let more = self.more.entry(thread).or_default();
         if self.all + *more > 0 {
             *more -= 1;
@@ -69,13 +69,13 @@ impl Stops {
     }
 
     /// Whether all threads are suspended.
-    pub fn all(&self) -> bool {
+    pub(super) fn all(&self) -> bool {
         self.all > 0
     }
 
     /// Whether somebody waits for the developer: everything stands but what the last event has stopped and was let run, or a thread
     /// does.
-    pub fn any(&self) -> bool {
+    pub(super) fn any(&self) -> bool {
         let runs =
             self.last.and_then(|thread| self.more.get(&thread)).is_some_and(|more| self.all + more <= 0);
         (self.all > 0 && !runs) || self.more.values().any(|more| *more > 0)

@@ -28,12 +28,12 @@ pub(in crate::bridge) enum Dialect {
 impl Dialect {
     /// Listens to the beginning of what a client says, and leaves it there to be read. None if it is no debugger: a web page can
     /// connect as well.
-    pub async fn of(stream: &TcpStream) -> Option<Self> {
+    pub(crate) async fn of(stream: &TcpStream) -> Option<Self> {
         tokio::time::timeout(PATIENCE, Self::listen(stream)).await.ok().flatten()
     }
 
     /// What people call it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Adapter => "Debug Adapter Protocol",
             Self::Delve => "JSON-RPC of Delve",

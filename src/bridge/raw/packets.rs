@@ -24,7 +24,7 @@ pub(super) struct Packets {
 
 impl Packets {
     /// Takes in bytes and returns the items that are complete.
-    pub fn take(&mut self, bytes: &[u8]) -> Vec<Item> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<Item> {
         self.received.extend_from_slice(bytes);
         let mut items = Vec::new();
         while let Some(first) = self.received.first() {
@@ -83,7 +83,7 @@ pub(super) struct Traces {
 
 impl Traces {
     /// Hears the client. Whether it lets the process run.
-    pub fn client(&mut self, bytes: &[u8]) -> bool {
+    pub(super) fn client(&mut self, bytes: &[u8]) -> bool {
         let mut runs = false;
         for item in self.from_client.take(bytes) {
             let Item::Packet(text) = item else { continue };
@@ -109,7 +109,7 @@ impl Traces {
     }
 
     /// Hears the server.
-    pub fn server(&mut self, bytes: &[u8]) {
+    pub(super) fn server(&mut self, bytes: &[u8]) {
         for item in self.from_server.take(bytes) {
             let Item::Packet(text) = item else { continue };
             match text.as_bytes() {
@@ -121,7 +121,7 @@ impl Traces {
     }
 
     /// The packets after which the process `pid` runs as if nobody had been there. It has to stand for that.
-    pub fn undo(&mut self, pid: u32) -> Vec<String> {
+    pub(super) fn undo(&mut self, pid: u32) -> Vec<String> {
         let set = self.set.drain(..).map(|place| packet(&format!("z{place}")));
         let detach = if self.several == (true, true) { format!("D;{pid:x}") } else { "D".to_owned() };
         set.chain([packet(&detach)]).collect()

@@ -70,7 +70,7 @@ enum Pending {
 impl Infrastructure {
     /// Makes the first deployment, and those that come later, until it is cancelled. When the first one fails it cancels everything
     /// itself. What is published stays so until it is `over`.
-    pub async fn run(mut self, beginning: Beginning, over: CancellationToken) {
+    pub(super) async fn run(mut self, beginning: Beginning, over: CancellationToken) {
         let Beginning { deploying, registered, outcome } = beginning;
         let (cancel, ui) = (self.app.cancel.clone(), self.app.ui.clone());
         let first = until_cancelled(self.begin(deploying, registered), &cancel, &ui).await;

@@ -63,7 +63,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 ///
 /// # Errors
 /// Whatever keeps the app from being deployed and its functions from being run; see [`Kind`].
-pub async fn run(
+pub(super) async fn run(
     settings: settings::Start,
     spawner: &Spawner,
     ui: &Ui,

@@ -58,7 +58,7 @@ pub(super) struct Plan {
 }
 
 impl App {
-    pub fn context(&self) -> app::Context<'_> {
+    pub(super) fn context(&self) -> app::Context<'_> {
         app::Context {
             project: &self.settings.app.project,
             work: &self.work,
@@ -73,7 +73,7 @@ impl App {
     ///
     /// # Errors
     /// What the project's files, or the app's code, have wrong.
-    pub async fn plan(&mut self) -> Result<Plan> {
+    pub(super) async fn plan(&mut self) -> Result<Plan> {
         self.settings.app.project = Project::find(&self.settings.app.project.root)?;
         let assembly = app::synthesize(&self.context(), &self.target, &[]).await?;
         self.plan_from(assembly).await
@@ -83,7 +83,7 @@ impl App {
     ///
     /// # Errors
     /// As [`App::plan`]; [`crate::error::Kind::Cloud`] when what the app wants to look up is not answered.
-    pub async fn plan_from(&self, mut assembly: Assembly) -> Result<Plan> {
+    pub(super) async fn plan_from(&self, mut assembly: Assembly) -> Result<Plan> {
         let context = self.context();
         if app::look_up(&context, &self.aws, &self.target, &assembly).await? {
             assembly = app::synthesize(&context, &self.target, &[]).await?;
@@ -101,7 +101,7 @@ impl App {
     ///
     /// # Errors
     /// As [`App::plan`].
-    pub async fn renewed(&mut self, plan: Plan) -> Result<Plan> {
+    pub(super) async fn renewed(&mut self, plan: Plan) -> Result<Plan> {
         let served = self.served(&plan.live.manifest).await?;
         let before = |id: &FunctionId| plan.kept.get(id).map(|kept| &kept.owner);
         let left_alone =
@@ -141,7 +141,7 @@ impl App {
     ///
     /// # Errors
     /// [`crate::error::Kind::Deployment`].
-    pub async fn deploy(&self, plan: &Plan) -> Result<Outputs> {
+    pub(super) async fn deploy(&self, plan: &Plan) -> Result<Outputs> {
         let ahead = async {
             self.toolchain.ahead(&plan.live.manifest.functions).await;
             Ok(())
@@ -181,12 +181,12 @@ impl App {
 
 impl Plan {
     /// Whether its stacks need a bootstrapped environment.
-    pub fn needs_bootstrap(&self) -> bool {
+    pub(super) fn needs_bootstrap(&self) -> bool {
         self.live.stacks.iter().any(|stack| stack.needs_bootstrap)
     }
 
     /// What the user should know of it, one line each: which functions are not live, and why.
-    pub fn report(&self, ui: &Ui) {
+    pub(super) fn report(&self, ui: &Ui) {
         let mut by_owner: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (id, kept) in &self.kept {
             by_owner.entry(&kept.owner).or_default().push(id.as_str());
@@ -217,7 +217,7 @@ impl Plan {
     }
 
     /// Whether [`Plan::report`] would say the same.
-    pub fn reports_like(&self, other: &Self) -> bool {
+    pub(super) fn reports_like(&self, other: &Self) -> bool {
         self.live.manifest.left_alone == other.live.manifest.left_alone
             && self.live.notices == other.live.notices
             && self

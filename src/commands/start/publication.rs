@@ -43,7 +43,7 @@ pub(super) struct Publication {
 
 impl Publication {
     /// Nothing is published before [`Publication::update`].
-    pub fn new(app: &App, session: Session, ports: FunctionPorts, watches: Watches) -> Self {
+    pub(super) fn new(app: &App, session: Session, ports: FunctionPorts, watches: Watches) -> Self {
         Self {
             state_dir: app.state_dir.clone(),
             root: app.settings.app.project.root.clone(),
@@ -61,7 +61,7 @@ impl Publication {
     ///
     /// # Errors
     /// [`Kind::Environment`] when no port is free, a file cannot be written, or a directory cannot be watched.
-    pub async fn update(&mut self, manifest: &Manifest, outputs: &Outputs) -> Result<()> {
+    pub(super) async fn update(&mut self, manifest: &Manifest, outputs: &Outputs) -> Result<()> {
         let functions = &manifest.functions;
         self.watches.follow(functions)?;
         self.session.debug_ports = self.open_ports(functions).await?;
@@ -79,8 +79,13 @@ impl Publication {
     ///
     /// # Errors
     /// As [`Publication::update`].
-    pub fn say_ready(&self, functions: &[FunctionSpec]) -> Result<()> {
+    pub(super) fn say_ready(&self, functions: &[FunctionSpec]) -> Result<()> {
         const MENTIONED: &str = "editors-mentioned";
+        // Whoever reads that it listens finds everything else in place.
+        let mentions = self.state_dir.read(MENTIONED)?.is_none() && editors::found(&self.root).is_empty();
+        if mentions {
+            self.state_dir.write(MENTIONED, b"")?;
+        }
         let Session { stage, inspector, flat_inspector, debug_adapter, .. } = &self.session;
         let count = counted(functions.len(), "function");
         self.ui.info(format!(
@@ -89,9 +94,8 @@ impl Publication {
         if functions.iter().any(|function| !languages::get(&function.language).debugger().is_inspector()) {
             self.ui.info(format!("Debuggers for all languages attach at {debug_adapter}"));
         }
-        if self.state_dir.read(MENTIONED)?.is_none() && editors::found(&self.root).is_empty() {
+        if mentions {
             self.ui.info("To debug in your editor: `sst ide vscode`, `webstorm`, or `intellij` writes its launch configurations");
-            self.state_dir.write(MENTIONED, b"")?;
         }
         Ok(())
     }

@@ -28,13 +28,13 @@ impl Watches {
     ///
     /// # Errors
     /// As [`watch::start`].
-    pub fn start(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>, ui: Ui) -> Result<Self> {
+    pub(super) fn start(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>, ui: Ui) -> Result<Self> {
         let project = watch::start(root.clone(), Vec::new(), events.clone(), ui.clone())?;
         Ok(Self { root, events, ui, _project: project, outside: BTreeMap::new() })
     }
 
     /// Reports those of `files` that were saved since `began`, when nothing was watched yet.
-    pub fn catch_up(&self, files: &[Utf8PathBuf], began: SystemTime) {
+    pub(super) fn catch_up(&self, files: &[Utf8PathBuf], began: SystemTime) {
         let is_newer = |path: &&Utf8PathBuf| {
             path.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|saved| saved > began)
         };
@@ -50,7 +50,7 @@ impl Watches {
     ///
     /// # Errors
     /// As [`watch::start`].
-    pub fn follow(&mut self, functions: &[FunctionSpec]) -> Result<()> {
+    pub(super) fn follow(&mut self, functions: &[FunctionSpec]) -> Result<()> {
         let directories = functions.iter().map(|function| function.source.directory());
         let outside: Vec<&Utf8Path> =
             directories.filter(|directory| !directory.starts_with(&self.root)).collect();

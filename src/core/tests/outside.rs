@@ -85,7 +85,7 @@ fn version_of(artifact: &Artifact) -> (u64, u64) {
 }
 
 impl Outside {
-    pub fn new(limit: usize, wild: bool) -> Self {
+    pub(super) fn new(limit: usize, wild: bool) -> Self {
         let mut outside = Self {
             state: State::new(Config { max_workers: limit, ..Config::default() }),
             now: Instant::now(),
@@ -109,11 +109,11 @@ impl Outside {
         outside
     }
 
-    pub fn has_ended(&self, request: &RequestId) -> bool {
+    pub(super) fn has_ended(&self, request: &RequestId) -> bool {
         self.returned.contains(request) || self.failed.contains_key(request)
     }
 
-    pub fn send(&mut self, event: Event) {
+    pub(super) fn send(&mut self, event: Event) {
         for effect in self.state.handle(event, self.now) {
             self.obey(effect);
         }
@@ -124,7 +124,7 @@ impl Outside {
         );
     }
 
-    pub fn obey(&mut self, effect: Effect) {
+    pub(super) fn obey(&mut self, effect: Effect) {
         match effect {
             Effect::Start(start) => {
                 let (timeout, version) = version_of(&start.artifact);
@@ -240,7 +240,7 @@ impl Outside {
         }
     }
 
-    pub fn end(&mut self, request: RequestId, error: Option<String>) {
+    pub(super) fn end(&mut self, request: RequestId, error: Option<String>) {
         let known = self.calls.contains(&request) || self.sent.iter().any(|(id, ..)| *id == request);
         assert!(known, "an outcome nobody asked for");
         assert!(!self.has_ended(&request), "a second outcome for {request}");
@@ -255,7 +255,7 @@ impl Outside {
     }
 
     /// A call from one of the execution environments of a function.
-    pub fn invoke(&mut self, name: &str, number: usize) -> RequestId {
+    pub(super) fn invoke(&mut self, name: &str, number: usize) -> RequestId {
         let request = self.arrive(name, number, Bytes::from_static(b"{}"));
         self.note(&name.into(), number);
         self.send(request.1);
@@ -279,14 +279,14 @@ impl Outside {
     }
 
     /// A call from this machine, or only the wish to know the function's environment.
-    pub fn call(&mut self, name: &str, event: Option<&'static str>) {
+    pub(super) fn call(&mut self, name: &str, event: Option<&'static str>) {
         let id = RequestId::from(format!("r{}", self.sent.len() + self.calls.len()));
         assert!(self.calls.insert(id.clone()));
         self.send(Event::Called(Call { id, function: name.to_owned(), event: event.map(Bytes::from) }));
     }
 
     /// A stub tells what it was asked, from one of its execution environments.
-    pub fn introduce(&mut self, index: usize, number: usize) {
+    pub(super) fn introduce(&mut self, index: usize, number: usize) {
         let Asked { function, token, answered } = &mut self.questions[index];
         let first = !std::mem::replace(answered, true);
         let (function, token) = (function.clone(), token.clone());
@@ -297,19 +297,19 @@ impl Outside {
     }
 
     /// The answer to a question is nobody's business but ours, whoever has asked.
-    pub fn introduced(&mut self, name: &str, number: usize, token: String) {
+    pub(super) fn introduced(&mut self, name: &str, number: usize, token: String) {
         let (request, event) = self.arrive(name, number, question::event(token).into());
         self.send(event);
         assert!(self.returned.contains(&request), "a question is answered at once");
     }
 
     /// A stub has been asked, and says nothing more. Maybe it never has.
-    pub fn ignore(&mut self, index: usize) {
+    pub(super) fn ignore(&mut self, index: usize) {
         let token = self.questions.remove(index).token;
         self.send(Event::Unanswered { token, reason: "no".to_owned() });
     }
 
-    pub fn poll(&mut self, worker: WorkerId) {
+    pub(super) fn poll(&mut self, worker: WorkerId) {
         let Some(process) = self.processes.get_mut(&worker) else { return };
         if process.gated || process.asks || process.holds.is_some() || process.paused {
             return;
@@ -318,7 +318,7 @@ impl Outside {
         self.send(Event::Polled { worker });
     }
 
-    pub fn exit(&mut self, worker: WorkerId, code: i32) {
+    pub(super) fn exit(&mut self, worker: WorkerId, code: i32) {
         let offered = self.processes[&worker].offered;
         let effects = self.state.handle(Event::Exited { worker, exit: Exit::Code(code) }, self.now);
         let withdrawn = effects.iter().any(
@@ -329,7 +329,7 @@ impl Outside {
         effects.into_iter().for_each(|effect| self.obey(effect));
     }
 
-    pub fn answer(&mut self, worker: WorkerId, outcome: Outcome) {
+    pub(super) fn answer(&mut self, worker: WorkerId, outcome: Outcome) {
         // A worker may also answer what has timed out.
         let Some(request) = self.processes.get_mut(&worker).and_then(|process| process.holds.take()) else {
             return;
@@ -337,7 +337,7 @@ impl Outside {
         self.send(Event::Answered { worker, request, outcome });
     }
 
-    pub fn build(&mut self, index: usize, good: bool) {
+    pub(super) fn build(&mut self, index: usize, good: bool) {
         let Compiler { spec, generation, version } = self.compilers.remove(index);
         let mut artifact = (*artifact(spec.id.as_str(), &format!("{}-{version}", spec.timeout_s))).clone();
         if spec.id.as_str() == "n" {
@@ -351,7 +351,7 @@ impl Outside {
         self.sparing = false;
     }
 
-    pub fn save(&mut self, name: &str, structural: bool) {
+    pub(super) fn save(&mut self, name: &str, structural: bool) {
         *self.saved.get_mut(&FunctionId::from(name)).unwrap() += 1;
         let path = format!("/app/{name}/x.js").into();
         self.sparing = true;
@@ -359,7 +359,7 @@ impl Outside {
         self.sparing = false;
     }
 
-    pub fn redeploy(&mut self, present: [bool; 3], timeout_s: u64) {
+    pub(super) fn redeploy(&mut self, present: [bool; 3], timeout_s: u64) {
         let present = NAMES.iter().zip(present).filter(|(_, present)| *present);
         let specs: Vec<Arc<FunctionSpec>> =
             present.map(|(name, _)| Arc::new(FunctionSpec { timeout_s, ..(*spec(name)).clone() })).collect();
@@ -370,21 +370,21 @@ impl Outside {
         self.sparing = false;
     }
 
-    pub fn announce(&mut self, worker: WorkerId) {
+    pub(super) fn announce(&mut self, worker: WorkerId) {
         let process = self.processes.get_mut(&worker).unwrap();
         if !std::mem::replace(&mut process.announced, true) {
             self.send(Event::Debuggable { worker, target: inspector_target() });
         }
     }
 
-    pub fn ready(&mut self, worker: WorkerId) {
+    pub(super) fn ready(&mut self, worker: WorkerId) {
         if std::mem::take(&mut self.processes.get_mut(&worker).unwrap().awaited) {
             self.send(Event::DebuggerReady { worker });
         }
     }
 
     /// Lets everything that was begun come to its end: workers answer, compilers compile, debuggers let go.
-    pub fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for round in 0.. {
             assert!(round < 10_000, "it goes on for ever");
             let mut moved = !self.compilers.is_empty() || !self.questions.is_empty();
@@ -420,7 +420,7 @@ impl Outside {
     }
 
     /// Calls each function, and shows that it runs the code that was saved last.
-    pub fn all_are_fresh(&mut self) {
+    pub(super) fn all_are_fresh(&mut self) {
         for name in self.specs.keys().cloned().collect::<Vec<_>>() {
             let request = self.invoke(name.as_str(), 1);
             for round in 0.. {
@@ -443,7 +443,7 @@ impl Outside {
     }
 
     /// One step on the way to a call's delivery.
-    pub fn settle_but(&mut self, request: &RequestId) {
+    pub(super) fn settle_but(&mut self, request: &RequestId) {
         if !self.compilers.is_empty() {
             return self.build(0, true);
         }
@@ -462,7 +462,7 @@ impl Outside {
         }
     }
 
-    pub fn none_is_open(&self) {
+    pub(super) fn none_is_open(&self) {
         let ids = self.sent.iter().map(|(id, ..)| id).chain(&self.calls);
         let open: Vec<_> = ids.filter(|id| !self.has_ended(id)).collect();
         assert!(open.is_empty(), "no outcome for {open:?}: {:?}", self.state);

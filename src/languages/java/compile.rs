@@ -43,7 +43,7 @@ pub(super) enum Tool {
 
 impl Tool {
     /// The project's own wrapper, or else what is in the `PATH`; the one that its manifest is for, if it has one.
-    pub fn of(directory: &Utf8Path, manifest: &Utf8Path) -> Option<Self> {
+    pub(super) fn of(directory: &Utf8Path, manifest: &Utf8Path) -> Option<Self> {
         let wrapper = |name: &str| {
             let found = directory.ancestors().map(|above| above.join(name)).find(|file| file.is_file());
             found.map(PathBuf::from)
@@ -58,7 +58,7 @@ impl Tool {
     }
 
     /// Compiles a project. `output` is the function's own directory for what is made.
-    pub async fn compile(
+    pub(super) async fn compile(
         &self,
         spawner: &Spawner,
         directory: &Utf8Path,
@@ -102,7 +102,7 @@ impl Tool {
 
 impl Compiled {
     /// Takes a directory as it is, or what is in an archive.
-    pub async fn taken(path: &Utf8Path, output: &Utf8Path) -> Result<Self, String> {
+    pub(super) async fn taken(path: &Utf8Path, output: &Utf8Path) -> Result<Self, String> {
         let (path, output) = (path.to_owned(), output.to_owned());
         let taking = tokio::task::spawn_blocking(move || {
             let failed = |error: std::io::Error| format!("cannot read `{path}`: {error}");

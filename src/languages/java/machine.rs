@@ -20,7 +20,7 @@ pub(super) struct Java {
 
 impl Java {
     /// The one that `JAVA_HOME` names, else the one in the `PATH`.
-    pub async fn find(spawner: &Spawner) -> Result<Self, String> {
+    pub(super) async fn find(spawner: &Spawner) -> Result<Self, String> {
         let home = env::var("JAVA_HOME").ok().filter(|home| !home.is_empty());
         let executable = match home {
             Some(home) => Utf8PathBuf::from(home).join("bin/java"),
@@ -44,7 +44,7 @@ impl Java {
     }
 
     /// What is to be said when a function's runtime on Lambda is newer.
-    pub fn too_old_for(&self, spec: &FunctionSpec) -> Option<String> {
+    pub(super) fn too_old_for(&self, spec: &FunctionSpec) -> Option<String> {
         let digits = spec.runtime.trim_start_matches("java").split('.').next()?;
         let wanted: u32 = digits.parse().ok()?;
         (self.version < wanted).then(|| {

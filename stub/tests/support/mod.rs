@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command};
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
 /// The path of the stub, built as it is for a release: by `make`, or here.
-pub fn build_stub() -> PathBuf {
+pub(crate) fn build_stub() -> PathBuf {
     if let Some(built) = std::env::var_os("SST_STUB_BINARY") {
         return PathBuf::from(built);
     }

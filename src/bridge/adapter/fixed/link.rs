@@ -45,7 +45,7 @@ pub(super) enum Asked {
 }
 
 impl Link {
-    pub async fn ask(&mut self, command: &str, arguments: Value, asked: Asked) {
+    pub(super) async fn ask(&mut self, command: &str, arguments: Value, asked: Asked) {
         let request = json!({ "type": "request", "command": command, "arguments": arguments });
         let (request, number) = self.numbers.number(request);
         self.asked.insert(number, asked);
@@ -54,7 +54,7 @@ impl Link {
     }
 
     /// Gives the breakpoints of a response the client's numbers.
-    pub fn number(&mut self, source: Option<&Source>, response: &mut Value) {
+    pub(super) fn number(&mut self, source: Option<&Source>, response: &mut Value) {
         let ids = source.map(|source| source.ids.as_slice()).unwrap_or_default();
         let set = response["body"]["breakpoints"].as_array_mut();
         for (breakpoint, id) in set.into_iter().flatten().zip(ids) {
@@ -65,7 +65,7 @@ impl Link {
         }
     }
 
-    pub fn translate(&self, id: &mut Value) {
+    pub(super) fn translate(&self, id: &mut Value) {
         if let Some(ours) = id.as_u64().and_then(|theirs| self.breakpoints.get(&theirs)) {
             *id = (*ours).into();
         }
