@@ -25,16 +25,13 @@ use crate::{
     error::{Error, Kind, Result},
     local,
     lock::{Attempt, Holder, Lock, holder, outlast_exec},
-    project::{Project, StateDir},
+    project::Project,
     relay,
     ui::{Ui, prompt},
 };
 
 /// What `sst start` is called.
 const START: &str = "sst start";
-
-/// Below `.sst`: the lock of `sst start`.
-const SESSION: &str = "start.lock";
 
 /// Below `.sst`: the lock of the other commands.
 const COMMAND: &str = "command.lock";
@@ -44,18 +41,18 @@ const ENDING: Duration = Duration::from_secs(20);
 
 /// A project, claimed for `sst start`.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct ProjectClaim {
     /// What is said of it, with the lock if there is one.
     claim: Arc<Mutex<(Holder, Option<Lock>)>>,
 }
 
-impl Session {
+impl ProjectClaim {
     /// Claims a project. Waits for one that is about to end, as under an editor that starts it anew.
     ///
     /// # Errors
     /// [`Kind::Usage`] when another one runs in it.
     pub(super) async fn begin(project: &Project, ui: &Ui) -> Result<Self> {
-        let path = project.state_dir()?.path(SESSION);
+        let path = project.state_dir()?.path(session::LOCK);
         let this = Holder::this(START, None, &project.root);
         let ends = holder(&path).is_ok_and(|other| other.is_some_and(|other| other.ending));
         let waited = match ends {
@@ -156,7 +153,7 @@ impl Stage {
     ///
     /// # Errors
     /// [`Kind::Usage`] when another one on this machine serves it.
-    pub(super) async fn serve(&self, session: &Session, ui: &Ui) -> Result<Option<Lock>> {
+    pub(super) async fn serve(&self, session: &ProjectClaim, ui: &Ui) -> Result<Option<Lock>> {
         session.serves(&self.name);
         let refusal = format!("another `sst start` serves stage {} of this app", self.name);
         take(&self.path("start"), &self.this(START), &refusal, "give another `--stage`", ui).await
@@ -324,9 +321,4 @@ fn unlocked(path: &Utf8Path, error: &std::io::Error, ui: &Ui) {
     ui.warning(format!(
         "`{path}` cannot be locked ({error}), so another `sst` that works on the same would not be noticed"
     ));
-}
-
-/// Whether an `sst start` runs in a project; none when its file system knows no locks.
-pub(super) fn runs(state_dir: &StateDir) -> Option<bool> {
-    holder(&state_dir.path(SESSION)).ok().map(|holder| holder.is_some())
 }

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use nix::sys::signal::kill;
 use serde::{Deserialize, Serialize};
 
-use super::claims;
 use crate::{
     error::{Error, Kind, Result},
-    lock::Holder,
+    lock::{Holder, holder},
     project::StateDir,
 };
 
 const FILE: &str = "session.json";
+
+/// Below `.sst`: the lock of `sst start`.
+pub(super) const LOCK: &str = "start.lock";
 
 /// The content of the file.
 #[derive(Debug, Clone, Serialize)]
@@ -48,7 +50,7 @@ pub(super) struct Session {
 /// What other commands need to know of a running `sst start`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Running {
+pub(super) struct RunningSession {
     pub inspector: String,
     pub flat_inspector: String,
     pub debug_adapter: String,
@@ -65,11 +67,12 @@ pub(super) struct Running {
 ///
 /// # Errors
 /// [`Kind::Usage`] when there is none.
-pub(super) fn running(directory: &StateDir) -> Result<Running> {
-    let session: Option<Running> = directory.read(FILE)?.and_then(|text| serde_json::from_str(&text).ok());
+pub(super) fn running(directory: &StateDir) -> Result<RunningSession> {
+    let session: Option<RunningSession> =
+        directory.read(FILE)?.and_then(|text| serde_json::from_str(&text).ok());
     // The file of one that was killed is still there, and its process id may be another's by now.
-    let runs = |session: &Running| {
-        claims::runs(directory).unwrap_or_else(|| kill(nix::unistd::Pid::from_raw(session.pid), None).is_ok())
+    let runs = |session: &RunningSession| {
+        is_locked(directory).unwrap_or_else(|| kill(nix::unistd::Pid::from_raw(session.pid), None).is_ok())
     };
     session.filter(runs).ok_or_else(|| {
         Error::new(Kind::Usage, "`sst start` does not run in this project")
@@ -78,9 +81,9 @@ pub(super) fn running(directory: &StateDir) -> Result<Running> {
 }
 
 /// What an `sst start` has written that holds a lock.
-pub(super) fn of(holder: &Holder) -> Option<Running> {
+pub(super) fn of(holder: &Holder) -> Option<RunningSession> {
     let text = fs_err::read(holder.directory.join(".sst").join(FILE)).ok()?;
-    let session: Running = serde_json::from_slice(&text).ok()?;
+    let session: RunningSession = serde_json::from_slice(&text).ok()?;
     (session.pid == holder.pid).then_some(session)
 }
 
@@ -110,11 +113,16 @@ impl SessionFile {
 impl Drop for SessionFile {
     fn drop(&mut self) {
         let text = self.directory.read(FILE).ok().flatten();
-        let session = text.and_then(|text| serde_json::from_str::<Running>(&text).ok());
+        let session = text.and_then(|text| serde_json::from_str::<RunningSession>(&text).ok());
         if session.is_some_and(|session| session.token == self.token) {
             let _ = std::fs::remove_file(self.directory.path(FILE));
         }
     }
+}
+
+/// Whether an `sst start` runs in a project; none when its file system knows no locks.
+fn is_locked(state_dir: &StateDir) -> Option<bool> {
+    holder(&state_dir.path(LOCK)).ok().map(|holder| holder.is_some())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::{
 
 use super::{
     invoke::refused,
-    session::{self, Running},
+    session::{self, RunningSession},
 };
 
 /// Variables of the developer's own that would win over a role's credentials.
@@ -64,7 +64,7 @@ fn manifest(state_dir: &StateDir) -> Result<Manifest> {
     })
 }
 
-async fn ask(running: &Running, spec: &FunctionSpec) -> Result<BTreeMap<String, String>> {
+async fn ask(running: &RunningSession, spec: &FunctionSpec) -> Result<BTreeMap<String, String>> {
     let answer = local::call(&running.control, &running.token, spec.id.as_str(), None).await;
     match answer {
         Ok(Answer::Environment { variables }) => Ok(variables),

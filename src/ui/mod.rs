@@ -5,6 +5,7 @@
 
 pub mod arguments;
 mod event;
+mod handle;
 pub mod printer;
 pub mod prompt;
 mod queue;
@@ -12,5 +13,6 @@ mod reminder;
 mod render;
 mod text;
 
-pub use event::{Ui, UiEvent};
+pub use event::UiEvent;
+pub use handle::Ui;
 pub use queue::Events;

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::UiEvent;
+use super::event::UiEvent;
 
 /// How many bytes of a kind may wait. When it is more, half of it is dropped at once, so that there is one gap rather than many.
 const MOST: usize = 16 * 1024 * 1024;

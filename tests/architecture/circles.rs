@@ -4,9 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{Tree, paths};
 
-/// Circles that are known and are to go: their room, and who is in them.
-const KNOWN: [(&str, &[&str]); 2] = [("commands", &["claims", "session"]), ("ui", &["event", "queue"])];
-
 type Uses = BTreeMap<String, BTreeSet<String>>;
 
 /// Circles among the modules that are beside each other in a room. A room's own file is left out: it may use its modules, and they what
@@ -26,10 +23,7 @@ pub(crate) fn circles(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
     for (room, uses) in rooms {
         for circle in circles_of(&uses) {
-            let room = room.join("::");
-            if !KNOWN.iter().any(|(known, members)| *known == room && circle == *members) {
-                found.push(format!("in `{room}` these use one another: {}", circle.join(", ")));
-            }
+            found.push(format!("in `{}` these use one another: {}", room.join("::"), circle.join(", ")));
         }
     }
     found

@@ -71,7 +71,7 @@ pub(super) async fn run(
 ) -> Result<()> {
     let state_dir = settings.app.project.state_dir()?;
     let session = tokio::select! {
-        session = claims::Session::begin(&settings.app.project, ui) => session?,
+        session = claims::ProjectClaim::begin(&settings.app.project, ui) => session?,
         () = interruption.cancelled() => return Err(interrupted()),
     };
     let _heeding = session.heed(interruption);
@@ -131,7 +131,7 @@ async fn prepare(
     spawner: &Spawner,
     ui: &Ui,
     cancel: &CancellationToken,
-    (claim, cloud): (&claims::Session, &mut Option<Cloud>),
+    (claim, cloud): (&claims::ProjectClaim, &mut Option<Cloud>),
 ) -> Result<Prepared> {
     let tools = Tools::find(state_dir.create_directory("tool")?, spawner).await?;
     process::claim(&tools.node_version);
