@@ -97,22 +97,25 @@ lint-format:
 lint-rust: | $(if $(SIDE_BY_SIDE),build)
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-# Whether the program compiles for macOS, where nothing is run. Nothing is linked either, so all that it takes besides Rust's own
-# library is a compiler for the C of `ring`. The tests and Linux on arm64, which nothing in the code depends on, would take as long again.
+# Whether the program compiles for macOS and for Linux on arm64, and the stub for Lambda's arm64. Nothing is run or linked, so all that it
+# takes besides Rust's own libraries is a compiler for the C of `ring`.
+TARGETS := aarch64-apple-darwin aarch64-unknown-linux-gnu aarch64-unknown-linux-musl
+with_targets = $(foreach target,$(TARGETS),$(call with_target,$(target)) &&) true
 ZIG_CC := $(PYTHON) -m ziglang cc -target
+CC_OF_TARGETS := CC_aarch64_apple_darwin="$(ZIG_CC) aarch64-macos" \
+  CC_aarch64_unknown_linux_gnu="$(ZIG_CC) aarch64-linux-gnu" CC_aarch64_unknown_linux_musl="$(ZIG_CC) aarch64-linux-musl"
 lint-platforms: $(CARGO_TARGET_DIR)/python/.installed | $(if $(SIDE_BY_SIDE),build)
-	@$(call with_target,aarch64-apple-darwin)
-	CC_aarch64_apple_darwin="$(ZIG_CC) aarch64-macos" cargo clippy --locked --target aarch64-apple-darwin -- -D warnings
+	@$(with_targets)
+	$(CC_OF_TARGETS) cargo clippy --locked --target aarch64-apple-darwin -- -D warnings
+	$(CC_OF_TARGETS) cargo check --locked --target aarch64-unknown-linux-gnu
+	$(CC_OF_TARGETS) cargo check --locked --package sst-stub --target aarch64-unknown-linux-musl
 
-# The program and its tests for macOS and Linux on arm64.
+# The tests for these as well.
 platforms: $(CARGO_TARGET_DIR)/python/.installed
-	@$(foreach target,aarch64-apple-darwin aarch64-unknown-linux-gnu aarch64-unknown-linux-musl,$(call with_target,$(target)) &&) true
-	CC_aarch64_apple_darwin="$(ZIG_CC) aarch64-macos" \
-	  cargo clippy --locked --workspace --all-targets --target aarch64-apple-darwin -- -D warnings
-	CC_aarch64_unknown_linux_gnu="$(ZIG_CC) aarch64-linux-gnu" \
-	  cargo clippy --locked --workspace --all-targets --target aarch64-unknown-linux-gnu -- -D warnings
-	CC_aarch64_unknown_linux_musl="$(ZIG_CC) aarch64-linux-musl" \
-	  cargo clippy --locked --package sst-stub --target aarch64-unknown-linux-musl -- -D warnings
+	@$(with_targets)
+	$(CC_OF_TARGETS) cargo clippy --locked --workspace --all-targets --target aarch64-apple-darwin -- -D warnings
+	$(CC_OF_TARGETS) cargo clippy --locked --workspace --all-targets --target aarch64-unknown-linux-gnu -- -D warnings
+	$(CC_OF_TARGETS) cargo clippy --locked --package sst-stub --target aarch64-unknown-linux-musl -- -D warnings
 
 lint-docs: | $(if $(SIDE_BY_SIDE),build)
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items

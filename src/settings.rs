@@ -144,7 +144,7 @@ impl cli::Deployment {
 fn context(synthesis: &cli::Synthesis) -> Result<Map<String, Value>> {
     let parse = |pair: &String| {
         let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
-            Error::new(Kind::Usage, format!("`{pair}` is no context value"))
+            Error::new(Kind::Usage, format!("`{pair}` is not a context value"))
                 .hint("give a key and a value, e.g. `--context vpc=vpc-1234`")
         })?;
         Ok((key.to_owned(), Value::from(value)))

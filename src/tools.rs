@@ -68,7 +68,8 @@ async fn find_node(spawner: &Spawner) -> Result<(Utf8PathBuf, String)> {
         Some(major) if major >= OLDEST_NODE => Ok((path, version)),
         Some(_) => Err(missing(format!("`{path}` is Node.js {version}, which is too old"))),
         None => {
-            let message = format!("`{path} --version` answers `{version}`, which is no version of Node.js");
+            let message =
+                format!("`{path} --version` answers `{version}`, which is not a version of Node.js");
             // A version manager's shim says there what it lacks.
             let said = String::from_utf8_lossy(&output.stderr);
             Err(if said.trim().is_empty() { missing(message) } else { missing(message).detail(said.trim()) })

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 use sst::{
-    app::{Context, Target, bootstrap, changes, deploy, look_up, needs_bootstrap, synthesize},
+    app::{Context, Destination, bootstrap, changes, deploy, look_up, needs_bootstrap, synthesize},
     error::Kind,
     project::{
         Project,
@@ -354,7 +354,7 @@ async fn what_an_app_looks_up_is_found() {
         "#,
     );
     let (cloud, aws) = local_cloud(&app, false).await;
-    let target = Target {
+    let target = Destination {
         stage: "dev".into(),
         account: aws.account.clone(),
         region: aws.region.clone(),
@@ -408,7 +408,7 @@ async fn stacks_of_stages_are_deployed() {
     app.write("code/index.js", "exports.handler = async () => 1");
     // This one checks policies, among them that of the bootstrap bucket, which wants TLS.
     let (cloud, aws) = local_cloud(&app, true).await;
-    let target = Target {
+    let target = Destination {
         stage: "dev".into(),
         account: aws.account.clone(),
         region: aws.region.clone(),

@@ -31,7 +31,7 @@ pub use self::{
         DeployedPlace, DeployedStack, DeployedTemplate, Kept, KeptStub, Options, Rewritten, kept,
         read_deployed, rewrite, stub_policy,
     },
-    synthesise::{PlainDebugStack, Target, look_up, synthesize},
+    synthesise::{Destination, PlainDebugStack, look_up, synthesize},
 };
 use crate::{
     process::Spawner,

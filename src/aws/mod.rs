@@ -308,7 +308,7 @@ fn check_endpoints(variables: impl Iterator<Item = (OsString, OsString)>) -> Res
         if !usable {
             return Err(Error::new(
                 Kind::Usage,
-                format!("`{name}` is `{}`, which is no endpoint", value.display()),
+                format!("`{name}` is `{}`, which is not an endpoint", value.display()),
             )
             .hint("unset it, or set it to a URL such as `http://127.0.0.1:4566`"));
         }

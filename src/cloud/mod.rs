@@ -129,7 +129,7 @@ impl Cloud {
         let failed = |detail: String| {
             Error::new(Kind::Cloud, "the local cloud does not start")
                 .detail(detail)
-                .hint(format!("its own words are in `{}`", options.log))
+                .hint(format!("its log is `{}`", options.log))
         };
         let log = fs_err::File::create(options.log.as_path()).map_err(|error| failed(error.to_string()))?;
         let log = log.into_parts().0;

@@ -110,7 +110,7 @@ pub(super) async fn remove(
         if !prompt::is_interactive() {
             return Err(Error::new(
                 Kind::Usage,
-                "what is removed cannot be had back, and there is no terminal to ask",
+                "what is removed is gone for good, and there is no terminal to ask",
             )
             .detail(what)
             .hint("give `--yes`"));
@@ -230,7 +230,7 @@ impl<'a> Copy<'a> {
     }
 
     async fn synthesize(&'a self, bundle: &[String]) -> Result<Synthesized<'a>> {
-        let target = app::Target {
+        let target = app::Destination {
             stage: self.stage.clone(),
             region: self.aws.region.clone(),
             account: self.aws.account.clone(),

@@ -72,7 +72,7 @@ impl Language for Go {
                 Source::Program { path, build, .. } => {
                     artifact(&tools.spawner, path, build, &tools.directory(spec), on_line).await
                 }
-                other => Err(unbuildable(format!("`{}` is no Go program", other.directory()), Vec::new())),
+                other => Err(unbuildable(format!("`{}` is not a Go program", other.directory()), Vec::new())),
             }
         })
     }

@@ -90,7 +90,7 @@ impl Language for Rust {
         Box::pin(async move {
             match &spec.source {
                 Source::Program { path, build, .. } => artifact(&tools.spawner, path, build, on_line).await,
-                other => Err(unbuildable(format!("`{}` is no package", other.directory()), Vec::new())),
+                other => Err(unbuildable(format!("`{}` is not a package", other.directory()), Vec::new())),
             }
         })
     }

@@ -71,7 +71,7 @@ fn unmatched(message: &str, manifest: &Manifest) -> Error {
 impl Pattern {
     fn new(text: &str) -> Result<Self> {
         let glob = GlobBuilder::new(text).literal_separator(false).build().map_err(|error| {
-            Error::new(Kind::Usage, format!("`{text}` is no pattern for functions")).detail(error)
+            Error::new(Kind::Usage, format!("`{text}` is not a pattern for functions")).detail(error)
         })?;
         Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() })
     }

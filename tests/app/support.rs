@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, process::Command, sync::Once, time::Duration};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use sst::{
-    app::{Assembly, Context, Kept, Options, Rewritten, Target, discover, rewrite, synthesize},
+    app::{Assembly, Context, Destination, Kept, Options, Rewritten, discover, rewrite, synthesize},
     aws::{self, Aws},
     cloud::{self, Cloud},
     debug_stack::DebugStack,
@@ -98,7 +98,7 @@ impl App {
     pub(crate) async fn synthesize_until(&self, cancel: &CancellationToken) -> Result<Assembly, Error> {
         let parts = self.parts();
         let context = self.context(&parts, cancel);
-        let target = Target {
+        let target = Destination {
             stage: "dev".into(),
             account: ACCOUNT.into(),
             region: REGION.into(),

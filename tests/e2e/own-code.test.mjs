@@ -220,9 +220,9 @@ describe("how stacks are deployed", () => {
     assert.match(last("destroy"), new RegExp(`--role-arn ${ROLE}$`));
   });
 
-  test("what is no context value is a mistake", async () => {
+  test("what is not a context value is a mistake", async () => {
     const { code, output } = await run("build", "--context", "answer");
     assert.equal(code, 2);
-    assert.match(output, /error: `answer` is no context value\s+hint: give a key and a value, e.g. `--context vpc=vpc-1234`/);
+    assert.match(output, /error: `answer` is not a context value\s+hint: give a key and a value, e.g. `--context vpc=vpc-1234`/);
   });
 });

@@ -270,7 +270,7 @@ impl Finder<'_> {
                     let found = place.means(path, Named::Entry, given)?;
                     return found.ok_or_else(|| {
                         format!(
-                            "`{path}` is no source in {}; name a `command` that serves it",
+                            "`{path}` is not a source in {}; name a `command` that serves it",
                             names_of(languages)
                         )
                     });
@@ -279,7 +279,7 @@ impl Finder<'_> {
                     let found = place.means(path, Named::Directory, given)?;
                     return found.ok_or_else(|| {
                         format!(
-                            "`{path}` is no source in {}; name a `command` that serves it",
+                            "`{path}` is not a source in {}; name a `command` that serves it",
                             names_of(languages)
                         )
                     });
@@ -295,7 +295,7 @@ impl Finder<'_> {
         }
         if let Some(entry) = record.and_then(|record| record.entry.as_ref()) {
             let found = place.means(entry, Named::Entry, None)?;
-            return found.ok_or_else(|| format!("`{entry}` is no source in {}", names_of(languages)));
+            return found.ok_or_else(|| format!("`{entry}` is not a source in {}", names_of(languages)));
         }
         if let Some(code) = property(resource, "Code").and_then(|code| code.get("ZipFile")) {
             let code = code.as_str().ok_or("its code is inline, and not known before the deployment")?;

@@ -346,7 +346,7 @@ fn read_sources(path: &Utf8Path) -> Result<BTreeMap<String, SourceRecord>> {
         .filter(|line| !line.trim().is_empty())
         .map(|line| {
             let record: SourceRecord = serde_json::from_str(line).map_err(|error| {
-                Error::new(Kind::Synthesis, format!("`{path}` has a line that is no record of a function"))
+                Error::new(Kind::Synthesis, format!("`{path}` has a line that does not describe a function"))
                     .detail(error)
             })?;
             Ok((record.path.clone(), record))

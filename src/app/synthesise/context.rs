@@ -14,7 +14,7 @@ pub(super) const LOOKED_UP: &str = "lookup";
 
 /// Where the app is to be deployed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct Destination {
     /// The stage.
     pub stage: String,
     /// The account.
@@ -40,7 +40,7 @@ pub struct PlainDebugStack {
 pub(super) fn prepare(
     mut command: Command,
     context: &Context<'_>,
-    target: &Target,
+    target: &Destination,
     bundle: &[String],
     directory: &Utf8Path,
     sources: &Utf8Path,
@@ -79,7 +79,7 @@ pub(super) fn prepare(
 
 /// What the CDK CLI would hand to the app: its own keys, and the values that were set by hand or found by earlier look-ups. The later
 /// ones win, in the order of the CDK CLI.
-pub(super) fn cdk_context(context: &Context<'_>, target: &Target) -> Result<Value> {
+pub(super) fn cdk_context(context: &Context<'_>, target: &Destination) -> Result<Value> {
     let (ProjectKind::Sst { context: own, .. } | ProjectKind::Cdk { context: own, .. }) =
         &context.project.kind;
     let mut all = Map::new();

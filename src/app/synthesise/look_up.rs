@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::context::{LOOKED_UP, Target, cdk_context, prepare};
+use super::context::{Destination, LOOKED_UP, cdk_context, prepare};
 use crate::{
     app::{Assembly, Context, cdk_cli, tool},
     aws::Aws,
@@ -21,7 +21,12 @@ const PROGRESS: &str = "look up";
 ///
 /// # Errors
 /// [`Kind::Synthesis`] with what the CDK CLI says, when the account has no answer.
-pub async fn look_up(context: &Context<'_>, aws: &Aws, target: &Target, assembly: &Assembly) -> Result<bool> {
+pub async fn look_up(
+    context: &Context<'_>,
+    aws: &Aws,
+    target: &Destination,
+    assembly: &Assembly,
+) -> Result<bool> {
     if assembly.missing.is_empty() {
         return Ok(false);
     }
@@ -46,7 +51,7 @@ pub async fn look_up(context: &Context<'_>, aws: &Aws, target: &Target, assembly
 }
 
 /// Only the CLI can look everything up. It synthesises the app itself, as often as there are new questions.
-async fn run(context: &Context<'_>, aws: &Aws, target: &Target) -> Result<bool> {
+async fn run(context: &Context<'_>, aws: &Aws, target: &Destination) -> Result<bool> {
     let state = context.project.state_dir()?;
     let directory = state.create_directory(LOOKED_UP)?;
     // The answers are for all commands, of which several may run.

@@ -5,7 +5,7 @@ mod look_up;
 mod run;
 
 pub use self::{
-    context::{PlainDebugStack, Target},
+    context::{Destination, PlainDebugStack},
     look_up::look_up,
     run::synthesize,
 };

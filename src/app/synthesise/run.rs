@@ -1,6 +1,6 @@
 //! Runs the app's own code to get its cloud assembly.
 
-use super::context::{Target, prepare};
+use super::context::{Destination, prepare};
 use crate::{
     app::{Assembly, Context, tool},
     error::{Error, Kind, Result},
@@ -16,7 +16,7 @@ const PROGRESS: &str = "synthesis";
 ///
 /// # Errors
 /// [`Kind::Synthesis`] with what the app's code says, its own stack trace included.
-pub async fn synthesize(context: &Context<'_>, target: &Target, bundle: &[String]) -> Result<Assembly> {
+pub async fn synthesize(context: &Context<'_>, target: &Destination, bundle: &[String]) -> Result<Assembly> {
     let message = "Synthesising the app".to_owned();
     context.ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
     let result = run(context, target, bundle).await;
@@ -34,7 +34,7 @@ pub async fn synthesize(context: &Context<'_>, target: &Target, bundle: &[String
     result
 }
 
-async fn run(context: &Context<'_>, target: &Target, bundle: &[String]) -> Result<Assembly> {
+async fn run(context: &Context<'_>, target: &Destination, bundle: &[String]) -> Result<Assembly> {
     let project = context.project;
     let directory = context.work.fresh_directory("cdk.out")?;
     let sources = context.work.path("sources.jsonl");

@@ -61,13 +61,13 @@ impl Adapter {
     pub(super) async fn start(starter: &Starter, worker: WorkerId, target: &Target) -> Result<Self, String> {
         let starting = async {
             let Target::Process { pid, executable, language, lacking } = target else {
-                return Err("its debugger is no debug adapter".to_owned());
+                return Err("its debugger is not a debug adapter".to_owned());
             };
             if let Some(lacking) = lacking {
                 return Err(lacking.clone());
             }
             let Debugger::Adapter { attach, .. } = languages::get(language).debugger() else {
-                return Err("its debugger is no debug adapter".to_owned());
+                return Err("its debugger is not a debug adapter".to_owned());
             };
             let debuggee = Debuggee { pid: *pid, executable, spawner: &starter.spawner };
             let DebugAdapter { link, attach } = attach(debuggee).await?;

@@ -154,7 +154,7 @@ async fn prepare(
     let name = debug_stack::name(&stage, &settings.app.project.name);
     state_dir.write(DEBUG_TEMPLATE, debug_stack::template(aws.endpoint.is_some()).as_bytes())?;
     let debug_stack = app::PlainDebugStack { name: name.clone(), template: state_dir.path(DEBUG_TEMPLATE) };
-    let mut target = app::Target {
+    let mut target = app::Destination {
         stage,
         region: aws.region.clone(),
         account: aws.account.clone(),

@@ -33,7 +33,7 @@ pub(super) struct App {
     pub spawner: Spawner,
     pub ui: Ui,
     pub aws: Aws,
-    pub target: app::Target,
+    pub target: app::Destination,
     pub state_dir: StateDir,
     pub debug_stack: DebugStack,
     /// See [`sst_wire::Registration::HOME`].

@@ -141,7 +141,9 @@ pub(super) fn copy(tool: Option<&Tool>, target: &Utf8Path, client: &str) -> Resu
         "neither Maven nor Gradle was found: the project has no `mvnw` or `gradlew`, and `mvn` and `gradle` are not in the PATH",
     )?;
     let parts: Vec<&str> = client.split(':').collect();
-    let [group, name, version] = parts[..] else { return Err(format!("`{client}` is no artifact")) };
+    let [group, name, version] = parts[..] else {
+        return Err(format!("`{client}` is not the name of an artifact"));
+    };
     let write =
         |file: &str, text: String| fs_err::write(target.join(file), text).map_err(|error| error.to_string());
     Ok(match tool {

@@ -160,7 +160,9 @@ async fn artifact(
     let (path, directory) = match &spec.source {
         Source::Program { path, directory, .. } => (path, directory.as_path()),
         Source::Directory { path } => (path, path.as_path()),
-        other => return Err(unbuildable(format!("`{}` is no Java program", other.directory()), Vec::new())),
+        other => {
+            return Err(unbuildable(format!("`{}` is not a Java program", other.directory()), Vec::new()));
+        }
     };
     let cannot = |summary: String| unbuildable(summary, vec![path.clone()]);
     let java = Machine::find(&tools.spawner).await.map_err(cannot)?;
