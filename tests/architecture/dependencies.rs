@@ -50,7 +50,7 @@ fn refused_licences(metadata: &Metadata, allowed: &[&str]) -> Vec<String> {
     refused.map(|package| format!("{}: {:?}", package.name, package.license)).collect()
 }
 
-/// Everything is ours or from crates.io.
+/// Everything is ours or from Cargo's own registry.
 fn unknown_sources(metadata: &Metadata) -> Vec<String> {
     let own =
         |package: &Package| package.source.is_none() && metadata.workspace_members.contains(&package.id);
