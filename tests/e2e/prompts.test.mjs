@@ -124,7 +124,7 @@ describe("questions", () => {
     const program = run(["build"], { terminal: null, env: { AWS_ENDPOINT_URL: "" } });
     assert.equal((await program.exited).code, 2);
     await program.closed;
-    assert.match(program.output, /error: `AWS_ENDPOINT_URL` is ``, which is no endpoint\s+hint: unset it, or set it to a URL/);
+    assert.match(program.output, /error: `AWS_ENDPOINT_URL` is ``, which is not an endpoint\s+hint: unset it, or set it to a URL/);
   });
 
   test("a profile that is named wins over the credentials of the environment", async () => {
