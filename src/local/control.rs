@@ -1,4 +1,5 @@
-//! The socket of this room: one request and one answer, each a line of JSON, on a TCP connection on 127.0.0.1. The request carries the token of `.sst/session.json`, which only the user can read.
+//! The socket of this room: one request and one answer, each a line of JSON, on a TCP connection on 127.0.0.1. The request carries the
+//! token of `.sst/session.json`, which only the user can read.
 
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -266,18 +266,10 @@ impl Finder<'_> {
         if let Some(hand) = by_hand {
             let given = hand.handler.as_deref();
             match &hand.source {
-                HandSource::Entry(path) => {
-                    let found = place.means(path, Named::Entry, given)?;
-                    return found.ok_or_else(|| {
-                        format!(
-                            "`{path}` is not a source in {}; name a `command` that serves it",
-                            names_of(languages)
-                        )
-                    });
-                }
-                HandSource::Directory(path) => {
-                    let found = place.means(path, Named::Directory, given)?;
-                    return found.ok_or_else(|| {
+                HandSource::Entry(path) | HandSource::Directory(path) => {
+                    let is_entry = matches!(hand.source, HandSource::Entry(_));
+                    let named = if is_entry { Named::Entry } else { Named::Directory };
+                    return place.means(path, named, given)?.ok_or_else(|| {
                         format!(
                             "`{path}` is not a source in {}; name a `command` that serves it",
                             names_of(languages)

@@ -21,6 +21,9 @@ const OFFLINE: &str = "offline mode";
 /// How the line with the class path begins that our addition to a Gradle build writes.
 const MARK: &str = "sst-class-path: ";
 
+/// How much of a hash is the name of a directory with an unpacked archive.
+const HASH: usize = 16;
+
 /// Something that can be run.
 #[derive(Debug)]
 pub(super) struct Compiled {
@@ -113,7 +116,7 @@ impl Compiled {
             } else {
                 let bytes = fs_err::read(&path).map_err(failed)?;
                 let fingerprint = sha256_hex(&bytes);
-                let classes = output.join(&fingerprint[..16]);
+                let classes = output.join(&fingerprint[..HASH]);
                 if !classes.is_dir() {
                     extract(&bytes, &output, &classes)
                         .map_err(|error| format!("cannot unpack `{path}`: {error}"))?;
@@ -132,6 +135,24 @@ fn extract(bytes: &[u8], output: &Utf8Path, classes: &Utf8Path) -> Result<(), Bo
     let unfinished = tempfile::tempdir_in(output)?;
     zip::ZipArchive::new(std::io::Cursor::new(bytes))?.extract(unfinished.path())?;
     fs_err::rename(unfinished.keep(), classes)?;
+    remove_old(output)?;
+    Ok(())
+}
+
+/// Removes what was unpacked for builds before the last two: of the last but one a process may still load classes.
+fn remove_old(output: &Utf8Path) -> std::io::Result<()> {
+    let is_unpacked = |name: &str| name.len() == HASH && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut unpacked = Vec::new();
+    for entry in output.read_dir_utf8()? {
+        let entry = entry?;
+        if is_unpacked(entry.file_name()) {
+            unpacked.push((entry.metadata()?.modified()?, entry.into_path()));
+        }
+    }
+    unpacked.sort();
+    for (_, old) in unpacked.iter().rev().skip(2) {
+        fs_err::remove_dir_all(old)?;
+    }
     Ok(())
 }
 
@@ -326,6 +347,22 @@ mod tests {
     use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
     use super::*;
+
+    #[tokio::test]
+    async fn of_unpacked_archives_the_last_two_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(directory.path()).unwrap();
+        let (archive, output) = (root.join("a.zip"), root.join("output"));
+        let mut unpacked = Vec::new();
+        for number in 0..4 {
+            let mut zip = zip::ZipWriter::new(fs_err::File::create(&archive).unwrap());
+            zip.start_file(format!("{number}.class"), zip::write::SimpleFileOptions::default()).unwrap();
+            zip.finish().unwrap();
+            unpacked.push(Compiled::taken(&archive, &output).await.unwrap().classes);
+        }
+        let there: Vec<bool> = unpacked.iter().map(|classes| classes.is_dir()).collect();
+        assert_eq!(there, [false, false, true, true]);
+    }
 
     #[test]
     fn errors_are_told_with_file_and_line() {
