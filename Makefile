@@ -25,8 +25,14 @@ LINTS := lint-format lint-rust lint-platforms lint-docs
 
 .PHONY: demo java test check faults faults-core faults-fuzz faults-e2e platforms bench build stub package clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
 
-# Builds everything and runs an example in a local cloud.
-demo: build examples/rest-api/node_modules/.package-lock.json
+# The release build, if there is one of this source.
+RELEASE := $(CARGO_TARGET_DIR)/release/sst
+SOURCES := src stub infra runners launch-configs Cargo.toml Cargo.lock
+RELEASED = $(shell test -x $(RELEASE) && test -z "$$(find $(SOURCES) -type f -not -name '*.pyc' -newer $(RELEASE) | head -n 1)" && echo $(RELEASE))
+
+# Builds everything, but for what is there already, and runs an example in a local cloud.
+demo: export SST_BINARY := $(or $(RELEASED),$(SST_BINARY))
+demo: $(if $(RELEASED),stub npm/node_modules/.package-lock.json,build) examples/rest-api/node_modules/.package-lock.json
 	cd examples/rest-api && exec node_modules/.bin/sst start --local
 
 # Everything that is tested, side by side.
@@ -67,11 +73,15 @@ faults-fuzz: build
 faults-e2e: build fixtures debuggers counterpart
 	SST_FAULTS=full node --test --test-force-exit --test-concurrency=1 $(FAULTS)
 
-bench: build counterpart tests/fixtures/node_modules/.package-lock.json
-	node benches/loop.mjs
-	node benches/languages.mjs
-	node benches/pressure.mjs
-	node benches/bursts.mjs
+# Measures the program that is released, and prints a table at the end. `make bench BENCHES=reload` runs one of them. What it is compared with
+# comes with the app of its version, or is installed into target/bench by the bench.
+BENCHES ?= reload loop start bundles languages compilers cold-start cold-path round-trip throughput pressure bursts
+bench: export SST_BINARY = $(CARGO_TARGET_DIR)/release/sst
+bench: build counterpart $(patsubst %,%/node_modules/.package-lock.json,tests/fixtures tests/fixtures/apps/sst-0.69 tests/oracle/packages) $(CARGO_TARGET_DIR)/functions/.compiled
+	cargo build --locked --release
+	rm -f $(CARGO_TARGET_DIR)/bench/*.json
+	for bench in $(BENCHES); do node benches/$$bench.mjs || exit 1; done
+	node benches/table.mjs
 
 build: stub npm/node_modules/.package-lock.json
 	cargo build --locked
@@ -120,7 +130,7 @@ platforms: $(CARGO_TARGET_DIR)/python/.installed
 lint-docs: | $(if $(SIDE_BY_SIDE),build)
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
-test-rust: build packages java
+test-rust: build packages java counterpart
 	cargo test --locked --workspace --no-run
 	$(LIMIT) cargo test --locked --workspace
 
@@ -130,6 +140,7 @@ test-docs: build
 test-node: packages
 	$(NODE_TEST) tests/node-runner/*.test.mjs
 	$(NODE_TEST) tests/synth/*.test.mjs
+	$(NODE_TEST) tests/oracle/*.test.mjs
 	cd npm && $(NODE_TEST) test/*.test.mjs
 
 test-python: $(CARGO_TARGET_DIR)/python/.installed
@@ -137,6 +148,7 @@ test-python: $(CARGO_TARGET_DIR)/python/.installed
 
 test-infra: $(CARGO_TARGET_DIR)/python/.installed
 	$(LIMIT) $(CARGO_TARGET_DIR)/python/bin/cfn-lint infra/debug-stack.yaml
+	$(LIMIT) $(PYTHON) -m unittest discover --start-directory tests/infra
 
 # The whole program, where it matters a second time in a local cloud that checks policies. The real VS Code pressing F5 is a part of it;
 # what it shows is kept in target/vscode/screenshots.
@@ -162,7 +174,7 @@ counterpart: $(CARGO_TARGET_DIR)/python/.installed
 	tests/counterpart/install.sh $(CARGO_TARGET_DIR)/counterpart
 
 # What the apps of the tests need.
-WITH_PACKAGES := npm examples/rest-api examples/polyglot tests/fixtures $(addprefix tests/fixtures/apps/,sst-0.69 sst-1.18 cdk-languages) tests/node-runner/packages
+WITH_PACKAGES := npm examples/rest-api examples/polyglot tests/fixtures $(addprefix tests/fixtures/apps/,sst-0.69 sst-1.18 cdk-languages) tests/node-runner/packages tests/oracle/packages
 packages: $(WITH_PACKAGES:%=%/node_modules/.package-lock.json)
 fixtures: packages $(CARGO_TARGET_DIR)/cdk-python/.installed $(CARGO_TARGET_DIR)/functions/.compiled
 
@@ -190,4 +202,4 @@ $(CARGO_TARGET_DIR)/functions/.compiled: $(RUST_FUNCTIONS:%=%/Cargo.lock)
 
 clean:
 	cargo clean
-	rm -rf npm/node_modules npm/native tests/fixtures/node_modules tests/fixtures/apps/*/node_modules tests/node-runner/packages/node_modules examples/*/node_modules examples/*/.sst
+	rm -rf npm/node_modules npm/native tests/fixtures/node_modules tests/fixtures/apps/*/node_modules tests/node-runner/packages/node_modules tests/oracle/packages/node_modules examples/*/node_modules examples/*/.sst

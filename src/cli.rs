@@ -37,6 +37,8 @@ pub enum Command {
     Ide(Ide),
     /// Deploy the app with its functions' own code.
     Deploy(Deploy),
+    /// Give functions that are stubs still their own code back.
+    Restore(Restore),
     /// Remove the app of a stage, and its debug stack.
     Remove(Remove),
     /// Show what `sst deploy` would change.
@@ -124,6 +126,23 @@ pub struct Deploy {
     pub yes: bool,
 }
 
+/// Arguments of `sst restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    #[command(flatten)]
+    pub target: Target,
+
+    #[command(flatten)]
+    pub synthesis: Synthesis,
+
+    #[command(flatten)]
+    pub deployment: Deployment,
+
+    /// Do not ask: bootstrap the account for the CDK if that is needed, and replace the stubs of a running `sst start`.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
 /// Arguments of `sst remove`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES_OF_REMOVE)]
@@ -191,6 +210,10 @@ pub struct Cdk {
 pub struct Doctor {
     #[command(flatten)]
     pub target: Target,
+
+    /// Make a stack in the account, try in it what a session needs of AWS, and remove it again.
+    #[arg(long)]
+    pub account: bool,
 }
 
 /// Arguments of `sst completions`.
@@ -282,6 +305,10 @@ pub struct Start {
     #[arg(long, value_name = "PORT")]
     pub inspect_port: Option<u16>,
 
+    /// At the end, give the functions their own code back.
+    #[arg(long)]
+    pub restore_on_exit: bool,
+
     /// Bootstrap the account for the CDK without asking, if that is needed.
     #[arg(long, short)]
     pub yes: bool,
@@ -296,7 +323,8 @@ const EXAMPLES: &str = "Examples:
 const EXAMPLES_OF_START: &str = "Examples:
   sst start --local
   sst start --increase-timeout           to have time at a breakpoint
-  sst start --function 'api/*' --except Nightly";
+  sst start --function 'api/*' --except Nightly
+  sst start --restore-on-exit            leaves no stubs behind";
 
 const EXAMPLES_OF_DEPLOY: &str = "Examples:
   sst deploy --stage prod

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -15,16 +15,19 @@ use crate::{
     continuous::Continuous,
     core::{
         State,
-        effect::{Answer, Effect, RelayCommand, Start},
-        event::{Caller, Event, Exit, FileChange, Target},
+        effect::{Answer, Effect, RelayCommand, Start, Stop},
+        event::{Caller, Event, Exit, FileChange, StreamPart, Target},
     },
     error::Result,
-    ids::{RequestId, WorkerId},
+    extensions::Extensions,
+    ids::{FunctionId, RequestId, WorkerId},
     local::Local,
     project::manifest::FunctionSpec,
     runtime_api::{self, Listener},
     tasks::Tasks,
+    trace,
     ui::Ui,
+    watch::{Reader, Readings},
     worker::Workers,
 };
 
@@ -63,6 +66,10 @@ pub(crate) struct Live {
     pub builder: Builder,
     /// The inspector endpoint.
     pub bridge: Bridge,
+    /// By which the watch is told what builds have read.
+    pub readings: Readings,
+    /// When the builds began that run.
+    pub begun: HashMap<FunctionId, SystemTime>,
     /// Who is told of saved files, apart from the core.
     pub saved: mpsc::UnboundedSender<Vec<FileChange>>,
     /// Who waits until all functions are answered for here, and by nobody else.
@@ -116,9 +123,11 @@ impl Live {
     fn heard(&mut self, event: Event) {
         if let Some(worker) = author(&event) {
             // What a worker wrote before it answered is shown before its answer.
-            for _ in 0..MOST_READS {
-                if !self.read_output(worker) {
-                    break;
+            let read_out = (0..MOST_READS).any(|_| !self.read_output(worker));
+            // The rest of a line that it goes on writing may still be in the pipe.
+            if read_out && ends_call(&event) {
+                for line in self.workers.end_lines(worker) {
+                    self.handle(Event::Output { worker, line });
                 }
             }
         }
@@ -149,12 +158,29 @@ impl Live {
 
     /// Hands an event to the core, and has done what it wants.
     fn handle(&mut self, event: Event) {
+        match &event {
+            Event::Invoked(invocation) => trace::call!(request = %invocation.request, "the loop has it"),
+            Event::Called(call) => trace::call!(function = %call.function, "the loop has it"),
+            Event::Polled { worker } => trace::save!(%worker, "the worker asks for a call"),
+            Event::Answered { worker, .. } => trace::call!(%worker, "the loop has the answer"),
+            Event::Built { function, .. } => trace::save!(%function, "the loop has the build"),
+            _ => {}
+        }
         let gone = match &event {
             Event::Exited { worker, .. } => Some(*worker),
             _ => None,
         };
-        for effect in self.state.handle(event, self.time.now()) {
+        let by = author(&event);
+        let (asks, has_answered) = (matches!(event, Event::Polled { .. }), ends_call(&event));
+        let effects = self.state.handle(event, self.time.now());
+        let has_call =
+            |effect: &Effect| matches!(effect, Effect::Deliver { worker, .. } if Some(*worker) == by);
+        let settled = by.filter(|_| has_answered || asks && !effects.iter().any(has_call));
+        for effect in effects {
             self.have_done(effect);
+        }
+        if let Some(worker) = settled {
+            self.workers.settled(worker);
         }
         if let Some(worker) = gone {
             self.listeners.remove(&worker);
@@ -175,11 +201,21 @@ impl Live {
             Effect::Deliver { worker, mut delivery } => {
                 delivery.deadline = self.time.awake(delivery.deadline);
                 self.bridge.used(worker);
+                trace::call!(request = %delivery.request, %worker, "given to a worker");
                 if let Some(listener) = self.listeners.get(&worker) {
                     listener.deliver(delivery);
                 }
             }
-            Effect::Build { spec, generation } => self.builder.build(spec, generation),
+            Effect::Build { spec, generation } => {
+                trace::save!(function = %spec.id, "a build is asked for");
+                self.begun.insert(spec.id.clone(), SystemTime::now());
+                self.builder.build(spec, generation);
+            }
+            Effect::Watch { function, paths } => {
+                // Without a build there is nothing that could have changed since it began.
+                let since = self.begun.remove(&function).unwrap_or_else(SystemTime::now);
+                self.readings.read(Reader::Function(function), paths, since);
+            }
             Effect::Cool { function } => self.builder.cool(&function),
             Effect::Bridge(command) => self.bridge.command(command),
             Effect::Ui(event) => self.ui.send(event),
@@ -196,13 +232,14 @@ impl Live {
 
     fn start(&mut self, start: Start) {
         let worker = start.worker;
-        match runtime_api::open(worker, self.sender.clone()) {
-            Ok(listener) => {
-                let address = listener.address();
-                self.listeners.insert(worker, listener);
-                self.workers.start(start, address);
-            }
+        let opt = start.artifact.opt.as_deref();
+        let extensions = Arc::new(Extensions::new(&start.spec, opt, &start.environment));
+        let socket = self.workers.start(start, extensions.clone());
+        let open = |socket| runtime_api::open_for(worker, socket, extensions, self.sender.clone());
+        match socket.and_then(open) {
+            Ok(listener) => drop(self.listeners.insert(worker, listener)),
             Err(error) => {
+                self.workers.stop(worker, Stop::Now);
                 let exit = Exit::NotStarted(format!("no socket for its runtime API: {error}"));
                 let _ = self.sender.send(Event::Exited { worker, exit });
             }
@@ -219,6 +256,15 @@ fn author(event: &Event) -> Option<WorkerId> {
         | Event::InitFailed { worker, .. }
         | Event::Exited { worker, .. } => Some(*worker),
         _ => None,
+    }
+}
+
+/// Whether what a worker says is the last of a call, so that a line which it has begun belongs to that.
+fn ends_call(event: &Event) -> bool {
+    match event {
+        Event::Answered { .. } | Event::InitFailed { .. } => true,
+        Event::Streamed { part, .. } => matches!(part, StreamPart::End { .. }),
+        _ => false,
     }
 }
 

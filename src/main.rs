@@ -6,7 +6,7 @@ use clap::Parser;
 use sst::{
     commands,
     error::{Error, Kind},
-    process,
+    process, trace,
     ui::{UiEvent, arguments, printer},
 };
 use tracing_subscriber::EnvFilter;
@@ -27,11 +27,14 @@ fn main() -> ExitCode {
     let Ok((ui, printing)) = printer::start(options) else { return ExitCode::FAILURE };
     let default = if cli.verbose { "sst=debug" } else { "off" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let traced = trace::directives(&std::env::var(trace::VARIABLE).unwrap_or_default());
+    let filter = traced.split(',').filter_map(|one| one.parse().ok()).fold(filter, EnvFilter::add_directive);
     sst::descriptors::raise();
     let diagnostics = ui.clone();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(options.error_colour)
+        .with_timer(tracing_subscriber::fmt::time::uptime())
         .with_writer(move || diagnostics.diagnostics())
         .init();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

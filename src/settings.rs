@@ -44,6 +44,8 @@ pub(crate) struct Start {
     pub max_workers: usize,
     /// The port of the inspector endpoint, if one was asked for.
     pub inspect_port: Option<u16>,
+    /// Whether functions get their own code back at the end.
+    pub restore_on_exit: bool,
     /// Whether to go ahead where a question would be asked.
     pub yes: bool,
     /// Where what can be downloaded again is kept.
@@ -119,6 +121,7 @@ impl Start {
             increase_timeout: arguments.increase_timeout,
             max_workers: arguments.max_workers.into(),
             inspect_port: arguments.inspect_port,
+            restore_on_exit: arguments.restore_on_exit,
             yes: arguments.yes,
             cache: cache::directory()?,
         })

@@ -27,16 +27,33 @@ pub fn package(stub: &Utf8Path, directory: &Utf8Path) -> Result<Package> {
             .detail(error)
             .hint("install `sst` again; it brings the stub along")
     })?;
+    // Other versions may pack the same in another way.
+    let memory = format!("{}-{}", sst_wire::sha256_hex(&executable), env!("CARGO_PKG_VERSION"));
+    let memory = directory.join(memory);
+    if let Some(package) = packed_before(&memory, directory) {
+        return Ok(package);
+    }
     let bytes = zipped(&executable)
         .map_err(|error| Error::new(Kind::Other, "the stub cannot be packed").detail(error))?;
     let sha256 = sst_wire::sha256_hex(&bytes);
     let path = directory.join(format!("{sha256}.zip"));
-    write_whole(&path, directory, &bytes).map_err(|error| {
+    let written = write_whole(&path, directory, &bytes)
+        .and_then(|()| write_whole(&memory, directory, sha256.as_bytes()));
+    written.map_err(|error| {
         Error::new(Kind::Environment, format!("the packed stub cannot be written to `{directory}`"))
             .detail(error)
             .hint("make the directory writable, and see that the disk is not full")
     })?;
     Ok(Package { path, sha256 })
+}
+
+/// What the same executable was packed into by an earlier start, if that is still there as it was. Compressing it takes far longer than
+/// looking.
+fn packed_before(memory: &Utf8Path, directory: &Utf8Path) -> Option<Package> {
+    let sha256 = fs_err::read_to_string(memory).ok()?;
+    let path = directory.join(format!("{sha256}.zip"));
+    let bytes = fs_err::read(&path).ok()?;
+    (sst_wire::sha256_hex(&bytes) == sha256).then_some(Package { path, sha256 })
 }
 
 fn zipped(executable: &[u8]) -> zip::result::ZipResult<Vec<u8>> {
@@ -84,6 +101,25 @@ mod tests {
 
         fs_err::write(&stub, b"\x7fELF another").unwrap();
         assert_ne!(package(&stub, &root.join("a")).unwrap().sha256, first.sha256);
+    }
+
+    #[test]
+    fn what_was_packed_before_is_used_only_while_it_is_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(directory.path()).unwrap();
+        let stub = root.join("sst-stub");
+        fs_err::write(&stub, b"\x7fELF executable").unwrap();
+        let first = package(&stub, root).unwrap();
+        let whole = fs_err::read(&first.path).unwrap();
+        let written = fs_err::metadata(&first.path).unwrap().modified().unwrap();
+        assert_eq!(package(&stub, root).unwrap(), first);
+        assert_eq!(fs_err::metadata(&first.path).unwrap().modified().unwrap(), written);
+        fs_err::write(&first.path, b"half of it").unwrap();
+        assert_eq!(package(&stub, root).unwrap(), first);
+        assert_eq!(fs_err::read(&first.path).unwrap(), whole);
+        fs_err::remove_file(&first.path).unwrap();
+        assert_eq!(package(&stub, root).unwrap(), first);
+        assert!(first.path.is_file());
     }
 
     #[test]

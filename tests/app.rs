@@ -1,21 +1,29 @@
 //! Synthesises real apps with the real CDK, finds their functions, and puts stubs in their place.
 #![allow(clippy::unwrap_used, reason = "a test may fail that way")]
 
+#[path = "app/bootstrap.rs"]
+mod bootstrap_of_stacks;
 #[path = "app/kept.rs"]
 mod kept;
+#[path = "app/lint.rs"]
+mod lint;
 #[path = "app/order.rs"]
 mod order;
 #[path = "app/snapshots.rs"]
 mod snapshots;
 #[path = "app/support.rs"]
 mod support;
+#[path = "app/time.rs"]
+mod time;
+#[path = "app/versions.rs"]
+mod versions;
 
 use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 use sst::{
-    app::{Context, Destination, bootstrap, changes, deploy, look_up, needs_bootstrap, synthesize},
+    app::{Context, Destination, bootstrap, changes, deploy, lacking, look_up, synthesize},
     error::Kind,
     project::{
         Project,
@@ -47,7 +55,7 @@ async fn an_sst_app_becomes_stubs() {
     assert_eq!(found, expected.into());
     let list = manifest.functions.iter().find(|function| function.id.as_str() == "rest-api/List").unwrap();
     assert_eq!((list.runtime.as_str(), list.handler.as_str()), ("nodejs22.x", "index.handler"));
-    assert_eq!((list.timeout_s, list.memory_mb), (3, 128));
+    assert_eq!((list.timeout_s, list.memory_mb), (Some(3), Some(128)));
     assert_eq!(list.environment, ["TABLE_NAME"]);
 
     let live = app.rewrite(&assembly, &manifest, false);
@@ -58,7 +66,7 @@ async fn an_sst_app_becomes_stubs() {
     assert_eq!(function["Runtime"], "provided.al2023");
     assert_eq!(function["Architectures"], json!(["x86_64"]));
     assert_eq!(function["Code"]["S3Key"], format!("{}.zip", app.stub().sha256));
-    assert_eq!(function["Timeout"], Value::Null, "the app's own");
+    assert_eq!(function["Timeout"], 13, "the app's own, and what the way takes");
     let variables = &function["Environment"]["Variables"];
     let before = app.template(&assembly, "rest-api.template.json");
     let own = &before["Resources"][list.logical_id.as_str()]["Properties"]["Environment"]["Variables"];
@@ -68,19 +76,19 @@ async fn an_sst_app_becomes_stubs() {
     assert_eq!((config.function.as_str(), config.stage.as_str()), ("rest-api/List", "dev"));
     assert_eq!(config.endpoint, debug_stack().endpoint);
 
-    let policy = &template["Resources"]["SstStubPolicy"]["Properties"];
-    let roles: BTreeSet<&str> =
-        policy["Roles"].as_array().unwrap().iter().map(|role| role["Ref"].as_str().unwrap()).collect();
-    let services: BTreeSet<&str> = ids_of(&before, "AWS::IAM::Role");
-    assert_eq!(roles, services, "every role is a function's, and all of them are there");
-    let actions: Vec<&Value> =
-        policy["PolicyDocument"]["Statement"].as_array().unwrap().iter().map(|one| &one["Action"]).collect();
-    assert!(actions.iter().any(|action| **action == json!(["execute-api:ManageConnections"])), "{actions:?}");
-    // Whatever is no function of the app's stays as it was.
-    for (id, resource) in before["Resources"].as_object().unwrap() {
-        if resource["Type"] != "AWS::Lambda::Function" {
-            assert_eq!(template["Resources"][id], *resource, "{id}");
+    // Every role is a function's. Whatever else is no function of the app's stays as it was, and nothing is added.
+    let (old, new) = (before["Resources"].as_object().unwrap(), template["Resources"].as_object().unwrap());
+    assert_eq!(old.len(), new.len());
+    for (id, resource) in old {
+        let mut expected = resource.clone();
+        match resource["Type"].as_str() {
+            Some("AWS::Lambda::Function") => continue,
+            Some("AWS::IAM::Role") => {
+                expected["Properties"]["ManagedPolicyArns"].as_array_mut().unwrap().push(json!(STUB_POLICY));
+            }
+            _ => {}
         }
+        assert_eq!(new[id], expected, "{id}");
     }
     // With their own code they are as if they had never been stubs.
     let own = app.rewrite(&assembly, &Manifest::default(), false);
@@ -149,6 +157,42 @@ async fn a_plain_cdk_app_becomes_stubs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_function_declares_reaches_whoever_runs_it() {
+    let app = App::with_main(
+        r#"
+        import { Stack } from "aws-cdk-lib";
+        import { ApplicationLogLevel, LoggingFormat, Runtime } from "aws-cdk-lib/aws-lambda";
+        import { NodejsFunction } from "aws-cdk-lib/aws-lambda-nodejs";
+
+        export default function main(app) {
+          const stack = new Stack(app, "app");
+          const make = (id, props) => new NodejsFunction(stack, id, { entry: "src/a.js", runtime: Runtime.NODEJS_22_X, ...props });
+          make("Plain", {});
+          make("Named", { handler: "get" });
+          make("Nested", { handler: "index.user.get", loggingFormat: LoggingFormat.JSON });
+          make("Level", { loggingFormat: LoggingFormat.JSON, applicationLogLevelV2: ApplicationLogLevel.WARN });
+        }
+        "#,
+    );
+    app.write("src/a.js", "exports.handler = async () => 1");
+    app.write("package-lock.json", "{}");
+    let assembly = app.synthesize().await.unwrap();
+    let manifest = app.discover(&assembly);
+    let found: Vec<_> = manifest
+        .functions
+        .iter()
+        .map(|function| match &function.source {
+            Source::Entry { export, .. } => (export.as_str(), function.json_log.as_deref()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [("handler", None), ("get", None), ("user.get", Some("INFO")), ("handler", Some("WARN")),]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_calls_a_function_is_adapted() {
     let app = App::with_main(
         r#"
@@ -209,15 +253,13 @@ async fn what_calls_a_function_is_adapted() {
     assert_eq!(properties("AWS::Lambda::Function", "OnQueue")["Timeout"], 900);
     assert_eq!(properties("AWS::Lambda::Function", "OnForeign")["Timeout"], 7);
     assert!(rewritten.notices.iter().any(|notice| notice.contains("OnForeign")), "{:?}", rewritten.notices);
-    // One configuration of retries for each function and alias; the one that there was is changed.
+    // The configuration of retries that there was is changed, and none is added.
     let retries: Vec<&Value> = ids_of(&template, "AWS::Lambda::EventInvokeConfig")
         .into_iter()
         .map(|id| &resources[id]["Properties"])
         .collect();
     assert!(retries.iter().all(|one| one["MaximumRetryAttempts"] == 0), "{retries:?}");
-    let names: BTreeSet<String> =
-        retries.iter().map(|one| format!("{} {}", one["FunctionName"], one["Qualifier"])).collect();
-    assert_eq!((names.len(), retries.len()), (4, 4), "{names:?}");
+    assert_eq!(retries.len(), 1);
     // The alias leads to a version that is published from the stub.
     let published = properties("AWS::Lambda::Function", "Published");
     assert_eq!(published["Layers"], Value::Null);
@@ -420,11 +462,14 @@ async fn stacks_of_stages_are_deployed() {
     let assembly = synthesize(&context, &target, &[]).await.unwrap();
     let live = app.rewrite(&assembly, &app.discover(&assembly), false);
     assert_eq!(live.manifest.functions.len(), 2);
-    assert!(live.stacks[0].needs_bootstrap && needs_bootstrap(&aws).await.unwrap());
-    bootstrap(&context, &aws).await.unwrap();
-    assert!(!needs_bootstrap(&aws).await.unwrap());
+    let environments = assembly.environments(|_| true);
+    let missing = lacking(&app.project, &aws, &environments).await.unwrap();
+    assert_eq!(missing.len(), 1, "{environments:?}");
+    bootstrap(&context, &aws, &missing).await.unwrap();
+    assert_eq!(lacking(&app.project, &aws, &environments).await.unwrap(), []);
 
-    let outputs = deploy(&context, &aws, &(&live).into()).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let outputs =
+        deploy(&context, &aws, &(&live).into(), None).await.unwrap_or_else(|error| panic!("{error:?}"));
     let outputs = &outputs["Prod-app"];
     assert!(outputs["Name"].starts_with("Prod-app-Function"), "{outputs:?}");
     assert_eq!(outputs["Url"], format!("{}/_aws/execute-api/abc/prod", cloud.endpoint()));

@@ -58,6 +58,7 @@ async fn it_connects_two_parties_and_refuses_strangers() {
     while shown.try_recv().is_ok() {}
     let again = debug_stack::deploy(&aws, "test-app-debug-stack", None, &ui).await.unwrap();
     assert_eq!(stack, again);
+    assert!(stack.stub_policy.as_ref().is_some_and(|arn| arn.contains(":policy/")), "{stack:?}");
     let deployed = |event: &UiEvent| matches!(event, UiEvent::ProgressBegan { .. });
     assert!(!std::iter::from_fn(|| shown.try_recv().ok()).any(|event| deployed(&event)), "nothing to deploy");
 

@@ -148,6 +148,63 @@ mod linux {
         assert!(!is_alive(others));
     }
 
+    /// Whether the kernel lets anybody have mounts of their own, as another program finds.
+    fn system_lets_mount() -> bool {
+        let script = "mount -t tmpfs none /tmp";
+        let tried = std::process::Command::new("unshare").args(["-rm", "sh", "-c", script]).output();
+        tried.unwrap().status.success()
+    }
+
+    #[tokio::test]
+    async fn a_child_sees_directories_in_other_places_and_all_else_as_before() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().canonicalize().unwrap();
+        for (file, text) in [("layer/data", "of a layer"), ("code/main", "of the code"), ("hosts", "names")] {
+            std::fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            std::fs::write(root.join(file), text).unwrap();
+        }
+        let spawner = spawner();
+        let script = format!(
+            "cat /opt/data /var/task/main /etc/hosts; pwd; ls -d /usr/bin /proc/self /dev/null {root}; id -u; echo new > {root}/new; {DAEMON}; exec sleep 1000",
+            root = root.display()
+        );
+        let mut command = shell(&script);
+        command.current_dir(root.join("code"));
+        command.mount(root.join("layer"), "/opt").mount(root.join("code"), "/var/task");
+        command.mount(root.join("hosts"), "/etc/hosts");
+        let started = spawner.spawn(command).await;
+        assert_eq!(spawner.can_mount().await.is_ok(), system_lets_mount());
+        if !system_lets_mount() {
+            assert!(started.is_err(), "it is not started with less than it was to have");
+            return;
+        }
+        let mut child = started.unwrap();
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let mut seen = Vec::new();
+        for _ in 0..7 {
+            seen.push(tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap());
+        }
+        let root = root.to_str().unwrap();
+        let user = nix::unistd::getuid().to_string();
+        let code = format!("of a layerof the codenames{root}/code");
+        assert_eq!(seen[0], code);
+        let mut there = seen[1..5].to_vec();
+        there.sort();
+        let mut expected = ["/usr/bin", "/proc/self", "/dev/null", root].map(str::to_owned).to_vec();
+        expected.sort();
+        assert_eq!(there, expected);
+        assert_eq!(seen[5], user, "it is who it was");
+        let daemon = seen[6].parse().unwrap();
+        assert_eq!(std::fs::read_to_string(format!("{root}/new")).unwrap(), "new\n");
+        assert!(
+            !Path::new("/var/task/main").exists() && !Path::new("/opt/data").exists(),
+            "nobody else does"
+        );
+        assert!(is_alive(daemon));
+        child.kill().await.unwrap();
+        assert!(!is_alive(daemon), "whoever descends from it ends with it");
+    }
+
     #[tokio::test]
     async fn a_guard_that_is_killed_takes_its_child_along() {
         let mut child = spawner().spawn(shell("sleep 1000 & echo $!; wait")).await.unwrap();

@@ -52,7 +52,8 @@ struct Client {
 impl Client {
     fn start(mut command: Command) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        let listener = runtime_api::open(WorkerId(7), sender).unwrap();
+        let socket = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let listener = runtime_api::open(WorkerId(7), socket, sender).unwrap();
         command
             .env("AWS_LAMBDA_RUNTIME_API", listener.address().to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "client")
@@ -90,6 +91,7 @@ impl Client {
             },
             deadline: Instant::now() + Duration::from_secs(30),
             credentials: Default::default(),
+            debugged: false,
         }));
     }
 

@@ -1,9 +1,16 @@
 //! Watches real directories.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use sst::{core::event::Event, ui::Ui, watch};
+use sst::{
+    core::event::Event,
+    ui::Ui,
+    watch::{self, Reader},
+};
 use tokio::sync::mpsc;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,9 +41,28 @@ impl Watched {
         }
         let (sender, events) = mpsc::unbounded_channel();
         let (ui, _) = Ui::channel();
-        let others = others.iter().map(|other| root.join(other)).collect();
-        let watch = watch::start(root.clone(), others, sender, ui).expect("it is watched");
-        Self { root, events, watch, _directory: directory }
+        let watch = watch::start(root.clone(), sender, ui).expect("it is watched");
+        let watched = Self { root, events, watch, _directory: directory };
+        if !others.is_empty() {
+            watched.read("other", others);
+        }
+        watched
+    }
+
+    /// A build that begins now reads these paths.
+    fn read(&self, function: &str, paths: &[&str]) {
+        self.read_since(function, paths, SystemTime::now());
+    }
+
+    fn read_since(&self, function: &str, paths: &[&str], since: SystemTime) {
+        let paths = paths.iter().map(|path| normalized(&self.root.join(path))).collect();
+        self.watch.readings().read(Reader::Function(function.into()), paths, since);
+    }
+
+    /// Waits until what was read before is watched: messages are taken in order.
+    async fn settled(&mut self, name: &str) {
+        self.write(name, "");
+        self.reported(name).await;
     }
 
     fn write(&self, path: &str, text: &str) {
@@ -45,7 +71,7 @@ impl Watched {
 
     /// Waits until `path` is reported; whether that was structural, and everything reported up to then.
     async fn reported(&mut self, path: &str) -> (bool, BTreeMap<Utf8PathBuf, bool>) {
-        let wanted = self.root.join(path);
+        let wanted = normalized(&self.root.join(path));
         let mut all: BTreeMap<Utf8PathBuf, bool> = BTreeMap::new();
         loop {
             let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
@@ -60,6 +86,18 @@ impl Watched {
             }
         }
     }
+}
+
+/// The path without `..`, as builds name it.
+fn normalized(path: &Utf8Path) -> Utf8PathBuf {
+    let mut clean = Utf8PathBuf::new();
+    for part in path.components() {
+        match part.as_str() {
+            ".." => drop(clean.pop()),
+            part => clean.push(part),
+        }
+    }
+    clean
 }
 
 fn rename(root: &Utf8Path, from: &str, to: &str) {
@@ -148,8 +186,13 @@ async fn a_directory_that_is_made_anew_is_watched_again() {
 
 #[tokio::test]
 async fn installed_packages_and_products_are_not_watched() {
-    let ignored = ["node_modules/a", "src/node_modules/a", ".git", ".sst/artifacts", "cdk.out", "target"];
-    let mut watched = Watched::new(&ignored);
+    let ignored =
+        ["node_modules/a", "src/node_modules/a", ".git", ".sst/artifacts", "cdk.out", "rust/target"];
+    let mut watched = Watched::new(&["rust"]);
+    watched.write("rust/Cargo.toml", "");
+    for directory in ignored {
+        fs_err::create_dir_all(watched.root.join(directory)).expect("a directory");
+    }
     fs_err::create_dir_all(watched.root.join("later/node_modules/b")).expect("a directory");
     for directory in ignored.iter().chain(&["later/node_modules/b"]) {
         watched.write(&format!("{directory}/noise.js"), "noise");
@@ -157,6 +200,178 @@ async fn installed_packages_and_products_are_not_watched() {
     watched.write("marker.ts", "");
     let (_, all) = watched.reported("marker.ts").await;
     assert!(!all.keys().any(|path| path.as_str().contains("noise")), "{all:?}");
+}
+
+#[tokio::test]
+async fn what_a_repository_ignores_is_watched_only_where_it_was_read() {
+    let watched = Watched::new(&["src", "made/code"]);
+    watched.write(".gitignore", "made/\nlater/\n");
+    let mut watched = {
+        // As it was at the start.
+        let Watched { root, _directory, .. } = watched;
+        let (sender, events) = mpsc::unbounded_channel();
+        let watch = watch::start(root.clone(), sender, Ui::channel().0).expect("it is watched");
+        Watched { root, events, watch, _directory }
+    };
+    fs_err::create_dir(watched.root.join("later")).expect("a directory");
+    watched.write("later/noise.ts", "");
+    watched.write("made/code/old.ts", "noise");
+    watched.write("made/code/read.ts", "");
+    watched.write("marker.ts", "");
+    let (_, all) = watched.reported("marker.ts").await;
+    assert!(
+        !all.keys().any(|path| path.extension() == Some("ts") && path.file_name() != Some("marker.ts")),
+        "{all:?}"
+    );
+
+    watched.read("a", &["made/code/read.ts"]);
+    watched.settled("src/1").await;
+    watched.write("made/code/old.ts", "noise");
+    watched.write("made/code/read.ts", "new");
+    let (_, all) = watched.reported("made/code/read.ts").await;
+    assert!(!all.keys().any(|path| path.ends_with("old.ts")), "{all:?}");
+    // What generates code makes all of it anew.
+    fs_err::remove_dir_all(watched.root.join("made")).expect("removed");
+    watched.reported("made").await;
+    fs_err::create_dir_all(watched.root.join("made/code")).expect("a directory");
+    watched.write("made/code/read.ts", "newer");
+    assert!(watched.reported("made/code/read.ts").await.0);
+}
+
+#[tokio::test]
+async fn what_was_read_is_watched_wherever_it_is_and_no_longer_than_that() {
+    let mut watched = Watched::new(&["src"]);
+    for directory in ["../shared/src", "node_modules/p", "cdk.out/code"] {
+        fs_err::create_dir_all(watched.root.join(directory)).expect("a directory");
+    }
+    let files = ["../shared/src/a.ts", "node_modules/p/package.json", "cdk.out/code/a.ts"];
+    for file in files {
+        watched.write(file, "old");
+    }
+    watched.read("a", &files);
+    watched.settled("src/1").await;
+    for file in files {
+        watched.write(file, "new");
+        watched.reported(file).await;
+        watched.write(&format!("{file}.beside"), "newer");
+        rename(&watched.root, &format!("{file}.beside"), file);
+        let (structural, all) = watched.reported(file).await;
+        assert!(structural && !all.keys().any(|path| path.as_str().ends_with(".beside")), "{all:?}");
+    }
+    // Others read it as well, and one of them does so no more.
+    watched.read("b", &files);
+    watched.read("a", &[]);
+    watched.settled("src/2").await;
+    watched.write(files[0], "newest");
+    watched.reported(files[0]).await;
+    watched.read("b", &["src/old.ts"]);
+    watched.settled("src/3").await;
+    watched.write(files[0], "last");
+    watched.write("src/marker", "");
+    let (_, all) = watched.reported("src/marker").await;
+    assert_eq!(all.len(), 1, "{all:?}");
+}
+
+#[tokio::test]
+async fn a_package_that_is_installed_anew_is_noticed() {
+    let mut watched = Watched::new(&["src"]);
+    fs_err::create_dir_all(watched.root.join("node_modules/p")).expect("a directory");
+    watched.write("node_modules/p/package.json", "1");
+    watched.read("a", &["node_modules/p/package.json"]);
+    watched.settled("src/1").await;
+    for round in ["2", "3"] {
+        // As npm does it: the former one is moved away first.
+        rename(&watched.root, "node_modules/p", &format!("node_modules/.p-{round}"));
+        fs_err::create_dir_all(watched.root.join("node_modules/p")).expect("a directory");
+        watched.write("node_modules/p/package.json", round);
+        watched.reported("node_modules/p/package.json").await;
+        watched.settled(&format!("src/{round}")).await;
+        watched.write("node_modules/p/package.json", "by hand");
+        watched.reported("node_modules/p/package.json").await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_looked_for_is_noticed_when_it_comes() {
+    let mut watched = Watched::new(&["src"]);
+    watched.read("a", &["../lib/deep/a.ts", "src/node_modules", "made/*.go"]);
+    watched.settled("src/1").await;
+    fs_err::create_dir_all(watched.root.join("../lib/deep")).expect("a directory");
+    watched.write("../lib/deep/a.ts", "");
+    assert!(watched.reported("../lib/deep/a.ts").await.0);
+    fs_err::create_dir(watched.root.join("src/node_modules")).expect("a directory");
+    assert!(watched.reported("src/node_modules").await.0);
+    fs_err::create_dir(watched.root.join("made")).expect("a directory");
+    watched.write("made/new.go", "");
+    assert!(watched.reported("made/new.go").await.0);
+}
+
+#[tokio::test]
+async fn files_behind_links_are_reported_as_the_build_knows_them() {
+    let mut watched = Watched::new(&["src"]);
+    for directory in ["../one/deep", "../two/deep"] {
+        fs_err::create_dir_all(watched.root.join(directory)).expect("a directory");
+        watched.write(&format!("{directory}/a.py"), "old");
+    }
+    let link = |to: &str, at: &str| {
+        fs_err::os::unix::fs::symlink(to, watched.root.join(at)).expect("a link");
+    };
+    link("../../one", "src/link");
+    watched.read("a", &["src/link/deep/a.py"]);
+    watched.read("b", &["src/link"]);
+    watched.settled("src/1").await;
+    watched.write("../one/deep/a.py", "new");
+    watched.reported("src/link/deep/a.py").await;
+    watched.write("../one/deep/new.py", "new");
+    assert!(watched.reported("src/link/deep/new.py").await.0);
+    // Another target, as when a package manager links another version.
+    fs_err::os::unix::fs::symlink("../../two", watched.root.join("src/beside")).expect("a link");
+    rename(&watched.root, "src/beside", "src/link");
+    assert!(watched.reported("src/link").await.0);
+    watched.read("a", &["src/link/deep/a.py"]);
+    watched.settled("src/2").await;
+    watched.write("../two/deep/a.py", "new");
+    watched.reported("src/link/deep/a.py").await;
+}
+
+#[tokio::test]
+async fn what_changed_before_it_was_watched_is_reported() {
+    let mut watched = Watched::new(&["src"]);
+    fs_err::create_dir_all(watched.root.join("../shared")).expect("a directory");
+    for file in ["same.ts", "saved.ts", "gone.ts"] {
+        watched.write(&format!("../shared/{file}"), "old");
+    }
+    let since = SystemTime::now() + Duration::from_millis(200);
+    // The time of files goes by ticks.
+    while SystemTime::now() < since + Duration::from_millis(50) {
+        tokio::task::yield_now().await;
+    }
+    // With the time of a file that was written long before, as a copy or a checkout may have it.
+    watched.write("../shared/beside", "new");
+    let file = fs_err::File::open(watched.root.join("../shared/beside")).expect("a file");
+    file.file().set_modified(SystemTime::UNIX_EPOCH).expect("a time");
+    rename(&watched.root, "../shared/beside", "../shared/saved.ts");
+    fs_err::remove_file(watched.root.join("../shared/gone.ts")).expect("removed");
+    watched.read_since("a", &["../shared/same.ts", "../shared/saved.ts", "../shared/gone.ts"], since);
+    let (_, mut all) = watched.reported("../shared/saved.ts").await;
+    if !all.keys().any(|path| path.ends_with("gone.ts")) {
+        all.extend(watched.reported("../shared/gone.ts").await.1);
+    }
+    assert!(!all.keys().any(|path| path.ends_with("same.ts")), "{all:?}");
+}
+
+#[tokio::test]
+async fn what_editors_write_beside_a_file_is_not_reported() {
+    let mut watched = Watched::new(&["src"]);
+    watched.read("a", &["src"]);
+    for name in ["4913", ".old.ts.swp", "old.ts~", "old.ts___jb_tmp___", ".#old.ts"] {
+        watched.write(&format!("src/{name}"), "");
+        fs_err::remove_file(watched.root.join("src").join(name)).expect("removed");
+    }
+    watched.write("src/old.ts___jb_tmp___", "new");
+    rename(&watched.root, "src/old.ts___jb_tmp___", "src/old.ts");
+    let (_, all) = watched.reported("src/old.ts").await;
+    assert_eq!(all.len(), 1, "{all:?}");
 }
 
 #[tokio::test]
@@ -246,7 +461,7 @@ int inotify_add_watch(int fd, const char *path, uint32_t mask) {
         }
         let (sender, mut events) = mpsc::unbounded_channel();
         let (ui, mut shown) = Ui::channel();
-        let _watch = watch::start(root.clone(), Vec::new(), sender, ui).expect("the rest is watched");
+        let _watch = watch::start(root.clone(), sender, ui).expect("the rest is watched");
         let warning = tokio::time::timeout(PATIENCE, shown.recv()).await.expect("a warning");
         let UiEvent::Warning(text) = warning else { panic!("{warning:?}") };
         assert!(text.contains("sysctl fs.inotify.max_user_watches="), "{text}");

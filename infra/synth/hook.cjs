@@ -3,8 +3,8 @@
 // Preloaded into every Node process of a synthesis (NODE_OPTIONS=--require). It watches `aws-cdk-lib`, and the packages with
 // constructs for functions in other languages, being loaded and makes two changes to them:
 //
-// 1. After a stage has been synthesised, each Lambda function below it is described by one line of JSON in $SST_SOURCES:
-//    where its code is on this disk, and how the app wants it to be bundled.
+// 1. After a stage has been synthesised, each Lambda function and each layer below it is described by one line of JSON in
+//    $SST_SOURCES: where its code is on this disk, and how the app wants it to be bundled.
 // 2. Code that would have to be built (esbuild, Docker) is not built. It is replaced by a placeholder asset, since these
 //    functions run from their sources. Everything else in the template stays as the library writes it.
 //
@@ -18,6 +18,9 @@ const { createHash } = require("node:crypto");
 const { fileURLToPath } = require("node:url");
 
 const languages = require("./languages.cjs");
+const making = require("./making.cjs");
+const nodejs = require("./nodejs.cjs");
+const { unheeded } = require("./options.cjs");
 
 const LAMBDA = "aws-cdk-lib/aws-lambda";
 const INSTALLED = Symbol.for("sst.synth.hook");
@@ -38,9 +41,9 @@ const PATCHES = {
 const codeOf = new WeakMap();
 /** Placeholder code → what is known about the code that it stands for, and how to build that. */
 const replaced = new WeakMap();
-/** Layer whose content is a placeholder → its code, and what puts the real one in the place of that. */
+/** Layer whose content is a placeholder → its code, what puts the real one in the place of that, and what is known about that. */
 const unbuiltLayers = new Map();
-/** The functions that have been written to $SST_SOURCES. */
+/** The functions and layers that have been written to $SST_SOURCES. */
 const recorded = new WeakSet();
 /** The app's own files that this process has loaded. */
 const ownFiles = new Set();
@@ -90,9 +93,10 @@ function recordAfterSynthesis(Stage) {
     const assembly = synth.apply(this, args);
     const lines = [];
     for (const construct of this.node.findAll()) {
-      if (!isFunction(construct) || recorded.has(construct)) continue;
+      const describeIt = DESCRIBED[construct.cfnResourceType];
+      if (!describeIt || recorded.has(construct)) continue;
       recorded.add(construct);
-      lines.push(`${JSON.stringify(describe(construct))}\n`);
+      lines.push(`${JSON.stringify(describeIt(construct))}\n`);
     }
     fs.appendFileSync(install.sources, lines.join(""));
     // The host knows the sources from its own bundle; an app that runs by itself is followed from its entry file.
@@ -124,7 +128,7 @@ function describe(resource) {
     runtime: text(properties.Runtime),
     handler: text(properties.Handler),
     entry: code.entry ?? null,
-    export: code.entry && code.isScript !== false ? lastPart(text(properties.Handler) ?? "index.handler") : null,
+    export: code.entry && code.isScript !== false ? exportPath(text(properties.Handler) ?? "index.handler") : null,
     root: code.root ?? null,
     assetPath: code.assetPath ?? null,
     inline: properties.Code?.ZipFile !== undefined,
@@ -133,16 +137,30 @@ function describe(resource) {
     placeholder: (code.placeholder ?? false) || unbuiltLayersOf(resource, properties.Layers).length > 0,
     bundling: code.bundling ?? {},
     build: code.build ?? null,
+    unheeded: code.unheeded ?? [],
+    making: code.making ?? null,
   };
 }
+
+/** Describes a layer: where its files are, or how they are made first. */
+function describeLayer(resource) {
+  const construct = constructOf(resource);
+  const unbuilt = unbuiltLayers.get(construct);
+  const { assetPath = null, making: how = null } = unbuilt?.known ?? codeOf.get(construct) ?? {};
+  return { path: construct.node.path, kind: "LayerVersion", assetPath, placeholder: unbuilt !== undefined, making: how };
+}
+
+const DESCRIBED = { "AWS::Lambda::Function": describe, "AWS::Lambda::LayerVersion": describeLayer };
 
 /** A property that is an expression (`Ref`, `Fn::Join`) rather than text is not known here. */
 function text(value) {
   return typeof value === "string" ? value : null;
 }
 
-function lastPart(handler) {
-  return handler.slice(handler.lastIndexOf(".") + 1);
+/** What follows the file's name in a handler: an export, or the way to one within an export. */
+function exportPath(handler) {
+  const file = handler.slice(handler.lastIndexOf("/") + 1);
+  return file.slice(file.indexOf(".") + 1);
 }
 
 // ---- Code from a directory ---------------------------------------------------------------------------------------------
@@ -159,11 +177,13 @@ function rememberAssets(AssetCode, module) {
     const isTakenAsItIs = this.asset || isInstalled(assetPath) || isBuilt(assetPath);
     if (this.options.bundling && !isTakenAsItIs && !replaced.has(this)) {
       const original = new AssetCode(this.path, this.options);
-      replaced.set(this, { known: { assetPath }, build: () => original });
+      const known = { assetPath, ...making.describe(this.options, assetPath) };
+      replaced.set(this, { known, build: () => original, bundling: this.options.bundling });
       this.path = placeholderDirectory();
       this.options = { deployTime: this.options.deployTime };
     }
     const standsFor = replaced.get(this);
+    if (making.isWanted(scope.node.path)) making.answer(standsFor?.bundling, install.sources);
     const bindBuilt = () => {
       const code = standsFor.build();
       const bound = bind.call(code, scope, ...rest);
@@ -175,15 +195,15 @@ function rememberAssets(AssetCode, module) {
       return bindBuilt();
     }
     if (standsFor) {
-      if (isLayer) unbuiltLayers.set(scope, { code: this, bindBuilt });
+      if (isLayer) unbuiltLayers.set(scope, { code: this, bindBuilt, known: standsFor.known });
       else codeOf.set(scope, { ...standsFor.known, placeholder: true });
       const bound = bind.call(this, scope, ...rest);
       this.asset.isBundled = true; // as the code that it stands for
       return bound;
     }
+    codeOf.set(scope, isLayer ? { assetPath } : { assetPath, unheeded: unheeded("Code.fromAsset", this.options) });
     if (isLayer) return bind.call(this, scope, ...rest);
 
-    codeOf.set(scope, { assetPath });
     const hash = isTakenAsItIs ? null : quickHash(assetPath, this.options);
     if (!hash) return bind.call(this, scope, ...rest);
     // Big directories (think of `node_modules`) would be read and copied as a whole, at each synthesis.
@@ -303,58 +323,6 @@ function postponeImages(DockerImage) {
     const forwarded = operations.map((name) => [name, (_, ...rest) => Reflect[name](build(), ...rest)]);
     return new Proxy(Object.create(DockerImage.prototype), Object.fromEntries(forwarded));
   };
-}
-
-function nodejs(options) {
-  return {
-    entry: path.resolve(options.entry),
-    root: path.resolve(options.projectRoot),
-    bundling: bundlingOf(options, isLegacySdk(options.runtime)),
-  };
-}
-
-/** The options as esbuild knows them. What the app leaves open, and the library has an own default for, is filled in. */
-function bundlingOf(options, legacySdk) {
-  const root = path.resolve(options.projectRoot);
-  const extra = Object.entries(options.esbuildArgs ?? {});
-  const argument = (name) => extra.find(([key]) => key === `--${name}`)?.[1];
-  const list = (name) => asList(argument(name)).flatMap((value) => value.split(","));
-  const pairs = (name) =>
-    Object.fromEntries(
-      extra.filter(([key]) => key.startsWith(`--${name}:`)).map(([key, value]) => [key.slice(name.length + 3), String(value)]),
-    );
-  const colon = (name) => [...asList(argument(name)), ...Object.keys(pairs(name))];
-  const defaultExternal = options.bundleAwsSDK ? [] : legacySdk ? ["aws-sdk"] : ["@aws-sdk/*", "@smithy/*"];
-  return {
-    format: argument("format") ?? options.format ?? "cjs",
-    target: argument("target") ?? options.target ?? null,
-    external: [...(options.externalModules ?? defaultExternal), ...(options.nodeModules ?? []), ...colon("external")],
-    loader: { ...options.loader, ...pairs("loader") },
-    define: { ...options.define, ...pairs("define") },
-    banner: options.banner ?? argument("banner:js") ?? null,
-    footer: options.footer ?? argument("footer:js") ?? null,
-    tsconfig: absolute(options.tsconfig ?? argument("tsconfig"), process.cwd()),
-    mainFields: options.mainFields ?? list("main-fields"),
-    conditions: list("conditions"),
-    inject: [...(options.inject ?? []), ...colon("inject")].map((file) => absolute(file, root)),
-    plugins: null,
-    bundlePackages: false,
-  };
-}
-
-function asList(value) {
-  if (value === undefined) return [];
-  return Array.isArray(value) ? value : [String(value)];
-}
-
-function absolute(file, from) {
-  return file === undefined ? null : path.resolve(from, file);
-}
-
-/** Node 16 and older came with version 2 of the SDK, which is one package. */
-function isLegacySdk(runtime) {
-  const version = /^nodejs(\d+)/.exec(runtime?.name ?? "")?.[1];
-  return version !== undefined && Number(version) <= 16;
 }
 
 // ---- Where a function was defined --------------------------------------------------------------------------------------

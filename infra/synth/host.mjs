@@ -2,7 +2,7 @@
 // the project's own `aws-cdk-lib` (see plain-cdk.mjs) or `@serverless-stack/resources` (see serverless-stack.mjs), and writes
 // the cloud assembly to $CDK_OUTDIR.
 //
-// Environment: SST_PROJECT, SST_STAGE, SST_REGION, SST_ACCOUNT, SST_NPM_ROOT (where esbuild is resolved), SST_SOURCES (see
+// Environment: SST_PROJECT, SST_SETTINGS (what is in `sst.json`), SST_STAGE, SST_REGION, SST_ACCOUNT, SST_NPM_ROOT (where esbuild is resolved), SST_SOURCES (see
 // hook.cjs), CDK_OUTDIR, CDK_CONTEXT_JSON, and those of debug-stack.mjs. Exit code 1 and a message on stderr if the app does not synthesise.
 
 import fs from "node:fs";
@@ -44,7 +44,7 @@ try {
 
 async function synthesise() {
   process.chdir(project);
-  const settings = readSettings();
+  const settings = JSON.parse(process.env.SST_SETTINGS);
   const framework = usesServerlessStack(project) ? await loadServerlessStack(project, hook) : loadPlainCdk(project);
   const main = findMain(settings.main, framework);
   const bundled = await bundle({ project, main, npmRoot: process.env.SST_NPM_ROOT, ...framework.bundling });
@@ -61,15 +61,6 @@ async function synthesise() {
   await framework.complete(app);
   app.synth();
   await customiseDebugStack(namespace, framework.require);
-}
-
-function readSettings() {
-  const file = path.join(project, "sst.json");
-  try {
-    return JSON.parse(fs.readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new ExpectedError(`cannot read \`${file}\`: ${error.message}`);
-  }
 }
 
 function findMain(declared, { directories, extensions }) {

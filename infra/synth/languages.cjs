@@ -6,12 +6,15 @@
 const fs = require("node:fs");
 const path = require("node:path");
 
+const { unheeded } = require("./options.cjs");
+
 /** Language → how the names of its runtimes begin, and the file of a package that bundles for its construct. */
 const TABLE = require("./languages.json");
 
 /** `PythonFunction`: a directory, which its bundling copies and adds the dependencies to. */
 function python(options) {
-  return { kind: "PythonFunction", assetPath: path.resolve(options.entry) };
+  const assetPath = path.resolve(options.entry);
+  return { kind: "PythonFunction", assetPath, unheeded: unheeded("PythonFunction", options) };
 }
 
 /** `GoFunction`: a package, or one file of it, in a module. */
@@ -27,6 +30,7 @@ function go(options) {
     // Whoever names the module may do so by its directory or by its file.
     root: path.basename(moduleFile) === "go.mod" ? path.dirname(moduleFile) : moduleFile,
     build: onlySet({ flags: wordsOf(options.goBuildFlags), environment }),
+    unheeded: unheeded("GoFunction", options),
   };
 }
 
@@ -60,7 +64,8 @@ function rust(options) {
     else if (name === "--features" || name === "-F") build.features.push(...value().split(/[\s,]+/).filter(Boolean));
     else build.flags.push(word);
   }
-  return { kind: "RustFunction", isScript: false, entry, root: path.dirname(entry), build: onlySet(build) };
+  const known = { kind: "RustFunction", isScript: false, entry, root: path.dirname(entry), build: onlySet(build) };
+  return { ...known, unheeded: unheeded("RustFunction", options) };
 }
 
 /** Without what is not set; `null` if nothing is. */

@@ -7,12 +7,18 @@ import fs from "node:fs";
 import path from "node:path";
 
 import languages from "./languages.cjs";
+import nodejs from "./nodejs.cjs";
+import { unheeded } from "./options.cjs";
 
 /** In the order in which the package tries them. */
 const EXTENSIONS = [".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs"];
 
 /** Files from which the package installs a Python function's dependencies, by the beginnings of their names. */
 const PYTHON_DEPENDENCIES = ["Pipfile", "pyproject", "poetry", "requirements.txt"];
+
+/** What the package puts before each module, so that packages in CommonJS have the `require` that they expect. */
+const REQUIRE =
+  "import { createRequire as topLevelCreateRequire } from 'module';const require = topLevelCreateRequire(import.meta.url);";
 
 /**
  * Describes the source of a function, given what the package would bundle: `id`, `runtime`, `srcPath`, `handler`, `bundle`.
@@ -24,6 +30,7 @@ export function sourceOf(options, project) {
   const known = { kind: "sst.Function", root: srcPath, assetPath: undefined, handler: options.handler };
   const language = languages.languageOf(options.runtime);
   if (language === "node") return { ...known, ...node(options, project, srcPath) };
+  known.unheeded = unheeded("sst.Function in another language", options.bundle);
   if (language === "go") {
     const entry = path.resolve(srcPath, options.handler);
     return { ...known, entry, root: languages.goModuleOf(srcPath), isScript: false, handler: "handler" };
@@ -40,7 +47,12 @@ function node(options, project, srcPath) {
     const looked = path.relative(project, stem) || stem;
     throw new Error(`Cannot find a handler file for "${options.handler}" of ${options.id}: looked for ${looked}.ts, .js …`);
   }
-  return { entry, handler: deployedHandler(options, project, srcPath), bundling: bundlingOf(options, project) };
+  return {
+    entry,
+    handler: deployedHandler(options, project, srcPath),
+    bundling: bundlingOf(options, project, srcPath),
+    unheeded: unheeded("sst.Function", options.bundle),
+  };
 }
 
 /** The bundle of a function has the directories of the project, without `node_modules`, where the package's own ones are. */
@@ -51,24 +63,32 @@ function deployedHandler({ handler }, project, srcPath) {
 }
 
 /** The function's `bundle` options as a record's, which are esbuild's own. */
-function bundlingOf(options, project) {
+function bundlingOf(options, project, srcPath) {
+  const isBundled = options.bundle !== false;
   const bundle = options.bundle || {};
-  const { define, plugins } = bundle.esbuildConfig ?? {};
+  const { define, keepNames, plugins } = bundle.esbuildConfig ?? {};
   const isModule = bundle.format === "esm";
+  const nodeModules = bundle.nodeModules ?? [];
   return {
     format: isModule ? "esm" : "cjs",
-    target: null,
-    external: [...(isModule ? [] : ["aws-sdk"]), ...(bundle.externalModules ?? []), ...(bundle.nodeModules ?? [])],
+    target: isModule ? "esnext" : "node14",
+    external: isBundled ? [...(isModule ? [] : ["aws-sdk"]), ...(bundle.externalModules ?? []), ...nodeModules] : [],
     loader: bundle.loader ?? {},
     define: define ?? {},
-    banner: bundle.banner ?? null,
+    banner: isModule ? REQUIRE + (bundle.banner ?? "") : (bundle.banner ?? null),
     footer: null,
     tsconfig: null,
     mainFields: isModule ? ["module", "main"] : ["main", "module"],
     conditions: [],
     inject: [],
     plugins: plugins ? path.join(project, plugins) : null,
-    bundlePackages: false,
+    // The handler's file is translated and deployed without any other.
+    esbuild: { ...(isBundled ? {} : { bundle: false }), ...(keepNames ? { keepNames: true } : {}) },
+    environment: {},
+    preCompilation: false,
+    nodeModules,
+    copyFiles: (bundle.copyFiles ?? []).map(({ from, to }) => ({ from: path.join(srcPath, from), to: to || from })),
+    commands: nodejs.commandsOf(bundle.commandHooks, options.srcPath, srcPath, nodeModules.length > 0),
   };
 }
 

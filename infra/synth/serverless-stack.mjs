@@ -5,6 +5,7 @@
 // has to be prevented is that the functions are bundled, for which there is one door in `@serverless-stack/core`. Whoever
 // knocks is given a placeholder, and tells the function's id and source by it.
 
+import childProcess from "node:child_process";
 import fs from "node:fs";
 import Module, { createRequire } from "node:module";
 import path from "node:path";
@@ -35,6 +36,7 @@ export async function loadServerlessStack(project, hook) {
     throw new ExpectedError(`\`${PACKAGE}\` is not installed in \`${project}\``, "run `npm install`");
   }
   silence();
+  provideAbsent();
   const isDeployed = hook.deployedThemselves().includes("*");
   const sources = new Map();
   const { resources, core, lambda, format } = await load(directory, (options, bundle) =>
@@ -94,7 +96,7 @@ function deferred(stand) {
     try {
       return stand(...args);
     } catch (error) {
-      throw new ExpectedError(error.message);
+      throw error instanceof ExpectedError ? error : new ExpectedError(error.message);
     }
   };
 }
@@ -113,6 +115,15 @@ function resolveAbsent(name) {
       return fileURLToPath(new URL("./absent.cjs", import.meta.url));
     }
   };
+}
+
+/**
+ * Does the same for the programs that the packages start: the one that packs a site's files needs `source-map-support`, which only
+ * the package's command line brings along. Node looks there last, so whatever is installed comes first.
+ */
+function provideAbsent() {
+  const directory = fileURLToPath(new URL("./absent", import.meta.url));
+  process.env.NODE_PATH = [process.env.NODE_PATH, directory].filter(Boolean).join(path.delimiter);
 }
 
 /** The exports of ES modules cannot be exchanged, hence the text of one module is changed while it is loaded. */
@@ -209,12 +220,40 @@ function standIn({ options, bundle, project, hook, lambda, sources }) {
   sources.set(options.id, source);
   const named = hook.deployedThemselves();
   if (named.includes("*") || named.some((one) => plain(one) === plain(options.id))) {
-    return builtWithoutDocker(options, project, lambda) ?? bundle(options);
+    return builtWithoutDocker(options, project, lambda) ?? built(options, bundle);
   }
   const unreachable = () => {
     throw new Error(`the function ${options.id} was to be built, but nobody said so in time`);
   };
   return { asset: hook.standIn(lambda, {}, unreachable), handler: source.handler };
+}
+
+/**
+ * Builds a function as the package does, which says little of a program that is not installed: older releases fail with a TypeError.
+ */
+function built(options, bundle) {
+  const { spawnSync } = childProcess;
+  let missing;
+  childProcess.spawnSync = (command, ...rest) => {
+    const result = spawnSync(command, ...rest);
+    if (result.error?.code === "ENOENT") missing = command;
+    return result;
+  };
+  const explained = (error) => {
+    const program = missing ?? /^spawn (\S+) ENOENT$/m.exec(error.message)?.[1];
+    // The same error is about a directory that is not there.
+    if (!program || !fs.existsSync(path.resolve(options.srcPath))) return error;
+    const what = `the function ${options.id} (${options.runtime}) cannot be built: \`${program}\` is not installed`;
+    return new ExpectedError(what, `install it, or take the function out of the app: it runs in the cloud with its own code`);
+  };
+  try {
+    const result = bundle(options);
+    return result?.then ? result.catch((error) => Promise.reject(explained(error))) : result;
+  } catch (error) {
+    throw explained(error);
+  } finally {
+    childProcess.spawnSync = spawnSync;
+  }
 }
 
 /** A function's id in the package is its construct path with other punctuation. */

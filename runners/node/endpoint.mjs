@@ -6,15 +6,12 @@ import Module from "node:module";
 const CORE = /[\\/]node_modules[\\/]aws-sdk[\\/]lib[\\/]core\.js$/;
 
 const adapted = new WeakSet();
-let hooked = false;
 
-/** Makes every copy of the SDK use the endpoint in the environment: those that are loaded, and those that will be. */
+/** Makes every copy of the SDK that will be loaded use the endpoint in the environment. */
 export function useEndpoint() {
-  if (hooked || endpoint() === undefined) {
+  if (endpoint() === undefined) {
     return;
   }
-  hooked = true;
-  Object.values(Module._cache).filter(isCore).forEach(adapt);
   const compile = Module.prototype._compile;
   Module.prototype._compile = function (...values) {
     const result = compile.apply(this, values);
@@ -25,7 +22,7 @@ export function useEndpoint() {
   };
 }
 
-/** The endpoint at this moment: a standby's environment is replaced by that of its function. */
+/** The endpoint at this moment: a function may change it. */
 function endpoint() {
   const { AWS_ENDPOINT_URL: url, AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: ignored } = process.env;
   return ignored?.toLowerCase() === "true" ? undefined : url || undefined;

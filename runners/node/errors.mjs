@@ -61,20 +61,33 @@ export function xrayCause(error) {
  * @returns {Error}
  */
 export function runtimeError(kind, message, cause) {
-  const error = new Error(message);
-  error.name = `Runtime.${kind}`;
+  const error = new (classOf(kind))(message);
   error.stack = [`${error.name}: ${message}`, ...framesOf(cause)].join("\n");
   return error;
 }
+
+/** The class of the runtime's errors of a kind, which bears its name: logs tell it. */
+function classOf(kind) {
+  if (!classes.has(kind)) {
+    const made = { [kind]: class extends Error {} }[kind];
+    // Where the class of every error has it: what an error has itself goes into logs, too.
+    Object.defineProperty(made.prototype, "name", { value: `Runtime.${kind}`, writable: true, configurable: true });
+    classes.set(kind, made);
+  }
+  return classes.get(kind);
+}
+
+const classes = new Map();
 
 /**
  * What is reported for a promise that was rejected while nobody listened.
  *
  * @param {unknown} reason
+ * @param {Promise<unknown>} promise
  * @returns {Error}
  */
-export function unhandledRejection(reason) {
-  return runtimeError("UnhandledPromiseRejection", describe(reason), reason);
+export function unhandledRejection(reason, promise) {
+  return Object.assign(runtimeError("UnhandledPromiseRejection", describe(reason), reason), { reason, promise });
 }
 
 /**
@@ -112,11 +125,21 @@ function isError(value) {
   );
 }
 
-/** Leaves out the lines in which this runner appears: stack frames, and entries of Node's "Require stack". */
-function userLines(text) {
-  const lines = text
-    .split("\n")
-    .filter((line) => !isFrame(line) || !(line.includes(RUNNER_URL) || line.includes(RUNNER_DIRECTORY)));
+/**
+ * Leaves out the lines in which this runner appears: stack frames, and entries of Node's "Require stack". What of Node itself is
+ * below the runner goes with it: it runs the runner, not the function.
+ *
+ * @param {string} text a stack, or a message
+ * @returns {string[]} the other lines
+ */
+export function userLines(text) {
+  let belowRunner = false;
+  const lines = text.split("\n").filter((line) => {
+    const frame = isFrame(line);
+    const own = frame && (line.includes(RUNNER_URL) || line.includes(RUNNER_DIRECTORY));
+    belowRunner = own || (belowRunner && frame && /node:internal\/|\(<anonymous>\)$/.test(line));
+    return !belowRunner;
+  });
   // A heading with nothing below it would only puzzle.
   return lines.filter((line, index) => line !== "Require stack:" || lines[index + 1]?.startsWith("- "));
 }

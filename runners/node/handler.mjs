@@ -1,11 +1,14 @@
 // Finds and loads the function's handler, as Lambda's own runtime does.
 
 import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import Module, { createRequire } from "node:module";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
+import { types } from "node:util";
+import vm from "node:vm";
 
 import { runtimeError } from "./errors.mjs";
+import { nearestFile, whatIsExported } from "./not-found.mjs";
 import { HttpResponseStream } from "./streaming.mjs";
 
 const require = createRequire(import.meta.url);
@@ -13,6 +16,8 @@ const require = createRequire(import.meta.url);
 // Libraries set these symbols too; they are part of the runtime's interface.
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 const HIGH_WATER_MARK = Symbol.for("aws.lambda.runtime.handler.streaming.highWaterMark");
+
+const EXTENSIONS = [".js", ".mjs", ".cjs"];
 
 const NODE_MAJOR = Number(process.versions.node.split(".")[0]);
 
@@ -28,7 +33,7 @@ export function runtimeKind() {
 }
 
 /**
- * Loads a handler. Defines the global `awslambda` first, because modules use it while they are loaded.
+ * Loads a handler.
  *
  * @param {string} taskRoot absolute directory
  * @param {string} handler relative to it: `directory/module.export`, the export may be nested (`module.a.b`)
@@ -54,18 +59,19 @@ export async function loadHandler(taskRoot, handler, kind) {
   const directory = handler.slice(0, handler.length - name.length);
   const exportPath = name.slice(dot + 1).split(".");
 
-  defineGlobal();
-  const loaded = await loadModule(taskRoot, directory, name.slice(0, dot), kind);
+  // Node has read `NODE_PATH` when it started, which for a standby was before the function was known.
+  Module._initPaths();
+  const { file, loaded } = await loadModule(taskRoot, directory, name.slice(0, dot), kind);
 
   let run = nested(loaded, exportPath);
   if (!run && kind === "modern") {
     run = nested(loaded?.default, exportPath);
   }
-  if (!run) {
-    throw runtimeError("HandlerNotFound", `${declared} is undefined or not exported`);
-  }
   if (typeof run !== "function") {
-    throw runtimeError("HandlerNotFound", `${declared} is not a function`);
+    // Lambda's own words, and what it does not say.
+    const fault = run ? "is not a function" : "is undefined or not exported";
+    const instead = whatIsExported(file, taskRoot, exportsOf(loaded, exportPath), exportPath);
+    throw runtimeError("HandlerNotFound", `${declared} ${fault}: ${instead}`);
   }
   return describeHandler(run, kind);
 }
@@ -96,7 +102,14 @@ function nested(object, names) {
   return names.reduce((value, name) => value && value[name], object);
 }
 
-function defineGlobal() {
+/** Of what `import` has made of a CommonJS module, what that has exported, if that is where somebody would look for a handler. */
+function exportsOf(loaded, [name]) {
+  const other = loaded?.default;
+  return loaded?.[name] === undefined && typeof other === "object" && other !== null ? { ...other, ...loaded } : loaded;
+}
+
+/** Defines the global `awslambda`, before anything of the function is loaded, because modules use it while they are. */
+export function defineGlobal() {
   if (["1", "true"].includes(process.env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA)) {
     return;
   }
@@ -113,31 +126,83 @@ function defineGlobal() {
 }
 
 async function loadModule(taskRoot, directory, name, kind) {
-  const candidates = candidateFiles(path.resolve(taskRoot, directory, name), kind);
+  const base = path.resolve(taskRoot, directory, name);
+  const candidates = candidateFiles(base, kind);
   const found = candidates.find(({ file }) => existsSync(file));
   try {
-    if (found) {
+    if (found?.module) {
       // The plain file URL, without a query: breakpoints are bound by it.
-      return found.module ? await import(pathToFileURL(found.file).href) : require(found.file);
+      return { file: found.file, loaded: await import(pathToFileURL(found.file).href) };
     }
-    // Not a file of the task root: perhaps a package.
-    return require(require.resolve(name, { paths: [taskRoot, path.resolve(taskRoot, directory)] }));
+    // Not a file of the task root: perhaps a package, or a file in one of the directories of `NODE_PATH`.
+    const paths = [taskRoot, path.resolve(taskRoot, directory)];
+    const file = require.resolve(found?.file ?? name, { paths });
+    return { file, loaded: loadByRequire(file) };
   } catch (error) {
     if (error instanceof SyntaxError) {
       throw runtimeError("UserCodeSyntaxError", `${error}`, error);
     }
     if (error?.code === "MODULE_NOT_FOUND") {
       const looked = found ? [] : ["Looked for:", ...candidates.map(({ file }) => `  ${file}`)];
-      throw runtimeError("ImportModuleError", [`${error}`, ...looked].join("\n"), error);
+      const near = found ? undefined : nearestFile(base, EXTENSIONS);
+      const meant = near ? [`Did you mean \`${path.join(directory, near)}\`?`] : [];
+      throw runtimeError("ImportModuleError", [`${error}`, ...looked, ...meant].join("\n"), error);
     }
     throw error;
   }
 }
 
+function loadByRequire(file) {
+  let loaded;
+  try {
+    loaded = require(file);
+  } catch (error) {
+    if (error?.code === "ERR_REQUIRE_ASYNC_MODULE" && !loadsModulesByRequire()) {
+      refuseModule(file);
+    }
+    throw error;
+  }
+  if (types.isModuleNamespaceObject(loaded) && !loadsModulesByRequire()) {
+    refuseModule(file);
+  }
+  return loaded;
+}
+
+/**
+ * Whether `require` loads ES modules, and takes a file for one by its syntax. Up to `nodejs22.x` Lambda has switched both off, with
+ * whatever version of Node, unless the function's NODE_OPTIONS ask for them.
+ */
+function loadsModulesByRequire() {
+  const options = process.env.NODE_OPTIONS ?? "";
+  return ["require", "detect"].every((what) => new RegExp(`--experimental-${what}-module\\b`).test(options));
+}
+
+/** Throws what Node says of an ES module that it takes for a CommonJS module. */
+function refuseModule(file) {
+  const parameters = ["exports", "require", "module", "__filename", "__dirname"];
+  vm.compileFunction(readFileSync(file, "utf8"), parameters, { filename: file });
+  // It differs only in what stands at its top level.
+  throw new SyntaxError("await is only valid in async functions and the top level bodies of modules");
+}
+
+/**
+ * Whether Node takes what a handler is in for an ES module.
+ *
+ * @param {string} taskRoot absolute directory
+ * @param {string} handler as for {@link loadHandler}
+ * @returns {boolean}
+ */
+export function isModule(taskRoot, handler) {
+  const [stem] = path.basename(handler).split(".");
+  const base = path.resolve(taskRoot, path.dirname(handler), stem);
+  const file = candidateFiles(base, "classic").find(({ file }) => existsSync(file));
+  return file?.module ?? false;
+}
+
 /** The files that can hold the module, in the order in which Lambda looks for them, and how each is loaded. */
 function candidateFiles(base, kind) {
   if (kind === "modern") {
-    return ["", ".js", ".mjs", ".cjs"].map((extension) => ({ file: base + extension, module: true }));
+    return ["", ...EXTENSIONS].map((extension) => ({ file: base + extension, module: true }));
   }
   const module = isModuleScope(path.dirname(base));
   return [

@@ -6,6 +6,8 @@
 
 import { contextData } from "./context.mjs";
 import { errorBody, neverSettled, runtimeError } from "./errors.mjs";
+import { logError } from "./logs.mjs";
+import { canRunOpenly, runOpenly } from "./uncaught.mjs";
 
 /** A result of at most this many bytes is accepted by Lambda. */
 const LARGEST_RESULT = 6 * 1024 * 1024 + 100;
@@ -18,6 +20,7 @@ process.on("beforeExit", () => whenEventLoopIsEmpty?.());
  * @property {string} id the request id
  * @property {Map<string, string>} headers of `/invocation/next`
  * @property {string} body the event, as JSON
+ * @property {boolean} [debugged] whether a debugger is there, which may want to stop at what the handler does not catch
  */
 
 /**
@@ -28,7 +31,7 @@ process.on("beforeExit", () => whenEventLoopIsEmpty?.());
  * @param {Invocation} invocation
  * @returns {Promise<void>} settles when the next invocation may be asked for
  */
-export function invokeClassic(api, handler, { id, headers, body }) {
+export function invokeClassic(api, handler, { id, headers, body, debugged }) {
   return new Promise((settled, apiFailed) => {
     let answered = false;
     const answer = (post) => {
@@ -37,10 +40,13 @@ export function invokeClassic(api, handler, { id, headers, body }) {
       post().then(settled, apiFailed);
     };
     const succeedNow = (result) => {
-      const json = serialize(result, "Error");
+      const json = serialize(result, "classic");
       answer(() => postResult(api, id, json));
     };
-    const fail = (error) => answer(() => api.fail(id, error));
+    const fail = (error) => {
+      logError(error);
+      answer(() => api.fail(id, error));
+    };
 
     let waitsForEmptyEventLoop = true;
     // Only the first report counts, unless it threw: then the handler still has to report something.
@@ -83,10 +89,17 @@ export function invokeClassic(api, handler, { id, headers, body }) {
 
     // Nothing was reported and nothing is left that could report. A promise that cannot settle is a mistake; a plain
     // function that calls nothing back has done its work.
-    whenEventLoopIsEmpty = () => answer(() => (handler.isAsync ? api.fail(id, neverSettled()) : api.respond(id, "null")));
+    whenEventLoopIsEmpty = () => (handler.isAsync ? fail(neverSettled()) : answer(() => api.respond(id, "null")));
     try {
       const event = JSON.parse(body);
-      const result = handler.run(event, Object.assign(context, contextData(headers)), callback);
+      Object.assign(context, contextData(headers));
+      if (debugged && canRunOpenly()) {
+        const take = { threw: callback, returned() {}, resolved: succeed, rejected: failWith };
+        const report = ([how, value]) => take[how](value);
+        runOpenly(() => handler.run(event, context, callback)).then(report).catch(failWith);
+        return;
+      }
+      const result = handler.run(event, context, callback);
       if (isPromise(result)) {
         result.then(succeed, failWith).catch(failWith);
       }
@@ -104,14 +117,30 @@ export function invokeClassic(api, handler, { id, headers, body }) {
  * @param {Invocation} invocation
  * @returns {Promise<void>} settles when the next invocation may be asked for
  */
-export async function invokeModern(api, handler, { id, headers, body }) {
+export async function invokeModern(api, handler, { id, headers, body, debugged }) {
+  const fail = async (error) => {
+    await turnOfEventLoop();
+    logError(error);
+    await api.fail(id, error);
+  };
   let json;
   try {
-    json = serialize(await handler.run(JSON.parse(body), modernContext(headers)), "Runtime.JSONStringifyError");
+    const [event, context] = [JSON.parse(body), modernContext(headers)];
+    const run = () => handler.run(event, context);
+    let result;
+    if (debugged && canRunOpenly()) {
+      const [how, value] = await runOpenly(run);
+      if (how === "threw" || how === "rejected") {
+        // Not thrown once more: a debugger would stop at that, too.
+        return fail(value);
+      }
+      result = value;
+    } else {
+      result = await run();
+    }
+    json = serialize(result, "modern");
   } catch (error) {
-    await turnOfEventLoop();
-    await api.fail(id, error);
-    return;
+    return fail(error);
   }
   // A rejection that nobody handles ends the process before the answer goes out, as it does on Lambda.
   await turnOfEventLoop();
@@ -127,17 +156,34 @@ export async function invokeModern(api, handler, { id, headers, body }) {
  * @param {"classic" | "modern"} kind
  * @returns {Promise<void>} settles when the next invocation may be asked for
  */
-export async function invokeStreaming(streams, handler, { id, headers, body }, kind) {
-  const { stream, done, fail } = streams.begin(id);
+export async function invokeStreaming(streams, handler, { id, headers, body, debugged }, kind) {
+  const { stream, done, fail: endWith } = streams.begin(id);
+  const fail = (error) => {
+    logError(error);
+    return endWith(error);
+  };
   const eventLoop = kind === "classic" ? emptyEventLoop() : undefined;
   try {
     const context = kind === "classic" ? Object.assign(eventLoop.context, contextData(headers)) : modernContext(headers);
-    const result = handler.run(JSON.parse(body), stream, context);
-    if (!isPromise(result)) {
-      const message = "Streaming does not support non-async handlers.";
-      throw kind === "classic" ? message : new Error(message);
+    const event = JSON.parse(body);
+    const run = () => handler.run(event, stream, context);
+    const notAsync = () => asError("Streaming does not support non-async handlers.", kind);
+    let outcome;
+    if (debugged && canRunOpenly()) {
+      outcome = runOpenly(run);
+    } else {
+      const result = run();
+      if (!isPromise(result)) {
+        throw notAsync();
+      }
+      outcome = Promise.resolve(result).then((value) => ["resolved", value]);
     }
-    const settled = Promise.resolve(result).then(async (value) => {
+    let failure;
+    const settled = outcome.then(async ([how, value]) => {
+      if (how !== "resolved") {
+        failure = { error: how === "returned" ? notAsync() : value };
+        return;
+      }
       if (value !== undefined) {
         console.warn("Streaming handlers ignore return values.");
       }
@@ -145,14 +191,20 @@ export async function invokeStreaming(streams, handler, { id, headers, body }, k
     });
     // With the response out, a handler whose promise can never settle must not keep the next invocation waiting.
     await (eventLoop ? Promise.race([settled, eventLoop.empty]) : settled);
-    if (!stream.writableFinished) {
-      const message = "Response stream is not finished.";
-      throw kind === "classic" ? message : new Error(message);
+    if (failure !== undefined) {
+      await fail(failure.error);
+    } else if (!stream.writableFinished) {
+      throw asError("Response stream is not finished.", kind);
     }
   } catch (error) {
     await fail(error);
   }
   await eventLoop?.wait();
+}
+
+/** What the older of the two clients throws is only text. */
+function asError(message, kind) {
+  return kind === "classic" ? message : new Error(message);
 }
 
 function emptyEventLoop() {
@@ -201,14 +253,14 @@ async function postResult(api, id, json) {
   }
 }
 
-function serialize(result, errorName) {
+function serialize(result, kind) {
   let json;
   try {
     json = JSON.stringify(result === undefined ? null : result);
   } catch {
-    const error = new Error("Unable to stringify response body");
-    error.name = errorName;
-    throw error;
+    const message = "Unable to stringify response body";
+    const name = "Runtime.JSONStringifyError";
+    throw kind === "classic" ? new Error(message) : Object.assign(runtimeError("JSONStringifyError", message), { name });
   }
   if (json === undefined) {
     // A function or a symbol. Lambda's client stumbles over it with just these words.

@@ -26,11 +26,11 @@ export function endWith(pipe) {
 }
 
 /**
- * @param {number} descriptor the file descriptor of the pipe's reading end
+ * @param {number} descriptor the file descriptor of the pipe's end
  * @returns {Socket}
  */
 export function openPipe(descriptor) {
-  const pipe = new Socket({ fd: descriptor, readable: true, writable: false });
+  const pipe = new Socket({ fd: descriptor, readable: true, writable: true });
   // A broken pipe is closed right after; `close` is what everyone waits for.
   pipe.on("error", () => {});
   return pipe;

@@ -15,7 +15,7 @@ let packages;
 let importer;
 
 /**
- * Called before the hooks, and again for another directory: by Node, where they have a thread of their own.
+ * Called before the hooks: by Node, where they have a thread of their own.
  *
  * @param {string} directory with the provided packages, called `node_modules`
  */

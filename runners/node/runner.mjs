@@ -7,7 +7,7 @@
 //   standby   SST_STANDBY is a pipe on which the function arrives later; see `standby.mjs`.
 
 import { lifeline } from "./pipe.mjs";
-import { serve } from "./serve.mjs";
+import { prepare, serve } from "./serve.mjs";
 
 const OWN_VARIABLES = ["SST_HANDLER", "SST_STANDBY", "SST_LIFELINE", "SST_PROVIDED"];
 
@@ -24,10 +24,12 @@ if (settings.SST_STANDBY !== undefined) {
   if (settings.SST_LIFELINE !== undefined) {
     lifeline(Number(settings.SST_LIFELINE));
   }
-  serve({
+  const assignment = {
     runtimeApi: process.env.AWS_LAMBDA_RUNTIME_API,
     taskRoot: process.env.LAMBDA_TASK_ROOT ?? process.cwd(),
     handler: settings.SST_HANDLER ?? process.env._HANDLER,
     provided: settings.SST_PROVIDED,
-  });
+  };
+  // Node treats a process otherwise while its first module is being loaded. A function is loaded after that, as by a standby.
+  setImmediate(() => serve(prepare(assignment), assignment));
 }

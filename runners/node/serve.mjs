@@ -5,8 +5,9 @@ import { createRequire } from "node:module";
 import { applyToEnvironment } from "./context.mjs";
 import { useEndpoint } from "./endpoint.mjs";
 import { describe, errorBody, unhandledRejection } from "./errors.mjs";
-import { loadHandler, runtimeKind } from "./handler.mjs";
+import { defineGlobal, loadHandler, runtimeKind } from "./handler.mjs";
 import { invokeClassic, invokeModern, invokeStreaming } from "./invocations.mjs";
+import { belongTo, logError, setUpConsole } from "./logs.mjs";
 import { provide } from "./provided.mjs";
 import { RuntimeApi } from "./runtime-api.mjs";
 import { ResponseStreams } from "./streaming.mjs";
@@ -25,42 +26,59 @@ const EXIT_UNHANDLED_REJECTION = 128;
 const EXIT_UNCAUGHT_EXCEPTION = 129;
 
 /**
- * Loads the handler and runs it for every invocation.
+ * Does what comes before anything of a function is loaded. The environment is that of the function.
  *
  * @param {{runtimeApi: string, taskRoot: string, handler: string, provided?: string | null}} assignment `runtimeApi` is
  *   `host:port`, `provided` a directory `node_modules` with what Lambda's runtime would bring along
- * @param {unknown} [earlier] an error of a package that was loaded ahead of time; it is reported as if it happened now
- * @returns {Promise<never>}
+ * @param {(error: unknown) => void} [onFatal] is told of what would end the process, rather than the Runtime API
+ * @returns {object} for {@link serve}
  */
-export async function serve({ runtimeApi, taskRoot, handler: name, provided }, earlier) {
+export function prepare({ runtimeApi, taskRoot, handler: name, provided }, onFatal) {
   if (!runtimeApi) {
     endWith("AWS_LAMBDA_RUNTIME_API is not set; it is the `host:port` of the Lambda Runtime API");
-    return;
   }
   const api = new RuntimeApi(runtimeApi);
-  // The connection is made while the function's code is being loaded.
-  api.open();
   const kind = runtimeKind();
-  // The one method that Lambda's console has and Node's has not.
-  console.fatal ??= (...values) => console.error(...values);
-  const life = { invocation: undefined, ending: false };
+  setUpConsole(kind);
+  const life = { invocation: undefined, ending: false, onFatal };
   watchForFatalErrors(api, life, kind);
-
-  const letDebuggerIn = debuggerToFollow();
-  let handler;
   const unfinished = () => {
     console.error(`\`${name}\` never finishes loading: an \`await\` at the top level of its module waits for ever`);
     process.exitCode = 13;
   };
   process.once("beforeExit", unfinished);
+  // Whom a debugger follows from the beginning it follows until the end.
+  const followed = process.env.SST_BOOTLOADER !== undefined;
+  const prepared = { api, kind, life, unfinished, followed, letDebuggerIn: debuggerToFollow() };
   try {
     process.chdir(taskRoot);
-    if (earlier !== undefined) {
-      throw earlier;
-    }
     useEndpoint();
     if (provided) {
       provide(provided);
+    }
+    defineGlobal();
+  } catch (error) {
+    prepared.error = error;
+  }
+  return prepared;
+}
+
+/**
+ * Loads the handler and runs it for every invocation.
+ *
+ * @param {object} prepared what {@link prepare} has returned
+ * @param {{runtimeApi: string, taskRoot: string, handler: string}} assignment
+ * @returns {Promise<never>}
+ */
+export async function serve(prepared, { runtimeApi, taskRoot, handler: name }) {
+  const { api, kind, life, unfinished, followed, letDebuggerIn } = prepared;
+  life.onFatal = undefined;
+  // The connection is made while the function's code is being loaded.
+  api.open();
+  let handler;
+  try {
+    if (prepared.error !== undefined) {
+      throw prepared.error;
     }
     handler = await loadHandler(taskRoot, name, kind);
     await letDebuggerIn();
@@ -72,7 +90,7 @@ export async function serve({ runtimeApi, taskRoot, handler: name, provided }, e
 
   const run = handlerRunner(api, handler, kind);
   try {
-    await serveInvocations(api, life, run);
+    await serveInvocations(api, life, run, followed);
   } catch (error) {
     if (!life.ending) {
       endWith(`the Runtime API at ${runtimeApi} failed: ${describe(error)}`);
@@ -87,18 +105,26 @@ export async function serve({ runtimeApi, taskRoot, handler: name, provided }, e
  * @returns {() => Promise<void>}
  */
 function debuggerToFollow() {
-  const { SST_BOOTLOADER: bootloader, NODE_OPTIONS: options = "" } = process.env;
+  const { SST_BOOTLOADER: bootloader, SST_DEBUGGEE: name, NODE_OPTIONS: options = "" } = process.env;
+  delete process.env.SST_DEBUGGEE;
   if (!bootloader) {
     return async () => {};
   }
   delete process.env.SST_BOOTLOADER;
   // For what the function itself starts.
   if (!options.includes(bootloader)) {
-    process.env.NODE_OPTIONS = `--require "${bootloader}" ${options}`;
+    process.env.NODE_OPTIONS = `--require "${bootloader}" --inspect-publish-uid=http ${options}`;
   }
   return async () => {
-    // Returns when the debugger has said that the process may go on.
-    createRequire(import.meta.url)(bootloader);
+    // Editors call the process by its script's name, which is the same for all functions, so it gets another one for the moment.
+    const [, script] = process.argv;
+    process.argv[1] = name ?? script;
+    try {
+      // Returns when the debugger has said that the process may go on.
+      createRequire(import.meta.url)(bootloader);
+    } finally {
+      process.argv[1] = script;
+    }
     await new Promise((resolve) => setTimeout(resolve, BREAKPOINTS_TAKE));
   };
 }
@@ -117,13 +143,14 @@ export function handlerRunner(api, handler, kind) {
   return (invocation) => invoke(api, handler, invocation);
 }
 
-async function serveInvocations(api, life, run) {
+async function serveInvocations(api, life, run, followed) {
   for (;;) {
     const { headers, body } = await api.next();
     const id = headers.get("lambda-runtime-aws-request-id");
     life.invocation = id;
+    belongTo(headers);
     applyToEnvironment(headers);
-    await run({ id, headers, body });
+    await run({ id, headers, body, debugged: followed || headers.has("sst-debugged") });
     if (life.ending) {
       return;
     }
@@ -134,7 +161,9 @@ function watchForFatalErrors(api, life, kind) {
   // From `nodejs24.x` on, Lambda leaves both to Node, which prints the error and ends with code 1.
   if (kind === "classic") {
     process.on("uncaughtException", (error) => fatal(api, life, error, EXIT_UNCAUGHT_EXCEPTION));
-    process.on("unhandledRejection", (reason) => fatal(api, life, unhandledRejection(reason), EXIT_UNHANDLED_REJECTION));
+    process.on("unhandledRejection", (reason, promise) =>
+      fatal(api, life, unhandledRejection(reason, promise), EXIT_UNHANDLED_REJECTION),
+    );
   }
 }
 
@@ -143,11 +172,16 @@ async function fatal(api, life, error, code) {
   if (life.ending) {
     return;
   }
+  if (life.onFatal) {
+    life.onFatal(error);
+    return;
+  }
   life.ending = true;
+  const isLogged = logError(error);
   const post = life.invocation === undefined ? api.failInit(error) : api.fail(life.invocation, error);
   const timeOut = new Promise((resolve) => setTimeout(resolve, LAST_WORDS));
   const status = await Promise.race([post.catch(() => undefined), timeOut]);
-  if (status !== 202) {
+  if (status !== 202 && !isLogged) {
     // The invocation was answered before, so that nobody else would ever show this error.
     const { errorType, errorMessage, trace } = errorBody(error);
     console.error(trace?.length > 0 ? trace.join("\n") : `${errorType}: ${errorMessage}`);

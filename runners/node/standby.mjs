@@ -1,20 +1,20 @@
-// A worker that is started before anyone knows which function it will serve, so that a function is ready within
-// milliseconds. The process that started it writes lines of JSON into a pipe:
+// A worker that is started before it is needed, so that a function is ready within milliseconds. The process that started it writes
+// lines of JSON into a pipe:
 //
-//   {"preload": [["package", "/directory/that/imports/it"], …], "environment": {…}, "provided": "…/node_modules"}
-//       any number of times. The environment is optional: packages that read variables while they are loaded should find
-//       those of the function they are loaded for. So is the directory with what Lambda's runtime would bring along: a
-//       package that was loaded without something that it imports is not loaded once more for the function.
-//   {"assign": {"environment": {…}, "taskRoot": "…", "handler": "…", "runtimeApi": "127.0.0.1:1234", "provided": "…"}}
-//       once. From then on this is an ordinary worker, and the pipe its lifeline. The last member is optional, too.
+//   {"prepare": {"taskRoot": "…", "handler": "…", "packages": [["package", "/directory/that/imports/it"], …], "provided": "…"}}
+//       when it was started with exactly the environment and in the directory of the worker that it will become. It loads the
+//       packages and answers {"read": ["/path", …]} with the paths that have decided what was loaded. Whatever fails meanwhile ends
+//       the process: the function is then told by a worker that does the same by itself.
+//   {"assign": {"taskRoot": "…", "handler": "…", "runtimeApi": "127.0.0.1:1234", "provided": "…", "environment": {…}}}
+//       once. From then on this is an ordinary worker, and the pipe its lifeline. The environment is missing where it is there.
 //
-// The end of the pipe before an assignment ends the process.
+// `provided` is optional: the directory with what Lambda's runtime would bring along. The end of the pipe before an assignment ends the
+// process.
 
 import { createServer } from "node:net";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import vm from "node:vm";
 
 // Loaded for the function, which most likely needs them.
 import "node:crypto";
@@ -24,12 +24,11 @@ import "node:stream/promises";
 import "node:util";
 import "node:zlib";
 
-import { useEndpoint } from "./endpoint.mjs";
 import { loadHandler } from "./handler.mjs";
+import { loadAhead } from "./load-ahead.mjs";
 import { endWith, openPipe } from "./pipe.mjs";
-import { provide } from "./provided.mjs";
 import { RuntimeApi } from "./runtime-api.mjs";
-import { handlerRunner, serve } from "./serve.mjs";
+import { handlerRunner, prepare, serve } from "./serve.mjs";
 
 const DIRECTORY = fileURLToPath(new URL(".", import.meta.url));
 
@@ -46,54 +45,33 @@ export async function standBy(descriptor) {
   const end = () => process.exit(0);
   pipe.once("close", end);
 
-  // A package that fails in the background while nobody uses it yet: the function it was loaded for is told, as it would
-  // have been had it loaded the package itself.
-  let failure;
-  const remember = (error) => (failure ??= error);
-  process.on("uncaughtException", remember);
-  process.on("unhandledRejection", remember);
-
   // A standby that could not warm up is slower, not wrong.
   await warmUp().catch(() => {});
 
-  useEndpoint();
-  const packages = [];
-  let loading = false;
-  const loadNext = () => {
-    loading = packages.length > 0;
-    if (loading) {
-      preload(...packages.shift());
-      // One at a time, so that an assignment need not wait for all of them.
-      setImmediate(loadNext);
-    }
-  };
-
+  let prepared;
   readLines(pipe, (line) => {
-    const message = JSON.parse(line);
-    if (message.environment) {
-      replaceEnvironment(message.environment);
-      useEndpoint();
-    }
-    if (message.provided) {
-      provide(message.provided);
-    }
-    if (message.preload) {
-      packages.push(...message.preload);
-      if (!loading) {
-        loadNext();
+    const { prepare: preparation, assign } = JSON.parse(line);
+    if (preparation) {
+      prepared = prepare({ ...preparation, runtimeApi: process.env.AWS_LAMBDA_RUNTIME_API }, giveUp);
+      if (prepared.error) {
+        giveUp();
       }
+      loadAhead(preparation).then((read) => pipe.write(`${JSON.stringify({ read })}\n`), giveUp);
     }
-    if (message.assign) {
-      packages.length = 0;
-      process.removeListener("uncaughtException", remember);
-      process.removeListener("unhandledRejection", remember);
+    if (assign) {
       pipe.removeListener("close", end);
       endWith(pipe);
-      const { environment, ...assignment } = message.assign;
-      replaceEnvironment(environment);
-      serve(assignment, failure);
+      if (assign.environment) {
+        replaceEnvironment(assign.environment);
+      }
+      serve(prepared ?? prepare(assign), assign);
     }
   });
+}
+
+/** Ends a process that nobody has seen yet, with whatever it has begun. */
+function giveUp() {
+  process.kill(process.pid, "SIGKILL");
 }
 
 /** Makes `process.env` equal to `environment`, in place, because code may hold on to the object. */
@@ -107,22 +85,6 @@ function replaceEnvironment(environment) {
     if (process.env[name] !== value) {
       process.env[name] = value;
     }
-  }
-}
-
-/** Loads a package as a module in `directory` would, by `require` and by `import`. Failures are the function's business. */
-function preload(name, directory) {
-  // The file need not exist: it says where from packages are resolved.
-  const importer = path.join(directory, "preload.js");
-  try {
-    createRequire(importer)(name);
-  } catch {
-    // Not to be had by `require`.
-  }
-  const importModuleDynamically = vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
-  if (importModuleDynamically !== undefined) {
-    const importFrom = new vm.Script("(name) => import(name)", { filename: importer, importModuleDynamically });
-    importFrom.runInThisContext()(name).catch(() => {});
   }
 }
 
@@ -159,7 +121,6 @@ async function warmUp() {
   void globalThis.Response;
   void pathToFileURL(DIRECTORY);
   // Nothing of this is to be seen by the function.
-  delete globalThis.awslambda;
   const { cache } = createRequire(import.meta.url);
   delete cache[path.join(DIRECTORY, "warm-up-common.cjs")];
 }

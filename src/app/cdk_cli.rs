@@ -5,12 +5,14 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use semver::Version;
+use serde_json::{Map, Value, json};
+use tokio::io::AsyncWriteExt;
 
 use super::Context;
 use crate::{
     aws::Aws,
     error::{Error, Kind, Result},
-    process::Command,
+    process::{Child, Command, Stdio},
     project::Project,
     tools::Tools,
 };
@@ -19,36 +21,81 @@ use crate::{
 pub(super) async fn command(context: &Context<'_>, aws: &Aws) -> Result<Command> {
     let script = find(context.project, context.tools)?;
     let credentials = aws.credentials().await?;
-    let mut command = Command::new(&context.tools.node);
+    let mut command = started(context);
     command
-        .arg(script)
+        .arg(&script)
         .current_dir(&context.project.root)
         .env("AWS_ACCESS_KEY_ID", credentials.access_key_id())
         .env("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key())
         .env("AWS_REGION", &aws.region)
-        .env("AWS_DEFAULT_REGION", &aws.region)
-        .env("CDK_DISABLE_CLI_TELEMETRY", "true")
-        .env("CDK_DISABLE_VERSION_CHECK", "1")
-        // What its SDK wants to say of Node is nothing that a user of this program could see to.
-        .env("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED", "true")
-        .env("NO_COLOR", "1")
-        .env_remove("FORCE_COLOR")
-        // They are in the variables above already, and a profile would win over them.
-        .env_remove("AWS_PROFILE")
-        .env_remove("AWS_DEFAULT_PROFILE");
+        .env("AWS_DEFAULT_REGION", &aws.region);
     match credentials.session_token() {
         Some(token) => command.env("AWS_SESSION_TOKEN", token),
         None => command.env_remove("AWS_SESSION_TOKEN"),
     };
     if let Some(endpoint) = &aws.endpoint {
         command.env("AWS_ENDPOINT_URL", endpoint);
-    }
-    if let Ok(bundle) = std::env::var("AWS_CA_BUNDLE")
-        && std::env::var_os("NODE_EXTRA_CA_CERTS").is_none()
-    {
-        command.env("NODE_EXTRA_CA_CERTS", bundle);
+        // Of one endpoint there are no other kinds, and its SDK ends with an error when it is asked for them.
+        command.env("AWS_USE_FIPS_ENDPOINT", "false").env("AWS_USE_DUALSTACK_ENDPOINT", "false");
     }
     Ok(command)
+}
+
+/// Node, with what the CLI wants to know when it is loaded.
+fn started(context: &Context<'_>) -> Command {
+    let mut command = Command::new(&context.tools.node);
+    command
+        .env("CDK_DISABLE_CLI_TELEMETRY", "true")
+        .env("CDK_DISABLE_VERSION_CHECK", "1")
+        // What its SDK wants to say of Node is nothing that a user of this program could see to.
+        .env("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED", "true")
+        .env("NO_COLOR", "1")
+        .env_remove("FORCE_COLOR")
+        // They are in other variables already, and a profile would win over them.
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_DEFAULT_PROFILE");
+    command.trust_own_certificates();
+    command
+}
+
+/// A CLI that has loaded its code, which takes a second, and waits for what it has to do. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Standby(Child);
+
+impl Standby {
+    /// Starts one. It can be used without waiting for it. None where that fails: whoever uses it would fail in the same way, and tell.
+    pub async fn start(context: &Context<'_>) -> Option<Self> {
+        let script = find(context.project, context.tools).ok()?;
+        let mut command = started(context);
+        command
+            .arg(context.tools.scripts.join("synth/cdk-standby.cjs"))
+            .arg(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        context.spawner.spawn(command).await.ok().map(Self)
+    }
+
+    /// Becomes a `command` of the CLI. None when it cannot.
+    pub(super) async fn becomes(self, command: &Command) -> Option<Child> {
+        let Self(mut child) = self;
+        let (arguments, environment, directory) = command.words();
+        // The first one is the script.
+        let arguments: Option<Vec<&str>> =
+            arguments.iter().skip(1).map(|argument| argument.to_str()).collect();
+        let mut variables = Map::new();
+        for (name, value) in environment {
+            let value = match value {
+                Some(value) => Value::from(value.to_str()?),
+                None => Value::Null,
+            };
+            variables.insert(name.to_str()?.to_owned(), value);
+        }
+        let words =
+            json!({ "arguments": arguments?, "directory": directory?.to_str()?, "environment": variables });
+        child.stdin.as_mut()?.write_all(format!("{words}\n").as_bytes()).await.ok()?;
+        Some(child)
+    }
 }
 
 /// The version of the CLI that is used for a project.
@@ -58,6 +105,13 @@ pub(super) async fn command(context: &Context<'_>, aws: &Aws) -> Result<Command>
 pub fn cdk_version(project: &Project, tools: &Tools) -> Result<String> {
     let version = version(&find(project, tools)?);
     Ok(version.map_or_else(|| "of an unknown version".to_owned(), |version| version.to_string()))
+}
+
+/// The template of the stack that `cdk bootstrap` deploys.
+pub(super) fn bootstrap_template(context: &Context<'_>) -> std::io::Result<String> {
+    let script = find(context.project, context.tools).map_err(std::io::Error::other)?;
+    let package = script.ancestors().nth(2).unwrap_or(&script);
+    fs_err::read_to_string(package.join("lib/api/bootstrap/bootstrap-template.yaml"))
 }
 
 fn find(project: &Project, tools: &Tools) -> Result<Utf8PathBuf> {

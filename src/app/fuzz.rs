@@ -37,6 +37,8 @@ impl Place {
             kind,
             functions: Default::default(),
             stage_in_file: None,
+            unknown: Vec::new(),
+            cdk: Default::default(),
         };
         let debug_stack = DebugStack {
             endpoint: "wss://a.example/dev".into(),
@@ -46,6 +48,7 @@ impl Place {
             table: "connections".into(),
             table_arn: "arn:aws:dynamodb:eu-west-1:123456789012:table/connections".into(),
             bucket: "payloads".into(),
+            stub_policy: None,
         };
         Self { directory: root, project, debug_stack }
     }
@@ -72,6 +75,7 @@ impl Place {
                 debug_stack: &self.debug_stack,
                 region: "eu-west-1",
                 increase_timeout,
+                today: jiff::civil::date(2026, 11, 30),
                 stub_zip: "/stub.zip".into(),
                 stub_sha256: "0123",
                 kept: &Kept::new(),

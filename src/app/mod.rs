@@ -7,11 +7,14 @@
 //! While the app runs, [`StackSources`] says which saves call for another round, and [`changes()`] what that would change.
 //!
 //! An app that looks something up in its account is synthesised twice, with [`look_up()`] in between.
-//! Nothing here changes the account but [`bootstrap()`], [`deploy()`] and [`remove()`].
+//! Where [`unchanged()`] says so there is nothing to deploy.
+//! Nothing here changes the account but [`bootstrap()`], [`bootstrap_local_cloud()`], [`deploy()`] and [`remove()`].
 
 mod assembly;
 mod cdk_cli;
 mod deploy;
+#[cfg(test)]
+mod expressions;
 #[cfg(test)]
 mod fuzz;
 mod rewrite;
@@ -21,11 +24,15 @@ mod tool;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    assembly::{Assembly, DebugStackExport, SourceRecord, Stack, Template, asset_directories, discover},
-    cdk_cli::cdk_version,
+    assembly::{
+        Assembly, Bootstrap, DebugStackExport, Environment, Role, SourceRecord, Stack, StackOptions,
+        Template, asset_directories, discover, environments_of,
+    },
+    cdk_cli::{Standby, cdk_version},
     deploy::{
-        Deployment, EVERY_STACK, Outputs, Replaced, StackChange, StackSources, abandoned, bootstrap,
-        cdk_command, changes, deploy, local_url, needs_bootstrap, remove, replaced,
+        Deployment, EVERY_STACK, Lacking, Outputs, Replaced, StackChange, StackSources, Stub, abandoned,
+        bootstrap, bootstrap_local_cloud, cdk_command, changes, deploy, lacking, local_url, remove, replaced,
+        stubs, unchanged,
     },
     rewrite::{
         DeployedPlace, DeployedStack, DeployedTemplate, Kept, KeptStub, Options, Rewritten, kept,

@@ -10,7 +10,7 @@ use tokio::{
 use super::Context;
 use crate::{
     error::{Error, Kind},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 /// How long what a tool wrote may take to arrive after its end.
@@ -48,10 +48,19 @@ impl Problem {
 pub(super) async fn run(
     context: &Context<'_>,
     mut command: Command,
-    mut on_line: impl FnMut(&str),
+    on_line: impl FnMut(&str),
 ) -> Result<Finished, Problem> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = context.spawner.spawn(command).await.map_err(Problem::Io)?;
+    let child = context.spawner.spawn(command).await.map_err(Problem::Io)?;
+    follow(context, child, on_line).await
+}
+
+/// The same for one that has been started, with pipes for what it writes.
+pub(super) async fn follow(
+    context: &Context<'_>,
+    mut child: Child,
+    mut on_line: impl FnMut(&str),
+) -> Result<Finished, Problem> {
     let mut stdout = Lines::new(child.stdout.take());
     let mut stderr = Lines::new(child.stderr.take());
     let mut output = String::new();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
 use aws_sdk_s3::operation::put_object::PutObjectInput;
 use aws_smithy_runtime_api::{
     box_error::BoxError,
@@ -10,7 +11,7 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_types::sdk_config::TimeoutConfig;
 
-use super::Aws;
+use super::{Aws, explain};
 
 /// How long connecting may take, TLS included.
 pub(super) const CONNECT: Duration = Duration::from_secs(3);
@@ -55,6 +56,41 @@ impl Aws {
         aws_sdk_s3::Client::from_conf(config.build())
     }
 
+    /// A client of CloudFormation in another region.
+    #[must_use]
+    pub fn cloudformation_in(&self, region: &str) -> aws_sdk_cloudformation::Client {
+        let config = aws_sdk_cloudformation::config::Builder::from(&self.sdk)
+            .interceptor(self.keeper.clone())
+            .timeout_config(limits(SLOW_ATTEMPT, SLOW_OPERATION))
+            .region(aws_types::region::Region::new(region.to_owned()));
+        aws_sdk_cloudformation::Client::from_conf(config.build())
+    }
+
+    /// A client of Systems Manager in a region, by other credentials than the caller's if there are any.
+    #[must_use]
+    pub fn ssm_in(&self, region: &str, credentials: Option<Credentials>) -> aws_sdk_ssm::Client {
+        let config = aws_sdk_ssm::config::Builder::from(&self.sdk)
+            .region(aws_types::region::Region::new(region.to_owned()));
+        let config = match credentials {
+            // Nothing that is said of these is about the caller's.
+            Some(credentials) => config.credentials_provider(credentials),
+            None => config.interceptor(self.keeper.clone()),
+        };
+        aws_sdk_ssm::Client::from_conf(config.build())
+    }
+
+    /// Credentials of a role, for a while.
+    ///
+    /// # Errors
+    /// Why there are none, as AWS says it.
+    pub async fn assume(&self, role: &str, external_id: Option<String>) -> Result<Credentials, String> {
+        let request = self.sts().assume_role().role_arn(role).role_session_name("sst");
+        let answer = request.set_external_id(external_id).send().await.map_err(|error| explain(&error))?;
+        let found = answer.credentials.ok_or("STS has answered without credentials")?;
+        let token = Some(found.session_token);
+        Ok(Credentials::new(found.access_key_id, found.secret_access_key, token, None, "a role"))
+    }
+
     /// A client of DynamoDB.
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
@@ -75,6 +111,15 @@ impl Aws {
     #[must_use]
     pub fn lambda(&self) -> aws_sdk_lambda::Client {
         let config = aws_sdk_lambda::config::Builder::from(&self.sdk).interceptor(self.keeper.clone());
+        aws_sdk_lambda::Client::from_conf(config.build())
+    }
+
+    /// The same, in another region.
+    #[must_use]
+    pub fn lambda_in(&self, region: String) -> aws_sdk_lambda::Client {
+        let config = aws_sdk_lambda::config::Builder::from(&self.sdk)
+            .interceptor(self.keeper.clone())
+            .region(aws_types::region::Region::new(region));
         aws_sdk_lambda::Client::from_conf(config.build())
     }
 
@@ -100,6 +145,9 @@ impl Aws {
     pub fn management(&self, url: &str) -> aws_sdk_apigatewaymanagement::Client {
         let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.sdk)
             .interceptor(self.keeper.clone())
+            // The SDK refuses to make others of an endpoint that it is given.
+            .use_fips(false)
+            .use_dual_stack(false)
             .endpoint_url(url);
         aws_sdk_apigatewaymanagement::Client::from_conf(config.build())
     }

@@ -1,10 +1,11 @@
 //! The HTTP client of everything that speaks to AWS, also of what the SDK does for credentials. It tells the clock what time AWS has.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use aws_smithy_http_client::{
     Builder,
-    tls::{Provider, TlsContext, rustls_provider::CryptoMode},
+    proxy::ProxyConfig,
+    tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::{
     box_error::BoxError,
@@ -20,21 +21,50 @@ use aws_smithy_runtime_api::{
     },
 };
 use aws_smithy_types::config_bag::ConfigBag;
+use http::{HeaderMap, StatusCode, Uri, header::PROXY_AUTHENTICATE};
 
-use super::{Clock, clients::CONNECT, upload::Progress};
+use super::{
+    Clock, Network, causes,
+    clients::CONNECT,
+    proxy::{Proxy, is_secure, place},
+    tunnel::{self, Refusal},
+    upload::Progress,
+};
 
-/// A client without any connection, which trusts what `trust` does.
-pub(super) fn client(trust: &TlsContext, clock: &Clock) -> SharedHttpClient {
-    let client = Builder::new()
+/// A client without any connection.
+pub(super) fn client(network: &Network, clock: &Clock) -> SharedHttpClient {
+    let direct = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(trust.clone())
+        .tls_context(network.trust.clone())
         .build_https();
-    SharedHttpClient::new(Client { client, clock: clock.clone() })
+    let through =
+        network.proxies.all().map(|proxy| (proxy.clone(), client_through(proxy, network))).collect();
+    SharedHttpClient::new(Client { direct, through, network: network.clone(), clock: clock.clone() })
+}
+
+/// A client that has a proxy for everything. It looks at no variable itself: which request is for which proxy is decided here, and the
+/// same for all connections.
+fn client_through(proxy: &Proxy, network: &Network) -> SharedHttpClient {
+    let trust = network.trust.clone();
+    // The URL was looked at, so it is one.
+    let config = ProxyConfig::all(proxy.uri().clone()).unwrap_or_else(|_| ProxyConfig::disabled());
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut builder = aws_smithy_http_client::Connector::builder()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(trust.clone())
+            .proxy_config(config.clone());
+        builder.set_connector_settings(settings.cloned());
+        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        builder.build()
+    })
 }
 
 #[derive(Debug)]
 struct Client {
-    client: SharedHttpClient,
+    direct: SharedHttpClient,
+    /// For each proxy.
+    through: Vec<(Arc<Proxy>, SharedHttpClient)>,
+    network: Network,
     clock: Clock,
 }
 
@@ -48,8 +78,16 @@ impl HttpClient for Client {
         let mut limited = HttpConnectorSettings::builder()
             .connect_timeout(settings.connect_timeout().map_or(CONNECT, |limit| limit.min(CONNECT)));
         limited.set_read_timeout(settings.read_timeout());
-        let connector = self.client.http_connector(&limited.build(), components);
-        SharedHttpConnector::new(Connector { connector, clock: self.clock.clone() })
+        let limited = limited.build();
+        let through = self.through.iter();
+        SharedHttpConnector::new(Connector {
+            direct: self.direct.http_connector(&limited, components),
+            through: through
+                .map(|(proxy, client)| (proxy.clone(), client.http_connector(&limited, components)))
+                .collect(),
+            network: self.network.clone(),
+            clock: self.clock.clone(),
+        })
     }
 
     fn validate_base_client_config(
@@ -68,8 +106,27 @@ impl HttpClient for Client {
 
 #[derive(Debug)]
 struct Connector {
-    connector: SharedHttpConnector,
+    direct: SharedHttpConnector,
+    through: Vec<(Arc<Proxy>, SharedHttpConnector)>,
+    network: Network,
     clock: Clock,
+}
+
+impl Connector {
+    /// What a request is made with, and the proxy that is in between.
+    fn way(&self, request: &HttpRequest) -> (&SharedHttpConnector, Option<Way>) {
+        let target = request.uri().parse::<Uri>().ok();
+        let proxy = target.as_ref().and_then(|uri| self.network.proxies.to(uri));
+        let through =
+            proxy.and_then(|proxy| self.through.iter().find(|(known, _)| Arc::ptr_eq(known, proxy)));
+        match (through, target) {
+            (Some((proxy, connector)), Some(target)) => {
+                let way = Way { proxy: proxy.clone(), target, tls: self.network.tls.clone() };
+                (connector, Some(way))
+            }
+            _ => (&self.direct, None),
+        }
+    }
 }
 
 impl HttpConnector for Connector {
@@ -77,7 +134,8 @@ impl HttpConnector for Connector {
         let upload = Progress::follow(request.body_mut());
         let clock = self.clock.clone();
         let began = clock.continuous();
-        let answer = self.connector.call(request);
+        let (connector, way) = self.way(&request);
+        let answer = connector.call(request);
         HttpConnectorFuture::new(async move {
             let answer = match upload {
                 None => answer.await,
@@ -86,6 +144,10 @@ impl HttpConnector for Connector {
                     () = upload.stalled() => Err(ConnectorError::timeout("the upload has stalled".into())),
                 },
             };
+            let answer = match way {
+                None => answer,
+                Some(way) => way.understand(answer).await,
+            };
             if let Ok(answer) = &answer {
                 hear(&clock, answer, clock.continuous().saturating_sub(began));
             }
@@ -93,6 +155,79 @@ impl HttpConnector for Connector {
         })
     }
 }
+
+/// What a request takes to get through a proxy.
+struct Way {
+    proxy: Arc<Proxy>,
+    target: Uri,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Way {
+    /// Says of what has failed that there is a proxy, and what that has against it.
+    async fn understand(
+        self,
+        answer: Result<HttpResponse, ConnectorError>,
+    ) -> Result<HttpResponse, ConnectorError> {
+        let error = match answer {
+            Ok(answer) => return self.of_the_service(answer),
+            Err(error) => error,
+        };
+        if is_of_connecting(&error) && !error.is_timeout() {
+            // The SDK's client does not tell how the proxy has answered. So it is asked once more.
+            if let Ok(Err(refusal)) = tokio::time::timeout(CONNECT, self.try_out()).await {
+                // What the proxy does not want it will not want a moment later, either.
+                let kind = if refusal.said { ConnectorError::user } else { ConnectorError::io };
+                return Err(kind(refusal.into()));
+            }
+        }
+        if error.is_timeout() {
+            return Err(ConnectorError::timeout(Through(self.proxy, error).into()));
+        }
+        if error.is_io() {
+            return Err(ConnectorError::io(Through(self.proxy, error).into()));
+        }
+        Err(error)
+    }
+
+    /// An answer without TLS may be the proxy's own.
+    fn of_the_service(&self, answer: HttpResponse) -> Result<HttpResponse, ConnectorError> {
+        let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        if answer.status().as_u16() != status.as_u16() {
+            return Ok(answer);
+        }
+        let mut headers = HeaderMap::new();
+        for value in answer.headers().get_all(PROXY_AUTHENTICATE.as_str()) {
+            if let Ok(value) = value.parse() {
+                headers.append(PROXY_AUTHENTICATE, value);
+            }
+        }
+        Err(ConnectorError::user(
+            tunnel::answered(&self.proxy, status, &headers, &self.target.to_string()).into(),
+        ))
+    }
+
+    async fn try_out(&self) -> Result<(), Refusal> {
+        match place(&self.target) {
+            Some((host, port)) if is_secure(&self.target) => {
+                tunnel::through(&self.proxy, &self.tls, &host, port).await.map(drop)
+            }
+            _ => tunnel::reach(&self.proxy, &self.tls).await.map(drop),
+        }
+    }
+}
+
+/// Whether no connection was made.
+fn is_of_connecting(error: &ConnectorError) -> bool {
+    causes(error).any(|error| {
+        error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
+    })
+}
+
+/// What has failed on the way through a proxy.
+#[derive(Debug, thiserror::Error)]
+#[error("through {0}")]
+struct Through(Arc<Proxy>, #[source] ConnectorError);
 
 fn hear(clock: &Clock, answer: &HttpResponse, took: Duration) {
     // What a cache has kept tells an old time.

@@ -1,10 +1,13 @@
-//! How this program reaches AWS: region, credentials, endpoints, and trusted certificates, for the SDK and for WebSockets.
+//! How this program reaches AWS: region, credentials, endpoints, proxies, and trusted certificates, for the SDK and for WebSockets.
 
 mod clients;
 mod clock;
 mod connector;
 mod credentials;
+mod download;
 mod profile;
+mod proxy;
+mod tunnel;
 mod upload;
 
 use std::{ffi::OsString, sync::Arc, time::Duration};
@@ -33,11 +36,14 @@ pub(crate) use self::clock::fake::Fake;
 pub use self::{
     clock::Clock,
     credentials::{CredentialsState, tell},
+    tunnel::Stream,
 };
 use self::{
     clock::Steady,
     credentials::{Keeper, signed_with},
     profile::Source,
+    proxy::Proxies,
+    tunnel::Refusal,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -52,8 +58,8 @@ const PRESIGNED_FOR: Duration = Duration::from_secs(60);
 pub struct Aws {
     /// Configuration for the SDK's clients, with credentials, region, endpoint, clock, limits, and HTTP client set.
     sdk: aws_config::SdkConfig,
-    /// The certificates that HTTP clients trust.
-    trust: TlsContext,
+    /// What connections are made with.
+    network: Network,
     /// What gives the credentials.
     keeper: Keeper,
     /// The region.
@@ -62,14 +68,22 @@ pub struct Aws {
     pub account: String,
     /// The caller's ARN.
     pub caller_arn: String,
-    /// TLS settings for WebSocket connections: the system's roots and `AWS_CA_BUNDLE`.
-    pub tls: Arc<rustls::ClientConfig>,
     /// The endpoint of a local cloud (or of any other that was asked for), e.g. `http://127.0.0.1:4566`; none on AWS.
     pub endpoint: Option<String>,
     /// The role that CloudFormation is handed for what it changes; without one it uses the caller's own permissions.
     pub deployer: Option<String>,
     /// AWS's time, and how this machine's clock compares with it.
     pub clock: Clock,
+}
+
+/// What connections are made with. Cheap to clone.
+#[derive(Debug, Clone)]
+struct Network {
+    /// The certificates that the SDK's clients trust: the system's and those of `AWS_CA_BUNDLE`.
+    trust: TlsContext,
+    /// The same for other connections.
+    tls: Arc<rustls::ClientConfig>,
+    proxies: Proxies,
 }
 
 /// How AWS is to be reached.
@@ -87,6 +101,14 @@ pub struct Options {
     pub deployer: Option<String>,
 }
 
+impl Options {
+    /// The region of the local cloud.
+    #[must_use]
+    pub fn local_region(&self) -> String {
+        self.region.clone().unwrap_or("us-east-1".to_owned())
+    }
+}
+
 impl Aws {
     /// Finds region and credentials, and asks whose they are.
     ///
@@ -101,23 +123,21 @@ impl Aws {
     /// The same, by another clock.
     async fn connect_at(options: Options, clock: Clock) -> Result<Self> {
         check_endpoints(std::env::vars_os())?;
-        let bundle = ca_bundle()?;
-        let mut trust = TrustStore::default();
-        if let Some(pem) = &bundle {
-            trust = trust.with_pem_certificate(pem.as_slice());
-        }
-        let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
-            Error::new(Kind::Environment, "the trusted certificates cannot be used").detail(error)
-        })?;
+        // The local cloud is on this machine, so what proxies there are does not matter.
+        let proxies = if options.local { Proxies::default() } else { Proxies::from_environment()? };
+        Self::connect_by(options, clock, Network::new(proxies)?).await
+    }
+
+    async fn connect_by(options: Options, clock: Clock, network: Network) -> Result<Self> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(connector::client(&context, &clock))
+            .http_client(connector::client(&network, &clock))
             .timeout_config(clients::usual_limits())
             .time_source(SharedTimeSource::new(Steady::new(clock.clone())))
             .identity_cache(IdentityCache::no_cache())
             // They are found below, and kept there.
             .no_credentials();
         if options.local {
-            let region = options.region.clone().unwrap_or("us-east-1".to_owned());
+            let region = options.local_region();
             loader = loader.region(Region::new(region));
         } else {
             if let Some(region) = options.region.clone() {
@@ -138,9 +158,13 @@ impl Aws {
                 .hint("give `--region`, set `AWS_REGION`, or put `region` into `sst.json`")
         })?;
         let endpoint = options.endpoint.or_else(|| sdk.endpoint_url().map(str::to_owned));
+        if endpoint.is_some() {
+            // Where everything is at one endpoint, there is no other kind of it.
+            sdk = sdk.to_builder().use_fips(false).use_dual_stack(false).build();
+        }
         let source = match options.local {
-            true => Source::local(context.clone()),
-            false => Source::find(options.profile.as_deref(), &sdk, &context, &clock).await?,
+            true => Source::local(network.clone()),
+            false => Source::find(options.profile.as_deref(), &sdk, &network, &clock).await?,
         };
         let keeper = Keeper::new(source, clock.clone());
         sdk = sdk.to_builder().credentials_provider(SharedCredentialsProvider::new(keeper.clone())).build();
@@ -148,9 +172,8 @@ impl Aws {
         Ok(Self {
             account: identity.account.unwrap_or_default(),
             caller_arn: identity.arn.unwrap_or_default(),
-            tls: Arc::new(websocket_tls(bundle.as_deref())?),
             sdk,
-            trust: context,
+            network,
             keeper,
             region,
             endpoint,
@@ -159,11 +182,17 @@ impl Aws {
         })
     }
 
+    /// The partition that ARNs begin with, e.g. `aws` or `aws-cn`.
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        self.caller_arn.split(':').nth(1).filter(|partition| !partition.is_empty()).unwrap_or("aws")
+    }
+
     /// The same account by the same credentials, without any connection that is open. After a change of the network the pooled ones may
     /// be dead, and would only be found so one by one. Cheap, but not for each request.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        let client = connector::client(&self.trust, &self.clock);
+        let client = connector::client(&self.network, &self.clock);
         Self { sdk: self.sdk.to_builder().http_client(client).build(), ..self.clone() }
     }
 
@@ -248,11 +277,27 @@ async fn identity(
     }
     answer.map_err(|error| {
         let said = explain(&error);
+        if is_out_of_reach(&error) {
+            return Error::new(Kind::Cloud, "AWS cannot be reached").detail(said).hint(
+                "check the network; behind a company's proxy `HTTPS_PROXY` names it, and `AWS_CA_BUNDLE` its certificates",
+            );
+        }
         match clock.fault() {
             Some(fault) => not_known(&format!("{said}; this machine's clock is {fault} as well"), keeper),
             None => not_known(&said, keeper),
         }
     })
+}
+
+/// Whether a request has come nowhere, by which nothing is known of the credentials.
+fn is_out_of_reach<E: std::error::Error + 'static, R: std::fmt::Debug + 'static>(
+    error: &SdkError<E, R>,
+) -> bool {
+    match error {
+        SdkError::TimeoutError(_) => true,
+        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => true,
+        _ => causes(error).any(|error| error.is::<Refusal>()),
+    }
 }
 
 /// What an error of the SDK says, without the whole request and response that its own text goes into.
@@ -273,6 +318,13 @@ where
 #[must_use]
 pub fn stack_is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error.message().is_some_and(|message| message.contains("does not exist"))
+}
+
+/// An error, what caused it, what caused that, and so on.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
 }
 
 /// An error and what caused it, in one line.
@@ -332,6 +384,21 @@ fn ca_bundle() -> Result<Option<Vec<u8>>> {
         Some(error) => Err(unusable(error.to_string())),
         None if certificates.is_empty() => Err(unusable("there is no certificate in it".to_owned())),
         None => Ok(Some(pem)),
+    }
+}
+
+impl Network {
+    /// What is made of `AWS_CA_BUNDLE` and the system's certificates.
+    fn new(proxies: Proxies) -> Result<Self> {
+        let bundle = ca_bundle()?;
+        let mut trust = TrustStore::default();
+        if let Some(pem) = &bundle {
+            trust = trust.with_pem_certificate(pem.as_slice());
+        }
+        let trust = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
+            Error::new(Kind::Environment, "the trusted certificates cannot be used").detail(error)
+        })?;
+        Ok(Self { trust, tls: Arc::new(websocket_tls(bundle.as_deref())?), proxies })
     }
 }
 

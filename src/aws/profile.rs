@@ -10,13 +10,12 @@ use aws_config::{
 };
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_runtime::env_config::file::EnvConfigFiles;
-use aws_smithy_http_client::tls::TlsContext;
 use aws_types::{
     os_shim_internal::{Env, Fs},
     sdk_config::SharedTimeSource,
 };
 
-use super::{Clock, chain, clock::Steady, connector, explain};
+use super::{Clock, Network, chain, clock::Steady, connector, explain};
 use crate::{
     error::{Error, Kind, Result},
     ui::prompt,
@@ -36,7 +35,7 @@ const MAX_SOURCES: usize = 10;
 pub(super) struct Source {
     from: Origin,
     region: Option<Region>,
-    trust: TlsContext,
+    network: Network,
     fix: String,
 }
 
@@ -60,9 +59,9 @@ enum Origin {
 
 impl Source {
     /// Those of the local cloud.
-    pub(super) fn local(trust: TlsContext) -> Self {
+    pub(super) fn local(network: Network) -> Self {
         let credentials = Credentials::new("test", "test", None, None, "the local cloud");
-        Self { from: Origin::Fixed(credentials), region: None, trust, fix: String::new() }
+        Self { from: Origin::Fixed(credentials), region: None, network, fix: String::new() }
     }
 
     /// What the profile that was asked for says, or else the environment.
@@ -72,10 +71,10 @@ impl Source {
     pub(super) async fn find(
         asked_for: Option<&str>,
         sdk: &SdkConfig,
-        trust: &TlsContext,
+        network: &Network,
         clock: &Clock,
     ) -> Result<Self> {
-        let source = |from, fix| Self { from, region: sdk.region().cloned(), trust: trust.clone(), fix };
+        let source = |from, fix| Self { from, region: sdk.region().cloned(), network: network.clone(), fix };
         // Then no profile counts, whatever is in it.
         if asked_for.is_none() && std::env::var_os("AWS_ACCESS_KEY_ID").is_some() {
             let fix = "they are in the environment of this program; start it again with others";
@@ -117,7 +116,7 @@ impl Source {
     pub(super) async fn provider(&self, clock: &Clock) -> SharedCredentialsProvider {
         let config = ProviderConfig::default()
             .with_region(self.region.clone())
-            .with_http_client(connector::client(&self.trust, clock))
+            .with_http_client(connector::client(&self.network, clock))
             .with_time_source(Steady::new(clock.clone()));
         match &self.from {
             Origin::Fixed(credentials) => SharedCredentialsProvider::new(credentials.clone()),
@@ -133,7 +132,7 @@ impl Source {
             Origin::Role { session, role, session_name, external_id, sdk } => {
                 let sdk = sdk
                     .to_builder()
-                    .http_client(connector::client(&self.trust, clock))
+                    .http_client(connector::client(&self.network, clock))
                     .time_source(SharedTimeSource::new(Steady::new(clock.clone())));
                 let mut role = AssumeRoleProvider::builder(role)
                     .session_name(session_name.as_str())

@@ -71,6 +71,8 @@ pub(crate) struct Ports {
 pub(crate) struct Context {
     /// Starts debuggers.
     pub spawner: Spawner,
+    /// The Node that runs workers.
+    pub node: Utf8PathBuf,
     /// Where the core listens.
     pub events: mpsc::UnboundedSender<Event>,
     /// The terminal.
@@ -107,8 +109,10 @@ impl Bridge {
         let (address, flat_address) = (listener.local_addr()?, flat_listener.local_addr()?);
         let adapter_address = adapter_listener.local_addr()?;
         let registry = Arc::new(Registry::new(names.root, context.events.clone(), context.ui.clone()));
-        tasks.spawn("the inspector", inspector::serve(listener, registry.clone(), names.id, names.title));
-        tasks.spawn("the flat inspector", inspector::serve_flat(flat_listener, registry.clone()));
+        let protocol = Arc::new(inspector::Protocol::new(context.spawner.clone(), context.node.clone()));
+        let serving = inspector::serve(listener, registry.clone(), names.id, names.title, protocol.clone());
+        tasks.spawn("the inspector", serving);
+        tasks.spawn("the flat inspector", inspector::serve_flat(flat_listener, registry.clone(), protocol));
         tasks.spawn("the debug adapter", adapter::serve_all(adapter_listener, registry.clone(), address));
         let debuggees = JoinSet::new();
         let followed = !following_variables().is_empty();
@@ -197,14 +201,16 @@ impl Bridge {
         let (listener, port) = match listener {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(%error, "no port for a debug adapter");
+                self.context.ui.warning(format!(
+                    "a process of `{function}` goes on without breakpoints: there is no port for its debugger ({error})"
+                ));
                 let _ = self.context.events.send(Event::DebuggerReady { worker });
                 return;
             }
         };
         let offer =
             Offer { worker, title, url: String::new(), adapter: Some((port, pid)), machine: None, gone };
-        let Context { spawner, events, ui } = self.context.clone();
+        let Context { spawner, events, ui, .. } = self.context.clone();
         let starter = Starter { spawner, events };
         let registry = self.registry.clone();
         let debuggee = Debuggee { offer: offer.clone(), target, registry, starter, ui };

@@ -1,5 +1,7 @@
 //! Which workers and which clients there are, and who waits for whom.
 
+mod offers;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -13,6 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::offers::{Change, Machine, Missing, Offer, Wants};
 use crate::{
     core::event::Event,
     ids::{LanguageId, WorkerId},
@@ -23,11 +26,18 @@ use crate::{
 /// How long a worker waits for the debuggers to set their breakpoints before it is given a call all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The same for a client that has promised to say when workers may run. An editor on a busy machine takes seconds between one request
+/// and the next, and its breakpoints come after several.
+const PROMISED_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The same for debug adapters, which have to begin first.
 const ADAPTERS_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a debugger is given for breakpoints of which nobody knows whether it will set them; see [`Missing::Perhaps`].
 const BREAKPOINTS_TAKE: Duration = Duration::from_millis(500);
+
+/// How long it takes at most until the end of a process is known.
+const END_TAKES: Duration = Duration::from_secs(1);
 
 /// How long new Node workers wait for an inspector's client that a debugger for all languages was told to start. An editor may have to
 /// load its JavaScript debugger first.
@@ -35,79 +45,6 @@ const COMING: Duration = Duration::from_secs(30);
 
 /// The client number of the observers; the others begin with one.
 pub(super) const OBSERVER: u64 = 0;
-
-/// A worker that can be debugged.
-#[derive(Debug, Clone)]
-pub(super) struct Offer {
-    pub worker: WorkerId,
-    pub title: String,
-    /// Where a Node process's inspector listens; empty for others.
-    pub url: String,
-    /// Where the debug adapter of a worker listens that is no Node process, and the worker's process id.
-    pub adapter: Option<(u16, u32)>,
-    /// The Java virtual machine that the worker is.
-    pub machine: Option<Machine>,
-    /// Cancelled when the worker goes.
-    pub gone: CancellationToken,
-}
-
-/// A Java virtual machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Machine {
-    /// Where it listens for a debugger.
-    pub port: u16,
-    /// It runs when a debugger lets it.
-    pub suspended: bool,
-}
-
-impl Offer {
-    /// Whether it is a Node process, with an inspector.
-    fn is_node(&self) -> bool {
-        self.adapter.is_none() && self.machine.is_none()
-    }
-}
-
-/// Which workers a client wants to hear of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wants {
-    /// Those with an inspector.
-    Inspectors,
-    /// Those with a debug adapter.
-    Adapters,
-    /// Those with a debug adapter that run this function.
-    AdaptersOf(String),
-    /// Java virtual machines that run this function.
-    MachinesOf(String),
-}
-
-impl Wants {
-    fn includes(&self, offer: &Offer) -> bool {
-        match self {
-            Self::Inspectors => offer.is_node(),
-            Self::Adapters => offer.adapter.is_some(),
-            Self::AdaptersOf(function) => offer.adapter.is_some() && offer.title == *function,
-            Self::MachinesOf(function) => offer.machine.is_some() && offer.title == *function,
-        }
-    }
-}
-
-/// What a client is told.
-#[derive(Debug, Clone)]
-pub(super) enum Change {
-    Came(Offer),
-    Went(WorkerId),
-}
-
-/// What there is to wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Missing {
-    /// Nothing: no script was made of a file that has a breakpoint, or all are set.
-    Nothing,
-    /// A breakpoint in a line of which a script may have no code. It may be set in another line, or never.
-    Perhaps,
-    /// A breakpoint that will be set.
-    Surely,
-}
 
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -124,9 +61,13 @@ pub(super) struct Registry {
 #[derive(Debug)]
 struct Client {
     wants: Wants,
+    /// What people call it.
+    name: String,
     /// Cancelled when it leaves.
     left: CancellationToken,
     changes: mpsc::UnboundedSender<Change>,
+    /// It has asked that new workers wait until it says that they may run.
+    promises: bool,
     /// It has workers pause before each script that has a source map, so it can set breakpoints in time whenever that is loaded.
     stops_at_scripts: bool,
 }
@@ -147,6 +88,41 @@ struct State {
     /// The Node workers that came in the meantime. They are shown when it has, because it stops the first call only of those that
     /// come after it.
     deferred: Vec<Offer>,
+}
+
+impl Client {
+    /// Whether it is waited for by workers that it finds running: an adapter says when it is ready. js-debug says so for those as
+    /// well, but before it has set its breakpoints.
+    fn says_when_ready(&self) -> bool {
+        self.wants != Wants::Inspectors
+    }
+}
+
+impl State {
+    /// What a client hears of a worker. A debug adapter has one client at a time, so one for all languages comes after those that were
+    /// there before it; a client of a single function is refused by the adapter itself, where that is not free in time.
+    fn news(&self, client: u64, subscriber: &Client, offer: &Offer) -> Option<Change> {
+        if !subscriber.wants.includes(offer) {
+            return None;
+        }
+        let is_first = |(_, other): &(&u64, &Client)| other.wants.includes(offer);
+        let first =
+            self.clients.range(..client).find(is_first).filter(|_| subscriber.wants == Wants::Adapters);
+        Some(match first {
+            Some((number, other)) => Change::Taken(*number, other.name.clone()),
+            None => Change::Came(offer.clone()),
+        })
+    }
+
+    /// Who has heard that this client debugs a worker, and which.
+    fn behind(&self, client: u64) -> Vec<(u64, Offer)> {
+        let all = self.clients.iter().flat_map(|(id, one)| {
+            self.workers.values().filter_map(|offer| Some((*id, offer, self.news(*id, one, offer)?)))
+        });
+        all.filter(|(.., news)| matches!(news, Change::Taken(by, _) if *by == client))
+            .map(|(id, offer, _)| (id, offer.clone()))
+            .collect()
+    }
 }
 
 /// A client's number, and what it hears.
@@ -199,11 +175,13 @@ impl Registry {
             return true;
         }
         state.workers.insert(worker, offer.clone());
-        let wanted = |client: &&Client| client.wants.includes(&offer);
-        let clients = state.clients.iter().filter(|(_, client)| wanted(client)).map(|(id, _)| *id);
-        let clients: BTreeSet<u64> = clients.collect();
-        for client in state.clients.values().filter(wanted) {
-            let _ = client.changes.send(Change::Came(offer.clone()));
+        let mut clients = BTreeSet::new();
+        for (id, client) in &state.clients {
+            let Some(news) = state.news(*id, client, &offer) else { continue };
+            if matches!(news, Change::Came(_)) {
+                clients.insert(*id);
+            }
+            let _ = client.changes.send(news);
         }
         if clients.is_empty() {
             self.tell(Event::DebuggerReady { worker });
@@ -211,7 +189,7 @@ impl Registry {
         }
         state.awaited.insert(worker, clients.clone());
         drop(state);
-        self.give_up_later(&offer, clients);
+        clients.into_iter().for_each(|client| self.give_up_later(&offer, client));
         true
     }
 
@@ -221,11 +199,24 @@ impl Registry {
         let registry = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(COMING).await;
-            registry.inspector_came(client);
+            let why = format!("has not started its part for Node in {} s", COMING.as_secs());
+            registry.inspector_fails(client, &why);
         });
     }
 
-    /// That part has connected, or will not.
+    /// That part will not connect, and the workers that wait for it go on.
+    pub(super) fn inspector_fails(self: &std::sync::Arc<Self>, client: u64, why: &str) {
+        let state = self.lock();
+        if state.coming.contains(&client) {
+            for offer in &state.deferred {
+                self.tell_unstopped(&state, client, &offer.title, why, "end its session and start it again");
+            }
+        }
+        drop(state);
+        self.inspector_came(client);
+    }
+
+    /// That part has connected, or nobody waits for it any more.
     pub(super) fn inspector_came(self: &std::sync::Arc<Self>, client: u64) {
         let mut state = self.lock();
         if !state.coming.remove(&client) || !state.coming.is_empty() {
@@ -238,22 +229,35 @@ impl Registry {
         }
     }
 
-    /// Lets a worker have calls when these clients take too long. One that comes later has its own time.
-    fn give_up_later(self: &std::sync::Arc<Self>, offer: &Offer, clients: BTreeSet<u64>) {
-        let (registry, worker, title) = (self.clone(), offer.worker, offer.title.clone());
-        let patience = if offer.is_node() { PATIENCE } else { ADAPTERS_PATIENCE };
+    /// Lets a worker have calls when this client takes too long. One that comes later has its own time.
+    fn give_up_later(self: &std::sync::Arc<Self>, offer: &Offer, client: u64) {
+        let (registry, worker, is_node) = (self.clone(), offer.worker, offer.is_node());
         tokio::spawn(async move {
+            let mut patience = if is_node { PATIENCE } else { ADAPTERS_PATIENCE };
             tokio::time::sleep(patience).await;
-            let mut state = registry.lock();
-            let late = state.awaited.get(&worker).is_some_and(|awaited| !awaited.is_disjoint(&clients));
-            if late {
-                registry.ui.warning(format!(
-                    "a process of `{title}` goes on although its debugger has not set all breakpoints in {} s",
-                    patience.as_secs()
-                ));
+            if is_node && registry.lock().clients.get(&client).is_some_and(|client| client.promises) {
+                tokio::time::sleep(PROMISED_PATIENCE.saturating_sub(patience)).await;
+                patience = PROMISED_PATIENCE;
             }
-            clients.iter().for_each(|client| registry.settle(&mut state, *client, worker));
+            registry.give_up(client, worker, patience);
         });
+    }
+
+    fn give_up(&self, client: u64, worker: WorkerId, patience: Duration) {
+        let mut state = self.lock();
+        let is_awaited = state.awaited.get(&worker).is_some_and(|awaited| awaited.contains(&client));
+        if let Some(offer) = state.workers.get(&worker).filter(|_| is_awaited) {
+            let why = format!("has not set its breakpoints in {} s", patience.as_secs());
+            self.tell_unstopped(&state, client, &offer.title, &why, "call it once more when it has");
+        }
+        self.settle(&mut state, client, worker);
+    }
+
+    /// Says that a process goes on which its debugger might have stopped, and what helps.
+    fn tell_unstopped(&self, state: &State, client: u64, title: &str, why: &str, advice: &str) {
+        let name = state.clients.get(&client).map_or("its debugger", |client| &client.name);
+        self.ui
+            .warning(format!("a process of `{title}` goes on without breakpoints: {name} {why}; {advice}"));
     }
 
     /// The project's directory.
@@ -285,31 +289,22 @@ impl Registry {
     }
 
     /// Lets a client hear of workers from now on. The present ones come first.
-    pub(super) fn subscribe(
-        self: &std::sync::Arc<Self>,
-        wants: Wants,
-    ) -> (u64, mpsc::UnboundedReceiver<Change>) {
+    pub(super) fn subscribe(self: &std::sync::Arc<Self>, wants: Wants, name: String) -> Subscription {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut state = self.lock();
         state.last_client += 1;
         let id = state.last_client;
         let came = if wants == Wants::Inspectors { state.coming.first().copied() } else { None };
-        let present: Vec<Offer> =
-            state.workers.values().filter(|offer| wants.includes(offer)).cloned().collect();
+        let left = CancellationToken::new();
+        let client = Client { wants, name, left, changes: sender, promises: false, stops_at_scripts: false };
+        let present: Vec<Offer> = state.workers.values().cloned().collect();
         for offer in present {
-            let _ = sender.send(Change::Came(offer.clone()));
-            // An adapter says when it is ready, so it is waited for. js-debug says so for a process that it finds running as
-            // well, but before it has set its breakpoints.
-            if wants != Wants::Inspectors {
-                self.tell(Event::DebuggerComes { worker: offer.worker });
-                state.awaited.entry(offer.worker).or_default().insert(id);
-                self.give_up_later(&offer, BTreeSet::from([id]));
+            if let Some(news) = state.news(id, &client, &offer) {
+                self.introduce(&mut state, id, client.says_when_ready(), &news);
+                let _ = client.changes.send(news);
             }
         }
-        state.clients.insert(
-            id,
-            Client { wants, left: CancellationToken::new(), changes: sender, stops_at_scripts: false },
-        );
+        state.clients.insert(id, client);
         self.tell_gate(&state);
         drop(state);
         if let Some(client) = came {
@@ -318,10 +313,22 @@ impl Registry {
         (id, receiver)
     }
 
+    /// A client is about to be told of a worker that serves already, which waits for it from now on.
+    fn introduce(self: &std::sync::Arc<Self>, state: &mut State, client: u64, awaited: bool, news: &Change) {
+        if let Change::Came(offer) = news
+            && awaited
+        {
+            self.tell(Event::DebuggerComes { worker: offer.worker });
+            state.awaited.entry(offer.worker).or_default().insert(client);
+            self.give_up_later(offer, client);
+        }
+    }
+
     /// A client has left: nothing waits for it, and nothing is paused because of it.
     pub(super) fn unsubscribe(self: &std::sync::Arc<Self>, client: u64) {
         self.inspector_came(client);
         let mut state = self.lock();
+        let waiting = state.behind(client);
         if let Some(client) = state.clients.remove(&client) {
             client.left.cancel();
         }
@@ -331,11 +338,26 @@ impl Registry {
             self.settle(&mut state, client, worker);
             self.unpause(&mut state, client, worker);
         }
+        for (next, offer) in waiting {
+            let Some(client) = state.clients.get(&next) else { continue };
+            if let Some(news) = state.news(next, client, &offer) {
+                let (awaited, changes) = (client.says_when_ready(), client.changes.clone());
+                self.introduce(&mut state, next, awaited, &news);
+                let _ = changes.send(news);
+            }
+        }
     }
 
     /// What is cancelled when a client leaves. None when it has left.
     pub(super) fn leaving(&self, client: u64) -> Option<CancellationToken> {
         self.lock().clients.get(&client).map(|client| client.left.clone())
+    }
+
+    /// A client has asked that new workers wait until it says that they may run.
+    pub(super) fn promises(&self, client: u64) {
+        if let Some(client) = self.lock().clients.get_mut(&client) {
+            client.promises = true;
+        }
     }
 
     /// A client has asked a worker to pause before each script with a source map. Only such clients are worth a gate.
@@ -408,10 +430,16 @@ impl Registry {
     pub(super) fn ready(self: &std::sync::Arc<Self>, client: u64, worker: WorkerId, missing: Missing) {
         let mut state = self.lock();
         let is_in_time = state.clients.get(&client).is_none_or(|client| client.stops_at_scripts);
+        let registry = self.clone();
         match missing {
-            Missing::Surely if !is_in_time => {}
+            // What a client goes by may differ from what is gone by here, and then they never come.
+            Missing::Surely if !is_in_time => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(PATIENCE).await;
+                    registry.give_up(client, worker, PATIENCE);
+                });
+            }
             Missing::Perhaps if !is_in_time => {
-                let registry = self.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(BREAKPOINTS_TAKE).await;
                     registry.settle(&mut registry.lock(), client, worker);
@@ -438,7 +466,38 @@ impl Registry {
         }
     }
 
-    /// A client's connection to a worker has ended.
+    /// A client's connection to a worker has failed. It is told of where the worker goes on.
+    pub(super) fn lost(self: &std::sync::Arc<Self>, client: u64, worker: WorkerId, why: &str) {
+        let state = self.lock();
+        let is_awaited = state.awaited.get(&worker).is_some_and(|awaited| awaited.contains(&client));
+        let gone = state.workers.get(&worker).filter(|_| is_awaited).map(|offer| offer.gone.clone());
+        drop(state);
+        if let Some(gone) = gone {
+            let (registry, why) = (self.clone(), why.to_owned());
+            tokio::spawn(async move {
+                // A process that ends loses its debuggers a moment before its end is known.
+                if tokio::time::timeout(END_TAKES, gone.cancelled()).await.is_ok() {
+                    return;
+                }
+                let state = registry.lock();
+                // That a client has left is told anyway.
+                let offer = state.workers.get(&worker).filter(|_| state.clients.contains_key(&client));
+                if let Some(offer) = offer {
+                    registry.tell_unstopped(&state, client, &offer.title, &why, "attach it again");
+                }
+            });
+        }
+        self.disconnected(client, worker);
+    }
+
+    /// Nobody can debug a worker, which was told.
+    pub(super) fn undebuggable(&self, worker: WorkerId) {
+        if self.lock().awaited.remove(&worker).is_some() {
+            self.tell(Event::DebuggerReady { worker });
+        }
+    }
+
+    /// A client is not connected to a worker any more.
     pub(super) fn disconnected(&self, client: u64, worker: WorkerId) {
         let mut state = self.lock();
         self.settle(&mut state, client, worker);

@@ -20,6 +20,7 @@ use crate::{
     project::manifest::Bundling,
     tasks::Tasks,
     tools::Tools,
+    trace,
 };
 
 /// How often a build is given to a sidecar. One that dies may have died of another build.
@@ -58,6 +59,8 @@ struct Built {
     inputs: Vec<Utf8PathBuf>,
     packages: Vec<(String, Utf8PathBuf)>,
     provided: BTreeSet<String>,
+    /// What the process was busy with, and for how many milliseconds.
+    steps: Vec<(String, f64)>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -122,6 +125,7 @@ impl Sidecar {
                     inputs: built.inputs,
                     packages: built.packages,
                     provided: None,
+                    opt: None,
                 };
                 Ok((artifact, built.provided))
             }
@@ -207,6 +211,7 @@ impl Keeper {
         self.next_id += 1;
         let message = serde_json::json!({ "id": self.next_id, "build": request });
         if let Some(running) = &mut self.running {
+            trace::save!(function = request.function, "handed to the build process");
             running.pending.insert(self.next_id, (request, attempt, reply));
         }
         self.tell(&message);
@@ -229,6 +234,7 @@ impl Keeper {
     fn answered(&mut self, answer: Answer) {
         let pending = self.running.as_mut().and_then(|running| running.pending.remove(&answer.id));
         let Some((request, _, reply)) = pending else { return };
+        trace::save!(function = request.function, steps = ?answer.built.as_ref().map(|built| &built.steps), "the build process answers");
         let _ = reply.send(match (answer.built, answer.failed) {
             (Some(built), _) => Ok(built),
             (None, Some(failed)) => Err(failed),

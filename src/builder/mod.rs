@@ -11,9 +11,10 @@ use tokio::{sync::mpsc, task::JoinSet};
 use self::esbuild::{Request, Sidecar};
 pub use self::toolchain::Toolchain;
 use crate::{
-    core::event::{Artifact, BuildError, Event, Program},
+    core::event::{Artifact, BuildError, Event},
     ids::{FunctionId, Generation},
     languages::{self, Sdk, unbuildable},
+    layers,
     project::manifest::{Bundling, FunctionSpec, Source},
     tasks::{self, Tasks},
     tools::Tools,
@@ -45,12 +46,26 @@ impl Builder {
     /// Builds a function.
     pub fn build(&mut self, spec: Arc<FunctionSpec>, generation: Generation) {
         tasks::reap(&mut self.builds);
+        tracing::debug!(function = %spec.id, "a build begins");
         let events = self.events.clone();
         let sidecar = self.sidecar.clone();
         let toolchain = self.toolchain.clone();
         let name = format!("the build of `{}`", spec.id);
         self.builds.spawn(tasks::named(name, async move {
-            let result = outcome(build(&spec, &sidecar, &toolchain), &spec.source).await.map(Arc::new);
+            let build = async {
+                let artifact = build(&spec, &sidecar, &toolchain).await?;
+                let (found, inputs) = toolchain.layers(&spec).await.map_err(|error| BuildError {
+                    inputs: artifact.inputs.iter().chain(&error.inputs).cloned().collect(),
+                    ..error
+                })?;
+                let directory = toolchain.tools().layers(&spec);
+                let mut artifact = layers::with_layers(artifact, found, &inputs, directory).await?;
+                if let Some(opt) = &artifact.opt {
+                    languages::get(&spec.language).add_layers(&mut artifact.program, opt);
+                }
+                Ok(artifact)
+            };
+            let result = outcome(build, &spec.source).await.map(Arc::new);
             let _ = events.send(Event::Built { function: spec.id.clone(), generation, result });
         }));
     }
@@ -83,8 +98,9 @@ async fn build(
         bundling: Bundling::clone(bundling),
         provided: Sdk::of(&spec.runtime),
     };
-    let program = Program { language: spec.language.clone(), ..Program::default() };
+    let program = languages::program_for(toolchain.tools(), &spec.runtime).await;
     let (artifact, packages) = sidecar.build(request, export, program).await?;
+    let artifact = languages::with_program(artifact);
     Ok(languages::with_provided(toolchain.tools(), artifact, packages).await)
 }
 

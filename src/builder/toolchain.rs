@@ -11,9 +11,10 @@ use tokio::sync::Semaphore;
 
 use crate::{
     core::event::{Artifact, BuildError},
+    ids::FunctionId,
     languages::{self, Toolbox},
     process::Spawner,
-    project::manifest::FunctionSpec,
+    project::manifest::{FunctionSpec, Layer},
     ui::Ui,
 };
 
@@ -53,8 +54,11 @@ impl Toolchain {
     /// What fails is not reported: it is tried again when it is first needed.
     pub async fn ahead(&self, functions: &[FunctionSpec]) {
         let compiling = async {
-            for spec in functions.iter().filter(|spec| spec.source.is_compiled()) {
-                let _ = self.compile(&Arc::new(spec.clone())).await;
+            for spec in functions.iter().filter(|spec| spec.is_compiled()) {
+                if spec.source.is_compiled() {
+                    let _ = self.compile(&Arc::new(spec.clone())).await;
+                }
+                let _ = self.layers(spec).await;
             }
         };
         let others = languages::all().map(|language| async move {
@@ -71,7 +75,39 @@ impl Toolchain {
         if spec.source.is_compiled() {
             return self.compile(spec).await;
         }
-        languages::get(&spec.language).build(spec, &self.tools, &mut |_| {}).await
+        languages::build(spec, &self.tools, &mut |_| {}).await
+    }
+
+    /// Where the layers of a function are, in their order, and what those are made of that the app makes.
+    pub(super) async fn layers(
+        &self,
+        spec: &FunctionSpec,
+    ) -> Result<(Vec<Utf8PathBuf>, Vec<Utf8PathBuf>), BuildError> {
+        let (mut places, mut inputs) = (Vec::new(), Vec::new());
+        for layer in &spec.layers {
+            match layer {
+                Layer::Local { path } => {
+                    places.push(path.clone());
+                    inputs.push(path.clone());
+                }
+                Layer::Made { name, path, making } => {
+                    // It is never closed.
+                    let _permit = self.compilers.acquire().await.ok();
+                    let last = Mutex::new(String::new());
+                    let mut on_line = |line: &str| note(&last, line);
+                    let made = languages::layer(name, path, making, &self.tools, &mut on_line);
+                    let made = self.told(name, &last, made).await;
+                    let (place, asset) = made.map_err(|error| BuildError {
+                        summary: format!("the layer `{name}` cannot be made: {}", error.summary),
+                        ..error
+                    })?;
+                    places.push(place);
+                    inputs.extend(asset);
+                }
+                Layer::Published { .. } | Layer::Absent { .. } => {}
+            }
+        }
+        Ok((places, inputs))
     }
 
     /// Compiles a program, one at a time, and says so when that takes a while.
@@ -81,22 +117,29 @@ impl Toolchain {
         let language = languages::get(&spec.language);
         let last = Mutex::new(String::new());
         let mut on_line = |line: &str| {
-            let line = line.trim();
-            if let Some(waiting) = language.waits(line) {
+            if let Some(waiting) = language.waits(line.trim()) {
                 self.ui.info(format!("Compiling `{}`: {waiting}", spec.id));
             }
-            line.clone_into(&mut last.lock().unwrap_or_else(PoisonError::into_inner));
+            note(&last, line);
         };
-        let build = language.build(spec, &self.tools, &mut on_line);
+        self.told(&spec.id, &last, languages::build(spec, &self.tools, &mut on_line)).await
+    }
+
+    /// Says what is being compiled when that takes a while, and what its compiler has said last.
+    async fn told<T>(&self, what: &FunctionId, last: &Mutex<String>, build: impl Future<Output = T>) -> T {
         tokio::pin!(build);
         tokio::select! {
             result = &mut build => return result,
-            () = tokio::time::sleep(WORTH_A_WORD) => self.ui.info(format!("Compiling `{}`", spec.id)),
+            () = tokio::time::sleep(WORTH_A_WORD) => self.ui.info(format!("Compiling `{what}`")),
         }
         let still = || match last.lock().unwrap_or_else(PoisonError::into_inner).as_str() {
-            "" => format!("Still compiling `{}`", spec.id),
-            last => format!("Still compiling `{}`: {last}", spec.id),
+            "" => format!("Still compiling `{what}`"),
+            last => format!("Still compiling `{what}`: {last}"),
         };
         self.ui.remind(still, build).await
     }
+}
+
+fn note(last: &Mutex<String>, line: &str) {
+    line.trim().clone_into(&mut last.lock().unwrap_or_else(PoisonError::into_inner));
 }

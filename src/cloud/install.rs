@@ -12,7 +12,8 @@ use crate::{
 };
 
 /// The releases that everything here was tried with. Python functions that run in the local cloud, e.g. the CDK's own, expect `boto3`.
-const REQUIREMENTS: [&str; 2] = ["ministack==1.5.33", "boto3==1.43.106"];
+/// Without `cryptography` Cognito's tokens have no signature, and APIs let nobody in by one.
+const REQUIREMENTS: [&str; 3] = ["ministack==1.5.33", "boto3==1.43.106", "cryptography==50.0.2"];
 
 /// The oldest Python that it runs on.
 const OLDEST: (u32, u32) = (3, 10);

@@ -1,5 +1,6 @@
 //! The local cloud behind `--local`: ministack, a Python program that behaves like AWS as far as an app notices.
 
+mod certificate;
 mod install;
 
 use std::{net::Ipv4Addr, time::Duration};
@@ -11,6 +12,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+pub use self::certificate::Trust;
 use crate::{
     error::{Error, Kind, Result},
     process::{Child, Command, Scratch, Spawner},
@@ -35,11 +37,11 @@ pub const SERVER_VARIABLES: &[&str] = &[
     "STATE_DIR",
 ];
 
+/// The account of everybody who has no other key than the usual one.
+pub const ACCOUNT: &str = "000000000000";
+
 /// How long the server may take to answer. A first start compiles Python.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long the server may take to end. It has been seen to ignore SIGTERM while a custom resource was pending.
-const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often another port is tried, when somebody else takes the one that was free.
 const ATTEMPTS: usize = 3;
@@ -47,19 +49,30 @@ const ATTEMPTS: usize = 3;
 const PROGRESS: &str = "cloud";
 
 /// What starts the server: the first of these, with the corrections in the others.
-const PROGRAM: [(&str, &str); 12] = [
+const PROGRAM: [(&str, &str); 23] = [
     ("server.py", include_str!("server.py")),
+    ("addresses.py", include_str!("addresses.py")),
     ("answers.py", include_str!("answers.py")),
     ("api_origins.py", include_str!("api_origins.py")),
     ("bucket_tags.py", include_str!("bucket_tags.py")),
     ("custom_resources.py", include_str!("custom_resources.py")),
+    ("distributions.py", include_str!("distributions.py")),
     ("doors.py", include_str!("doors.py")),
+    ("hello.py", include_str!("hello.py")),
+    ("inert.py", include_str!("inert.py")),
     ("nested_stacks.py", include_str!("nested_stacks.py")),
+    ("notices.py", include_str!("notices.py")),
     ("objects.py", include_str!("objects.py")),
     ("pages.py", include_str!("pages.py")),
+    ("pauses.py", include_str!("pauses.py")),
     ("places.py", include_str!("places.py")),
+    ("proxy_events.py", include_str!("proxy_events.py")),
+    ("resolvers.py", include_str!("resolvers.py")),
     ("runtime_doors.py", include_str!("runtime_doors.py")),
+    ("scalar_bodies.py", include_str!("scalar_bodies.py")),
+    ("secure.py", include_str!("secure.py")),
     ("unsigned.py", include_str!("unsigned.py")),
+    ("uploads.py", include_str!("uploads.py")),
 ];
 
 /// How the local cloud is to be.
@@ -80,6 +93,23 @@ pub struct Options {
 pub struct Cloud {
     child: Child,
     endpoint: String,
+    trust: Trust,
+    notices: Notices,
+}
+
+/// What the local cloud has to say of how it differs from AWS: what it deploys without any effect.
+#[derive(Debug, Clone)]
+pub struct Notices(Utf8PathBuf);
+
+impl Notices {
+    /// What it has said since this was called last, one line each.
+    #[must_use]
+    pub fn take(&self) -> Vec<String> {
+        let taken = self.0.with_extension("taken");
+        // Renamed first, so that no line is lost that is written meanwhile. Without a file nothing was said.
+        let text = fs_err::rename(&self.0, &taken).and_then(|()| fs_err::read_to_string(&taken));
+        text.unwrap_or_default().lines().map(str::to_owned).collect()
+    }
 }
 
 impl Cloud {
@@ -117,9 +147,22 @@ impl Cloud {
         &self.endpoint
     }
 
-    /// Ends it and everything it started, and waits until it is gone.
+    /// The certificates by which workers trust its port with TLS.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn notices(&self) -> Notices {
+        self.notices.clone()
+    }
+
+    /// Ends it and everything it started, and waits until it is gone. What it knows goes with it, so there is nothing that it could still
+    /// have to do: asked to end, it would first wait seconds for connections that are kept open.
     pub async fn stop(mut self) {
-        if let Err(error) = self.child.end(STOP_TIMEOUT).await {
+        if let Err(error) = self.child.kill().await {
             tracing::debug!(%error, "the local cloud");
         }
     }
@@ -143,6 +186,8 @@ impl Cloud {
         for (name, text) in PROGRAM {
             fs_err::write(scripts.join(name), text).map_err(|error| failed(error.to_string()))?;
         }
+        let trust = certificate::write(&scripts).map_err(failed)?;
+        let notices = Notices(scripts.join("notices"));
         let program = installed.join("bin/python");
         let mut command = Command::new(&program);
         command.arg(scripts.join(PROGRAM[0].0)).env_clear().stdout(log).stderr(also_log);
@@ -177,10 +222,10 @@ impl Cloud {
         command.scratch(state);
         let child = spawner.spawn(command).await;
         let child = child.map_err(|error| failed(format!("cannot run `{program}`: {error}")))?;
-        let mut cloud = Self { child, endpoint };
+        let mut cloud = Self { child, endpoint, trust, notices };
         let answers = async {
             while !is_healthy(port).await {
-                sleep(Duration::from_millis(50)).await;
+                sleep(Duration::from_millis(10)).await;
             }
         };
         tokio::select! {

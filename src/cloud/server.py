@@ -7,19 +7,47 @@ import importlib
 import importlib.metadata
 import sys
 
+import addresses
 import api_origins
 import bucket_tags
 import custom_resources
+import distributions
 import doors
+import hello
+import inert
 import nested_stacks
 import objects
+import pauses
 import places
+import proxy_events
+import resolvers
 import runtime_doors
+import scalar_bodies
+import secure
 import unsigned
+import uploads
 
 RELEASE = "1.5.33"
 
-CORRECTIONS = [nested_stacks, bucket_tags, custom_resources, api_origins, doors, runtime_doors]
+# Those of what listens come last, the outermost at the end.
+CORRECTIONS = [
+    nested_stacks,
+    bucket_tags,
+    custom_resources,
+    api_origins,
+    inert,
+    resolvers,
+    scalar_bodies,
+    hello,
+    uploads,
+    distributions,
+    addresses,
+    pauses,
+    runtime_doors,
+    doors,
+    secure,
+    proxy_events,
+]
 
 
 def main():

@@ -1,6 +1,7 @@
 //! `sst doctor`: looks at everything that the other commands need, one line each, with what to do.
 
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, TcpListener},
     time::Duration,
 };
@@ -8,11 +9,11 @@ use std::{
 use crate::{
     app,
     aws::Aws,
-    bridge,
+    bridge, cache,
     debug_stack::{self, Status},
     editors,
     error::{Error, Kind, Result},
-    languages::{self, Find, Language},
+    languages::{self, Find, Language, Toolbox},
     process::{Command, Spawner, Stdio},
     project::{StateDir, manifest::Manifest},
     settings,
@@ -41,7 +42,11 @@ pub(super) async fn run(settings: &settings::App, spawner: &Spawner, ui: &Ui) ->
         }
         Err(error) => findings.error(&error),
     }
-    languages(&mut findings, &manifest(&state_dir)?, spawner).await;
+    let manifest = manifest(&state_dir)?;
+    languages(&mut findings, &manifest, spawner).await;
+    let (root, artifacts) = (settings.project.root.clone(), state_dir.path("artifacts"));
+    let toolbox = Toolbox::new(spawner.clone(), root, artifacts, cache::directory()?, ui.clone());
+    runtimes(&mut findings, &manifest, &toolbox).await;
     cloud(&mut findings, settings).await;
     ports(&mut findings, &state_dir);
     let configurations = editors::found(&settings.project.root);
@@ -115,6 +120,26 @@ async fn languages(findings: &mut Findings<'_>, manifest: &Manifest, spawner: &S
     }
 }
 
+/// What runs the functions of each runtime, where its version matters.
+async fn runtimes(findings: &mut Findings<'_>, manifest: &Manifest, toolbox: &Toolbox) {
+    let mut said = BTreeSet::new();
+    for function in &manifest.functions {
+        let language = languages::get(&function.language);
+        let Some(interpreter) = language.interpreter(function, toolbox).await else { continue };
+        let what = format!(
+            "functions of `{}` run on {} at {}",
+            function.runtime, interpreter.name, interpreter.path
+        );
+        if !said.insert(what.clone()) {
+            continue;
+        }
+        match &interpreter.advice {
+            Some(advice) => findings.note(&what, advice),
+            None => findings.good(what),
+        }
+    }
+}
+
 /// Whether what Python says of its version is less than the local cloud needs.
 fn python_is_old(version: &str) -> bool {
     let mut numbers = version.trim_start_matches("Python ").split('.').map(str::parse::<u32>);
@@ -149,11 +174,11 @@ async fn cloud(findings: &mut Findings<'_>, settings: &settings::App) {
         (None, Some(_)) => findings.good("this machine's clock is right".to_owned()),
         (None, None) => {}
     }
-    match app::needs_bootstrap(&aws).await {
-        Ok(false) => findings.good("the account is bootstrapped for the CDK".to_owned()),
-        Ok(true) => findings
-            .note("the account is not bootstrapped for the CDK", "`sst start` and `sst deploy` offer it"),
-        Err(error) => findings.error(&error),
+    let environment = app::Environment::usual(&aws.account, &aws.region, settings.project.qualifier());
+    match app::lacking(&settings.project, &aws, &[environment]).await.as_deref() {
+        Ok([]) => findings.good("the account is bootstrapped for the CDK".to_owned()),
+        Ok([lacking, ..]) => findings.note(&lacking.to_string(), "`sst start` and `sst deploy` offer it"),
+        Err(error) => findings.error(error),
     }
     let stage = settings.stage.clone().or_else(|| {
         let stored = settings.project.state_dir().ok()?.read("stage").ok()??;

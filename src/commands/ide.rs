@@ -1,10 +1,10 @@
 //! `sst ide`: writes the launch configurations of an editor into the project.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     cli,
-    editors::{self, Attachable, Ports},
+    editors::{self, Attachable, Editor, Ports, Usage},
     error::{Error, Kind, Result},
     languages,
     process::Spawner,
@@ -12,23 +12,42 @@ use crate::{
     ui::Ui,
 };
 
-/// Writes the files and says which ones.
+/// Below `.sst`: whether the last `sst start` was one with `--local`.
+const LAST_START: &str = "last-start";
+const LOCAL: &str = "local";
+
+const RUN_ONCE: &str = "`sst start` finds the functions of an app, and chooses their ports: run it once";
+
+/// Writes the files and says which ones, and which editors it has nothing for.
 ///
 /// # Errors
 /// When a file that is there cannot be understood, read, or written; [`Kind::Usage`] when the app has nothing for this editor.
 pub(super) async fn run(arguments: &cli::Ide, project: &Project, spawner: &Spawner, ui: &Ui) -> Result<()> {
     let state_dir = project.state_dir()?;
-    let ports = ports(&state_dir);
+    let local = state_dir.read(LAST_START)?.is_some_and(|last| last.trim() == LOCAL);
+    let usage = Usage { ports: ports(&state_dir), local };
     let functions = attachable(&state_dir, spawner).await?;
+    let mut told = BTreeSet::new();
+    let mut left_out = Vec::new();
+    // Functions whose program a configuration should name.
+    let mut unknown = BTreeSet::new();
     for editor in arguments.editor.each() {
-        let written = editors::write(&project.root, editor, ports, &functions)?;
+        let written = editors::write(&project.root, editor, usage, &functions)?;
         let by_hand = editors::by_hand(&project.root, editor, &functions);
         if written.is_empty() && by_hand.is_empty() {
             let languages = editors::languages(editor).join(" or ");
-            return Err(Error::new(Kind::Usage, format!("no function in {languages} is known"))
-                .hint("`sst start` finds the functions of an app, and chooses their ports: run it once"));
+            if arguments.editor == Editor::All {
+                left_out.push(format!("`{}` ({languages})", editor.id()));
+                continue;
+            }
+            return Err(
+                Error::new(Kind::Usage, format!("no function in {languages} is known")).hint(RUN_ONCE)
+            );
         }
-        for written in written {
+        let lacking = functions.iter().filter(|function| function.lacks_program(editor));
+        unknown.extend(lacking.map(|function| function.id.clone()));
+        // Editors share files.
+        for written in written.into_iter().filter(|written| told.insert(written.path.clone())) {
             let what = if written.changed { "wrote" } else { "nothing to change in" };
             ui.info(format!("{what} `{}`", written.path));
         }
@@ -36,7 +55,28 @@ pub(super) async fn run(arguments: &cli::Ide, project: &Project, spawner: &Spawn
             ui.info(line);
         }
     }
+    if !left_out.is_empty() {
+        let editors = left_out.join(", ");
+        ui.info(format!("left out {editors}: no function in their languages is known. {RUN_ONCE}"));
+    }
+    for function in functions.iter().filter(|function| unknown.contains(&function.id)) {
+        ui.warning(format!(
+            "the compiled program of `{}` is not known: enter it as the symbol file of its configuration",
+            function.id
+        ));
+    }
+    if let Some(obstacle) = editors::obstacle(&project.root) {
+        ui.warning(obstacle);
+    }
     Ok(())
+}
+
+/// Remembers how the app was started, for the configurations that start it.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn remember_start(state_dir: &StateDir, local: bool) -> Result<()> {
+    state_dir.write(LAST_START, if local { LOCAL } else { "cloud" }.as_bytes())
 }
 
 /// The functions that do not run on Node, as the last `sst start` has found them.

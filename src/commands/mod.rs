@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod account;
 mod claims;
 mod cloud_packages;
 mod doctor;
@@ -7,13 +8,14 @@ mod ide;
 mod interrupts;
 mod invoke;
 mod own_code;
+mod restore;
 mod session;
 mod stage;
 mod start;
 mod test;
 mod test_as;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::CommandFactory;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,9 @@ use crate::{
 /// What to do about a clock that is wrong.
 const CLOCK_FIX: &str =
     "set it; `sst` goes by AWS's time, but AWS may refuse what your functions and other programs sign";
+
+/// How long what is said at a second Ctrl-C may take to be written. Whoever reads has read it long before.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Runs what the command line says. Nothing that was started is left running when it returns.
 pub async fn run(cli: Cli, options: printer::Options, ui: &Ui, printing: Printing) -> ExitCode {
@@ -96,10 +101,16 @@ async fn end(result: Result<()>, ui: &Ui, printing: Printing, interrupts: &Inter
     let before = gently.is_cancelled();
     tokio::select! {
         () = printing.finish(gently) => {}
-        () = now.cancelled() => {}
+        () = hurried(now) => {}
     }
     let interrupted = now.is_cancelled() || (!before && gently.is_cancelled());
     ExitCode::from(if interrupted { Error::new(Kind::Interrupted, "interrupted").exit_code() } else { code })
+}
+
+/// Until the user has told a second time that this is to end, and the last words, which may say what is left undone, had a moment.
+async fn hurried(now: &CancellationToken) {
+    now.cancelled().await;
+    tokio::time::sleep(LAST_WORDS).await;
 }
 
 /// Runs a command. Returns the program as which this process goes on, if there is one.
@@ -135,6 +146,12 @@ async fn dispatch(
                 target.with_context(&arguments.synthesis)?.deployed_by(arguments.deployment.role_arn.clone());
             until_interrupted(interrupted, own_code::deploy(&arguments, &target, spawner, ui)).await?;
         }
+        Command::Restore(mut arguments) => {
+            let target = target(std::mem::take(&mut arguments.target), directory)?;
+            let target =
+                target.with_context(&arguments.synthesis)?.deployed_by(arguments.deployment.role_arn.clone());
+            until_interrupted(interrupted, restore::run(&arguments, &target, spawner, ui)).await?;
+        }
         Command::Remove(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;
             let target = target.with_context(&arguments.synthesis)?.deployed_by(arguments.role_arn.clone());
@@ -158,7 +175,10 @@ async fn dispatch(
         }
         Command::Doctor(arguments) => {
             let target = target(arguments.target, directory)?;
-            until_interrupted(interrupted, doctor::run(&target, spawner, ui)).await?;
+            match arguments.account {
+                true => account::run(&target, ui, interrupted).await?,
+                false => until_interrupted(interrupted, doctor::run(&target, spawner, ui)).await?,
+            }
         }
         Command::Completions(arguments) => {
             let mut script = Vec::new();

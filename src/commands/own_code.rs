@@ -28,7 +28,7 @@ use crate::{
 const CHANGING: [&str; 6] = ["deploy", "destroy", "import", "refactor", "rollback", "watch"];
 
 /// All functions are built. None is, where nothing is deployed.
-const EVERYTHING: &str = "*";
+pub(super) const EVERYTHING: &str = "*";
 
 /// `sst deploy`.
 ///
@@ -46,27 +46,7 @@ pub(super) async fn deploy(
     }
     let app = copy.synthesize(&[EVERYTHING.to_owned()]).await?;
     let stacks = app.selectors(&arguments.stacks)?;
-    if app.assembly.stacks.iter().any(|stack| stack.needs_bootstrap) && app::needs_bootstrap(&app.aws).await?
-    {
-        confirm_bootstrap(arguments.yes, &app.aws).await?;
-        app::bootstrap(&app.context(), &app.aws).await?;
-    }
-    let _change = app.locks.change(app.command, ui).await;
-    let state_dir = &app.work;
-    if app.aws.endpoint.is_some() && session::running(state_dir).is_ok() {
-        // The local cloud is that of a running `sst start`, which looks for packages where that has said.
-        let artifacts = state_dir.path("artifacts");
-        let root = settings.project.root.clone();
-        let toolchain = Toolchain::new(spawner.clone(), root, artifacts, cache::directory()?, ui.clone());
-        cloud_packages::provide(&toolchain, &app.assembly.directory, state_dir).await;
-    }
-    let source = app::Deployment {
-        directory: &app.assembly.directory,
-        stacks,
-        rollback: arguments.deployment.rolls_back(),
-        asset_buckets: &BTreeSet::new(),
-    };
-    let outputs = app::deploy(&app.context(), &app.aws, &source).await?;
+    let outputs = app.deploy(stacks, arguments.deployment.rolls_back(), arguments.yes).await?;
     for (stack, outputs) in &outputs {
         for (name, value) in outputs {
             ui.send(UiEvent::Output { stack: stack.clone(), name: name.clone(), value: value.clone() });
@@ -181,7 +161,7 @@ pub(super) fn diff(arguments: cli::Diff) -> Vec<String> {
 }
 
 /// A copy of the app in a cloud, and what works on it.
-struct Copy<'a> {
+pub(super) struct Copy<'a> {
     command: &'a str,
     settings: &'a settings::App,
     spawner: &'a Spawner,
@@ -191,15 +171,15 @@ struct Copy<'a> {
     claim: Option<Lock>,
     tools: Tools,
     cancel: CancellationToken,
-    aws: Aws,
-    stage: String,
-    locks: Stage,
+    pub(super) aws: Aws,
+    pub(super) stage: String,
+    pub(super) locks: Stage,
 }
 
 /// The app as it is. Beside what it is a copy of, it has an assembly.
-struct Synthesized<'a> {
+pub(super) struct Synthesized<'a> {
     copy: &'a Copy<'a>,
-    assembly: Assembly,
+    pub(super) assembly: Assembly,
 }
 
 impl<'a> Deref for Synthesized<'a> {
@@ -211,7 +191,7 @@ impl<'a> Deref for Synthesized<'a> {
 }
 
 impl<'a> Copy<'a> {
-    async fn find(
+    pub(super) async fn find(
         command: &'a str,
         settings: &'a settings::App,
         spawner: &'a Spawner,
@@ -223,13 +203,14 @@ impl<'a> Copy<'a> {
         crate::process::claim(&tools.node_version);
         let aws = super::connect(settings.aws(), ui).await?;
         let fallback = aws.endpoint.is_some().then_some("dev");
-        let stage = stage(&settings.project, settings.stage.as_deref(), fallback, &aws, ui).await?;
+        let stage =
+            stage(&settings.project, settings.stage.as_deref(), fallback, Some(&aws.caller_arn), ui).await?;
         let locks = Stage::new(&cache::directory()?, &aws, &settings.project, &stage);
         let cancel = CancellationToken::new();
         Ok(Self { command, settings, spawner, ui, work, claim, tools, cancel, aws, stage, locks })
     }
 
-    async fn synthesize(&'a self, bundle: &[String]) -> Result<Synthesized<'a>> {
+    pub(super) async fn synthesize(&'a self, bundle: &[String]) -> Result<Synthesized<'a>> {
         let target = app::Destination {
             stage: self.stage.clone(),
             region: self.aws.region.clone(),
@@ -256,12 +237,50 @@ impl<'a> Copy<'a> {
         }
     }
 
-    fn debug_stack(&self) -> String {
+    pub(super) fn debug_stack(&self) -> String {
         debug_stack::name(&self.stage, &self.settings.project.name)
     }
 }
 
 impl Synthesized<'_> {
+    /// Deploys stacks, by what the CDK CLI selects them by. Whoever serves the stage here is told. With `yes` nobody is asked about a
+    /// bootstrap that is missing.
+    ///
+    /// # Errors
+    /// [`Kind::Deployment`].
+    pub(super) async fn deploy(
+        &self,
+        stacks: Vec<String>,
+        rollback: bool,
+        yes: bool,
+    ) -> Result<app::Outputs> {
+        let environments = self.assembly.environments(|stack| {
+            let selector = &self.assembly.stacks[stack].selector;
+            stacks.iter().any(|selected| selected == app::EVERY_STACK || selected == selector)
+        });
+        let project = &self.settings.project;
+        let lacking = app::lacking(project, &self.aws, &environments).await?;
+        confirm_bootstrap(yes, &self.aws, &lacking).await?;
+        app::bootstrap(&self.context(), &self.aws, &lacking).await?;
+        let _change = self.locks.change(self.command, self.ui).await;
+        let state_dir = &self.work;
+        if self.aws.endpoint.is_some() && session::running(state_dir).is_ok() {
+            // The local cloud is that of a running `sst start`, which looks for packages where that has said.
+            let (root, artifacts) = (project.root.clone(), state_dir.path("artifacts"));
+            let toolchain =
+                Toolchain::new(self.spawner.clone(), root, artifacts, cache::directory()?, self.ui.clone());
+            cloud_packages::provide(&toolchain, &self.assembly.directory, state_dir).await;
+        }
+        let source = app::Deployment {
+            directory: &self.assembly.directory,
+            stacks,
+            rollback,
+            from_nothing: false,
+            asset_buckets: &BTreeSet::new(),
+        };
+        app::deploy(&self.context(), &self.aws, &source, None).await
+    }
+
     /// By which the CDK CLI selects what was named; everything if nothing was.
     fn selectors(&self, named: &[String]) -> Result<Vec<String>> {
         if named.is_empty() {

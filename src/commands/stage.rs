@@ -1,6 +1,7 @@
 //! Questions that several commands ask: which stage, and whether the account may be prepared for the CDK.
 
 use crate::{
+    app::Lacking,
     aws::Aws,
     error::{Error, Kind, Result},
     project::{Project, StageRequest, resolve_stage},
@@ -11,17 +12,18 @@ use crate::{
 const INTRODUCTION: &str =
     "This project has no stage yet: a copy of the app that is yours alone. Its name is kept in `.sst/stage`.";
 
-/// The stage. A question for it waits on a thread of its own, so that Ctrl-C is heard. `fallback` is taken without asking.
+/// The stage. A question for it waits on a thread of its own, so that Ctrl-C is heard, and suggests the name of the `caller`, if the ARN
+/// has one. `fallback` is taken without asking.
 pub(super) async fn stage(
     project: &Project,
     flag: Option<&str>,
     fallback: Option<&'static str>,
-    aws: &Aws,
+    caller: Option<&str>,
     ui: &Ui,
 ) -> Result<String> {
     let project = project.clone();
     let flag = flag.map(str::to_owned);
-    let suggestion = name_of(&aws.caller_arn).map(str::to_owned).or_else(|| std::env::var("USER").ok());
+    let suggestion = caller.and_then(name_of).map(str::to_owned).or_else(|| std::env::var("USER").ok());
     let ui = ui.clone();
     let resolved = tokio::task::spawn_blocking(move || {
         let request = StageRequest {
@@ -61,18 +63,17 @@ fn name_of(caller: &str) -> Option<&str> {
 }
 
 /// On AWS the CDK's own stack is not made without a yes: it stays, and may cost something.
-pub(super) async fn confirm_bootstrap(yes: bool, aws: &Aws) -> Result<()> {
-    if aws.endpoint.is_some() || yes {
+pub(super) async fn confirm_bootstrap(yes: bool, aws: &Aws, lacking: &[Lacking]) -> Result<()> {
+    if aws.endpoint.is_some() || yes || lacking.is_empty() {
         return Ok(());
     }
-    let place = format!("aws://{}/{}", aws.account, aws.region);
-    let question =
-        format!("{place} is not bootstrapped for the CDK yet. Bootstrap it now (bucket, roles)? [y/N]");
+    let what = lacking.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let question = format!("{what}. Bootstrap it now (bucket, roles)? [y/N]");
     if prompt::is_interactive() && confirmed(question).await {
         return Ok(());
     }
-    Err(Error::new(Kind::Deployment, format!("{place} is not bootstrapped for the CDK"))
-        .hint(format!("run `npx cdk bootstrap {place}`, or this command with `--yes`")))
+    let commands = lacking.iter().map(|one| format!("`{}`", one.command())).collect::<Vec<_>>().join(", ");
+    Err(Error::new(Kind::Deployment, what).hint(format!("run {commands}, or this command with `--yes`")))
 }
 
 /// Whether the answer is a yes. Waits on a thread of its own.

@@ -11,7 +11,7 @@ use super::{
     function::Received,
     invocation::{Open, ServingKind},
     question, source,
-    workers::own_variables,
+    workers::has_own_variables,
 };
 use crate::{
     ids::{FunctionId, RequestId, WorkerId},
@@ -55,16 +55,19 @@ impl State {
             return self.finish(&request, Outcome::Failed(error), now, effects);
         };
         function.warm_since = Some(now);
-        let wanted = own_variables(&function.spec, &environment);
+        let spec = function.spec.clone();
         // A call from this machine only has what was received before.
         if caller == Caller::Relay {
-            function.received = Some(Received { environment, at: now });
+            function.received = Some(Received { environment: environment.clone(), at: now });
         }
         if function.code.wants_build() {
             self.build(&id, now, effects);
         }
-        let outdated: Vec<WorkerId> =
-            self.pool.of(&id).filter(|(_, worker)| worker.environment != wanted).map(|(id, _)| id).collect();
+        let workers = self.pool.of(&id);
+        let outdated: Vec<WorkerId> = workers
+            .filter(|(_, worker)| !has_own_variables(&worker.environment, &spec, &environment))
+            .map(|(id, _)| id)
+            .collect();
         for worker in outdated {
             self.drain(worker, effects);
         }
@@ -80,6 +83,15 @@ impl State {
         effects: &mut Vec<Effect>,
     ) {
         if self.release(id, request, now) {
+            let given = self.open.get(request).and_then(|open| open.given_at);
+            let worker = self.pool.get_mut(id);
+            let function = worker.and_then(|worker| {
+                worker.answered = Some(now);
+                self.functions.get_mut(&worker.function)
+            });
+            if let (Some(given), Some(function)) = (given, function) {
+                function.took(now.saturating_duration_since(given));
+            }
             self.finish(request, outcome, now, effects);
         }
     }
@@ -231,13 +243,16 @@ impl State {
         }
     }
 
-    /// The timeout that the invocation had when it began. The stub says what was left of it; the declared one is the same
-    /// number unless the stub was deployed with a longer one.
+    /// The time that the function has. A stub that has more than its function says so. Otherwise it says what was left of its own; the
+    /// declared one is the same number unless the stub was deployed with a longer one.
     pub(super) fn timeout_of(&self, open: &Open) -> Duration {
+        if let Some(time) = open.invocation.time {
+            return time;
+        }
         let declared = self
             .functions
             .get(&open.invocation.function)
-            .map(|function| Duration::from_secs(function.spec.timeout_s));
+            .and_then(|function| function.spec.timeout_s.map(Duration::from_secs));
         match declared {
             Some(declared) if open.invocation.remaining <= declared => declared,
             _ => Duration::from_secs(open.invocation.remaining.as_secs_f64().ceil() as u64),

@@ -14,7 +14,7 @@ use super::{
     pool::{FINISHING, Phase, Sight},
 };
 use crate::{
-    ids::{LanguageId, WorkerId},
+    ids::{FunctionId, LanguageId, WorkerId},
     ui::UiEvent,
 };
 
@@ -155,17 +155,20 @@ impl State {
             })
             .map(|(_, worker)| worker.kind())
             .collect();
+        // Asked for once, as many calls may wait for few functions.
+        let waits = self.open.values().any(|open| open.worker.is_none());
+        let building = self.functions.iter().filter(|(_, function)| waits && function.code.building());
+        let building: HashSet<&FunctionId> = building.map(|(id, _)| id).collect();
         for open in self.open.values_mut() {
-            let id = &open.invocation.function;
             let (stands, tell) = match open.worker {
                 Some(worker) => {
                     let serving = self.pool.get(worker).and_then(|worker| worker.serving());
                     (serving.is_some_and(|serving| serving.paused), true)
                 }
                 None => {
-                    let building = self.functions.get(id).is_some_and(|function| function.code.building());
+                    let built = !building.is_empty() && building.contains(&open.invocation.function);
                     open.held = !held.is_empty() && held.contains(&open.kind());
-                    (building || open.held, false)
+                    (built || open.held, false)
                 }
             };
             match open.paused {

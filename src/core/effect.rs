@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use camino::Utf8PathBuf;
 
 use super::event::{Artifact, Caller, Outcome, StreamPart, Target};
 use crate::{
@@ -38,6 +39,9 @@ pub enum Effect {
     Build { spec: Arc<FunctionSpec>, generation: Generation },
     /// The function is not in use any more; forget what was kept to build it quickly.
     Cool { function: FunctionId },
+    /// A build has ended, or the function is gone: its code depends on these paths, and on nothing else any more. They are as
+    /// [`Artifact::inputs`].
+    Watch { function: FunctionId, paths: Vec<Utf8PathBuf> },
     /// Tell the inspector endpoint something.
     Bridge(BridgeCommand),
     /// Show something.
@@ -63,7 +67,7 @@ pub struct Start {
     /// The code it will run.
     pub artifact: Arc<Artifact>,
     /// The environment of the function, as received from the stub.
-    pub environment: BTreeMap<String, String>,
+    pub environment: Arc<BTreeMap<String, String>>,
     /// Whether it must not load the function before [`Effect::Load`]: debuggers set their breakpoints first.
     pub gated: bool,
 }
@@ -81,6 +85,8 @@ pub struct Delivery {
     pub deadline: Instant,
     /// The role's credentials that came with this invocation (the `AWS_…` variables), for runners that take them.
     pub credentials: BTreeMap<String, String>,
+    /// Whether a debugger is there, for runners that then call the function so that it sees what the function does not catch.
+    pub debugged: bool,
 }
 
 /// How a worker ends.

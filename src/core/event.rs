@@ -84,6 +84,8 @@ pub struct Call {
     pub function: String,
     /// The event to call it with; none when only its environment is wanted.
     pub event: Option<Bytes>,
+    /// The trace that it begins, as X-Ray's header names one.
+    pub trace_id: String,
 }
 
 /// One request to run a function.
@@ -100,9 +102,11 @@ pub struct Invocation {
     /// What the handler's context object is made of.
     pub context: sst_wire::Context,
     /// The environment of the stub, as received.
-    pub environment: BTreeMap<String, String>,
+    pub environment: Arc<BTreeMap<String, String>>,
     /// What is left of the stub's own time.
     pub remaining: Duration,
+    /// The function's time, from when its handler is given the event, if that is another one.
+    pub time: Option<Duration>,
     /// How long its caller can hear of it; none where they wait as long as it takes.
     pub patience: Option<Duration>,
 }
@@ -154,6 +158,8 @@ pub enum Exit {
     Signal(String),
     /// It never ran; why, as a fragment.
     NotStarted(String),
+    /// It was ended because an extension beside it has failed: the type of the error, and how.
+    Extension { error_type: &'static str, reason: String },
 }
 
 /// One path that changed.
@@ -237,15 +243,18 @@ pub struct Artifact {
     pub handler: String,
     /// What tells two builds apart: a hash of everything that runs. Equal fingerprints mean nothing changed.
     pub fingerprint: String,
-    /// The files that it was made of: a change of one of them calls for a new build. Absolute paths; a directory stands for
-    /// everything below it.
+    /// What it depends on: a change of one of these paths calls for a new build. Absolute paths. A file was read; a directory stands
+    /// for everything below it; what is not there was looked for, and `directory/*.ending` stands for files that were looked for by
+    /// their ending.
     pub inputs: Vec<Utf8PathBuf>,
-    /// Packages that it loads from `node_modules`: `(package name as imported, directory that imports it)`. Standby workers
-    /// load them ahead of time.
+    /// What standby workers load ahead of time: `(package name as imported, directory that imports it)`. A name that begins with `./` is
+    /// that of a file in the directory, which does what is to be done. Equal ones load the same.
     pub packages: Vec<(String, Utf8PathBuf)>,
     /// Where packages are that its runtime provides and the project has not installed: a `node_modules`, or a directory for Python's
     /// path.
     pub provided: Option<Utf8PathBuf>,
+    /// The directory that stands for `/opt`, with the function's layers; none for a function without any.
+    pub opt: Option<Utf8PathBuf>,
 }
 
 /// Why a build failed, ready to be shown.

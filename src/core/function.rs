@@ -8,7 +8,11 @@ use std::{
 
 use camino::Utf8PathBuf;
 
-use super::event::{Artifact, BuildError, FileChange};
+use super::{
+    changes::Changes,
+    event::{Artifact, BuildError},
+    pool::{SHORT_WAIT, SLOW},
+};
 use crate::{ids::Generation, project::manifest::FunctionSpec};
 
 /// What the core knows of a function.
@@ -20,12 +24,44 @@ pub(super) struct Function {
     pub received: Option<Received>,
     /// When it was last invoked; none until the first time, and after it went cold.
     pub warm_since: Option<Instant>,
+    /// How long its calls have taken lately.
+    pub usual: Option<Duration>,
+    /// How long its processes have taken lately until they asked for a call.
+    pub starting: Option<Duration>,
+}
+
+impl Function {
+    /// A function that was not called yet.
+    pub(super) fn new(spec: Arc<FunctionSpec>, code: Code) -> Self {
+        Self { spec, code, received: None, warm_since: None, usual: None, starting: None }
+    }
+
+    /// A call was answered after so long.
+    pub(super) fn took(&mut self, duration: Duration) {
+        self.usual = Some(mean(self.usual, duration));
+    }
+
+    /// A process has asked for its first call after so long.
+    pub(super) fn started(&mut self, duration: Duration) {
+        self.starting = Some(mean(self.starting, duration));
+    }
+
+    /// How long one of its calls waits for a process that is there rather than for another one: as long as that would take to start,
+    /// which on a busy machine is long.
+    pub(super) fn short_wait(&self) -> Duration {
+        self.starting.unwrap_or_default().clamp(SHORT_WAIT, SLOW)
+    }
+}
+
+/// A mean in which what was lately counts most.
+fn mean(former: Option<Duration>, latest: Duration) -> Duration {
+    former.map_or(latest, |former| (former * 3 + latest) / 4)
 }
 
 /// The environment of a function: its variables, and the credentials of its role.
 #[derive(Debug)]
 pub(super) struct Received {
-    pub environment: BTreeMap<String, String>,
+    pub environment: Arc<BTreeMap<String, String>>,
     /// When that was received.
     pub at: Instant,
 }
@@ -38,7 +74,7 @@ pub(super) struct Code {
     /// The error of the last build, if it failed.
     pub broken: Option<BuildError>,
     running: Option<Running>,
-    /// Files changed since the last build began, while nobody needed the code.
+    /// Files changed since the last build ended, and no other has begun.
     stale: bool,
 }
 
@@ -47,7 +83,7 @@ struct Running {
     generation: Generation,
     since: Instant,
     /// What changed meanwhile. Only at its end a build says which files it has read, and it may have read these before.
-    changes: Vec<Arc<[FileChange]>>,
+    changes: Vec<Arc<Changes>>,
     /// It was begun for what the function is not any more.
     overtaken: bool,
 }
@@ -80,6 +116,11 @@ impl Code {
         !self.building() && (self.good.is_none() || self.stale)
     }
 
+    /// Whether files have changed since the last build, and none runs.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
     /// Begins a build. No two builds have the same `generation`, whatever became of the function in between.
     pub(super) fn begin(&mut self, generation: Generation, now: Instant) {
         self.stale = false;
@@ -93,8 +134,8 @@ impl Code {
         Self { running, ..Self::default() }
     }
 
-    /// Notes that files changed. Returns whether a build should begin now, given that the function is `warm`.
-    pub(super) fn changed(&mut self, changes: &Arc<[FileChange]>, warm: bool) -> bool {
+    /// Notes that files changed. Returns whether the code has to be built again, by a build that has not begun.
+    pub(super) fn changed(&mut self, changes: &Arc<Changes>) -> bool {
         if let Some(running) = &mut self.running {
             running.changes.push(changes.clone());
             return false;
@@ -103,11 +144,18 @@ impl Code {
             self.good.as_ref().map(|(_, artifact)| artifact.inputs.as_slice()),
             self.broken.as_ref().map(|error| error.inputs.as_slice()),
         ];
-        if !results.into_iter().flatten().any(|inputs| concerned_by(inputs, changes)) {
+        if !results.into_iter().flatten().any(|inputs| changes.concern(inputs)) {
             return false;
         }
         self.stale = true;
-        warm
+        true
+    }
+
+    /// All that the code depends on as it serves, and as it failed to build.
+    pub(super) fn inputs(&self) -> Vec<Utf8PathBuf> {
+        let good = self.good.as_ref().map(|(_, artifact)| &artifact.inputs);
+        let broken = self.broken.as_ref().map(|error| &error.inputs);
+        good.into_iter().chain(broken).flatten().cloned().collect()
     }
 
     /// Takes the result of a build. Also returns how long it took.
@@ -125,7 +173,7 @@ impl Code {
             Ok(artifact) => &artifact.inputs,
             Err(error) => &error.inputs,
         };
-        if running.overtaken || running.changes.iter().any(|changes| concerned_by(inputs, changes)) {
+        if running.overtaken || running.changes.iter().any(|changes| changes.concern(inputs)) {
             return (Finished::Again, took);
         }
         let finished = match result {
@@ -149,13 +197,4 @@ impl Code {
         };
         (finished, took)
     }
-}
-
-/// Whether any of `changes` may lead to another result of a build that has read `inputs`.
-fn concerned_by(inputs: &[Utf8PathBuf], changes: &[FileChange]) -> bool {
-    changes.iter().any(|change| {
-        // A file that comes or goes can change how any import resolves, and no list of inputs names a file that was
-        // missing. Builds that bring nothing new are cheap.
-        change.structural || inputs.iter().any(|input| change.path.starts_with(input))
-    })
 }

@@ -27,17 +27,13 @@ impl State {
                     self.drain_all(&id, effects);
                     Function { spec, code: function.code.anew(), ..function }
                 }
-                None => Function {
-                    spec,
-                    code: self.removed.remove(&id).unwrap_or_default(),
-                    received: None,
-                    warm_since: None,
-                },
+                None => Function::new(spec, self.removed.remove(&id).unwrap_or_default()),
             };
             self.functions.insert(id, function);
         }
         for (id, function) in former {
             effects.push(Effect::Cool { function: id.clone() });
+            effects.push(Effect::Watch { function: id.clone(), paths: Vec::new() });
             self.drain_all(&id, effects);
             for request in self.waiting_for(&id) {
                 let error =
@@ -50,7 +46,7 @@ impl State {
         }
         // What takes seconds to compile is compiled before somebody waits for it.
         let wanted = |(id, function): (&FunctionId, &Function)| {
-            let waits = function.spec.source.is_compiled() || !self.waiting_for(id).is_empty();
+            let waits = function.spec.is_compiled() || !self.waiting_for(id).is_empty();
             (waits && function.code.wants_build()).then(|| id.clone())
         };
         let wanted: Vec<FunctionId> = self.functions.iter().filter_map(wanted).collect();

@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     effect::{Answer, Effect},
-    event::Invocation,
+    event::{Caller, Invocation},
     source,
 };
 use crate::ids::{FunctionId, WorkerId};
@@ -16,22 +15,31 @@ use crate::ids::{FunctionId, WorkerId};
 /// The variables that carry the role's credentials.
 pub(super) const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
-/// Whose credentials a process has: those of one execution environment of the function. Only their digest, so that no secret is shown
-/// with the state.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Identity(Arc<str>);
+/// Whose credentials a process has: those of one execution environment of the function. Only the beginning of their digest, so that no
+/// secret is shown with the state, and two are compared in a moment: each event looks at all calls that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Identity(u128);
 
 impl Identity {
     /// That of an environment.
     pub(super) fn of(environment: &BTreeMap<String, String>) -> Self {
         let values: Vec<Option<&String>> = CREDENTIALS.iter().map(|name| environment.get(*name)).collect();
         // No two lists of texts are written alike.
-        Self(sst_wire::sha256_hex(format!("{values:?}").as_bytes()).into())
+        let digest = sst_wire::sha256_hex(format!("{values:?}").as_bytes());
+        Self(
+            digest
+                .get(..32)
+                .and_then(|beginning| u128::from_str_radix(beginning, 16).ok())
+                .unwrap_or_default(),
+        )
     }
 }
 
 /// How long API Gateway waits for a function: 30 s for HTTP APIs, a second less for REST APIs.
 const API_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of its time a call from a stub loses to the way back, at the most.
+const LONGEST_WAY: Duration = Duration::from_millis(350);
 
 /// How long after its caller has given up a call is still begun that waits for a debugger.
 const HELD: Duration = Duration::from_secs(60);
@@ -50,7 +58,8 @@ pub(super) struct Open {
     /// Whose credentials came with it.
     pub identity: Identity,
     pub since: Instant,
-    /// When it counts as timed out. Moves on while a debugger holds the worker.
+    /// When it counts as timed out: until a worker has it, by its caller's time, then by the function's as well. Moves on while a
+    /// debugger holds the worker.
     pub deadline: Instant,
     /// When the stub is next told that work goes on.
     pub report_at: Instant,
@@ -58,6 +67,10 @@ pub(super) struct Open {
     pub waits_until: Option<Instant>,
     /// The worker that has it; none while it waits for one.
     pub worker: Option<WorkerId>,
+    /// When that was given it.
+    pub given_at: Option<Instant>,
+    /// Until when no worker is started for it, because one that is there will probably be free by then.
+    pub patient_until: Option<Instant>,
     /// Since when its clock stands still: a debugger holds the worker, or the function is being built.
     pub paused: Option<Instant>,
     /// It waits for a debugger rather than for a compiler.
@@ -70,8 +83,11 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn new(invocation: Invocation, number: u64, now: Instant) -> Self {
-        // The outcome has to be back before Lambda ends the stub, so a little of the time belongs to the way.
-        let margin = (invocation.remaining / 20).clamp(Duration::from_millis(50), Duration::from_millis(500));
+        let margin = match invocation.caller {
+            // The outcome has to be back before the stub gives up, 0.3 s before Lambda ends it. So a little of the time belongs to the way.
+            Caller::Relay => (invocation.remaining / 20).clamp(Duration::from_millis(50), LONGEST_WAY),
+            Caller::Local => Duration::ZERO,
+        };
         Self {
             number,
             since: now,
@@ -79,6 +95,8 @@ impl Open {
             report_at: now + Duration::from_millis(sst_wire::WORKING_INTERVAL_MS),
             waits_until: invocation.patience.map(|patience| now + patience.saturating_sub(margin)),
             worker: None,
+            given_at: None,
+            patient_until: None,
             paused: None,
             held: false,
             caller_waits_until: source::is_api(&invocation.payload).then(|| now + API_PATIENCE),
@@ -106,7 +124,7 @@ impl Open {
 
     /// Which workers can serve it.
     pub(super) fn kind(&self) -> ServingKind {
-        (self.invocation.function.clone(), self.identity.clone())
+        (self.invocation.function.clone(), self.identity)
     }
 
     /// Tells whoever has called.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    State,
+    EXTRA, State,
     effect::{Answer, Effect, LocalCommand},
     event::{Call, Caller, Invocation, Outcome},
     function::Received,
@@ -20,6 +20,9 @@ use crate::{ids::FunctionId, project::manifest::FunctionSpec};
 
 /// Credentials that were received this long ago may have expired.
 const FRESH: Duration = Duration::from_secs(15 * 60);
+
+/// The longest that Lambda runs a function: what one gets whose own time only its deployment knows.
+const LONGEST: Duration = Duration::from_secs(900);
 
 /// A question that a stub has been asked.
 #[derive(Debug)]
@@ -112,22 +115,29 @@ impl State {
         &mut self,
         call: Call,
         spec: &FunctionSpec,
-        environment: BTreeMap<String, String>,
+        environment: Arc<BTreeMap<String, String>>,
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
         let Some(payload) = call.event else {
-            let environment = LocalCommand::Environment { call: call.id, variables: environment };
+            let environment =
+                LocalCommand::Environment { call: call.id, variables: Arc::unwrap_or_clone(environment) };
             return effects.push(Effect::Local(environment));
         };
+        let time = spec.timeout_s.map_or(LONGEST, Duration::from_secs);
         let invocation = Invocation {
             caller: Caller::Local,
             request: call.id,
             function: spec.id.clone(),
             payload,
-            context: sst_wire::Context { invoked_function_arn: arn(&environment), ..Default::default() },
+            context: sst_wire::Context {
+                invoked_function_arn: arn(&environment),
+                trace_id: Some(call.trace_id),
+                ..Default::default()
+            },
             environment,
-            remaining: Duration::from_secs(spec.timeout_s),
+            remaining: time + EXTRA,
+            time: Some(time),
             patience: None,
         };
         self.admit(invocation, now, effects);

@@ -5,6 +5,7 @@
 
 mod builds;
 mod calls;
+mod changes;
 mod debugging;
 pub mod effect;
 pub mod event;
@@ -24,8 +25,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use camino::Utf8Path;
-
 use self::{
     effect::Effect,
     event::Event,
@@ -36,26 +35,38 @@ use self::{
 };
 use crate::ids::{FunctionId, Generation, LanguageId, RequestId};
 
+/// How much longer than a function's own time a call may take, with what passes until a worker has it.
+const EXTRA: Duration = Duration::from_secs(sst_wire::EXTRA_S);
+
 /// What the core can be told about how it should work.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The most worker processes at a time, over all functions. Further calls wait in order of arrival.
     pub max_workers: usize,
-    /// How long an idle worker is kept.
+    /// How many processes are started at the same time for calls of functions that have one already.
+    pub starts_at_once: usize,
+    /// Of how many functions workers are replaced as soon as their code is saved: those that were called last.
+    pub replaced: usize,
+    /// How many idle workers are kept for long: those that served last.
+    pub recent: usize,
+    /// How long each of these is kept idle.
     pub keep_idle: Duration,
+    /// How long any other worker is kept idle.
+    pub keep_spare: Duration,
     /// How long after its last call a function is rebuilt when it is saved, rather than when it is called.
     pub keep_warm: Duration,
-    /// Whether a file that comes or goes can make a build turn out differently.
-    pub is_source: fn(&Utf8Path) -> bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             max_workers: 100,
+            starts_at_once: 4,
+            replaced: 2,
+            recent: 4,
             keep_idle: Duration::from_secs(600),
+            keep_spare: Duration::from_secs(10),
             keep_warm: Duration::from_secs(1800),
-            is_source: |_| true,
         }
     }
 }
@@ -69,6 +80,8 @@ pub struct State {
     removed: BTreeMap<FunctionId, Code>,
     /// That of the latest build, of whatever function.
     generation: Generation,
+    /// Some function may have changed since it was built.
+    stale: bool,
     /// The requests that have no outcome yet.
     open: HashMap<RequestId, Open>,
     /// How many there were so far.
@@ -94,6 +107,7 @@ impl State {
             functions: BTreeMap::new(),
             removed: BTreeMap::new(),
             generation: Generation::default(),
+            stale: false,
             open: HashMap::new(),
             arrived: 0,
             questions: BTreeMap::new(),
@@ -146,6 +160,7 @@ impl State {
         self.tick_calls(now, &mut effects);
         self.tick_workers(now, &mut effects);
         self.schedule(now, &mut effects);
+        self.build_ahead(now, &mut effects);
         effects
     }
 

@@ -21,6 +21,16 @@ pub(super) const UNSEEN: Duration = Duration::from_secs(5);
 /// How long a worker may take at the least to ask for its next invocation after it has answered.
 pub(super) const FINISHING: Duration = Duration::from_secs(2);
 
+/// How long a process counts as busy with its start at the most. A start takes a third of that when nothing else does.
+pub(super) const STARTING: Duration = Duration::from_millis(150);
+
+/// How long a process of which nothing has been heard since may be slow because the machine is busy, with too many of them.
+pub(super) const SLOW: Duration = Duration::from_secs(1);
+
+/// How long a call waits at the least for a worker that is there, if that will probably be free by then. Starting one takes less, but
+/// on a busy machine it takes that from all calls.
+pub(super) const SHORT_WAIT: Duration = Duration::from_millis(300);
+
 /// How long a worker serves its own function while calls of others wait for its room. Without a turn, two functions that share one
 /// place would start a process for each call.
 const TURN: Duration = Duration::from_secs(1);
@@ -36,6 +46,14 @@ pub(super) struct Worker {
     pub state: WorkerState,
     /// The request it had last, to which late output belongs.
     pub last: Option<RequestId>,
+    /// When it was started.
+    pub since: Instant,
+    /// The same, as long as it is busy with that. One that takes long waits for something, or a debugger holds it.
+    started: Option<Instant>,
+    /// The same, as long as it may be slow.
+    pub slow: Option<Instant>,
+    /// When it last answered.
+    pub answered: Option<Instant>,
 }
 
 /// What a worker is doing.
@@ -106,7 +124,7 @@ impl Serving {
 impl Worker {
     /// Which calls it can serve.
     pub(super) fn kind(&self) -> ServingKind {
-        (self.function.clone(), self.identity.clone())
+        (self.function.clone(), self.identity)
     }
 
     pub(super) fn serving(&self) -> Option<&Serving> {
@@ -157,8 +175,14 @@ pub(super) struct Supply {
     pub idle: Vec<(Instant, WorkerId)>,
     /// Those on their way to their first invocation, or held up by debuggers before it. The latest is the last.
     pub coming: Vec<WorkerId>,
+    /// How many have an invocation, or are about to ask for the next.
+    pub busy: usize,
     /// How many calls for them wait.
     pub wanted: usize,
+    /// How many of these have been left to a worker that is coming.
+    pub promised: usize,
+    /// When one of them last answered.
+    pub answered: Option<Instant>,
 }
 
 /// All of them.
@@ -176,6 +200,7 @@ impl Pool {
         identity: Identity,
         environment: BTreeMap<String, String>,
         gated: bool,
+        now: Instant,
     ) -> WorkerId {
         self.last += 1;
         let id = WorkerId(self.last);
@@ -185,7 +210,19 @@ impl Pool {
             paused: false,
             turn: None,
         });
-        self.workers.insert(id, Worker { function, identity, environment, state, last: None });
+        let (started, slow) = (Some(now), Some(now));
+        let worker = Worker {
+            function,
+            identity,
+            environment,
+            state,
+            last: None,
+            since: now,
+            started,
+            slow,
+            answered: None,
+        };
+        self.workers.insert(id, worker);
         id
     }
 
@@ -219,16 +256,44 @@ impl Pool {
         self.iter().filter(move |(_, worker)| worker.function == *function)
     }
 
+    /// Since when the processes are busy with their start that are.
+    pub(super) fn starting(&self) -> impl Iterator<Item = Instant> {
+        self.silent().filter_map(|worker| worker.started)
+    }
+
+    /// Since when the processes are there that may be slow to start because there are so many of them.
+    pub(super) fn slow(&self) -> impl Iterator<Item = Instant> {
+        self.silent().filter_map(|worker| worker.slow)
+    }
+
+    /// Those that have not asked for a call yet.
+    fn silent(&self) -> impl Iterator<Item = &Worker> {
+        self.workers
+            .values()
+            .filter(|worker| matches!(worker.serving(), Some(Serving { phase: Phase::Starting { .. }, .. })))
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self, now: Instant) {
+        for worker in self.workers.values_mut() {
+            worker.started.take_if(|since| *since + STARTING <= now);
+            worker.slow.take_if(|since| *since + SLOW <= now);
+        }
+    }
+
     /// The workers that can serve calls now or soon, by what they serve.
     pub(super) fn supply(&self, debuggers: bool) -> HashMap<ServingKind, Supply> {
         let mut all: HashMap<ServingKind, Supply> = HashMap::new();
         for (id, worker) in self.iter() {
             let Some(serving) = worker.serving() else { continue };
             let supply = all.entry(worker.kind()).or_default();
+            supply.answered = supply.answered.max(worker.answered);
             match serving.phase {
                 Phase::Idle { since } if worker.is_seen(debuggers) => supply.idle.push((since, id)),
                 Phase::Idle { .. } | Phase::Starting { .. } => supply.coming.push(id),
-                Phase::Busy { .. } | Phase::Finishing { .. } => {}
+                Phase::Busy { outdated, .. } | Phase::Finishing { outdated, .. } => {
+                    supply.busy += usize::from(!outdated);
+                }
             }
         }
         for supply in all.values_mut() {
@@ -268,10 +333,13 @@ impl Pool {
         })
     }
 
-    /// The idle worker that has waited longest, of whatever function, but for those whose debuggers set their breakpoints.
-    pub(super) fn longest_idle(&self) -> Option<(Instant, WorkerId)> {
+    /// The idle worker that has waited longest, of whatever function, but for those whose debuggers set their breakpoints; and how many
+    /// there are.
+    pub(super) fn longest_idle(&self) -> Option<(Instant, WorkerId, usize)> {
         // A debugger counts: it would be told of the worker soon.
-        self.idle().filter(|(_, _, worker)| worker.is_seen(true)).map(|(since, id, _)| (since, id)).min()
+        let idle = || self.idle().filter(|(_, _, worker)| worker.is_seen(true));
+        let (since, id) = idle().map(|(since, id, _)| (since, id)).min()?;
+        Some((since, id, idle().count()))
     }
 
     /// The worker that has waited longest for its first call to be let to it, because debuggers do not know of it.

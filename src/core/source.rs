@@ -50,9 +50,15 @@ pub fn explain(error_type: &str, body: &[u8]) -> String {
         .map(|lines| lines.iter().filter_map(Value::as_str).collect())
         .unwrap_or_default();
     // Node repeats type and message as the first lines of the trace.
-    let stack =
-        lines.iter().skip_while(|line| !line.trim_start().starts_with("at ") && !line.contains("File \""));
-    stack.fold(head, |text, line| text + "\n" + line.trim_end())
+    let stack: Vec<&&str> = lines
+        .iter()
+        .skip_while(|line| !line.trim_start().starts_with("at ") && !line.contains("File \""))
+        .collect();
+    // What the interpreter does on its way tells nobody anything, unless it is all that there is.
+    let is_foreign = |line: &str| line.contains(":internal/");
+    let all = stack.iter().all(|line| is_foreign(line));
+    let shown = stack.into_iter().filter(|line| all || !is_foreign(line));
+    shown.fold(head, |text, line| text + "\n" + line.trim_end())
 }
 
 fn http(event: &Value) -> Option<String> {
@@ -169,5 +175,10 @@ mod tests {
         let body = br#"{"errorType":"TypeError","errorMessage":"boom","trace":["TypeError: boom","    at handler (/a.js:1:2)"]}"#;
         assert_eq!(explain("Unhandled", body), "TypeError: boom\n    at handler (/a.js:1:2)");
         assert_eq!(explain("Runtime.Unknown", b"plain"), "Runtime.Unknown: plain");
+        let body = br#"{"errorType":"E","errorMessage":"m","trace":["E: m","    at a (node:internal/x:1:2)","    at f (/a.js:1:2)","    at node:internal/y:3:4"]}"#;
+        assert_eq!(explain("E", body), "E: m\n    at f (/a.js:1:2)");
+        let body =
+            br#"{"errorType":"E","errorMessage":"m","trace":["E: m","    at a (node:internal/x:1:2)"]}"#;
+        assert_eq!(explain("E", body), "E: m\n    at a (node:internal/x:1:2)");
     }
 }

@@ -1,7 +1,8 @@
 //! Which worker serves which call: starting workers, giving them invocations, taking their answers, ending them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
     time::Instant,
 };
 
@@ -10,13 +11,16 @@ use super::{
     effect::{BridgeCommand, Delivery, Effect, Start, Stop},
     event::{Exit, FunctionError, Outcome},
     invocation::{Identity, ServingKind},
-    pool::{FINISHING, Phase, Serving, Supply, UNSEEN, WorkerState},
+    pool::{FINISHING, Phase, SLOW, STARTING, Serving, Supply, UNSEEN, WorkerState},
 };
 use crate::{
     ids::{FunctionId, RequestId, WorkerId},
     project::manifest::FunctionSpec,
     ui::UiEvent,
 };
+
+/// How many times as many processes as are busy with their start may be slow with it.
+const SLOW_AT_ONCE: usize = 2;
 
 impl State {
     /// Gives waiting requests to workers, in order of arrival, and starts workers where some are missing.
@@ -32,15 +36,24 @@ impl State {
             return;
         }
         let mut supply = self.pool.supply(self.debuggers > 0);
-        for open in &waiting {
-            supply.entry(open.kind()).or_default().wanted += 1;
+        // The functions that have any worker. The first one of a function waits for no other: somebody's call may wait for its.
+        let mut served: HashSet<FunctionId> = supply.keys().map(|(function, _)| function.clone()).collect();
+        let waiting: Vec<(RequestId, ServingKind)> =
+            waiting.iter().map(|open| (open.invocation.request.clone(), open.kind())).collect();
+        for (_, kind) in &waiting {
+            // Rarely is one there for the first time.
+            match supply.get_mut(kind) {
+                Some(own) => own.wanted += 1,
+                None => drop(supply.insert(kind.clone(), Supply { wanted: 1, ..Supply::default() })),
+            }
         }
-        let waiting: Vec<RequestId> = waiting.iter().map(|open| open.invocation.request.clone()).collect();
-        // How many requests of each kind have been left to a worker that is coming, and how many to a place.
-        let mut promised: HashMap<ServingKind, usize> = HashMap::new();
+        // How many requests have been left to a place.
         let mut reserved = 0;
-        for request in waiting {
-            let Some(open) = self.open.get(&request) else { continue };
+        let mut starting = self.pool.starting().count();
+        let mut slow = self.pool.slow().count();
+        for (request, kind) in waiting {
+            let Some(open) = self.open.get_mut(&request) else { continue };
+            open.patient_until = None;
             let id = open.invocation.function.clone();
             let ready = self
                 .functions
@@ -49,22 +62,45 @@ impl State {
             if !ready {
                 continue;
             }
-            let kind = open.kind();
-            let own = supply.entry(kind.clone()).or_default();
+            let Some(own) = supply.get_mut(&kind) else { continue };
             if let Some((_, worker)) = own.idle.pop() {
                 own.wanted = own.wanted.saturating_sub(1);
-                self.deliver(&request, worker, effects);
+                own.busy += 1;
+                self.deliver(&request, worker, now, effects);
                 continue;
             }
-            let environment = open.invocation.environment.clone();
-            let promised = promised.entry(kind).or_default();
-            *promised += 1;
-            if own.coming.len() >= *promised {
+            own.promised += 1;
+            if own.coming.len() >= own.promised {
                 continue;
             }
             let limit = self.config.max_workers;
             if self.pool.len() < limit {
-                own.coming.extend(self.start(&id, environment, effects));
+                // Others are free before further processes are there, if their calls are short or all of these start at the same time.
+                let others = own.coming.len() + own.busy;
+                let Some(function) = self.functions.get(&id) else { continue };
+                let wait = function.short_wait();
+                let turn =
+                    function.usual.map(|usual| usual.mul_f64(own.promised as f64 / others.max(1) as f64));
+                // As long as they are answered, one after the other, its turn comes. And where several processes are slow to start, more
+                // of them would make all of it slower.
+                let answered = own.answered.map_or(open.since, |answered| answered.max(open.since));
+                let slow_ones = own.coming.iter().filter_map(|id| self.pool.get(*id)?.slow);
+                let is_crowded = slow_ones.clone().count() >= self.config.starts_at_once;
+                let slow_one = slow_ones.min().filter(|_| is_crowded);
+                let until = slow_one.map_or(answered + wait, |since| (since + SLOW).max(answered + wait));
+                if others > 0 && turn.is_some_and(|turn| turn < wait) && now < until {
+                    open.patient_until = Some(until);
+                    continue;
+                }
+                let is_first = served.insert(id.clone());
+                let at_once = self.config.starts_at_once;
+                if !is_first && (starting >= at_once || slow >= at_once * SLOW_AT_ONCE) {
+                    continue;
+                }
+                starting += 1;
+                slow += 1;
+                let environment = open.invocation.environment.clone();
+                own.coming.extend(self.start(&id, environment, now, effects));
                 continue;
             }
             if self.pool.len() - self.pool.stopping() + reserved >= limit {
@@ -78,9 +114,14 @@ impl State {
     }
 
     pub(super) fn polled(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(serving) = self.pool.get_mut(id).and_then(|worker| worker.serving_mut()) else {
-            return;
-        };
+        let Some(worker) = self.pool.get_mut(id) else { return };
+        let (function, took) = (worker.function.clone(), now.saturating_duration_since(worker.since));
+        let Some(serving) = worker.serving_mut() else { return };
+        if matches!(serving.phase, Phase::Starting { .. })
+            && let Some(function) = self.functions.get_mut(&function)
+        {
+            function.started(took);
+        }
         match serving.phase {
             Phase::Finishing { outdated: true, .. } => self.stop(id, Stop::Gently, effects),
             Phase::Starting { .. } | Phase::Finishing { .. } => {
@@ -141,23 +182,29 @@ impl State {
 
     /// When the clock next has something to do with a worker.
     pub(super) fn next_worker_wake(&self) -> Option<Instant> {
-        let idle = self.pool.longest_idle().map(|(since, _)| since + self.config.keep_idle);
+        let idle = self.next_to_end().map(|(when, _)| when);
         let finishing = self.pool.latest_to_finish().map(|(until, _)| until);
         let unseen = self.longest_unseen().map(|(since, _)| since + UNSEEN);
-        [idle, finishing, unseen].into_iter().flatten().min()
+        let waits = !self.stopping && (self.stale || self.open.values().any(|open| open.worker.is_none()));
+        let started = self.pool.starting().min().filter(|_| waits).map(|since| since + STARTING);
+        let slow = self.pool.slow().min().filter(|_| waits).map(|since| since + SLOW);
+        let patient = self.open.values().filter(|open| open.worker.is_none());
+        let patient = patient.filter_map(|open| open.patient_until).min();
+        [idle, finishing, unseen, started, slow, patient].into_iter().flatten().min()
     }
 
     /// What is due by the clock: workers that have been idle for long, or have not asked for their next call, or are not known to
     /// debuggers.
     pub(super) fn tick_workers(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.pool.tick(now);
         // These first: whoever is not waited for any more may have been idle for long.
         while let Some((since, worker)) = self.longest_unseen()
             && since + UNSEEN <= now
         {
             self.miss(worker, effects);
         }
-        while let Some((since, worker)) = self.pool.longest_idle()
-            && since + self.config.keep_idle <= now
+        while let Some((when, worker)) = self.next_to_end()
+            && when <= now
         {
             self.stop(worker, Stop::Gently, effects);
         }
@@ -166,6 +213,14 @@ impl State {
         {
             self.never_asked(worker, effects);
         }
+    }
+
+    /// Which idle worker ends next, and when. Of many there are only few that serve again soon, and each of them takes memory.
+    fn next_to_end(&self) -> Option<(Instant, WorkerId)> {
+        let (since, worker, idle) = self.pool.longest_idle()?;
+        let is_spare = idle > self.config.recent;
+        let kept = if is_spare { self.config.keep_spare } else { self.config.keep_idle };
+        Some((since + kept, worker))
     }
 
     /// Ends all of them, because the program ends.
@@ -225,7 +280,8 @@ impl State {
         }
     }
 
-    fn deliver(&mut self, request: &RequestId, id: WorkerId, effects: &mut Vec<Effect>) {
+    fn deliver(&mut self, request: &RequestId, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(time) = self.open.get(request).map(|open| self.timeout_of(open)) else { return };
         let (Some(open), Some(worker)) = (self.open.get_mut(request), self.pool.get_mut(id)) else {
             return;
         };
@@ -233,12 +289,17 @@ impl State {
         serving.phase = Phase::Busy { request: request.clone(), outdated: false };
         worker.last = Some(request.clone());
         open.worker = Some(id);
+        open.given_at = Some(now);
+        // From now on it is the function's own time that passes, unless its stub's is over before.
+        let whole = open.deadline.max(open.since + open.invocation.remaining);
+        open.deadline = open.deadline.min(now + time);
         let delivery = Delivery {
             request: request.clone(),
             payload: open.invocation.payload.clone(),
             context: open.invocation.context.clone(),
-            deadline: open.since + open.invocation.remaining,
+            deadline: whole.min(now + time),
             credentials: open.credentials(),
+            debugged: self.debuggers > 0,
         };
         effects.push(Effect::Deliver { worker: id, delivery: Box::new(delivery) });
     }
@@ -247,7 +308,8 @@ impl State {
     pub(super) fn start(
         &mut self,
         id: &FunctionId,
-        environment: BTreeMap<String, String>,
+        environment: Arc<BTreeMap<String, String>>,
+        now: Instant,
         effects: &mut Vec<Effect>,
     ) -> Option<WorkerId> {
         let function = self.functions.get(id)?;
@@ -255,7 +317,7 @@ impl State {
         let own = own_variables(&function.spec, &environment);
         let identity = Identity::of(&environment);
         let gated = self.gate.contains(&artifact.program.language);
-        let worker = self.pool.add(id.clone(), identity, own, gated);
+        let worker = self.pool.add(id.clone(), identity, own, gated, now);
         effects.push(Effect::Start(Box::new(Start {
             worker,
             spec: function.spec.clone(),
@@ -311,11 +373,18 @@ fn forget(supply: &mut HashMap<ServingKind, Supply>, worker: WorkerId) {
 
 /// The function's own variables. Those that Lambda sets differ between execution environments of the same function, so they do
 /// not tell whether a worker can serve an invocation.
-pub(super) fn own_variables(
+fn own_variables(spec: &FunctionSpec, environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    spec.environment.iter().filter_map(|name| Some((name.clone(), environment.get(name)?.clone()))).collect()
+}
+
+/// Whether these are the function's own variables of an environment. Each call asks for each worker of its function.
+pub(super) fn has_own_variables(
+    own: &BTreeMap<String, String>,
     spec: &FunctionSpec,
     environment: &BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    spec.environment.iter().filter_map(|name| Some((name.clone(), environment.get(name)?.clone()))).collect()
+) -> bool {
+    let there = spec.environment.iter().filter(|name| environment.contains_key(*name)).count();
+    there == own.len() && spec.environment.iter().all(|name| own.get(name) == environment.get(name))
 }
 
 /// What Lambda answers for a process that ended without an answer.
@@ -327,10 +396,16 @@ fn exit_error(request: Option<&RequestId>, exit: &Exit) -> FunctionError {
         Exit::NotStarted(reason) => {
             return FunctionError::new("Runtime.InvalidEntrypoint", &format!("Error: {reason}"));
         }
+        Exit::Extension { error_type, reason } => {
+            return FunctionError::new(error_type, &with_request(request, reason));
+        }
     };
-    let message = match request {
+    FunctionError::new("Runtime.ExitError", &with_request(request, &reason))
+}
+
+fn with_request(request: Option<&RequestId>, reason: &str) -> String {
+    match request {
         Some(request) => format!("RequestId: {request} Error: {reason}"),
         None => format!("Error: {reason}"),
-    };
-    FunctionError::new("Runtime.ExitError", &message)
+    }
 }

@@ -1,33 +1,23 @@
 //! Creates or updates a stack by change set and follows it to its end.
 
-use std::time::Duration;
-
 use aws_sdk_cloudformation::{
     error::{ProvideErrorMetadata, SdkError},
-    operation::describe_stacks::{DescribeStacksError, DescribeStacksOutput},
-    types::{
-        Capability, ChangeSetStatus, ChangeSetType, Parameter, ResourceStatus, Stack, StackEvent,
-        StackStatus, Tag,
-    },
+    types::{Capability, ChangeSetStatus, ChangeSetType, Parameter, ResourceStatus, Stack, StackStatus, Tag},
 };
 use tokio::time::{Instant, sleep};
 
+use super::{
+    asked::{PATIENCE, events, failed, first_failure, look, look_every, patiently, settled},
+    remove,
+};
 use crate::{
-    aws::{Aws, explain, stack_is_missing},
-    error::{Error, Kind, Result},
+    aws::{Aws, explain},
+    error::{Error, Result},
 };
 
-/// How often a deployment in progress is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(1000);
-
-/// A local cloud answers at once, and nobody throttles.
-const LOOK_EVERY_LOCALLY: Duration = Duration::from_millis(100);
-
-/// How long CloudFormation may be out of reach during a deployment.
-const UNREACHABLE: Duration = Duration::from_secs(60);
-
-/// How long a deployment may take.
-const PATIENCE: Duration = Duration::from_secs(900);
+/// How often it is tried. Each attempt waits first until nothing happens to the stack, so of several starts each has its turn. What is refused
+/// so often is refused because of the state that the stack is in.
+const ATTEMPTS: usize = 10;
 
 /// What is deployed.
 pub(super) struct Template<'a> {
@@ -38,109 +28,169 @@ pub(super) struct Template<'a> {
     pub names_roles: bool,
 }
 
-/// The stack of that name, if there is one.
-pub(super) async fn describe(aws: &Aws, name: &str) -> Result<Option<Stack>> {
-    let described = aws.cloudformation().describe_stacks().stack_name(name).send().await;
-    stack(name, described)
-}
-
-/// The same in the middle of a deployment, which goes on although a network fails for a while, or CloudFormation wants to be asked less.
-async fn look(aws: &Aws, name: &str) -> Result<Option<Stack>> {
-    let until = Instant::now() + UNREACHABLE;
-    let mut aws = aws.clone();
-    loop {
-        let described = aws.cloudformation().describe_stacks().stack_name(name).send().await;
-        let passes = described.as_ref().is_err_and(|error| {
-            let status = error.raw_response().map(|response| response.status().as_u16());
-            matches!(status, None | Some(429 | 500..))
-                || error.code().is_some_and(|code| code.contains("Throttl"))
-        });
-        if !passes || Instant::now() >= until {
-            return stack(name, described);
-        }
-        sleep(look_every(&aws)).await;
-        // What was wrong may be the connection.
-        aws = aws.fresh();
-    }
-}
-
-fn stack(
-    name: &str,
-    described: std::result::Result<DescribeStacksOutput, SdkError<DescribeStacksError>>,
-) -> Result<Option<Stack>> {
-    match described {
-        Ok(answer) => Ok(answer.stacks.unwrap_or_default().into_iter().next()),
-        Err(error) if stack_is_missing(&error) => Ok(None),
-        Err(error) => Err(failed(name, "looking for it", explain(&error))),
-    }
-}
-
-/// Deploys and returns the stack as it is then. `moved` is told what happens.
+/// Deploys and returns the stack as it is then. `moved` is told what happens. Somebody else may deploy it at the same time, e.g. another
+/// `sst start`: then it is looked at again when nothing happens to it any more.
 pub(super) async fn deploy(
     aws: &Aws,
     name: &str,
     template: &Template<'_>,
     mut moved: impl FnMut(String),
 ) -> Result<Stack> {
-    let client = aws.cloudformation();
-    let mut existing = settled(aws, name).await?;
-    // A stack that was never complete cannot be updated, only replaced.
-    if existing.as_ref().is_some_and(|stack| is_stillborn(stack.stack_status())) {
-        moved(format!("Removing the remains of an earlier attempt to create `{name}`"));
-        let removed = client.delete_stack().stack_name(name).set_role_arn(aws.deployer.clone()).send().await;
-        removed.map_err(|error| failed(name, "removing its remains", explain(&error)))?;
-        existing = settled(aws, name).await?;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match attempt(aws, name, template, &mut moved).await {
+            Err(Failure::Meanwhile(reason)) if attempts < ATTEMPTS => {
+                tracing::debug!(reason, "somebody else deploys the debug stack");
+                moved(format!("Waiting for what somebody else does to `{name}`"));
+                sleep(look_every(aws)).await;
+            }
+            Err(Failure::Meanwhile(reason)) => return Err(failed(name, "preparing it", reason)),
+            Err(Failure::Other(error)) => return Err(error),
+            Ok(stack) => return Ok(stack),
+        }
     }
-    let kind = if existing.is_some() { ChangeSetType::Update } else { ChangeSetType::Create };
-    let change_set = format!("sst-{}", uuid::Uuid::new_v4());
-    let mut create = client
-        .create_change_set()
-        .stack_name(name)
-        .change_set_name(&change_set)
-        .change_set_type(kind)
-        .template_body(template.body)
-        .set_role_arn(aws.deployer.clone())
-        .capabilities(match template.names_roles {
-            true => Capability::CapabilityNamedIam,
-            false => Capability::CapabilityIam,
-        });
-    for (key, value) in template.parameters {
-        create = create.parameters(Parameter::builder().parameter_key(*key).parameter_value(*value).build());
-    }
-    for (key, value) in template.tags {
-        create = create.tags(Tag::builder().key(*key).value(*value).build());
-    }
-    create.send().await.map_err(|error| failed(name, "preparing it", explain(&error)))?;
+}
 
-    if !prepared(aws, name, &change_set).await? {
-        let stack = describe(aws, name).await?;
-        return stack.ok_or_else(|| failed(name, "preparing it", "it is gone"));
+/// Why an attempt has failed.
+enum Failure {
+    /// The stack is not what it was a moment ago, in CloudFormation's words.
+    Meanwhile(String),
+    Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
     }
-    let executed = client.execute_change_set().stack_name(name).change_set_name(&change_set).send().await;
-    executed.map_err(|error| failed(name, "starting it", explain(&error)))?;
-    follow(aws, name, &mut moved).await
+}
+
+impl Failure {
+    fn of<E>(name: &str, doing: &str, error: &SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let (code, message) = (error.code().unwrap_or_default(), error.message().unwrap_or_default());
+        let codes = ["OperationInProgressException", "InvalidChangeSetStatus", "ChangeSetNotFound"];
+        let texts = ["already exists and cannot be created", "can not be updated", "does not exist"];
+        if codes.contains(&code)
+            || code == "ValidationError" && texts.iter().any(|text| message.contains(text))
+        {
+            return Self::Meanwhile(explain(error));
+        }
+        Self::Other(failed(name, doing, explain(error)))
+    }
+}
+
+async fn attempt(
+    aws: &Aws,
+    name: &str,
+    template: &Template<'_>,
+    moved: &mut impl FnMut(String),
+) -> std::result::Result<Stack, Failure> {
+    let mut existing = settled(aws, name).await?;
+    if let Some(status) = existing.as_ref().and_then(Stack::stack_status) {
+        if *status == StackStatus::UpdateRollbackFailed {
+            let existing = existing.as_ref();
+            return Err(Failure::Other(stuck(aws, name, existing).await));
+        }
+        // A stack that was never complete cannot be updated, only replaced.
+        if is_stillborn(status) {
+            moved(format!("Removing the remains of an earlier attempt to create `{name}`"));
+            remove::remains(aws, name)
+                .await
+                .map_err(|detail| failed(name, "removing its remains", detail))?;
+            existing = settled(aws, name).await?;
+        }
+    }
+    // One that is only being reviewed has no resources, and perhaps the change set of somebody else, which goes first if it is executed first.
+    let is_there = existing.as_ref().and_then(Stack::stack_status);
+    let kind = match is_there {
+        None | Some(StackStatus::ReviewInProgress) => ChangeSetType::Create,
+        Some(_) => ChangeSetType::Update,
+    };
+    let change_set = format!("sst-{}", uuid::Uuid::new_v4());
+    let parameter = |(key, value): &(&str, &str)| {
+        Parameter::builder().parameter_key(*key).parameter_value(*value).build()
+    };
+    let tag = |(key, value): &(&str, &str)| Tag::builder().key(*key).value(*value).build();
+    let created = patiently(aws, |client| {
+        client
+            .create_change_set()
+            .stack_name(name)
+            .change_set_name(&change_set)
+            .change_set_type(kind.clone())
+            .template_body(template.body)
+            .set_role_arn(aws.deployer.clone())
+            .capabilities(match template.names_roles {
+                true => Capability::CapabilityNamedIam,
+                false => Capability::CapabilityIam,
+            })
+            .set_parameters(Some(template.parameters.iter().map(parameter).collect()))
+            .set_tags(Some(template.tags.iter().map(tag).collect()))
+            .send()
+    });
+    match created.await {
+        Ok(_) => {}
+        // The answer to the first request was lost.
+        Err(error) if error.code() == Some("AlreadyExistsException") => {}
+        Err(error) => return Err(Failure::of(name, "preparing it", &error)),
+    }
+    if !prepared(aws, name, &change_set).await? {
+        let stack = look(aws, name).await?;
+        return stack.ok_or_else(|| Failure::Meanwhile("it is gone".to_owned()));
+    }
+    let executed = patiently(aws, |client| {
+        let execute = client.execute_change_set().stack_name(name).change_set_name(&change_set);
+        // So that a second request, when the answer to the first was lost, is none.
+        execute.client_request_token(&change_set).send()
+    });
+    if let Err(error) = executed.await {
+        let _ = aws
+            .cloudformation()
+            .delete_change_set()
+            .stack_name(name)
+            .change_set_name(&change_set)
+            .send()
+            .await;
+        return Err(Failure::of(name, "starting it", &error));
+    }
+    Ok(follow(aws, name, moved).await?)
+}
+
+/// What is said of a stack whose last change could neither be made nor taken back: only somebody who knows why can help it.
+async fn stuck(aws: &Aws, name: &str, stack: Option<&Stack>) -> Error {
+    let reason = first_failure(aws, name, stack.and_then(Stack::stack_status_reason)).await;
+    failed(name, "its last change failed, and could not be taken back", reason).hint(format!(
+        "mend the cause and run `aws cloudformation continue-update-rollback --stack-name {name} --region {}`, or remove the stack with \
+         `aws cloudformation delete-stack --stack-name {name} --region {}`: the next start makes it anew",
+        aws.region, aws.region
+    ))
 }
 
 /// Waits for the change set. False when it holds no change.
-async fn prepared(aws: &Aws, name: &str, change_set: &str) -> Result<bool> {
-    let client = aws.cloudformation();
+async fn prepared(aws: &Aws, name: &str, change_set: &str) -> std::result::Result<bool, Failure> {
     let until = Instant::now() + PATIENCE;
     loop {
-        let described =
-            client.describe_change_set().stack_name(name).change_set_name(change_set).send().await;
-        let described = described.map_err(|error| failed(name, "preparing it", explain(&error)))?;
+        let described = patiently(aws, |client| {
+            client.describe_change_set().stack_name(name).change_set_name(change_set).send()
+        });
+        let described = described.await.map_err(|error| Failure::of(name, "preparing it", &error))?;
         match described.status() {
             Some(ChangeSetStatus::CreateComplete) => return Ok(true),
             Some(ChangeSetStatus::Failed) => {
                 let reason = described.status_reason().unwrap_or("no reason is given").to_owned();
-                let _ = client.delete_change_set().stack_name(name).change_set_name(change_set).send().await;
+                let delete = aws.cloudformation().delete_change_set();
+                let _ = delete.stack_name(name).change_set_name(change_set).send().await;
                 let unchanged = ["didn't contain changes", "No updates are to be performed"];
                 if unchanged.iter().any(|text| reason.contains(text)) {
                     return Ok(false);
                 }
-                return Err(failed(name, "preparing it", reason));
+                return Err(failed(name, "preparing it", reason).into());
             }
-            _ if Instant::now() > until => return Err(failed(name, "preparing it", "it takes too long")),
+            _ if Instant::now() > until => {
+                return Err(failed(name, "preparing it", "it takes too long").into());
+            }
             _ => sleep(look_every(aws)).await,
         }
     }
@@ -160,7 +210,10 @@ async fn follow(aws: &Aws, name: &str, moved: &mut impl FnMut(String)) -> Result
             ) => return Ok(stack),
             Some(status)
                 if status.as_str().ends_with("_IN_PROGRESS") && !status.as_str().contains("ROLLBACK") => {}
-            _ => return Err(failed(name, "deploying it", first_failure(aws, name, &stack).await)),
+            _ => {
+                let reason = first_failure(aws, name, stack.stack_status_reason()).await;
+                return Err(failed(name, "deploying it", reason));
+            }
         }
         if Instant::now() > until {
             return Err(failed(name, "deploying it", "it takes too long"));
@@ -180,55 +233,7 @@ async fn follow(aws: &Aws, name: &str, moved: &mut impl FnMut(String)) -> Result
     }
 }
 
-/// Waits until nothing happens to the stack any more, e.g. because another run was interrupted a moment ago.
-async fn settled(aws: &Aws, name: &str) -> Result<Option<Stack>> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let stack = look(aws, name).await?;
-        let moves = stack.as_ref().and_then(Stack::stack_status).is_some_and(|status| {
-            status.as_str().ends_with("_IN_PROGRESS") && *status != StackStatus::ReviewInProgress
-        });
-        if !moves || Instant::now() > until {
-            return Ok(stack);
-        }
-        sleep(look_every(aws)).await;
-    }
-}
-
-fn is_stillborn(status: Option<&StackStatus>) -> bool {
-    use StackStatus::{CreateFailed, DeleteFailed, ReviewInProgress, RollbackComplete, RollbackFailed};
-    matches!(status, Some(CreateFailed | DeleteFailed | ReviewInProgress | RollbackComplete | RollbackFailed))
-}
-
-/// The stack's events, newest first. They are for people; without them the deployment goes on.
-async fn events(aws: &Aws, name: &str) -> Vec<StackEvent> {
-    let answer = aws.cloudformation().describe_stack_events().stack_name(name).send().await;
-    answer.ok().and_then(|answer| answer.stack_events).unwrap_or_default()
-}
-
-/// The reason of what failed first: what failed after it was only cancelled.
-async fn first_failure(aws: &Aws, name: &str, stack: &Stack) -> String {
-    let events = events(aws, name).await;
-    let failure = events.iter().rev().find(|event| {
-        event.resource_status().is_some_and(|status| status.as_str().ends_with("_FAILED"))
-            && !event.resource_status_reason().unwrap_or_default().contains("ancelled")
-    });
-    match failure {
-        Some(event) => format!(
-            "{} ({}): {}",
-            event.logical_resource_id().unwrap_or_default(),
-            event.resource_type().unwrap_or_default(),
-            event.resource_status_reason().unwrap_or("no reason is given")
-        ),
-        None => stack.stack_status_reason().unwrap_or("no reason is given").to_owned(),
-    }
-}
-
-fn failed(name: &str, doing: &str, detail: impl std::fmt::Display) -> Error {
-    Error::new(Kind::Deployment, format!("the debug stack `{name}` could not be deployed ({doing})"))
-        .detail(detail)
-}
-
-pub(super) fn look_every(aws: &Aws) -> Duration {
-    if aws.endpoint.is_some() { LOOK_EVERY_LOCALLY } else { LOOK_EVERY }
+fn is_stillborn(status: &StackStatus) -> bool {
+    use StackStatus::{CreateFailed, DeleteFailed, RollbackComplete, RollbackFailed};
+    matches!(status, CreateFailed | DeleteFailed | RollbackComplete | RollbackFailed)
 }

@@ -1,6 +1,8 @@
 //! The debug stack: deploying it, and finding out where it is.
 
+mod asked;
 mod change_set;
+mod in_use;
 mod remove;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +14,7 @@ pub use self::remove::remove;
 use crate::{
     aws::Aws,
     error::{Error, Kind, Result},
+    trace,
     ui::{Ui, UiEvent},
 };
 
@@ -42,7 +45,7 @@ pub struct Status {
 /// [`Kind::Deployment`] when it does not say.
 pub async fn status(aws: &Aws, name: &str) -> Result<Option<Status>> {
     let usual = fingerprint(aws, &template(aws.endpoint.is_some()), &[]);
-    let stack = change_set::describe(aws, name).await?;
+    let stack = asked::describe(aws, name).await?;
     Ok(stack.map(|stack| Status {
         status: stack.stack_status().map_or("unknown", StackStatus::as_str).to_owned(),
         current: tag(stack.tags(), FINGERPRINT_TAG) == Some(usual.as_str()),
@@ -54,9 +57,12 @@ pub async fn status(aws: &Aws, name: &str) -> Result<Option<Status>> {
 /// # Errors
 /// [`Kind::Deployment`] when CloudFormation does not say.
 pub async fn find(aws: &Aws, name: &str) -> Result<Option<DebugStack>> {
-    let stack = change_set::describe(aws, name).await?;
+    let stack = asked::describe(aws, name).await?;
     Ok(stack.and_then(|stack| read(aws, &stack).ok()))
 }
+
+/// The logical id of the policy of the stubs.
+const STUB_POLICY: &str = "StubPolicy";
 
 /// The key of the progress that is shown.
 const PROGRESS: &str = "debug-stack";
@@ -79,6 +85,8 @@ pub struct DebugStack {
     pub table_arn: String,
     /// The S3 bucket.
     pub bucket: String,
+    /// The ARN of the managed policy with what stubs may do. None where the stack has none, as with an older template of the app's own.
+    pub stub_policy: Option<String>,
 }
 
 /// A template other than the usual one.
@@ -104,10 +112,11 @@ pub async fn deploy(aws: &Aws, name: &str, custom: Option<Custom<'_>>, ui: &Ui) 
     };
     let fingerprint = fingerprint(aws, &body, &tags);
     tags.push((FINGERPRINT_TAG, &fingerprint));
-    if let Some(stack) = change_set::describe(aws, name).await?
+    if let Some(stack) = asked::describe(aws, name).await?
         && is_complete(&stack)
         && tag(stack.tags(), FINGERPRINT_TAG) == Some(fingerprint.as_str())
     {
+        trace::start!("the debug stack is as it should be");
         return read(aws, &stack);
     }
     let message = format!("Deploying the debug stack `{name}`");
@@ -121,6 +130,7 @@ pub async fn deploy(aws: &Aws, name: &str, custom: Option<Custom<'_>>, ui: &Ui) 
     let moved = |message: String| ui.send(UiEvent::ProgressMoved { key: PROGRESS, message });
     match change_set::deploy(aws, name, &template, moved).await {
         Ok(stack) => {
+            trace::start!("the debug stack is deployed");
             let message = format!("The debug stack `{name}` is deployed");
             ui.send(UiEvent::ProgressEnded { key: PROGRESS, message });
             read(aws, &stack)
@@ -203,6 +213,7 @@ fn read(aws: &Aws, stack: &Stack) -> Result<DebugStack> {
         table: output("Table")?,
         table_arn: output("TableArn")?,
         bucket: output("Bucket")?,
+        stub_policy: outputs.get("StubPolicyArn").map(|arn| (*arn).to_owned()),
     })
 }
 

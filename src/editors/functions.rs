@@ -8,6 +8,9 @@ use crate::{
     languages::{self, RunConfiguration},
 };
 
+/// The attribute with the program of which a debugger reads the symbols. It is empty as long as that is not known.
+const PROGRAM: &str = " symbolFile=\"";
+
 /// Writes the files of an editor for those of `functions` in whose languages it is given some.
 pub(super) fn write(root: &Utf8Path, editor: &str, functions: &[Attachable]) -> Result<Vec<Written>> {
     let mut written = Vec::new();
@@ -50,8 +53,15 @@ fn configurations<'a>(
 fn write_one(root: &Utf8Path, text: &str, before_port: &str, function: &Attachable) -> Result<Written> {
     let name = function.id.as_str().replace('/', " ");
     update(root, format!(".run/Attach to {name}.run.xml").into(), |present| {
-        // A file that is there may have been changed in the IDE; only its port has to be true.
-        let text = present.map_or_else(|| filled(root, text, function, &name), str::to_owned);
+        let filled = filled(root, text, function, &name);
+        // A file that is there may have been changed in the IDE. Its port has to be true, and what was not known before.
+        let text = present.map_or_else(
+            || filled.clone(),
+            |present| match attribute(&filled, PROGRAM) {
+                Some(program) => present.replace(&format!("{PROGRAM}\""), &format!("{PROGRAM}{program}\"")),
+                None => present.to_owned(),
+            },
+        );
         Ok(with_port(&text, before_port, function.port))
     })
 }
@@ -64,6 +74,11 @@ fn filled(root: &Utf8Path, text: &str, function: &Attachable, name: &str) -> Str
     text.replace("{function}", &escaped(name))
         .replace("{port}", &function.port.to_string())
         .replace("{program}", &escaped(&program.unwrap_or_default()))
+}
+
+/// The value of an attribute that begins with `before`.
+fn attribute<'a>(text: &'a str, before: &str) -> Option<&'a str> {
+    text.split_once(before)?.1.split_once('"').map(|(value, _)| value)
 }
 
 /// Text as it stands in an XML attribute.
@@ -106,6 +121,7 @@ mod tests {
             assert_eq!(written.len(), 1);
             let text = fs_err::read_to_string(&file).unwrap();
             assert!(text.contains(expected) && text.contains("name=\"Attach to app A &amp; B\""), "{text}");
+            roxmltree::Document::parse(&text).unwrap();
             assert!(!text.contains('{'), "{text}");
             assert!(!write(root, editor, &functions(9241)).unwrap()[0].changed);
 
@@ -114,6 +130,19 @@ mod tests {
             assert!(write(root, editor, &functions(9300)).unwrap()[0].changed);
             assert_eq!(fs_err::read_to_string(&file).unwrap(), mine.replace("9241", "9300"));
             fs_err::remove_file(file).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_program_that_was_not_known_is_filled_in_and_a_chosen_one_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(directory.path()).unwrap();
+        let file = root.join(".run/Attach to app A & B.run.xml");
+        for (program, expected) in [(None, ""), (Some("one"), "one"), (Some("two"), "one")] {
+            let program = program.map(Utf8Path::new);
+            write(root, "clion", &[function("rust", 9240, program)]).unwrap();
+            let text = fs_err::read_to_string(&file).unwrap();
+            assert_eq!(attribute(&text, PROGRAM), Some(expected));
         }
     }
 }

@@ -2,15 +2,18 @@
 
 mod functions;
 mod jetbrains;
+mod launcher;
 mod vscode;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 
+use self::launcher::Launcher;
+pub(crate) use self::launcher::obstacle;
 use crate::{
     error::{Error, Kind, Result},
     ids::{FunctionId, LanguageId},
-    languages::{self, Language},
+    languages::{self, Language, RunConfiguration},
 };
 
 /// An editor for which there are launch configurations.
@@ -30,7 +33,7 @@ pub enum Editor {
     Rustrover,
     /// `.run/*.run.xml` for functions in Rust
     Clion,
-    /// VS Code, WebStorm, and IntelliJ IDEA
+    /// Those of all editors that fit the languages of the app
     All,
 }
 
@@ -39,8 +42,7 @@ impl Editor {
     #[must_use]
     pub fn each(self) -> Vec<Self> {
         match self {
-            // IntelliJ IDEA reads what WebStorm does, and more.
-            Self::All => vec![Self::Vscode, Self::Intellij],
+            Self::All => Self::value_variants().iter().copied().filter(|one| *one != Self::All).collect(),
             one => vec![one],
         }
     }
@@ -65,6 +67,19 @@ pub(crate) struct Attachable {
     pub program: Option<Utf8PathBuf>,
 }
 
+impl Attachable {
+    /// Whether a configuration of an editor names its program, which is not known.
+    #[must_use]
+    pub(crate) fn lacks_program(&self, editor: Editor) -> bool {
+        let id = editor.id();
+        let names_it = |one: &RunConfiguration| {
+            one.is_for(&id)
+                && matches!(one, RunConfiguration::File { text, .. } if text.contains("{program}"))
+        };
+        self.program.is_none() && languages::get(&self.language).run_configurations().iter().any(names_it)
+    }
+}
+
 /// Where debuggers attach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ports {
@@ -74,6 +89,15 @@ pub(crate) struct Ports {
     pub flat: u16,
     /// The debug adapter for all languages.
     pub adapter: u16,
+}
+
+/// What launch configurations say of how the app is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Where debuggers attach.
+    pub ports: Ports,
+    /// Whether the last `sst start` was one with `--local`.
+    pub local: bool,
 }
 
 /// What became of a file.
@@ -94,13 +118,14 @@ pub(crate) struct Written {
 pub(crate) fn write(
     root: &Utf8Path,
     editor: Editor,
-    ports: Ports,
+    usage: Usage,
     functions: &[Attachable],
 ) -> Result<Vec<Written>> {
+    let launcher = Launcher::find(root);
     let mut written = match editor {
-        Editor::Vscode => vscode::write(root, ports, functions)?,
-        Editor::Webstorm => jetbrains::write(root, jetbrains::WEBSTORM, ports.flat)?,
-        Editor::Intellij => jetbrains::write(root, jetbrains::INTELLIJ, ports.flat)?,
+        Editor::Vscode => vscode::write(root, usage, &launcher, functions)?,
+        Editor::Webstorm => jetbrains::write(root, jetbrains::WEBSTORM, usage, &launcher)?,
+        Editor::Intellij => jetbrains::write(root, jetbrains::INTELLIJ, usage, &launcher)?,
         _ => Vec::new(),
     };
     written.extend(functions::write(root, &editor.id(), functions)?);

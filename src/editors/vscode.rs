@@ -7,7 +7,7 @@ use jsonc_parser::{
 };
 use serde_json::Value;
 
-use super::{Attachable, Ports, Written, update};
+use super::{Attachable, Ports, Usage, Written, launcher::Launcher, update};
 use crate::{
     error::{Error, Kind, Result},
     languages::{self, RunConfiguration},
@@ -24,9 +24,20 @@ const SETTING: &str = "debug.allowBreakpointsEverywhere";
 const ATTACH: &str = "Attach to SST";
 const ATTACH_ALL: &str = "Attach to SST (all languages)";
 
+/// The configuration that starts the app, and what it starts it with as long as nobody has changed that.
+const START: &str = "Debug SST Start";
+const ARGUMENTS: [&str; 2] = ["start", "--increase-timeout"];
+const LOCAL_ARGUMENTS: [&str; 3] = ["start", "--local", "--increase-timeout"];
+
 /// Writes the launch configurations, and for functions in other languages than JavaScript the setting that these need.
-pub(super) fn write(root: &Utf8Path, ports: Ports, functions: &[Attachable]) -> Result<Vec<Written>> {
-    let mut written = vec![update(root, PATH.into(), |text| merge(text.unwrap_or("{}"), ports, functions))?];
+pub(super) fn write(
+    root: &Utf8Path,
+    usage: Usage,
+    launcher: &Launcher,
+    functions: &[Attachable],
+) -> Result<Vec<Written>> {
+    let merged = |text: Option<&str>| merge(text.unwrap_or("{}"), usage, launcher, functions);
+    let mut written = vec![update(root, PATH.into(), merged)?];
     if !functions.is_empty() {
         written.push(update(root, SETTINGS_PATH.into(), |text| settings(text.unwrap_or("{}")))?);
     }
@@ -65,7 +76,8 @@ fn settings(text: &str) -> Result<String> {
 }
 
 /// Adds the entries that are missing, and sets the ports of those that attach.
-fn merge(text: &str, ports: Ports, functions: &[Attachable]) -> Result<String> {
+fn merge(text: &str, usage: Usage, launcher: &Launcher, functions: &[Attachable]) -> Result<String> {
+    let ports = usage.ports;
     let unreadable = |detail: String| {
         Error::new(Kind::Usage, format!("`{PATH}` cannot be understood; it was left as it is"))
             .detail(detail)
@@ -76,7 +88,8 @@ fn merge(text: &str, ports: Ports, functions: &[Attachable]) -> Result<String> {
     let root =
         CstRootNode::parse(text, &ParseOptions::default()).map_err(|error| unreadable(error.to_string()))?;
     let object = root.object_value().ok_or_else(|| unreadable("it holds no object".to_owned()))?;
-    let template: Value = serde_json::from_str(TEMPLATE).unwrap_or_default();
+    let template = TEMPLATE.replace("/node_modules/.bin/sst\"", &format!("/{}\"", launcher.command));
+    let template: Value = serde_json::from_str(&template).unwrap_or_default();
     if object.get("version").is_none() {
         object.append("version", "0.2.0".into());
     }
@@ -93,8 +106,11 @@ fn merge(text: &str, ports: Ports, functions: &[Attachable]) -> Result<String> {
                     entries.append(input(entry)).as_object()
                 }
             };
-            if let Some((found, (field, port))) = found.zip(port_of(name, ports)) {
-                set_port(&found, field, port);
+            if let Some((found, (field, port))) = found.as_ref().zip(port_of(name, ports)) {
+                set_port(found, field, port);
+            }
+            if let Some(found) = found.filter(|_| name == START && usage.local) {
+                set_local(&found);
             }
         }
     }
@@ -133,6 +149,15 @@ fn find(entries: &CstArray, name: &str) -> Option<CstObject> {
     })
 }
 
+/// Has the app started in the local cloud, unless the developer has decided about what it is started with.
+fn set_local(entry: &CstObject) {
+    let Some(property) = entry.get("runtimeArgs") else { return };
+    let present = property.value().and_then(|value| value.to_serde_value());
+    if present == Some(ARGUMENTS.to_vec().into()) {
+        property.set_value(input(&LOCAL_ARGUMENTS.to_vec().into()));
+    }
+}
+
 fn set_port(entry: &CstObject, field: &str, port: u16) {
     let property = entry.get(field);
     let present = property.as_ref().and_then(|property| property.value()?.to_serde_value());
@@ -162,8 +187,46 @@ fn input(value: &Value) -> CstInputValue {
 mod tests {
     use super::*;
 
-    fn ports(inspector: u16) -> Ports {
-        Ports { inspector, flat: inspector + 1, adapter: inspector + 2 }
+    fn usage(inspector: u16) -> Usage {
+        Usage { ports: Ports { inspector, flat: inspector + 1, adapter: inspector + 2 }, local: false }
+    }
+
+    fn launcher() -> Launcher {
+        Launcher::find("/nowhere".into())
+    }
+
+    #[test]
+    fn the_start_is_that_of_the_local_cloud_where_this_is_used_unless_it_was_changed() {
+        let local = Usage { local: true, ..usage(9229) };
+        let arguments = |text: &str| parsed(text)["configurations"][0]["runtimeArgs"].clone();
+        let before = merge("{}", usage(9229), &launcher(), &[]).unwrap();
+        let once = merge(&before, local, &launcher(), &[]).unwrap();
+        assert_eq!(arguments(&before), serde_json::json!(ARGUMENTS));
+        assert_eq!(arguments(&once), serde_json::json!(["start", "--local", "--increase-timeout"]));
+        assert_eq!(merge("{}", local, &launcher(), &[]).unwrap(), once);
+        for usage in [local, usage(9229)] {
+            assert_eq!(merge(&once, usage, &launcher(), &[]).unwrap(), once);
+        }
+        let mine = before.replace("--increase-timeout", "--stage=mine");
+        assert_eq!(merge(&mine, local, &launcher(), &[]).unwrap(), mine);
+    }
+
+    #[test]
+    fn the_command_is_where_the_package_manager_has_put_it() {
+        let command = "../../node_modules/.bin/sst".to_owned();
+        let launcher = Launcher { command, ..launcher() };
+        let written = merge("{}", usage(9229), &launcher, &[]).unwrap();
+        let configurations = parsed(&written)["configurations"].clone();
+        for index in [0, 1] {
+            let executable = &configurations[index]["runtimeExecutable"];
+            assert_eq!(executable, "${workspaceRoot}/../../node_modules/.bin/sst");
+        }
+        let elsewhere = Launcher::find("/nowhere".into());
+        assert_eq!(
+            merge(&written, usage(9229), &elsewhere, &[]).unwrap(),
+            written,
+            "it may be the developer's own"
+        );
     }
 
     #[test]
@@ -188,7 +251,7 @@ mod tests {
             let mut expected: Value = serde_json::from_str(TEMPLATE).unwrap();
             expected["configurations"][2]["port"] = 9300.into();
             expected["configurations"][3]["debugServer"] = 9302.into();
-            assert_eq!(parsed(&merge(nothing, ports(9300), &[]).unwrap()), expected);
+            assert_eq!(parsed(&merge(nothing, usage(9300), &launcher(), &[]).unwrap()), expected);
         }
     }
 
@@ -213,7 +276,7 @@ mod tests {
   ],
 }
 "#;
-        let once = merge(text, ports(9231), &[]).unwrap();
+        let once = merge(text, usage(9231), &launcher(), &[]).unwrap();
         assert!(once.contains("// Mine.") && once.contains("/* why */"), "{once}");
         let value = parsed(&once);
         let names: Vec<&str> = value["configurations"]
@@ -225,19 +288,19 @@ mod tests {
         assert_eq!(names, ["Other", ATTACH, "Debug SST Start", "Debug SST Tests", ATTACH_ALL]);
         assert_eq!(value["configurations"][1]["port"], 9231);
         assert_eq!(value["configurations"][1]["restart"], false, "the developer's own change");
-        assert_eq!(merge(&once, ports(9231), &[]).unwrap(), once);
+        assert_eq!(merge(&once, usage(9231), &launcher(), &[]).unwrap(), once);
     }
 
     #[test]
     fn what_cannot_be_understood_is_refused() {
         for text in ["{", "[]", r#"{ "configurations": 1 }"#, "nonsense {"] {
-            assert_eq!(merge(text, ports(9229), &[]).unwrap_err().kind, Kind::Usage, "{text}");
+            assert_eq!(merge(text, usage(9229), &launcher(), &[]).unwrap_err().kind, Kind::Usage, "{text}");
         }
     }
 
     #[test]
     fn a_port_that_is_a_variable_stays() {
         let text = r#"{ "configurations": [{ "name": "Attach to SST", "port": "${config:port}" }] }"#;
-        assert!(merge(text, ports(9300), &[]).unwrap().contains("${config:port}"));
+        assert!(merge(text, usage(9300), &launcher(), &[]).unwrap().contains("${config:port}"));
     }
 }

@@ -27,11 +27,7 @@ impl Language for Command {
     }
 
     fn runtimes(&self) -> Runtimes {
-        Runtimes { prefixes: &["provided"], retired: &[("provided", None)] }
-    }
-
-    fn sources(&self) -> &'static [&'static str] {
-        &[]
+        Runtimes { prefixes: &["provided"] }
     }
 
     /// A path says nothing of the command that serves it.

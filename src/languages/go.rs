@@ -8,21 +8,41 @@ use serde_json::json;
 
 use super::{
     AdapterLink, Check, DebugAdapter, Debuggee, Debugger, Find, Language, OwnProtocol, Place,
-    RunConfiguration, Runtimes, Toolbox, not_compiled,
+    RunConfiguration, Runtimes, Toolbox,
+    build_id::build_id,
+    not_compiled,
     program::{Output, TO_ANSWER, TO_COMPILE, follow, run},
     unbuildable,
 };
 use crate::{
     core::event::{Artifact, BuildError, Program},
     process::{Command, Spawner},
-    project::manifest::{BuildOptions, FunctionSpec, Source},
+    project::manifest::{BuildOptions, FunctionSpec, Source, UnheededOption},
 };
 
 /// Without optimisation, so that debuggers find lines and variables. Always the same, or the cache would be of no use.
 const DEBUGGABLE: &str = "-gcflags=all=-N -l";
 
+/// A template that lists for each package what it is made of, one path a line (<https://pkg.go.dev/cmd/go#hdr-List_packages_or_modules>).
+/// A file that is left out by its name or its tags may be one of the package later, and so may any that comes.
+const FILES: &str = concat!(
+    "{{if not .Standard}}{{$dir := .Dir}}",
+    "{{range .GoFiles}}{{$dir}}/{{.}}\n{{end}}{{range .CgoFiles}}{{$dir}}/{{.}}\n{{end}}",
+    "{{range .IgnoredGoFiles}}{{$dir}}/{{.}}\n{{end}}",
+    "{{range .CFiles}}{{$dir}}/{{.}}\n{{end}}{{range .CXXFiles}}{{$dir}}/{{.}}\n{{end}}",
+    "{{range .HFiles}}{{$dir}}/{{.}}\n{{end}}{{range .SFiles}}{{$dir}}/{{.}}\n{{end}}",
+    "{{range .EmbedFiles}}{{$dir}}/{{.}}\n{{end}}",
+    "{{$dir}}/*.go\n{{$dir}}/*.c\n{{$dir}}/*.s\n{{$dir}}/*.h\n",
+    "{{with .Module}}{{.GoMod}}\n{{end}}{{end}}",
+);
+/// Where flags come from that are not on the command line.
+const GOFLAGS: &str = "GOFLAGS";
+
 /// These say where the deployed program runs, which is not here.
 const OF_THE_TARGET: [&str; 3] = ["GOOS", "GOARCH", "GOARM"];
+
+/// Why an option has no effect that takes symbols out of a program.
+const NO_SYMBOLS: &str = "debuggers would find no lines in the program";
 
 /// What to do when Delve is missing.
 const INSTALL_DELVE: &str = "`go install github.com/go-delve/delve/cmd/dlv@latest`";
@@ -40,11 +60,7 @@ impl Language for Go {
     }
 
     fn runtimes(&self) -> Runtimes {
-        Runtimes { prefixes: &["provided", "go1.x"], retired: &[("go1.x", None)] }
-    }
-
-    fn sources(&self) -> &'static [&'static str] {
-        &["go"]
+        Runtimes { prefixes: &["provided", "go1.x"] }
     }
 
     fn construct(&self) -> Option<&'static str> {
@@ -75,6 +91,22 @@ impl Language for Go {
                 other => Err(unbuildable(format!("`{}` is not a Go program", other.directory()), Vec::new())),
             }
         })
+    }
+
+    fn unheeded(&self, source: &Source) -> Vec<UnheededOption> {
+        let Source::Program { build, .. } = source else { return Vec::new() };
+        let (_, mut undone) = debuggable(&build.flags);
+        let of_app = build.environment.get(GOFLAGS);
+        let of_shell = || std::env::var(GOFLAGS).ok();
+        if let Some(flags) = of_app.cloned().or_else(of_shell) {
+            let place = if of_app.is_some() { "in its `GOFLAGS`" } else { "in the `GOFLAGS` of this shell" };
+            let (_, more) = debuggable(&words(&flags));
+            undone.extend(more.into_iter().map(|UnheededOption { option, reason }| UnheededOption {
+                option,
+                reason: format!("{reason} ({place})"),
+            }));
+        }
+        undone
     }
 
     fn debugger(&self) -> &'static Debugger {
@@ -153,20 +185,30 @@ async fn artifact(
             "`go` is not in the PATH, which is needed to compile it: see https://go.dev/doc/install".into(),
         )
     })?;
-    let command = |arguments: &[&str]| {
+    let plain = |arguments: &[&str]| {
         let mut command = Command::new(&go);
         command.args(arguments).current_dir(directory);
         let variables = options.environment.iter();
         command.envs(variables.filter(|(name, _)| !OF_THE_TARGET.contains(&name.as_str())));
         command
     };
+    let failed = |error: std::io::Error| cannot(format!("`go` cannot be run to its end: {error}"));
+    // Those of the app, of the shell, or of `go env -w`.
+    let declared = run(spawner, plain(&["env", GOFLAGS]), TO_ANSWER).await.map_err(failed)?;
+    let (flags, undone) = debuggable(&words(&declared.stdout));
+    let command = |arguments: &[&str]| {
+        let mut command = plain(arguments);
+        if !undone.is_empty() {
+            command.env(GOFLAGS, go_flags(&flags));
+        }
+        command
+    };
     fs_err::create_dir_all(output).map_err(|error| cannot(error.to_string()))?;
     let executable = output.join("bootstrap");
     let mut build = command(&["build", DEBUGGABLE, "-o", executable.as_str()]);
-    build.args(options.flags.iter().map(|flag| with_symbols(flag))).arg(package);
-    let list = command(&["list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}{{end}}", package]);
+    build.args(debuggable(&options.flags).0).arg(package);
+    let list = command(&["list", "-deps", "-f", FILES, package]);
     let modules = command(&["env", "GOMODCACHE", "GOMOD", "GOWORK"]);
-    let failed = |error: std::io::Error| cannot(format!("`go` cannot be run to its end: {error}"));
     let (built, listed, modules) = tokio::try_join!(
         follow(spawner, build, TO_COMPILE, on_line),
         run(spawner, list, TO_COMPILE),
@@ -177,49 +219,122 @@ async fn artifact(
     if !built.status.success() {
         return Err(error(directory, &built.stderr, inputs));
     }
-    let identify = command(&["tool", "buildid", executable.as_str()]);
-    let identified = run(spawner, identify, TO_ANSWER).await.map_err(failed)?;
+    let fingerprint = match build_id(&executable).map_err(failed)? {
+        Some(id) => id,
+        None => {
+            let identify = command(&["tool", "buildid", executable.as_str()]);
+            run(spawner, identify, TO_ANSWER).await.map_err(failed)?.stdout.trim().to_owned()
+        }
+    };
     Ok(Artifact {
         program: Program::native(Go.id(), executable),
         task_root: directory.to_owned(),
         handler: String::new(),
-        fingerprint: identified.stdout.trim().to_owned(),
+        fingerprint,
         inputs,
         packages: Vec::new(),
         provided: None,
+        opt: None,
     })
 }
 
-/// The directories of the packages that are the developer's own, and the files that name the others.
+/// What a program is made of that is the developer's own: files, and where others would count that come; and the files that name the
+/// rest. A `replace` in `go.mod` and a `use` in `go.work` lead to code that is the developer's own as well.
 fn inputs_of(directory: &Utf8Path, listed: &Output, modules: &Output) -> Vec<Utf8PathBuf> {
     let mut modules = modules.stdout.lines();
     let cache = modules.next().unwrap_or_default();
-    let mut inputs = vec![directory.to_owned()];
+    let mut inputs = Vec::new();
     let own = |line: &&str| !line.is_empty() && (cache.is_empty() || !line.starts_with(cache));
     inputs.extend(listed.stdout.lines().filter(own).map(Utf8PathBuf::from));
-    for file in modules.map(Utf8Path::new).filter(|file| file.is_absolute()) {
-        inputs.push(file.to_owned());
-        inputs.push(file.with_extension("sum"));
-        if !listed.status.success() {
-            // Whatever keeps the packages from being listed may be anywhere in the module.
-            inputs.extend(file.parent().map(Utf8Path::to_owned));
-        }
+    let module = modules.next().map(Utf8Path::new).filter(|file| file.is_absolute());
+    if let Some(file) = module {
+        inputs.extend([file.to_owned(), file.with_extension("sum")]);
+        inputs.push(file.with_file_name("vendor").join("modules.txt"));
+    }
+    match modules.next().map(Utf8Path::new).filter(|file| file.is_absolute()) {
+        Some(workspace) => inputs.extend([workspace.to_owned(), workspace.with_extension("work.sum")]),
+        None => inputs.extend(directory.ancestors().map(|above| above.join("go.work"))),
+    }
+    if !listed.status.success() || inputs.is_empty() {
+        // Whatever keeps the packages from being listed may be anywhere in the module.
+        inputs.push(directory.to_owned());
+        inputs.extend(module.and_then(Utf8Path::parent).map(Utf8Path::to_owned));
     }
     inputs.sort();
     inputs.dedup();
     inputs
 }
 
-/// An option without what takes the symbols out of the program.
-fn with_symbols(flag: &str) -> String {
-    match flag.split_once('=') {
-        Some((name @ ("-ldflags" | "--ldflags"), value)) => {
-            let value: Vec<&str> =
-                value.split_whitespace().filter(|word| !matches!(*word, "-s" | "-w")).collect();
-            format!("{name}={}", value.join(" "))
+/// Options of `go build` without those that undo debugging, and what those are. An option and its value are one word or two.
+fn debuggable(flags: &[String]) -> (Vec<String>, Vec<UnheededOption>) {
+    let (mut kept, mut undone) = (Vec::new(), Vec::new());
+    let mut undo =
+        |option: String, reason: &str| undone.push(UnheededOption { option, reason: reason.to_owned() });
+    let mut rest = flags.iter();
+    while let Some(flag) = rest.next() {
+        let (name, inline) = match flag.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (flag.as_str(), None),
+        };
+        let mut value = || inline.clone().or_else(|| rest.next().cloned()).unwrap_or_default();
+        match name.trim_start_matches('-') {
+            "trimpath" => undo("-trimpath".to_owned(), "debuggers would not find the sources of the program"),
+            "gcflags" => undo(
+                format!("-gcflags={}", value()),
+                "programs are compiled without optimisation, for debuggers",
+            ),
+            // The program is written where it is run from.
+            "o" => drop(value()),
+            "ldflags" => {
+                let value = value();
+                let (stripping, others): (Vec<&str>, Vec<&str>) =
+                    quoted_words(&value).into_iter().partition(strips);
+                kept.push(format!("-ldflags={}", others.join(" ")));
+                stripping.into_iter().for_each(|word| undo(format!("-ldflags={word}"), NO_SYMBOLS));
+            }
+            _ => kept.push(flag.clone()),
         }
-        _ => flag.to_owned(),
     }
+    (kept, undone)
+}
+
+/// Whether an option of the linker takes symbols, or what debuggers read, out of a program.
+fn strips(word: &&str) -> bool {
+    let (name, value) = word.split_once('=').unwrap_or((word, "true"));
+    matches!(name.trim_start_matches('-'), "s" | "w") && !matches!(value, "false" | "0" | "f" | "F" | "FALSE")
+}
+
+/// Single words, each with the quotes that it has.
+fn quoted_words(text: &str) -> Vec<&str> {
+    let mut quote = None;
+    let is_between = |character: char| {
+        match quote {
+            Some(open) if open == character => quote = None,
+            None if matches!(character, '"' | '\'') => quote = Some(character),
+            _ => {}
+        }
+        quote.is_none() && character.is_whitespace()
+    };
+    text.split(is_between).filter(|word| !word.is_empty()).collect()
+}
+
+/// The flags in a value of `GOFLAGS`, where those with spaces are in quotes.
+fn words(flags: &str) -> Vec<String> {
+    let unquoted = |word: &str| {
+        let inner = ['"', '\''].into_iter().find_map(|quote| word.strip_prefix(quote)?.strip_suffix(quote));
+        inner.unwrap_or(word).to_owned()
+    };
+    quoted_words(flags).into_iter().map(unquoted).collect()
+}
+
+/// The same flags as a value of `GOFLAGS`.
+fn go_flags(flags: &[String]) -> String {
+    let quoted = flags.iter().map(|flag| match flag.contains(char::is_whitespace) {
+        true if flag.contains('\'') => format!("\"{flag}\""),
+        true => format!("'{flag}'"),
+        false => flag.clone(),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 /// What the compiler says. It names files relative to where it runs.
@@ -258,8 +373,72 @@ mod tests {
     }
 
     #[test]
-    fn symbols_stay() {
-        assert_eq!(with_symbols("-ldflags=-s -w -X main.version=1"), "-ldflags=-X main.version=1");
-        assert_eq!(with_symbols("-tags=lambda"), "-tags=lambda");
+    fn options_that_undo_debugging_are_left_out_and_named() {
+        let table: [(&[&str], &[&str], &[&str]); 7] = [
+            // As the construct's own documentation has it.
+            (
+                &["-ldflags", "-s -w -X main.version=1.2.3"],
+                &["-ldflags=-X main.version=1.2.3"],
+                &["-ldflags=-s", "-ldflags=-w"],
+            ),
+            (
+                &["--ldflags=-X 'main.text=-s -w' -w=true", "-tags=x"],
+                &["-ldflags=-X 'main.text=-s -w'", "-tags=x"],
+                &["-ldflags=-w=true"],
+            ),
+            (&["-ldflags=-s=false -w=0"], &["-ldflags=-s=false -w=0"], &[]),
+            (&["-trimpath", "-race"], &["-race"], &["-trimpath"]),
+            (&["-gcflags", "-m", "-v"], &["-v"], &["-gcflags=-m"]),
+            (&["-gcflags=all=-l"], &[], &["-gcflags=all=-l"]),
+            (&["-o", "elsewhere", "-tags", "x"], &["-tags", "x"], &[]),
+        ];
+        for (flags, kept, undone) in table {
+            let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
+            let (left, named) = debuggable(&flags);
+            assert_eq!(left, kept, "{flags:?}");
+            let named: Vec<_> = named.into_iter().map(|one| one.option).collect();
+            assert_eq!(named, undone, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn flags_in_a_variable_are_read_and_written_as_go_does() {
+        let flags = words(r#"-trimpath '-ldflags=-s -X main.a=1' "-tags=it's x" -v"#);
+        assert_eq!(flags, ["-trimpath", "-ldflags=-s -X main.a=1", "-tags=it's x", "-v"]);
+        let (kept, _) = debuggable(&flags);
+        assert_eq!(go_flags(&kept), r#"'-ldflags=-X main.a=1' "-tags=it's x" -v"#);
+    }
+
+    #[tokio::test]
+    async fn a_program_has_what_debuggers_read_whatever_the_flags() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(directory.path()).unwrap();
+        let main = "package main\n\nimport \"fmt\"\n\nvar version = \"none\"\n\nfunc main() { fmt.Print(version) }\n";
+        fs_err::write(root.join("go.mod"), "module example.com/a\n\ngo 1.21\n").unwrap();
+        fs_err::write(root.join("main.go"), main).unwrap();
+        let options = BuildOptions {
+            flags: ["-ldflags", "-s -w -X main.version=1.2.3", "-gcflags=-l"].map(str::to_owned).into(),
+            environment: [(GOFLAGS.to_owned(), "-trimpath '-ldflags=-w'".to_owned())].into(),
+            ..BuildOptions::default()
+        };
+        let spawner = crate::process::for_tests();
+        let made = artifact(&spawner, root, &options, &root.join("out"), |_| {}).await.unwrap();
+        let executable = made.program.executable.unwrap();
+        let say = async |program: &str, arguments: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            run(&spawner, command, TO_ANSWER).await.unwrap().stdout
+        };
+        assert_eq!(say(executable.as_str(), &[]).await, "1.2.3");
+        let id = say("go", &["tool", "buildid", executable.as_str()]).await;
+        assert_eq!(build_id(&executable).unwrap().as_deref(), Some(id.trim()));
+        assert_eq!(made.fingerprint, id.trim());
+        assert!(say("go", &["tool", "nm", executable.as_str()]).await.contains(" main.main\n"));
+        let settings = say("go", &["version", "-m", executable.as_str()]).await;
+        assert!(settings.contains("-gcflags=\"all=-N -l\""), "{settings}");
+        assert!(!settings.contains("-trimpath=true"), "{settings}");
+        let source = Source::Program { path: root.into(), directory: root.into(), build: options.into() };
+        let named: Vec<_> = Go.unheeded(&source).into_iter().map(|one| one.option).collect();
+        assert_eq!(named, ["-ldflags=-s", "-ldflags=-w", "-gcflags=-l", "-trimpath", "-ldflags=-w"]);
     }
 }

@@ -1,17 +1,23 @@
 //! Interpreters of Python: which there are, which one runs a function, and what they have.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     env,
+    fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
+use sst_wire::sha256_hex;
 
 use super::{
-    directory, mentions,
+    Interpreted,
+    answers::Answers,
+    directory::{self, Listing},
+    installed::PYTHON,
+    mentions,
     program::{TO_ANSWER, run},
     provided::Provided,
     unbuildable,
@@ -26,10 +32,19 @@ use crate::{
 /// The id of the language.
 pub(super) const LANGUAGE: &str = "python";
 
-/// Says what an interpreter is. Written so that any version understands it.
-const QUESTION: &str = "import json, sys, sysconfig, importlib.util as u; \
-    print(json.dumps({'version': list(sys.version_info[:2]), 'packages': sysconfig.get_paths()['purelib'], \
+/// Says what an interpreter is, and where the packages are that are installed as links to their source: what `.pth` files add to the
+/// path, and what the finders of setuptools know. Written so that any version understands it.
+const QUESTION: &str = "import json, os, sys, sysconfig, importlib.util as u; \
+    paths = sysconfig.get_paths(); \
+    given = os.environ.get('PYTHONPATH', '').split(os.pathsep); \
+    linked = [p for p in sys.path if os.path.isdir(p) and p not in given and not p.startswith(paths['stdlib']) \
+    and os.path.basename(p) not in ('site-packages', 'dist-packages')]; \
+    linked += [p for n, m in sys.modules.items() if n.startswith('__editable__') for p in getattr(m, 'MAPPING', {}).values()]; \
+    print(json.dumps({'version': list(sys.version_info[:2]), 'packages': paths['purelib'], 'linked': linked, \
     'debugpy': u.find_spec('debugpy') is not None, 'boto3': u.find_spec('boto3') is not None}))";
+
+/// What tells in `site-packages` that something was installed or removed.
+const INSTALLED: [&str; 3] = [".dist-info", ".pth", ".egg-link"];
 
 /// Finds interpreters and remembers what they are.
 #[derive(Debug, Clone)]
@@ -38,30 +53,25 @@ pub(super) struct Interpreters {
     project: Utf8PathBuf,
     provided: Provided,
     ui: Ui,
-    known: Arc<Mutex<Known>>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    answers: HashMap<Utf8PathBuf, (Answer, Stamp)>,
+    answers: Answers<Answer>,
     /// Warnings that have been given.
-    warned: BTreeSet<String>,
+    warned: Arc<Mutex<BTreeSet<String>>>,
 }
-
-/// When the interpreter and its packages were last changed.
-type Stamp = (Option<SystemTime>, Option<SystemTime>);
 
 #[derive(Debug, Clone, Deserialize)]
 struct Answer {
     version: (u32, u32),
     packages: Utf8PathBuf,
+    /// Directories and modules outside of that, in which somebody may be working on packages.
+    linked: Vec<Utf8PathBuf>,
     debugpy: bool,
     boto3: bool,
 }
 
 impl Interpreters {
     pub(super) fn new(spawner: Spawner, project: Utf8PathBuf, provided: Provided, ui: Ui) -> Self {
-        Self { spawner, project, provided, ui, known: Arc::default() }
+        let answers = Answers::new(project.clone());
+        Self { spawner, project, provided, ui, answers, warned: Arc::default() }
     }
 
     /// The directory as it is, with the interpreter that runs it.
@@ -71,10 +81,20 @@ impl Interpreters {
         spec: Arc<FunctionSpec>,
     ) -> Result<Artifact, BuildError> {
         let program = self.find(&path, &spec).await?;
-        let artifact = directory::artifact(path.clone(), spec.clone(), program.clone()).await?;
+        let mut artifact = directory::artifact(path.clone(), spec.clone(), program.clone()).await?;
+        artifact.inputs.extend(self.candidates(&path));
+        let mut installed = String::new();
+        if let Some(interpreter) = &program.executable
+            && let Some(answer) = self.ask(interpreter).await
+        {
+            let look = tokio::task::spawn_blocking(move || answer.installed()).await;
+            let (inputs, listing) = look.unwrap_or_default();
+            artifact.inputs.extend(inputs);
+            installed = sha256_hex(listing.as_bytes());
+        }
         let provided = self.boto3(&program, path).await;
-        // Another interpreter is other code, and so is another SDK.
-        let fingerprint = format!("{} {program:?} {provided:?}", artifact.fingerprint);
+        // Another interpreter is other code, and so are other packages and another SDK.
+        let fingerprint = format!("{} {program:?} {installed} {provided:?}", artifact.fingerprint);
         Ok(Artifact { fingerprint, provided, ..artifact })
     }
 
@@ -89,15 +109,41 @@ impl Interpreters {
         }
     }
 
-    /// The interpreter: of the nearest virtual environment, else of the activated one, else the system's of the right version.
+    /// The interpreter of a function. Says once for each runtime and interpreter when that is of another version.
     async fn find(&self, directory: &Utf8Path, spec: &FunctionSpec) -> Result<Program, BuildError> {
+        let (found, answer) = self.look(directory, spec).await?;
+        if let Some(advice) = &found.advice {
+            let runtime = &spec.runtime;
+            let Interpreted { name, path, .. } = &found;
+            let warning = format!("functions of `{runtime}` run here on {name} (`{path}`): {advice}");
+            if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(warning.clone()) {
+                self.ui.warning(warning);
+            }
+        }
+        Ok(program(found.path, &answer))
+    }
+
+    /// What runs a function.
+    pub(super) async fn of(&self, spec: &FunctionSpec) -> Option<Interpreted> {
+        self.look(spec.source.directory(), spec).await.ok().map(|(found, _)| found)
+    }
+
+    /// The interpreter: of the nearest virtual environment, else of the activated one, else the system's of the right version.
+    async fn look(
+        &self,
+        directory: &Utf8Path,
+        spec: &FunctionSpec,
+    ) -> Result<(Interpreted, Answer), BuildError> {
         let wanted = version_of(&spec.runtime);
         let environments = self.environments(directory).await;
         let mut looked: Vec<String> = environments.iter().map(|path| format!("`{path}`")).collect();
         for interpreter in environments {
             if let Some(answer) = self.ask(&interpreter).await {
-                self.warn_of_other_version(spec, &interpreter, answer.version, wanted);
-                return Ok(program(interpreter, &answer));
+                return Ok(found(interpreter, answer, wanted, |version| {
+                    format!(
+                        "make the virtual environment with Python {version}, e.g. by `uv venv --python {version}`"
+                    )
+                }));
             }
         }
         let exact = wanted.map(|(major, minor)| format!("python{major}.{minor}"));
@@ -110,42 +156,55 @@ impl Interpreters {
             };
             if let Some(answer) = self.ask(&path).await {
                 if wanted.is_none_or(|wanted| wanted == answer.version) {
-                    return Ok(program(path, &answer));
+                    return Ok(found(path, answer, wanted, |_| String::new()));
                 }
                 other.get_or_insert((path, answer));
             }
         }
         if let Some((path, answer)) = self.of_version_manager(wanted).await {
-            return Ok(program(path, &answer));
+            return Ok(found(path, answer, wanted, |_| String::new()));
         }
         if let Some((path, answer)) = other.filter(|(_, answer)| answer.version.0 == 3) {
-            self.warn_of_other_version(spec, &path, answer.version, wanted);
-            return Ok(program(path, &answer));
+            return Ok(found(path, answer, wanted, |version| {
+                format!(
+                    "there is no Python {version} on this machine; get it, e.g. by `uv python install {version}` or `pyenv \
+                     install {version}`, and save a file of theirs"
+                )
+            }));
         }
         let summary = format!(
             "there is no Python for the runtime `{}`: looked for {}",
             spec.runtime,
             looked.join(", ")
         );
-        Err(unbuildable(summary, vec![directory.to_owned()]))
+        let inputs = std::iter::once(directory.to_owned()).chain(self.candidates(directory));
+        Err(unbuildable(summary, inputs.collect()))
+    }
+
+    /// The directory itself and those above it in the project, in any of which a virtual environment may be.
+    fn above<'a>(&self, directory: &'a Utf8Path) -> Vec<&'a Utf8Path> {
+        let inside = directory.starts_with(&self.project);
+        directory
+            .ancestors()
+            .take_while(|above| !inside || above.starts_with(&self.project))
+            .take(if inside { usize::MAX } else { 1 })
+            .collect()
+    }
+
+    /// Where the interpreters of virtual environments are, or would be.
+    fn candidates(&self, directory: &Utf8Path) -> Vec<Utf8PathBuf> {
+        let places =
+            self.above(directory).into_iter().flat_map(|above| [above.join(".venv"), above.join("venv")]);
+        places.map(|environment| environment.join("bin/python")).collect()
     }
 
     /// The interpreters of virtual environments, the most specific first: `.venv` or `venv` beside the code or above it (uv and
     /// most others put it there), the activated one, that of Poetry.
     async fn environments(&self, directory: &Utf8Path) -> Vec<Utf8PathBuf> {
-        let inside = directory.starts_with(&self.project);
-        let above: Vec<&Utf8Path> = directory
-            .ancestors()
-            .take_while(|above| !inside || above.starts_with(&self.project))
-            .take(if inside { usize::MAX } else { 1 })
-            .collect();
-        let mut found: Vec<Utf8PathBuf> = above
-            .iter()
-            .flat_map(|above| [above.join(".venv"), above.join("venv")])
-            .chain(env::var("VIRTUAL_ENV").ok().map(Utf8PathBuf::from))
-            .map(|environment| environment.join("bin/python"))
-            .filter(|interpreter| interpreter.exists())
-            .collect();
+        let above = self.above(directory);
+        let activated = env::var("VIRTUAL_ENV").ok().map(|it| Utf8PathBuf::from(it).join("bin/python"));
+        let mut found: Vec<Utf8PathBuf> =
+            self.candidates(directory).into_iter().chain(activated).filter(|found| found.exists()).collect();
         if found.is_empty()
             && let Some(project) = above.iter().find(|above| above.join("poetry.lock").is_file())
             && let Ok(poetry) = which::which("poetry")
@@ -161,19 +220,10 @@ impl Interpreters {
         found
     }
 
-    /// An interpreter that pyenv or uv has installed.
+    /// An interpreter that a version manager has installed.
     async fn of_version_manager(&self, wanted: Option<(u32, u32)>) -> Option<(Utf8PathBuf, Answer)> {
         let (major, minor) = wanted?;
-        let mut candidates = Vec::new();
-        let pyenv = env::var("PYENV_ROOT")
-            .or_else(|_| Ok::<_, env::VarError>(format!("{}/.pyenv", env::var("HOME")?)));
-        if let Ok(root) = pyenv
-            && let Ok(versions) = Utf8Path::new(&root).join("versions").read_dir_utf8()
-        {
-            let prefix = format!("{major}.{minor}.");
-            let versions = versions.flatten().filter(|entry| entry.file_name().starts_with(&prefix));
-            candidates.extend(versions.map(|entry| entry.path().join("bin/python")));
-        }
+        let mut candidates = PYTHON.candidates(&format!("{major}.{minor}"));
         if let Ok(uv) = which::which("uv") {
             let mut command = Command::new(uv);
             command.args(["python", "find", "--no-python-downloads", &format!("{major}.{minor}")]);
@@ -190,44 +240,54 @@ impl Interpreters {
 
     /// What an interpreter is; none when it does not work.
     async fn ask(&self, interpreter: &Utf8Path) -> Option<Answer> {
-        let stamp = |packages: &Utf8Path| (modified(interpreter), modified(packages));
-        let known = self.lock().answers.get(interpreter).cloned();
-        if let Some((answer, seen)) = known
-            && stamp(&answer.packages) == seen
-        {
-            return Some(answer);
-        }
-        let mut command = Command::new(interpreter);
-        command.args(["-c", QUESTION]);
-        let said = run(&self.spawner, command, TO_ANSWER).await.ok().filter(|said| said.status.success())?;
-        let answer: Answer = serde_json::from_str(said.stdout.trim()).ok()?;
-        let seen = stamp(&answer.packages);
-        self.lock().answers.insert(interpreter.to_owned(), (answer.clone(), seen));
-        Some(answer)
+        let question = async {
+            let mut command = Command::new(interpreter);
+            command.args(["-c", QUESTION]);
+            let said =
+                run(&self.spawner, command, TO_ANSWER).await.ok().filter(|said| said.status.success())?;
+            serde_json::from_str(said.stdout.trim()).ok()
+        };
+        self.answers.of(interpreter, |answer| Some(answer.packages.clone()), question).await
     }
+}
 
-    fn warn_of_other_version(
-        &self,
-        spec: &FunctionSpec,
-        interpreter: &Utf8Path,
-        (major, minor): (u32, u32),
-        wanted: Option<(u32, u32)>,
-    ) {
-        if wanted.is_none_or(|wanted| wanted == (major, minor)) {
-            return;
+impl Answer {
+    /// What it depends on which packages are installed, and as what state of them.
+    fn installed(&self) -> (Vec<Utf8PathBuf>, String) {
+        let mut inputs: Vec<Utf8PathBuf> =
+            INSTALLED.iter().map(|ending| self.packages.join(format!("*{ending}"))).collect();
+        let entries = self.packages.read_dir_utf8().into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_owned()).collect();
+        names.retain(|name| INSTALLED.iter().any(|ending| name.ends_with(ending)));
+        names.sort();
+        let mut listing = names.join("\n");
+        for place in &self.linked {
+            if place.is_dir()
+                && let Ok(below) = Listing::of(place)
+            {
+                listing.push_str(&below.text);
+                inputs.extend(below.inputs);
+            } else {
+                let _ = writeln!(listing, "{place} {:?}", modified(place));
+                inputs.push(place.clone());
+            }
         }
-        let FunctionSpec { id, runtime, .. } = spec;
-        let warning = format!(
-            "`{id}` is declared as `{runtime}` and runs here on Python {major}.{minor} (`{interpreter}`)"
-        );
-        if self.lock().warned.insert(warning.clone()) {
-            self.ui.warning(warning);
-        }
+        (inputs, listing)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The interpreter with what is to be said of it when it is of another version than the wanted one.
+fn found(
+    path: Utf8PathBuf,
+    answer: Answer,
+    wanted: Option<(u32, u32)>,
+    advice: impl FnOnce(&str) -> String,
+) -> (Interpreted, Answer) {
+    let (major, minor) = answer.version;
+    let missing = wanted.filter(|wanted| *wanted != answer.version);
+    let advice = missing.map(|(major, minor)| advice(&format!("{major}.{minor}")));
+    let name = format!("Python {major}.{minor}");
+    (Interpreted { name, other: Some(path.clone()), path, advice }, answer)
 }
 
 fn program(interpreter: Utf8PathBuf, answer: &Answer) -> Program {

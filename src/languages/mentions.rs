@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, io};
 
 use camino::Utf8Path;
 
-use super::{directory::NOBODY_EDITS, provided::Sdk};
+use super::provided::Sdk;
+use crate::ignored::is_ignored;
 
 /// The extensions of files in JavaScript and TypeScript.
 const SCRIPTS: [&str; 8] = ["js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx"];
@@ -81,7 +82,7 @@ fn visit(
     for entry in directory.read_dir_utf8()? {
         let entry = entry?;
         let (path, kind) = (entry.path(), entry.file_type()?);
-        if kind.is_dir() && !NOBODY_EDITS.contains(&entry.file_name()) {
+        if kind.is_dir() && !is_ignored(path) {
             visit(path, extensions, look)?;
         }
         let is_code = path.extension().is_some_and(|extension| extensions.contains(&extension));

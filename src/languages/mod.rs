@@ -3,14 +3,22 @@
 //!
 //! Everything else asks here, by a [`LanguageId`] that means nothing to it. A language is added by a file, and a line in [`ALL`].
 
+mod answers;
+mod build_id;
+mod cargo_profile;
 mod command;
 mod debugger;
 mod directory;
 mod go;
+mod installed;
 mod interpreters;
 mod java;
+mod lifecycle;
+mod made;
+mod making;
 mod mentions;
 mod node;
+mod nodes;
 mod program;
 mod provided;
 mod python;
@@ -27,8 +35,10 @@ use include_dir::Dir;
 
 pub(crate) use self::{
     debugger::{AdapterLink, DebugAdapter, Debuggee, Debugger, OwnProtocol},
+    lifecycle::{Fate, fate},
+    making::layer,
     mentions::{directory_loads_old_sdk, text_loads_old_sdk},
-    node::{provided_for, with_provided},
+    node::{program_for, provided_for, with_program, with_provided},
     provided::Sdk,
     toolbox::Toolbox,
 };
@@ -36,7 +46,7 @@ use crate::{
     core::event::{Artifact, BuildError, Program},
     ids::LanguageId,
     process::Spawner,
-    project::manifest::{BuildOptions, Bundling, FunctionSpec, Source},
+    project::manifest::{BuildOptions, Bundling, FunctionSpec, Source, UnheededOption},
 };
 
 /// All of them. Where several could mean the same path, the first that does is taken.
@@ -46,9 +56,8 @@ const ALL: [&dyn Language; 6] =
 /// The id of programs of which nothing is known but the command that serves them.
 pub(crate) const COMMAND: &str = "command";
 
-/// Runtimes in languages that are not among them, by the beginnings of their names: what to call those, and which AWS creates no more.
-const NOT_YET: [(&str, &str, &[&str]); 2] =
-    [("dotnet", ".NET", &["dotnetcore3.1"]), ("ruby", "Ruby", &["ruby2.5", "ruby2.7"])];
+/// Runtimes in languages that are not among them, by the beginnings of their names, and what to call those.
+const NOT_YET: [(&str, &str); 2] = [("dotnet", ".NET"), ("ruby", "Ruby")];
 
 /// A language.
 pub(crate) trait Language: Debug + Sync {
@@ -60,9 +69,6 @@ pub(crate) trait Language: Debug + Sync {
 
     /// Its runtimes on Lambda.
     fn runtimes(&self) -> Runtimes;
-
-    /// The endings of the files whose coming and going can make a build turn out differently.
-    fn sources(&self) -> &'static [&'static str];
 
     /// The files into which code goes that stands in a template; none for languages in which none can.
     fn inline(&self) -> Option<Inline> {
@@ -92,6 +98,11 @@ pub(crate) trait Language: Debug + Sync {
         on_line: &'a mut (dyn FnMut(&str) + Send),
     ) -> BoxFuture<'a, Result<Artifact, BuildError>>;
 
+    /// What of a source's options has no effect, because functions are built for debuggers.
+    fn unheeded(&self, _source: &Source) -> Vec<UnheededOption> {
+        Vec::new()
+    }
+
     /// What a compiler waits for, when that is what a line of it says.
     fn waits(&self, _line: &str) -> Option<String> {
         None
@@ -109,11 +120,34 @@ pub(crate) trait Language: Debug + Sync {
             program: program.executable.clone().unwrap_or_default(),
             arguments: program.arguments.clone(),
             native: true,
+            first_in_path: None,
         }
+    }
+
+    /// The variables by which its runtimes find what is beside a function's code, and in the layers, when `opt` is what stands for
+    /// `/opt`. A function's own variables of these names win.
+    fn path_variables(
+        &self,
+        _runtime: &str,
+        _opt: Option<&Utf8Path>,
+        _task_root: &Utf8Path,
+    ) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Gives scripts in `directory` that are plain copies of those in `original` what debuggers find the originals by.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    fn map_copies(&self, _directory: &Utf8Path, _original: &Utf8Path) -> std::io::Result<()> {
+        Ok(())
     }
 
     /// Changes what is started for a program so that it loads nothing of the function before a debugger lets it.
     fn hold(&self, _launch: &mut Launch) {}
+
+    /// Changes what runs an artifact so that it finds what is in the layers, which are in `opt`, where variables do not say so.
+    fn add_layers(&self, _program: &mut Program, _opt: &Utf8Path) {}
 
     /// What of ours runs its functions; none where a function's program is its own client of the Runtime API.
     fn runner(&self) -> Option<&'static Runner> {
@@ -122,6 +156,15 @@ pub(crate) trait Language: Debug + Sync {
 
     /// How its processes are debugged.
     fn debugger(&self) -> &'static Debugger;
+
+    /// What runs a function of it, where that is an interpreter whose version its runtime names.
+    fn interpreter<'a>(
+        &'static self,
+        _spec: &'a FunctionSpec,
+        _tools: &'a Toolbox,
+    ) -> BoxFuture<'a, Option<Interpreted>> {
+        Box::pin(std::future::ready(None))
+    }
 
     /// What `sst doctor` looks for when an app has functions in it.
     fn checks(&self) -> &'static [Check];
@@ -146,8 +189,6 @@ pub(crate) trait Language: Debug + Sync {
 pub(crate) struct Runtimes {
     /// How their names begin.
     pub prefixes: &'static [&'static str],
-    /// Those that AWS creates no functions on any more, each with the oldest one on which the same code runs, if there is one.
-    pub retired: &'static [(&'static str, Option<&'static str>)],
 }
 
 /// The files for code that stands in a template.
@@ -198,6 +239,8 @@ pub(crate) struct Construct<'a> {
     pub build: Option<&'a BuildOptions>,
     /// What is deployed is made from the path by commands of the app.
     pub is_made: bool,
+    /// These commands can be run here.
+    pub can_be_made: bool,
 }
 
 impl Place<'_> {
@@ -205,6 +248,12 @@ impl Place<'_> {
     fn last_part(&self) -> &str {
         let handler = self.declared;
         handler.rsplit('.').next().unwrap_or(handler)
+    }
+
+    /// What follows the file's name in the handler: an export, or the way to one within an export.
+    fn export_path(&self) -> &str {
+        let file = self.declared.rsplit('/').next().unwrap_or(self.declared);
+        file.split_once('.').map_or(file, |(_, path)| path)
     }
 
     /// The handler that counts.
@@ -228,6 +277,11 @@ impl Place<'_> {
     fn is_made(&self) -> bool {
         self.construct.is_some_and(|construct| construct.is_made)
     }
+
+    /// Whether that can be done here.
+    fn can_be_made(&self) -> bool {
+        self.construct.is_some_and(|construct| construct.can_be_made)
+    }
 }
 
 /// A program and its arguments.
@@ -239,6 +293,21 @@ pub(crate) struct Launch {
     pub arguments: Vec<String>,
     /// A program of the developer's own, to which a debugger attaches from outside.
     pub native: bool,
+    /// Where what the function starts finds the same interpreter, when that is not the first in the `PATH`.
+    pub first_in_path: Option<Utf8PathBuf>,
+}
+
+/// What runs the functions of a runtime.
+#[derive(Debug, Clone)]
+pub(crate) struct Interpreted {
+    /// What it is, e.g. `Node.js 22.4.1`.
+    pub name: String,
+    /// Where it is.
+    pub path: Utf8PathBuf,
+    /// The same, where it is another one than `sst` itself uses.
+    other: Option<Utf8PathBuf>,
+    /// When it is of another version than the runtime: why, and what to do.
+    pub advice: Option<String>,
 }
 
 /// Scripts of ours that run functions in a process that can be started before it is known which function it will serve.
@@ -246,8 +315,11 @@ pub(crate) struct Launch {
 pub(crate) struct Runner {
     /// The scripts.
     pub files: &'static Dir<'static>,
-    /// How the names of variables begin that the interpreter reads when it starts.
-    pub read_at_start: &'static str,
+    /// How the names of variables begin that are read once, when the interpreter starts: by itself, or by the libraries that it is
+    /// made of.
+    pub read_at_start: &'static [&'static str],
+    /// Those of them that the runner reads once more, when it knows its function.
+    pub read_again: &'static [&'static str],
 }
 
 /// Something that should be on the machine.
@@ -310,15 +382,13 @@ impl RunConfiguration {
     }
 }
 
-/// Whether AWS creates functions on a runtime.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It does, or nothing else is known.
-    Created,
-    /// It does not, but the same code runs on another one.
-    Replaced(&'static str),
-    /// It does not, and there is no other for the same code.
-    Refused,
+/// Makes a function of a language runnable.
+pub(crate) async fn build(
+    spec: &Arc<FunctionSpec>,
+    tools: &Toolbox,
+    on_line: &mut (dyn FnMut(&str) + Send),
+) -> Result<Artifact, BuildError> {
+    making::artifact(get(&spec.language), spec, tools, on_line).await
 }
 
 /// All languages.
@@ -350,28 +420,10 @@ pub(crate) fn of_runtime(runtime: &str) -> Result<Vec<&'static dyn Language>, St
     if !found.is_empty() {
         return Ok(found);
     }
-    Err(match NOT_YET.iter().find(|(prefix, ..)| runtime.starts_with(prefix)) {
-        Some((_, name, _)) => format!("functions in {name} (`{runtime}`) do not run on this machine yet"),
+    Err(match NOT_YET.iter().find(|(prefix, _)| runtime.starts_with(prefix)) {
+        Some((_, name)) => format!("functions in {name} (`{runtime}`) do not run on this machine yet"),
         None => format!("the runtime `{runtime}` does not run on this machine yet"),
     })
-}
-
-/// What AWS does with a function on a runtime.
-#[must_use]
-pub(crate) fn fate(runtime: &str) -> Fate {
-    let mut retired = all().flat_map(|language| language.runtimes().retired);
-    match retired.find(|(name, _)| *name == runtime) {
-        Some((_, Some(newer))) => Fate::Replaced(newer),
-        Some((_, None)) => Fate::Refused,
-        None if NOT_YET.iter().any(|(.., retired)| retired.contains(&runtime)) => Fate::Refused,
-        None => Fate::Created,
-    }
-}
-
-/// Whether a file that comes or goes can make the build of a function turn out differently, in whatever language.
-#[must_use]
-pub(crate) fn is_source(path: &Utf8Path) -> bool {
-    path.extension().is_none_or(|extension| all().any(|language| language.sources().contains(&extension)))
 }
 
 /// A build that could not even be tried.

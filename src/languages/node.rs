@@ -5,10 +5,12 @@ use std::{collections::BTreeSet, sync::Arc};
 use camino::{Utf8Path, Utf8PathBuf};
 use futures_util::future::BoxFuture;
 use include_dir::{Dir, include_dir};
+use sourcemap::SourceMapBuilder;
+use sst_wire::sha256_hex;
 
 use super::{
-    Check, Debugger, Inline, Language, Launch, Named, Place, Runner, Runtimes, Sdk, Toolbox, directory,
-    mentions, unbuildable,
+    Check, Debugger, Inline, Interpreted, Language, Launch, Named, Place, Runner, Runtimes, Sdk, Toolbox,
+    directory, mentions,
 };
 use crate::{
     core::event::{Artifact, BuildError, Program},
@@ -16,20 +18,39 @@ use crate::{
 };
 
 static SCRIPTS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/runners/node");
-static RUNNER: Runner = Runner { files: &SCRIPTS, read_at_start: "NODE_" };
+static RUNNER: Runner = Runner { files: &SCRIPTS, read_at_start: READ_AT_START, read_again: &["NODE_PATH"] };
 
-/// The oldest runtime that AWS creates.
-const OLDEST: Option<&str> = Some("nodejs22.x");
+/// By Node itself, V8, libuv, ICU, OpenSSL, and the C library. `HOME` is among the places where modules are looked for.
+const READ_AT_START: &[&str] = &[
+    "NODE_",
+    "UV_",
+    "LANG",
+    "LC_",
+    "TZ",
+    "ICU_",
+    "OPENSSL_",
+    "SSL_CERT_",
+    "LD_",
+    "DYLD_",
+    "MALLOC",
+    "GLIBC_",
+    "HOME",
+];
 
 /// The extensions that Lambda's Node runtime tries.
 const TRIED: [&str; 3] = ["js", "mjs", "cjs"];
+
+/// What npm, pnpm and Yarn write into `node_modules` when they have changed something in it.
+const INSTALLED: [&str; 4] = [".package-lock.json", ".pnpm/lock.yaml", ".yarn-integrity", ".yarn-state.yml"];
+/// The id of the language.
+const ID: &str = "node";
 
 #[derive(Debug)]
 pub(super) struct Node;
 
 impl Language for Node {
     fn id(&self) -> &'static str {
-        "node"
+        ID
     }
 
     fn name(&self) -> &'static str {
@@ -37,26 +58,7 @@ impl Language for Node {
     }
 
     fn runtimes(&self) -> Runtimes {
-        Runtimes {
-            prefixes: &["nodejs"],
-            retired: &[
-                ("nodejs", OLDEST),
-                ("nodejs4.3", OLDEST),
-                ("nodejs4.3-edge", OLDEST),
-                ("nodejs6.10", OLDEST),
-                ("nodejs8.10", OLDEST),
-                ("nodejs10.x", OLDEST),
-                ("nodejs12.x", OLDEST),
-                ("nodejs14.x", OLDEST),
-                ("nodejs16.x", OLDEST),
-                ("nodejs18.x", OLDEST),
-                ("nodejs20.x", OLDEST),
-            ],
-        }
-    }
-
-    fn sources(&self) -> &'static [&'static str] {
-        &["js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "json"]
+        Runtimes { prefixes: &["nodejs"] }
     }
 
     fn inline(&self) -> Option<Inline> {
@@ -67,7 +69,7 @@ impl Language for Node {
     fn source(&self, place: &Place<'_>) -> Option<(Source, String)> {
         if place.named != Named::Entry {
             let handler = place.handler();
-            return (!place.is_made() || has_handler(place.path, &handler))
+            return (!place.is_made() || (!place.can_be_made() && has_handler(place.path, &handler)))
                 .then(|| (Source::Directory { path: place.path.to_owned() }, handler));
         }
         let construct = place.construct;
@@ -76,7 +78,7 @@ impl Language for Node {
         let root = construct.and_then(|construct| construct.root);
         let source = Source::Entry {
             path: place.path.to_owned(),
-            export: place.by_hand.or(export).unwrap_or_else(|| place.last_part()).to_owned(),
+            export: place.by_hand.or(export).unwrap_or_else(|| place.export_path()).to_owned(),
             root: root.map_or_else(|| place.parent(), Utf8Path::to_owned),
             bundling: bundling.into(),
         };
@@ -91,8 +93,9 @@ impl Language for Node {
     ) -> BoxFuture<'a, Result<Artifact, BuildError>> {
         Box::pin(async move {
             let directory = spec.source.directory().to_owned();
-            check_handler(&directory, &spec.handler)?;
-            let artifact = directory::artifact(directory, spec.clone(), program()).await?;
+            let program = program_for(tools, &spec.runtime).await;
+            let artifact = with_program(directory::artifact(directory, spec.clone(), program).await?);
+            let artifact = with_packages(artifact);
             Ok(with_mentioned(tools, artifact, &spec.runtime).await)
         })
     }
@@ -105,18 +108,45 @@ impl Language for Node {
             let place = match &spec.source {
                 Source::Directory { path } | Source::Inline { path, .. } => path,
                 Source::Entry { .. } => &tools.project,
-                Source::Program { .. } | Source::Command { .. } => continue,
+                Source::Program { .. } | Source::Command { .. } | Source::Made { .. } => continue,
             };
             places.insert((place.clone(), sdk));
         }
         Box::pin(async move { drop(provide_mentioned(tools, places).await) })
     }
 
-    fn launch(&self, _program: &Program, node: &Utf8Path, scripts: &Utf8Path) -> Launch {
+    fn launch(&self, program: &Program, node: &Utf8Path, scripts: &Utf8Path) -> Launch {
         let runner = scripts.join(self.id()).join("runner.mjs").into_string();
         // The port is the system's choice, so that any number of workers can be debugged at once.
         let arguments = vec!["--inspect=127.0.0.1:0".to_owned(), "--enable-source-maps".to_owned(), runner];
-        Launch { program: node.to_owned(), arguments, native: false }
+        let other = program.executable.as_ref();
+        let first_in_path = other.and_then(|other| other.parent()).map(Utf8Path::to_owned);
+        Launch {
+            program: other.map_or(node, |other| other).to_owned(),
+            arguments,
+            native: false,
+            first_in_path,
+        }
+    }
+
+    /// As Lambda's start script sets it, less the directories of the runtime, whose packages are provided in another way.
+    fn path_variables(
+        &self,
+        runtime: &str,
+        opt: Option<&Utf8Path>,
+        task_root: &Utf8Path,
+    ) -> Vec<(&'static str, String)> {
+        let major = runtime.trim_start_matches("nodejs").split('.').next().unwrap_or_default();
+        let layers = opt.map(|opt| {
+            [format!("{opt}/nodejs/node{major}/node_modules"), format!("{opt}/nodejs/node_modules")]
+        });
+        let path: Vec<String> =
+            layers.into_iter().flatten().chain(std::iter::once(task_root.to_string())).collect();
+        vec![("NODE_PATH", path.join(":"))]
+    }
+
+    fn map_copies(&self, directory: &Utf8Path, original: &Utf8Path) -> std::io::Result<()> {
+        map_copies(directory, original)
     }
 
     fn runner(&self) -> Option<&'static Runner> {
@@ -127,36 +157,105 @@ impl Language for Node {
         &Debugger::Inspector
     }
 
+    fn interpreter<'a>(
+        &'static self,
+        spec: &'a FunctionSpec,
+        tools: &'a Toolbox,
+    ) -> BoxFuture<'a, Option<Interpreted>> {
+        Box::pin(tools.nodes.of(&spec.runtime))
+    }
+
     /// Node is needed by `sst` itself.
     fn checks(&self) -> &'static [Check] {
         &[]
     }
 }
 
-/// What runs an artifact: the Node that `sst` itself uses.
-fn program() -> Program {
-    Program { language: Node.id().into(), ..Program::default() }
-}
-
-/// What a malformed handler means is for the runner to say, as Lambda's does.
-fn check_handler(path: &Utf8Path, handler: &str) -> Result<(), BuildError> {
-    let file_name = handler.rsplit('/').next().unwrap_or(handler);
-    let Some((stem, _)) = file_name.split_once('.') else { return Ok(()) };
-    let stem = path.join(handler.strip_suffix(file_name).unwrap_or_default()).join(stem);
-    let candidates = TRIED.map(|extension| Utf8PathBuf::from(format!("{stem}.{extension}")));
-    if candidates.iter().any(|candidate| candidate.is_file()) || stem.is_file() {
-        return Ok(());
+/// Gives scripts that are plain copies of those in `original` source maps, so that breakpoints in the originals stop them.
+fn map_copies(directory: &Utf8Path, original: &Utf8Path) -> std::io::Result<()> {
+    for entry in directory.read_dir_utf8()? {
+        let entry = entry?;
+        let (copy, original) = (entry.path(), original.join(entry.file_name()));
+        if entry.file_name() == "node_modules" || copy.is_symlink() {
+            continue;
+        }
+        if copy.is_dir() {
+            map_copies(copy, &original)?;
+            continue;
+        }
+        if !copy.extension().is_some_and(|extension| TRIED.contains(&extension)) {
+            continue;
+        }
+        let mut text = fs_err::read(copy)?;
+        if !fs_err::read(&original).is_ok_and(|same| same == text)
+            || String::from_utf8_lossy(&text).contains("//# sourceMappingURL=")
+        {
+            continue;
+        }
+        let lines = text.split(|byte| *byte == b'\n').count();
+        let mut map = SourceMapBuilder::new(None);
+        for line in 0..u32::try_from(lines).unwrap_or(u32::MAX) {
+            map.add(line, 0, line, 0, Some(original.as_str()), None, false);
+        }
+        let name = format!("{}.map", entry.file_name());
+        let mut written = Vec::new();
+        map.into_sourcemap().to_writer(&mut written).map_err(std::io::Error::other)?;
+        text.extend_from_slice(format!("\n//# sourceMappingURL={name}\n").as_bytes());
+        // The copy may be a link to the original's contents, or not be writable.
+        fs_err::remove_file(copy)?;
+        fs_err::write(copy, text)?;
+        fs_err::write(directory.join(name), written)?;
     }
-    let name = stem.strip_prefix(path).unwrap_or(&stem);
-    let looked = TRIED.map(|extension| format!("`{name}.{extension}`")).join(", ");
-    let summary = format!("Error: Cannot find module '{name}': `{path}` has none of {looked}");
-    Err(unbuildable(summary, vec![path.to_owned()]))
+    Ok(())
 }
 
-/// Whether the runtime would find the handler's file in a directory.
+/// What runs the functions of a runtime: the Node that `sst` itself uses, or another one when there is one of the right version.
+pub(crate) async fn program_for(tools: &Toolbox, runtime: &str) -> Program {
+    let executable = tools.nodes.executable(runtime).await;
+    Program { language: Node.id().into(), executable, ..Program::default() }
+}
+
+/// The artifact whose fingerprint tells with which Node it runs: another one is other code.
+pub(crate) fn with_program(artifact: Artifact) -> Artifact {
+    match &artifact.program.executable {
+        Some(executable) => {
+            Artifact { fingerprint: format!("{} {executable}", artifact.fingerprint), ..artifact }
+        }
+        None => artifact,
+    }
+}
+
+/// The artifact with what else decides how its files are loaded: the `package.json` that says what kind of modules they are, and what
+/// package managers note when they have installed something, because nobody knows what the code will load of that.
+fn with_packages(mut artifact: Artifact) -> Artifact {
+    let mut state = String::new();
+    for above in artifact.task_root.ancestors() {
+        for file in INSTALLED.map(|file| above.join("node_modules").join(file)) {
+            if let Ok(content) = fs_err::read(&file) {
+                state.push_str(&sha256_hex(&content));
+                artifact.inputs.push(file);
+            }
+        }
+    }
+    for manifest in artifact.task_root.ancestors().map(|above| above.join("package.json")) {
+        let content = fs_err::read(&manifest);
+        artifact.inputs.push(manifest);
+        if let Ok(content) = content {
+            state.push_str(&sha256_hex(&content));
+            break;
+        }
+    }
+    Artifact { fingerprint: format!("{} {state}", artifact.fingerprint), ..artifact }
+}
+
+/// Whether a directory may be what is deployed: it has what the runtime would load, or a directory that is a module.
 fn has_handler(directory: &Utf8Path, handler: &str) -> bool {
-    let stem = handler.rsplit_once('.').map_or(handler, |(stem, _)| stem);
-    TRIED.iter().any(|extension| directory.join(format!("{stem}.{extension}")).is_file())
+    let (parent, file) = handler.rsplit_once('/').unwrap_or(("", handler));
+    let stem = directory.join(parent).join(file.split('.').next().unwrap_or(file));
+    let of_directory = ["index.js", "package.json"].iter().any(|name| stem.join(name).is_file());
+    stem.is_file()
+        || of_directory
+        || TRIED.iter().any(|extension| Utf8PathBuf::from(format!("{stem}.{extension}")).is_file())
 }
 
 /// The `node_modules` with what functions in these directories mention and any of Lambda's runtimes has; none when they mention

@@ -110,7 +110,8 @@ impl Provided {
                     .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"])
                     .args(["--prefix", target.as_str()])
                     .args(all.iter().map(|name| requirement(name)))
-                    .current_dir(target);
+                    .current_dir(target)
+                    .trust_own_certificates();
                 Ok(command)
             };
             match self.announced(&wanted, self.install(&directory, &all, command)).await {

@@ -8,7 +8,7 @@ use include_dir::{Dir, include_dir};
 use serde_json::json;
 
 use super::{
-    AdapterLink, Check, DebugAdapter, Debugger, Find, Inline, Language, Launch, Named, Place,
+    AdapterLink, Check, DebugAdapter, Debugger, Find, Inline, Interpreted, Language, Launch, Named, Place,
     RunConfiguration, Runner, Runtimes, Toolbox, interpreters,
 };
 use crate::{
@@ -17,10 +17,11 @@ use crate::{
 };
 
 static SCRIPTS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/runners/python");
-static RUNNER: Runner = Runner { files: &SCRIPTS, read_at_start: "PYTHON" };
-
-/// The oldest runtime that AWS creates.
-const OLDEST: Option<&str> = Some("python3.12");
+static RUNNER: Runner = Runner {
+    files: &SCRIPTS,
+    read_at_start: &["PYTHON", "LANG", "LC_", "TZ", "LD_", "DYLD_"],
+    read_again: &[],
+};
 
 #[derive(Debug)]
 pub(super) struct Python;
@@ -35,19 +36,7 @@ impl Language for Python {
     }
 
     fn runtimes(&self) -> Runtimes {
-        Runtimes {
-            prefixes: &["python"],
-            retired: &[
-                ("python2.7", None),
-                ("python3.6", OLDEST),
-                ("python3.7", OLDEST),
-                ("python3.8", OLDEST),
-            ],
-        }
-    }
-
-    fn sources(&self) -> &'static [&'static str] {
-        &["py"]
+        Runtimes { prefixes: &["python"] }
     }
 
     fn inline(&self) -> Option<Inline> {
@@ -91,7 +80,23 @@ impl Language for Python {
         // A debugger finds no lines in modules that are frozen into the interpreter, and says so at every start.
         let runner = scripts.join(self.id()).join("runner.py").into_string();
         let arguments = vec!["-u".to_owned(), "-Xfrozen_modules=off".to_owned(), runner];
-        Launch { program: program.executable.clone().unwrap_or_default(), arguments, native: false }
+        Launch {
+            program: program.executable.clone().unwrap_or_default(),
+            arguments,
+            native: false,
+            first_in_path: None,
+        }
+    }
+
+    /// The directories that Lambda's client puts behind the function's own.
+    fn path_variables(
+        &self,
+        runtime: &str,
+        opt: Option<&Utf8Path>,
+        _task_root: &Utf8Path,
+    ) -> Vec<(&'static str, String)> {
+        let path = opt.map(|opt| format!("{opt}/python/lib/{runtime}/site-packages:{opt}/python"));
+        path.map(|path| ("PYTHONPATH", path)).into_iter().collect()
     }
 
     fn runner(&self) -> Option<&'static Runner> {
@@ -108,6 +113,14 @@ impl Language for Python {
             },
             own: None,
         }
+    }
+
+    fn interpreter<'a>(
+        &'static self,
+        spec: &'a FunctionSpec,
+        tools: &'a Toolbox,
+    ) -> BoxFuture<'a, Option<Interpreted>> {
+        Box::pin(tools.interpreters.of(spec))
     }
 
     /// Python itself is needed by the local cloud.

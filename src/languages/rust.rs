@@ -1,6 +1,11 @@
 //! Functions in Rust: `cargo build` in the project's own target directory, so that what the developer has compiled is compiled.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{
@@ -12,14 +17,14 @@ use serde_json::json;
 
 use super::{
     AdapterLink, Check, DebugAdapter, Debuggee, Debugger, Find, Language, OwnProtocol, Place,
-    RunConfiguration, Runtimes, Toolbox, not_compiled,
+    RunConfiguration, Runtimes, Toolbox, cargo_profile, not_compiled,
     program::{TO_ANSWER, TO_COMPILE, follow, run},
     unbuildable,
 };
 use crate::{
     core::event::{Artifact, BuildError, Program},
     process::{Command, Spawner},
-    project::manifest::{BuildOptions, FunctionSpec, Source},
+    project::manifest::{BuildOptions, FunctionSpec, Source, UnheededOption},
 };
 
 /// What to do when LLDB is missing.
@@ -61,11 +66,7 @@ impl Language for Rust {
     }
 
     fn runtimes(&self) -> Runtimes {
-        Runtimes { prefixes: &["provided"], retired: &[] }
-    }
-
-    fn sources(&self) -> &'static [&'static str] {
-        &["rs", "toml"]
+        Runtimes { prefixes: &["provided"] }
     }
 
     fn construct(&self) -> Option<&'static str> {
@@ -93,6 +94,13 @@ impl Language for Rust {
                 other => Err(unbuildable(format!("`{}` is not a package", other.directory()), Vec::new())),
             }
         })
+    }
+
+    fn unheeded(&self, source: &Source) -> Vec<UnheededOption> {
+        match source {
+            Source::Program { path, build, .. } => cargo_profile::overridden(path, build).undone,
+            _ => Vec::new(),
+        }
     }
 
     /// For another Cargo, e.g. that of an editor.
@@ -176,15 +184,27 @@ async fn executable(source: &Source, spawner: &Spawner) -> Option<Utf8PathBuf> {
     let Source::Program { path, build, .. } = source else { return None };
     let mut command = Command::new("cargo");
     command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path", path.as_str()]);
+    // As it is compiled: both may say where the target directory is.
+    command.current_dir(path.parent().unwrap_or(path)).envs(&build.environment);
     let said = run(spawner, command, TO_ANSWER).await.ok()?;
     let metadata: cargo_metadata::Metadata = serde_json::from_str(&said.stdout).ok()?;
-    let targets = metadata.packages.iter().flat_map(|package| &package.targets);
-    let mut binaries = targets.filter(|target| target.is_bin()).map(|target| target.name.as_str());
     let name = match &build.binary {
-        Some(name) => name.as_str(),
-        None => binaries.next().filter(|_| binaries.next().is_none())?,
+        Some(name) => name.clone(),
+        None => only_binary(path, &metadata)?,
     };
     Some(metadata.target_directory.join("debug").join(name))
+}
+
+/// The binary that `cargo build` makes of a manifest, if there is only one. Cargo tells of all packages of the workspace that the
+/// manifest belongs to, and compiles the one whose manifest it is, or all where it is that of the workspace alone.
+fn only_binary(manifest: &Utf8Path, metadata: &cargo_metadata::Metadata) -> Option<String> {
+    let manifest = manifest.canonicalize_utf8().unwrap_or_else(|_| manifest.to_owned());
+    let is_its = |package: &&cargo_metadata::Package| package.manifest_path == manifest;
+    let has_its = metadata.packages.iter().any(|package| is_its(&package));
+    let packages = metadata.packages.iter().filter(|package| !has_its || is_its(package));
+    let mut binaries = packages.flat_map(|package| &package.targets).filter(|target| target.is_bin());
+    let only = binaries.next()?;
+    binaries.next().is_none().then(|| only.name.clone())
 }
 
 /// Compiles a binary of the package or workspace.
@@ -214,24 +234,28 @@ async fn artifact(
     if !options.features.is_empty() {
         command.args(["--features", &options.features.join(",")]);
     }
-    command.args(&options.flags);
+    let overridden = cargo_profile::overridden(manifest, options);
+    command.args(&options.flags).args(&overridden.arguments).envs(&overridden.environment);
     let said = follow(spawner, command, TO_COMPILE, on_line).await;
     let said = said.map_err(|error| cannot(format!("`cargo` cannot be run to its end: {error}")))?;
     let messages: Vec<Message> = Message::parse_stream(said.stdout.as_bytes()).flatten().collect();
     if !said.status.success() {
+        // Nobody knows what the compiler would have read next.
+        let inputs = inputs.into_iter().chain(manifests(manifest, &messages, true)).collect();
         return Err(error(directory, &messages, &said.stderr, inputs));
     }
     let executable = pick(&messages, options.binary.as_deref()).map_err(cannot)?;
     let metadata = fs_err::metadata(&executable).map_err(|error| cannot(error.to_string()))?;
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
     Ok(Artifact {
-        inputs: inputs_of(manifest, &executable),
+        inputs: inputs_of(manifest, &executable, &messages),
         fingerprint: format!("{executable} {} {modified:?}", metadata.len()),
         program: Program::native(Rust.id(), executable),
         task_root: directory.to_owned(),
         handler: String::new(),
         packages: Vec::new(),
         provided: None,
+        opt: None,
     })
 }
 
@@ -255,10 +279,46 @@ fn pick(messages: &[Message], wanted: Option<&str>) -> Result<Utf8PathBuf, Strin
     }
 }
 
-/// The files that Cargo says the executable was made of (`<executable>.d`, in the format of Makefiles).
-fn inputs_of(manifest: &Utf8Path, executable: &Utf8Path) -> Vec<Utf8PathBuf> {
+/// The manifests of the packages that are compiled from the disk (path dependencies and members of the workspace), and whatever else
+/// Cargo reads for them. `whole` means their directories as well.
+fn manifests(manifest: &Utf8Path, messages: &[Message], whole: bool) -> BTreeSet<Utf8PathBuf> {
+    let own = messages.iter().filter_map(|message| match message {
+        Message::CompilerArtifact(made) if made.package_id.repr.contains("path+file:") => {
+            Some(made.manifest_path.clone())
+        }
+        Message::CompilerMessage(said) if said.package_id.repr.contains("path+file:") => {
+            // It does not name the manifest, which is above the source of its target.
+            let mut above = said.target.src_path.ancestors().skip(1).map(|above| above.join("Cargo.toml"));
+            above.find(|file| file.is_file())
+        }
+        _ => None,
+    });
+    let own: BTreeSet<Utf8PathBuf> = own.chain([manifest.to_owned()]).collect();
+    let directories = own.iter().filter_map(|file| file.parent()).map(Utf8Path::to_owned);
+    let mut inputs: BTreeSet<Utf8PathBuf> = if whole { directories.collect() } else { BTreeSet::new() };
     let directory = manifest.parent().unwrap_or(manifest);
-    let mut inputs = vec![manifest.to_owned(), directory.join("Cargo.lock"), directory.join("build.rs")];
+    for above in directory.ancestors() {
+        // What Cargo and rustup are to do may be said in any of them, also above the workspace.
+        let names = [".cargo/config.toml", ".cargo/config", "rust-toolchain.toml", "rust-toolchain"];
+        inputs.extend(names.map(|name| above.join(name)));
+    }
+    for above in directory.ancestors() {
+        // The workspace may be in any of them as well, and is where the lock is.
+        inputs.extend(["Cargo.toml", "Cargo.lock"].map(|name| above.join(name)));
+        if above.join("Cargo.lock").is_file() {
+            break;
+        }
+    }
+    inputs.extend(own);
+    inputs
+}
+
+/// The files that Cargo says the executable was made of (`<executable>.d`, in the format of Makefiles).
+fn inputs_of(manifest: &Utf8Path, executable: &Utf8Path, messages: &[Message]) -> Vec<Utf8PathBuf> {
+    let directory = manifest.parent().unwrap_or(manifest);
+    let mut inputs: Vec<Utf8PathBuf> = manifests(manifest, messages, false).into_iter().collect();
+    // Cargo finds these by their names.
+    inputs.extend(["build.rs", "src/main.rs", "src/bin/*.rs"].map(|name| directory.join(name)));
     match fs_err::read_to_string(executable.with_extension("d")) {
         Ok(text) => {
             let text = text.replace("\\ ", "\0");
@@ -311,4 +371,52 @@ fn error(directory: &Utf8Path, messages: &[Message], stderr: &str, inputs: Vec<U
     };
     let first = || detail.lines().find(|line| line.starts_with("error")).unwrap_or("`cargo build` failed");
     not_compiled(summary.unwrap_or_else(|| first().to_owned()), detail.clone(), inputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process;
+
+    #[tokio::test]
+    async fn the_executable_is_that_of_the_function_in_a_workspace_of_several() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(directory.path()).unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, text).unwrap();
+        };
+        write("Cargo.toml", "[workspace]\nmembers = [\"one\", \"two\"]\nresolver = \"2\"\n");
+        for name in ["one", "two"] {
+            write(&format!("{name}/src/main.rs"), "fn main() {}");
+            write(
+                &format!("{name}/Cargo.toml"),
+                &format!("[package]\nname = \"{name}\"\nedition = \"2021\"\n"),
+            );
+        }
+        write("two/src/bin/more.rs", "fn main() {}");
+        let elsewhere = ("CARGO_TARGET_DIR".to_owned(), root.join("elsewhere").into_string());
+        let spawner = process::for_tests();
+        for (manifest, binary, environment, expected) in [
+            ("one/Cargo.toml", None, None, Some("target/debug/one")),
+            ("one/Cargo.toml", None, Some(elsewhere), Some("elsewhere/debug/one")),
+            ("two/Cargo.toml", Some("two"), None, Some("target/debug/two")),
+            ("two/Cargo.toml", Some("more"), None, Some("target/debug/more")),
+            ("Cargo.toml", Some("one"), None, Some("target/debug/one")),
+            // Cargo does not know either which one is meant.
+            ("two/Cargo.toml", None, None, None),
+            ("Cargo.toml", None, None, None),
+        ] {
+            // The target directory of these tests is not theirs.
+            let own = ("CARGO_TARGET_DIR".to_owned(), root.join("target").into_string());
+            let environment = BTreeMap::from([environment.unwrap_or(own)]);
+            let build =
+                BuildOptions { binary: binary.map(str::to_owned), environment, ..BuildOptions::default() };
+            let path = root.join(manifest);
+            let source = Source::Program { directory: root.to_owned(), path, build: build.into() };
+            let found = executable(&source, &spawner).await;
+            assert_eq!(found, expected.map(|path| root.join(path)), "{manifest} {binary:?}");
+        }
+    }
 }

@@ -15,26 +15,6 @@ fn synthesis_reads_the_same_table() {
 }
 
 #[test]
-fn what_aws_creates_stays() {
-    for (runtime, expected) in [
-        ("nodejs12.x", Fate::Replaced("nodejs22.x")),
-        ("nodejs20.x", Fate::Replaced("nodejs22.x")),
-        ("nodejs22.x", Fate::Created),
-        ("nodejs24.x", Fate::Created),
-        ("python2.7", Fate::Refused),
-        ("python3.7", Fate::Replaced("python3.12")),
-        ("python3.12", Fate::Created),
-        ("go1.x", Fate::Refused),
-        ("java8", Fate::Refused),
-        ("java21", Fate::Created),
-        ("provided", Fate::Refused),
-        ("provided.al2023", Fate::Created),
-    ] {
-        assert_eq!(fate(runtime), expected, "{runtime}");
-    }
-}
-
-#[test]
 fn a_runtime_means_languages_or_says_why_not() {
     let names =
         |runtime| of_runtime(runtime).map(|found| found.iter().map(|one| one.id()).collect::<Vec<_>>());
@@ -59,20 +39,4 @@ fn each_language_is_known_by_its_own_id() {
         assert_eq!(get(&language.id().into()).id(), language.id());
     }
     assert_eq!(get(&"no such language".into()).id(), COMMAND);
-}
-
-#[test]
-fn what_could_be_imported_is_a_source() {
-    for (file, expected) in [
-        ("/a/x.ts", true),
-        ("/a/x.json", true),
-        ("/a/x.py", true),
-        ("/a/x.go", true),
-        ("/a/Cargo.toml", true),
-        ("/a/directory", true),
-        ("/a/x.log", false),
-        ("/a/x.sqlite-journal", false),
-    ] {
-        assert_eq!(is_source(file.into()), expected, "{file}");
-    }
 }

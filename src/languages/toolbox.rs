@@ -1,9 +1,17 @@
 //! What languages build with, and what they remember of the machine.
 
-use camino::Utf8PathBuf;
+use std::{collections::HashMap, sync::Arc};
 
-use super::{interpreters::Interpreters, provided::Provided};
-use crate::{process::Spawner, project::manifest::FunctionSpec, ui::Ui};
+use camino::Utf8PathBuf;
+use tokio::sync::Mutex;
+
+use super::{
+    interpreters::Interpreters,
+    made::{Made, MadeLayer},
+    nodes::Nodes,
+    provided::Provided,
+};
+use crate::{ids::FunctionId, process::Spawner, project::manifest::FunctionSpec, ui::Ui};
 
 /// Cheap to clone; clones share what they have found.
 #[derive(Debug, Clone)]
@@ -15,6 +23,11 @@ pub struct Toolbox {
     artifacts: Utf8PathBuf,
     pub(super) provided: Provided,
     pub(super) interpreters: Interpreters,
+    pub(super) nodes: Nodes,
+    /// How the functions were made that are made by the app.
+    pub(super) made: Arc<Mutex<HashMap<FunctionId, Made>>>,
+    /// How layers were made, by their construct paths. Whoever makes one has them all.
+    pub(super) made_layers: Arc<Mutex<HashMap<FunctionId, MadeLayer>>>,
 }
 
 impl Toolbox {
@@ -28,13 +41,26 @@ impl Toolbox {
         ui: Ui,
     ) -> Self {
         let provided = Provided::new(spawner.clone(), cache, ui.clone());
+        let nodes = Nodes::new(spawner.clone(), project.clone(), ui.clone());
         let interpreters = Interpreters::new(spawner.clone(), project.clone(), provided.clone(), ui);
-        Self { spawner, project, artifacts, provided, interpreters }
+        let (made, made_layers) = (Arc::default(), Arc::default());
+        Self { spawner, project, artifacts, provided, interpreters, nodes, made, made_layers }
     }
 
     /// Where a function is built: always the same place, so that breakpoints in the built file stay where they are.
     #[must_use]
     pub fn directory(&self, spec: &FunctionSpec) -> Utf8PathBuf {
         self.artifacts.join(spec.id.as_file_name())
+    }
+
+    /// Where a function's layers are laid out, beside that.
+    #[must_use]
+    pub(crate) fn layers(&self, spec: &FunctionSpec) -> Utf8PathBuf {
+        self.artifacts.join(format!("{}.opt", spec.id.as_file_name()))
+    }
+
+    /// Where a layer is made, for all functions that have it.
+    pub(super) fn layer(&self, name: &FunctionId) -> Utf8PathBuf {
+        self.artifacts.join(format!("{}.layer", name.as_file_name()))
     }
 }

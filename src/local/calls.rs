@@ -1,6 +1,9 @@
 //! The calls that are open: where their answers go, and what was streamed so far.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::sync::oneshot;
@@ -31,13 +34,22 @@ struct Open {
     too_long: bool,
 }
 
+/// A trace as Lambda begins one for each call that brings none: it is not sampled, so nothing of it is sent to X-Ray. SDKs complain of calls
+/// without.
+fn new_trace(now: SystemTime) -> String {
+    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let [root, parent] = [(); 2].map(|()| uuid::Uuid::new_v4().simple().to_string());
+    // The time has eight digits until 2106.
+    format!("Root=1-{:08x}-{:.24};Parent={:.16};Sampled=0", seconds & 0xffff_ffff, root, parent)
+}
+
 impl Calls {
     /// Keeps where the answer to a call goes. The rest is for the core.
     pub(super) fn open(&mut self, call: LocalCall) -> Call {
         let LocalCall { function, event, reply } = call;
         let id = RequestId::from(uuid::Uuid::new_v4().to_string());
         self.open.insert(id.clone(), Open { reply, streamed: Vec::new(), too_long: false });
-        Call { id, function, event }
+        Call { id, function, event, trace_id: new_trace(SystemTime::now()) }
     }
 
     /// What becomes of a call. Its caller waits for all of it.
@@ -109,6 +121,16 @@ mod tests {
             calls.answer(&request, effect::Answer::Part(part));
         }
         answer.try_recv().unwrap()
+    }
+
+    #[test]
+    fn a_trace_has_the_time_of_its_call_and_is_told_from_all_others() {
+        let at = UNIX_EPOCH + std::time::Duration::from_secs(0x5759_e988);
+        let (one, other) = (new_trace(at), new_trace(at));
+        let [root, parent, "Sampled=0"] = one.split(';').collect::<Vec<_>>()[..] else { panic!("{one}") };
+        assert!(root.starts_with("Root=1-5759e988-") && root.len() == 40, "{root}");
+        assert!(parent.starts_with("Parent=") && parent.len() == 23, "{parent}");
+        assert_ne!(one, other);
     }
 
     #[test]

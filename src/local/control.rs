@@ -1,5 +1,5 @@
-//! The socket of this room: one request and one answer, each a line of JSON, on a TCP connection on 127.0.0.1. The request carries the
-//! token of `.sst/session.json`, which only the user can read.
+//! The socket of this room: requests and their answers in turn, each a line of JSON, on a TCP connection on 127.0.0.1. Each request carries
+//! the token of `.sst/session.json`, which only the user can read.
 
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -140,19 +140,31 @@ impl Control {
 }
 
 async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
-    let (mut reader, mut writer) = stream.split();
-    let asked = request_of(&mut reader, &shared.token);
+    let (reader, mut writer) = stream.split();
+    let mut reader = BufReader::new(reader);
+    let first = request_of(&mut reader, &shared.token);
+    let mut next = tokio::time::timeout(PATIENCE, first).await??;
     // Whoever does not know the token learns nothing, not even what was wrong.
-    let Some(request) = tokio::time::timeout(PATIENCE, asked).await?? else { return Ok(()) };
-    if let Some(other) = request.change {
-        let _ = shared.notices.send(Notice::Began(other.clone()));
-        let noted = write(&mut writer, &Answer::Noted).await;
-        // It says nothing more. The kernel tells of its end, whatever that was.
-        let _ = reader.read(&mut [0]).await;
-        let _ = shared.notices.send(Notice::Ended(other));
-        return noted;
+    while let Some(request) = next {
+        if let Some(other) = request.change {
+            let _ = shared.notices.send(Notice::Began(other.clone()));
+            let noted = write(&mut writer, &Answer::Noted).await;
+            // It says nothing more. The kernel tells of its end, whatever that was.
+            let _ = reader.read(&mut [0]).await;
+            let _ = shared.notices.send(Notice::Ended(other));
+            return noted;
+        }
+        let answer = called(request, shared).await;
+        write(&mut writer, &answer).await?;
+        // Whoever has called before may take any time until the next call.
+        next = request_of(&mut reader, &shared.token).await?;
     }
-    let answer = match request.event.map(|event| STANDARD.decode(event)).transpose() {
+    Ok(())
+}
+
+/// What becomes of a request that wants something of a function.
+async fn called(request: Request, shared: &Shared) -> Answer {
+    match request.event.map(|event| STANDARD.decode(event)).transpose() {
         Ok(event) => {
             let (reply, answer) = oneshot::channel();
             let call = LocalCall { function: request.function, event: event.map(Bytes::from), reply };
@@ -163,8 +175,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
             })
         }
         Err(error) => Answer::Refused { message: format!("the event is not base64: {error}"), hint: None },
-    };
-    write(&mut writer, &answer).await
+    }
 }
 
 /// Writes a line of JSON.
@@ -184,15 +195,21 @@ async fn read(stream: &mut TcpStream) -> io::Result<Answer> {
     Ok(serde_json::from_str(&answer)?)
 }
 
-/// Reads a request. Of one that does not begin with the token nothing more is read.
-async fn request_of(reader: &mut (impl AsyncRead + Unpin), expected: &str) -> io::Result<Option<Request>> {
+/// Reads a request; none at the end, or when it is not one. Of one that does not begin with the token nothing more is read.
+async fn request_of(reader: &mut (impl AsyncBufRead + Unpin), expected: &str) -> io::Result<Option<Request>> {
     let beginning = format!("{{\"token\":\"{expected}\"");
-    let mut line = vec![0; beginning.len()];
-    reader.read_exact(&mut line).await?;
-    if line != beginning.as_bytes() {
-        return Ok(None);
+    let mut line = Vec::with_capacity(beginning.len());
+    while line.len() < beginning.len() {
+        let there = reader.fill_buf().await?;
+        let taken = there.len().min(beginning.len() - line.len());
+        line.extend_from_slice(&there[..taken]);
+        reader.consume(taken);
+        // What begins in another way is not waited for, however short it is.
+        if taken == 0 || !beginning.as_bytes().starts_with(&line) {
+            return Ok(None);
+        }
     }
-    BufReader::new(reader.take(MAX_REQUEST)).read_until(b'\n', &mut line).await?;
+    reader.take(MAX_REQUEST).read_until(b'\n', &mut line).await?;
     Ok(serde_json::from_slice(&line).ok())
 }
 
@@ -255,7 +272,8 @@ mod tests {
         page.write_all(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await.unwrap();
         let mut answer = Vec::new();
         // Closing with unread input may show as a reset.
-        let _ = page.read_to_end(&mut answer).await;
+        let closed = page.read_to_end(&mut answer);
+        let _ = tokio::time::timeout(PATIENCE / 2, closed).await.expect("it is closed at once");
         assert_eq!(answer, b"");
         assert!(calls.try_recv().is_err());
         // Nor is anybody listened to who has not said it first.
@@ -266,6 +284,38 @@ mod tests {
         let _ = tokio::time::timeout(PATIENCE / 2, closed).await.expect("it is closed at once");
         assert_eq!(answer, b"");
         assert!(control.notices.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn calls_of_one_connection_are_answered_in_turn() {
+        let mut tasks = Tasks::default();
+        let mut control = Control::open(&mut tasks).await.unwrap();
+        let mut stream = TcpStream::connect(control.address()).await.unwrap();
+        let token = control.token().to_owned();
+        // The second one is there before the first is answered.
+        for event in ["MQ==", "Mg=="] {
+            let request = Request {
+                token: token.clone(),
+                function: "a".to_owned(),
+                event: Some(event.to_owned()),
+                change: None,
+            };
+            write(&mut stream, &request).await.unwrap();
+        }
+        let mut lines = BufReader::new(stream).lines();
+        for body in ["1", "2"] {
+            let call = control.calls.recv().await.unwrap();
+            assert_eq!(call.event.as_deref(), Some(body.as_bytes()));
+            assert!(control.calls.try_recv().is_err(), "one after the other");
+            call.reply.send(Answer::Returned { body: body.to_owned() }).unwrap();
+            let answer = lines.next_line().await.unwrap().unwrap();
+            assert_eq!(answer, format!(r#"{{"outcome":"returned","body":"{body}"}}"#));
+        }
+        // Each one has to know the token.
+        let mut stream = lines.into_inner().into_inner();
+        write(&mut stream, &Request { token: "guessed".to_owned(), ..Request::default() }).await.unwrap();
+        assert_eq!(BufReader::new(stream).lines().next_line().await.unwrap(), None);
+        assert!(control.calls.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -12,7 +12,10 @@ use nix::{
     unistd::{Pid, getppid},
 };
 
+pub(crate) use self::view::View;
 use super::Process;
+
+mod view;
 
 /// Whether a process can adopt those that lose their parent below it.
 pub(crate) const ADOPTS_ORPHANS: bool = true;

@@ -18,6 +18,22 @@ use nix::{
 
 use super::Process;
 
+/// A process's own view of the file system, which there is not here.
+#[derive(Debug)]
+pub(crate) struct View;
+
+impl View {
+    /// Always fails.
+    pub(crate) fn new(_mounts: &[(PathBuf, PathBuf)]) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// As [`View::new`].
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// Whether a process can adopt those that lose their parent below it.
 pub(crate) const ADOPTS_ORPHANS: bool = false;
 

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{following, scratch::Scratch};
+use super::{following, proxies::kept_direct, scratch::Scratch};
 use crate::descriptors;
 
 /// A program, what it is given, and what it may write to. Without further words it reads nothing, and nobody sees what it writes.
@@ -27,6 +27,7 @@ pub struct Command {
     pub(super) streams: [Stdio; 3],
     pub(super) inherited: Vec<(OwnedFd, RawFd)>,
     debuggable: bool,
+    mounts: Vec<(PathBuf, PathBuf)>,
     pub(super) scratch: Option<Scratch>,
 }
 
@@ -74,6 +75,7 @@ impl Command {
             streams: [Stdio::Null, Stdio::Null, Stdio::Null],
             inherited: Vec::new(),
             debuggable: false,
+            mounts: Vec::new(),
             scratch: None,
         }
     }
@@ -133,6 +135,16 @@ impl Command {
         self
     }
 
+    /// Has a program that runs on Node trust what `AWS_CA_BUNDLE` names as well, unless the user has told Node what to trust.
+    pub fn trust_own_certificates(&mut self) -> &mut Self {
+        match env::var_os("AWS_CA_BUNDLE").filter(|bundle| !bundle.is_empty()) {
+            Some(bundle) if env::var_os("NODE_EXTRA_CA_CERTS").is_none() => {
+                self.env("NODE_EXTRA_CA_CERTS", bundle)
+            }
+            _ => self,
+        }
+    }
+
     /// Runs it in a directory.
     pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Self {
         self.directory = Some(directory.as_ref().to_owned());
@@ -170,6 +182,13 @@ impl Command {
         self
     }
 
+    /// Lets the program, and what it starts, see a directory in another place as well, which need not exist for others. It cannot be
+    /// started where [`Spawner::can_mount`](super::Spawner::can_mount) says no.
+    pub fn mount(&mut self, directory: impl AsRef<Path>, place: impl AsRef<Path>) -> &mut Self {
+        self.mounts.push((directory.as_ref().to_owned(), place.as_ref().to_owned()));
+        self
+    }
+
     /// Has a directory removed when the program and all that it started are gone.
     pub fn scratch(&mut self, scratch: Scratch) -> &mut Self {
         self.scratch = Some(scratch);
@@ -187,47 +206,61 @@ impl Command {
         Ok(self.scratch(scratch))
     }
 
+    /// What it was given: arguments, variables (none takes one away), directory. For a process that runs already and is to become it.
+    #[must_use]
+    pub fn words(&self) -> (&[OsString], &BTreeMap<OsString, Option<OsString>>, Option<&Path>) {
+        (&self.arguments, &self.environment, self.directory.as_deref())
+    }
+
     /// Replaces this program, with its terminal and its variables. Returns only when that fails.
     #[must_use]
     pub fn exec(self) -> io::Error {
         let mut command = std::process::Command::new(&self.program);
-        command.args(&self.arguments);
-        if self.clear {
-            command.env_clear();
-        }
-        for (name, value) in &self.environment {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        command.args(&self.arguments).env_clear().envs(self.variables(self.ours()));
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
         command.exec()
     }
 
-    /// What a guard is told. It is given the descriptors for the numbers in the same order.
-    pub(super) fn order(&self) -> Order {
-        let mut environment: BTreeMap<OsString, OsString> =
-            if self.clear { BTreeMap::new() } else { env::vars_os().collect() };
-        // A debugger that started us follows the workers, which have these variables set, and nothing else.
-        for name in following::variables().into_keys() {
-            environment.remove(OsStr::new(&name));
-        }
+    /// Those of our variables that it may have.
+    fn ours(&self) -> BTreeMap<OsString, OsString> {
+        if self.clear { BTreeMap::new() } else { env::vars_os().collect() }
+    }
+
+    /// All that it has, given those of ours.
+    fn variables(&self, mut variables: BTreeMap<OsString, OsString>) -> BTreeMap<OsString, OsString> {
         for (name, value) in &self.environment {
             match value {
-                Some(value) => environment.insert(name.clone(), value.clone()),
-                None => environment.remove(name),
+                Some(value) => variables.insert(name.clone(), value.clone()),
+                None => variables.remove(name),
+            };
+        }
+        for (name, value) in kept_direct(|name| variables.get(OsStr::new(name))?.to_str()) {
+            variables.insert(name.into(), value.into());
+        }
+        variables
+    }
+
+    /// What a guard is told. It is given the descriptors for the numbers in the same order.
+    pub(super) fn order(&self) -> Order {
+        let mut environment = self.ours();
+        // A debugger that started us follows the workers, which have these variables set, and nothing else.
+        for name in following::variables().into_keys() {
+            let own = (name == following::NODE_OPTIONS && !self.clear).then(following::own_node_options);
+            match own.flatten() {
+                Some(own) => environment.insert(name.into(), own.into()),
+                None => environment.remove(OsStr::new(&name)),
             };
         }
         Order {
             program: self.program.clone(),
             arguments: self.arguments.clone(),
-            environment,
+            environment: self.variables(environment),
             directory: self.directory.clone(),
             numbers: self.inherited.iter().map(|(_, number)| *number).collect(),
             debuggable: self.debuggable,
+            mounts: self.mounts.clone(),
             open_files: descriptors::original(),
             scratch: self.scratch.as_ref().map(|scratch| scratch.path().to_owned().into()),
         }
@@ -251,6 +284,8 @@ pub(super) struct Order {
     /// The numbers under which it gets descriptors, besides its standard streams.
     pub numbers: Vec<RawFd>,
     pub debuggable: bool,
+    /// Directories, and where it sees them as well.
+    pub mounts: Vec<(PathBuf, PathBuf)>,
     /// How many files it may have open, if not as many as the guard.
     pub open_files: Option<u64>,
     /// To be removed at the end.
@@ -270,9 +305,13 @@ impl Order {
             OsString::from(self.open_files.map(|limit| limit.to_string()).unwrap_or_default()),
             number(self.arguments.len()),
             number(self.environment.len()),
+            number(self.mounts.len()),
         ];
         fields.extend(self.arguments);
         fields.extend(self.environment.into_iter().flat_map(|(name, value)| [name, value]));
+        fields.extend(
+            self.mounts.into_iter().flat_map(|(from, to)| [from.into_os_string(), to.into_os_string()]),
+        );
         fields.extend(self.numbers.into_iter().map(|number| OsString::from(number.to_string())));
         let mut bytes = Vec::new();
         for field in fields {
@@ -303,12 +342,25 @@ impl Order {
         let debuggable = next()? == "1";
         let open_files = next()?.to_str()?.parse().ok();
         let mut number = || next()?.to_str()?.parse::<usize>().ok();
-        let (arguments, variables) = (number()?, number()?);
+        let (arguments, variables, mounts) = (number()?, number()?, number()?);
         let arguments = (0..arguments).map(|_| fields.next()).collect::<Option<_>>()?;
         let environment =
             (0..variables).map(|_| Some((fields.next()?, fields.next()?))).collect::<Option<_>>()?;
+        let mounts = (0..mounts)
+            .map(|_| Some((fields.next()?.into(), fields.next()?.into())))
+            .collect::<Option<_>>()?;
         let numbers = fields.map(|field| field.to_str()?.parse().ok()).collect::<Option<_>>()?;
-        Some(Self { program, arguments, environment, directory, numbers, debuggable, open_files, scratch })
+        Some(Self {
+            program,
+            arguments,
+            environment,
+            directory,
+            numbers,
+            debuggable,
+            mounts,
+            open_files,
+            scratch,
+        })
     }
 }
 
@@ -321,6 +373,7 @@ mod tests {
         let odd = OsString::from_vec(vec![0xff, b'\n', b'=']);
         let mut command = Command::new(&odd);
         command.args(["", "a b"]).env_clear().env("A", "").env("B", &odd).current_dir("/x").allow_debuggers();
+        command.mount("/a", "/opt").mount(&odd, "/b");
         let order = command.order();
         assert_eq!(order.environment.len(), 2);
         let bytes = order.encode().unwrap();
@@ -338,5 +391,15 @@ mod tests {
         assert!(!order.environment.contains_key(OsStr::new("PATH")));
         assert!(order.environment.contains_key(OsStr::new("SST_OF_A_TEST")));
         assert_eq!(order.environment.get(OsStr::new("HOME")).cloned(), env::var_os("HOME"));
+    }
+
+    #[test]
+    fn a_program_with_a_proxy_reaches_this_machine_without_it() {
+        let direct = |command: &Command| command.order().environment.get(OsStr::new("NO_PROXY")).cloned();
+        let mut command = Command::new("x");
+        command.env_clear().env("PATH", "/bin");
+        assert_eq!(direct(&command), None);
+        command.env("HTTPS_PROXY", "http://proxy:3128").env("NO_PROXY", "a.example");
+        assert_eq!(direct(&command), Some("a.example,localhost,127.0.0.1,::1".into()));
     }
 }

@@ -8,10 +8,16 @@ use serde_json::{Map, Value, json};
 const JS_DEBUG: &str = "VSCODE_INSPECTOR_OPTIONS";
 
 /// With the bootloader in it. The developer's own value may be there as well.
-const NODE_OPTIONS: &str = "NODE_OPTIONS";
+pub(super) const NODE_OPTIONS: &str = "NODE_OPTIONS";
 
 /// The prefix of the variables with which the debugger of the JetBrains IDEs does the same.
 const JETBRAINS: &str = "JB_";
+
+/// What debuggers have loaded into processes that they are to follow.
+const DEBUGGERS: [&str; 2] = ["bootloader.js", "debugConnector.js"];
+
+/// What js-debug adds besides.
+const PUBLISH: &str = "--inspect-publish-uid=http";
 
 /// The variables that a worker needs in order to be followed. None without a debugger.
 #[must_use]
@@ -62,6 +68,8 @@ pub fn claim(node_version: &str) {
 ///
 /// Its breakpoints are in place when it comes to a process in which the function is loaded; those in a script that is loaded later
 /// come too late for a call that follows at once, because the script's source map is read meanwhile.
+///
+/// It also has Node say nowhere but over HTTP where its inspector listens. A worker has to say it, so that is left out of the options.
 #[must_use]
 pub fn split_bootloader(options: &str) -> Option<(String, String)> {
     let start = options.find("--require ")?;
@@ -70,8 +78,55 @@ pub fn split_bootloader(options: &str) -> Option<(String, String)> {
         Some(quoted) => quoted.split_once('"')?,
         None => path.split_once(' ').unwrap_or((path, "")),
     };
-    file.ends_with("bootloader.js")
-        .then(|| (file.to_owned(), format!("{}{rest}", &options[..start]).trim().to_owned()))
+    let others = format!("{}{rest}", &options[..start]);
+    let others: Vec<&str> = others.split(' ').filter(|word| !word.is_empty() && *word != PUBLISH).collect();
+    file.ends_with("bootloader.js").then(|| (file.to_owned(), others.join(" ")))
+}
+
+/// What js-debug is to take for the name of a process's script, after which its row in the call stack is called. It shows what follows
+/// the last slash; all of a function's id is shown with a division slash, which looks the same.
+#[must_use]
+pub fn script_name(function: &str) -> String {
+    function.replace('/', "\u{2215}")
+}
+
+/// The developer's own `NODE_OPTIONS`, without what a debugger has put into them.
+#[must_use]
+pub fn own_node_options() -> Option<String> {
+    let options = env::var(NODE_OPTIONS).ok()?;
+    let own = if variables().is_empty() { options } else { without_debuggers(&options) };
+    (!own.is_empty()).then_some(own)
+}
+
+/// A value of `NODE_OPTIONS` without what the debuggers of VS Code and JetBrains put into it.
+fn without_debuggers(options: &str) -> String {
+    let mut own = Vec::new();
+    let mut rest = options.trim_start();
+    while !rest.is_empty() {
+        let (word, after) = first_word(rest);
+        let (argument, after_it) = first_word(after);
+        let file = argument.trim_matches('"');
+        if word == "--require" && DEBUGGERS.iter().any(|name| file.ends_with(name)) {
+            rest = after_it;
+        } else {
+            if word != PUBLISH {
+                own.push(word);
+            }
+            rest = after;
+        }
+    }
+    own.join(" ")
+}
+
+/// Splits off a word, which may have spaces between quotes.
+fn first_word(text: &str) -> (&str, &str) {
+    let mut quoted = false;
+    let is_end = |character: char| {
+        quoted ^= character == '"';
+        character == ' ' && !quoted
+    };
+    let (word, rest) = text.split_at(text.find(is_end).unwrap_or(text.len()));
+    (word, rest.trim_start())
 }
 
 /// js-debug's options without the file in which the debugged process is named, and that file.
@@ -102,15 +157,26 @@ mod tests {
     #[test]
     fn the_bootloader_is_taken_out_of_the_options() {
         let table = [
-            (
-                " --require /ext/bootloader.js  --inspect-publish-uid=http",
-                "/ext/bootloader.js",
-                "--inspect-publish-uid=http",
-            ),
+            (" --require /ext/bootloader.js  --inspect-publish-uid=http", "/ext/bootloader.js", ""),
             (r#"--no-warnings --require "/my ext/bootloader.js""#, "/my ext/bootloader.js", "--no-warnings"),
         ];
         for (options, file, rest) in table {
             assert_eq!(split_bootloader(options), Some((file.to_owned(), rest.to_owned())), "{options}");
+        }
+        let table = [
+            (" --require /ext/bootloader.js  --inspect-publish-uid=http", ""),
+            (
+                r#"--no-warnings --require "/my ext/bootloader.js" --require ./own.js"#,
+                "--no-warnings --require ./own.js",
+            ),
+            (
+                r#"--require "./my own.js" --require /jb/debugConnector.js --import tsx"#,
+                r#"--require "./my own.js" --import tsx"#,
+            ),
+            ("--require", "--require"),
+        ];
+        for (options, own) in table {
+            assert_eq!(without_debuggers(options), own, "{options}");
         }
         for options in ["", "--require /ext/debugConnector.js", "--require", "--no-warnings"] {
             assert_eq!(split_bootloader(options), None, "{options}");

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     descriptors,
-    platform::{self, ADOPTS_ORPHANS},
+    platform::{self, ADOPTS_ORPHANS, View},
 };
 
 /// How long it may take until killed processes are gone. Only one that the kernel itself holds, or another user's, takes longer.
@@ -127,9 +127,13 @@ fn start(order: Order, descriptors: Vec<OwnedFd>) -> io::Result<ProcessIdentity>
         .stdin(stream())
         .stdout(stream())
         .stderr(stream());
-    if let Some(directory) = order.directory {
+    if let Some(directory) = &order.directory {
         command.current_dir(directory);
     }
+    let view = match order.mounts.as_slice() {
+        [] => None,
+        mounts => Some((View::new(mounts)?, order.directory)),
+    };
     let mut placed = Vec::new();
     for (descriptor, number) in descriptors.zip(order.numbers) {
         // SAFETY: both are plain numbers. What is open under the second one is nothing of ours, since ours were moved away.
@@ -144,11 +148,19 @@ fn start(order: Order, descriptors: Vec<OwnedFd>) -> io::Result<ProcessIdentity>
         if let Some(limit) = open_files {
             descriptors::limit(limit);
         }
+        if let Some((view, directory)) = &view {
+            view.enter()?;
+            // The one that it had is of the old view.
+            if let Some(directory) = directory {
+                std::env::set_current_dir(directory)?;
+            }
+        }
         // A session of its own, so that a signal to its process group, of whoever it may come, is for the child and its kin.
         nix::unistd::setsid()?;
         platform::prepare_child(parent, debuggable)
     };
-    // SAFETY: the closure runs between fork and exec, in a process with one thread. It only makes system calls and allocates nothing.
+    // SAFETY: the closure runs between fork and exec, in a process with one thread, as the guard itself is until its child runs. So
+    // nobody holds the lock of the memory that a view takes; all else are system calls.
     unsafe { command.pre_exec(prepare) };
     let child = command.spawn()?;
     ProcessIdentity::of(child.id().cast_signed()).ok_or_else(|| io::ErrorKind::NotFound.into())

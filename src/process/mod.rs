@@ -13,6 +13,7 @@ mod connections;
 mod following;
 mod guard;
 mod protocol;
+mod proxies;
 mod scratch;
 mod tree;
 
@@ -28,14 +29,15 @@ use std::{
     time::Duration,
 };
 
-use tokio::net::unix::pipe;
+use tokio::{net::unix::pipe, sync::OnceCell};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::proxies::kept_direct;
 pub use self::{
     child::Child,
     command::{Command, Stdio},
     connections::connections,
-    following::{claim, split_bootloader, variables as following_variables},
+    following::{claim, own_node_options, script_name, split_bootloader, variables as following_variables},
     guard::guard,
     scratch::{Scratch, remove_abandoned_directories},
     tree::is_held_by_debugger,
@@ -54,6 +56,8 @@ pub struct Spawner {
     program: Arc<OsStr>,
     guards: TaskTracker,
     ending: CancellationToken,
+    /// Why no child can be shown directories in other places, once somebody has asked.
+    no_mounts: Arc<OnceCell<Option<String>>>,
 }
 
 impl Spawner {
@@ -70,6 +74,7 @@ impl Spawner {
             program: program.as_ref().into(),
             guards: TaskTracker::new(),
             ending: CancellationToken::new(),
+            no_mounts: Arc::default(),
         }
     }
 
@@ -87,6 +92,30 @@ impl Spawner {
             Report::Started(pid) => Ok(Child::new(pid, guard, pipes)),
             Report::NotStarted(errno) => Err(io::Error::from_raw_os_error(errno)),
             Report::Ended(_) => Err(io::Error::other("it has ended before it began")),
+        }
+    }
+
+    /// Whether children can be shown directories in other places ([`Command::mount`]): this is tried once.
+    ///
+    /// # Errors
+    /// Why not, as the system puts it.
+    pub async fn can_mount(&self) -> Result<(), &str> {
+        let tried = self.no_mounts.get_or_init(|| async {
+            let mut command = Command::new(&self.program);
+            command.arg("--version").mount("/", "/opt/sst-trial");
+            match self.spawn(command).await {
+                Ok(child) => {
+                    let ended = child.wait_with_output().await;
+                    let failed =
+                        ended.map(|output| (!output.status.success()).then(|| output.status.to_string()));
+                    failed.unwrap_or_else(|error| Some(error.to_string()))
+                }
+                Err(error) => Some(error.to_string()),
+            }
+        });
+        match tried.await {
+            None => Ok(()),
+            Some(reason) => Err(reason),
         }
     }
 

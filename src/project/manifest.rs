@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use crate::ids::{FunctionId, LanguageId};
 
@@ -30,12 +31,59 @@ pub struct FunctionSpec {
     pub handler: String,
     /// Where the code is.
     pub source: Source,
-    /// The timeout that the app declared, in seconds. The stub's may be longer (`--increase-timeout`).
-    pub timeout_s: u64,
-    /// The memory that the app declared, in megabytes. Reported to the function, not enforced.
-    pub memory_mb: u64,
+    /// The timeout that the app declared, in seconds. The stub's may be longer (`--increase-timeout`). None where only the deployment
+    /// tells, as with a parameter of the template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u64>,
+    /// The memory that the app declared, in megabytes. Reported to the function, not enforced. None as with `timeout_s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<u64>,
     /// The names of the environment variables that the template sets. Their values come with each invocation.
     pub environment: Vec<String>,
+    /// The level from which on its log has messages, when the app wants that log as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json_log: Option<String>,
+    /// Its layers, in the order in which they are laid over one another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Layer>,
+}
+
+impl FunctionSpec {
+    /// Whether something of it has to be compiled, or made by the app, which takes seconds.
+    #[must_use]
+    pub fn is_compiled(&self) -> bool {
+        self.source.is_compiled() || self.layers.iter().any(|layer| matches!(layer, Layer::Made { .. }))
+    }
+}
+
+/// A layer of a function: files that it finds in `/opt`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Layer {
+    /// A directory, or an archive of one, on this disk.
+    #[serde(rename_all = "camelCase")]
+    Local { path: Utf8PathBuf },
+    /// What commands of the app make of an asset (`Code.fromAsset` with `bundling`).
+    #[serde(rename_all = "camelCase")]
+    Made {
+        /// Its construct path.
+        name: FunctionId,
+        /// The asset.
+        path: Utf8PathBuf,
+        /// How it is made.
+        making: Box<Making>,
+    },
+    /// A version that somebody has published on Lambda, to be downloaded.
+    #[serde(rename_all = "camelCase")]
+    Published { arn: String },
+    /// Its files cannot be had, so that the function runs without them.
+    #[serde(rename_all = "camelCase")]
+    Absent {
+        /// What the app calls it.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
 }
 
 /// Where a function's code is, and how it becomes something that a worker can run.
@@ -77,6 +125,14 @@ pub enum Source {
         #[serde(default)]
         build: Box<BuildOptions>,
     },
+    /// What commands of the app make of an asset (`Code.fromAsset` with `bundling`).
+    #[serde(rename_all = "camelCase")]
+    Made {
+        /// The asset.
+        path: Utf8PathBuf,
+        /// How it is made.
+        making: Box<Making>,
+    },
     /// A command that serves the Lambda Runtime API, as the executable `bootstrap` of a deployed function does.
     #[serde(rename_all = "camelCase")]
     Command {
@@ -92,7 +148,7 @@ impl Source {
     #[must_use]
     pub fn directory(&self) -> &Utf8Path {
         match self {
-            Self::Directory { path } | Self::Inline { path, .. } => path,
+            Self::Directory { path } | Self::Inline { path, .. } | Self::Made { path, .. } => path,
             Self::Program { directory, .. } | Self::Command { directory, .. } => directory,
             Self::Entry { path, .. } => path.parent().unwrap_or(path),
         }
@@ -101,8 +157,35 @@ impl Source {
     /// Whether it has to be compiled, which takes seconds.
     #[must_use]
     pub fn is_compiled(&self) -> bool {
-        matches!(self, Self::Program { .. })
+        matches!(self, Self::Program { .. } | Self::Made { .. })
     }
+}
+
+/// How the code of a function is made of an asset. `/asset-output` stands for where it is put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Making {
+    /// A program and its arguments.
+    pub command: Vec<String>,
+    /// Where it runs.
+    pub directory: Utf8PathBuf,
+    /// Variables for it.
+    pub environment: BTreeMap<String, String>,
+    /// The hash of the text of the app's own function, if that is to be asked first.
+    pub try_bundle: Option<String>,
+    /// How the app is run for that.
+    #[serde(default)]
+    pub by_app: Option<Synthesis>,
+}
+
+/// How the app is run once more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Synthesis {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// The variables that it is given.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// How a program is compiled, as a construct declared it.
@@ -155,8 +238,40 @@ pub struct Bundling {
     pub inject: Vec<Utf8PathBuf>,
     /// A JavaScript module that exports an array of esbuild plugins.
     pub plugins: Option<Utf8PathBuf>,
-    /// Bundle packages too, instead of leaving them to `node_modules`.
-    pub bundle_packages: bool,
+    /// Further options of esbuild's JavaScript interface, by its names.
+    pub esbuild: Map<String, Value>,
+    /// Variables for the commands.
+    pub environment: BTreeMap<String, String>,
+    /// Have the project's TypeScript compile the entry file first.
+    pub pre_compilation: bool,
+    /// Packages that are there even if nothing imports them by name.
+    pub node_modules: Vec<String>,
+    /// Files and directories that are copied to the bundle.
+    pub copy_files: Vec<CopiedFile>,
+    /// Commands around the bundling.
+    pub commands: Option<Commands>,
+}
+
+/// A file or directory that is copied to a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopiedFile {
+    /// The original.
+    pub from: Utf8PathBuf,
+    /// Where it is copied to, relative to the bundle's directory.
+    pub to: Utf8PathBuf,
+}
+
+/// Lines for a shell. `/asset-output` in them stands for the directory of the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Commands {
+    /// Where they run.
+    pub directory: Utf8PathBuf,
+    /// Those that come before the bundling.
+    pub before: Vec<String>,
+    /// Those that come after it.
+    pub after: Vec<String>,
 }
 
 /// The whole manifest.
@@ -167,6 +282,30 @@ pub struct Manifest {
     pub functions: Vec<FunctionSpec>,
     /// The functions that keep their deployed code, and why.
     pub left_alone: Vec<LeftAlone>,
+    /// What the app wants of builds that has no effect on this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheeded: Vec<Unheeded>,
+}
+
+/// An option of a function's build that has no effect on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unheeded {
+    /// The function's id.
+    pub id: FunctionId,
+    /// The option as the app names it, and why it has no effect.
+    #[serde(flatten)]
+    pub option: UnheededOption,
+}
+
+/// An option that has no effect on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnheededOption {
+    /// Its name in the app.
+    pub option: String,
+    /// Why it has no effect, as a fragment that fits after a colon.
+    pub reason: String,
 }
 
 /// A function that is not replaced by a stub.

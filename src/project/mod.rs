@@ -12,6 +12,7 @@ mod json_file;
 pub mod manifest;
 mod stage;
 mod state_dir;
+mod unknown;
 
 pub use choice::{Choice, NOT_CHOSEN, SERVES_DEPLOYMENT};
 pub use json_file::read_json;
@@ -33,6 +34,10 @@ pub struct Project {
     pub functions: BTreeMap<String, HandMapping>,
     /// The stage in `sst.json`, which is deprecated because a team shares that file.
     pub stage_in_file: Option<String>,
+    /// What `sst.json` says that nobody reads, one sentence each.
+    pub unknown: Vec<String>,
+    /// What is in `cdk.json`; empty where there is none.
+    pub cdk: Map<String, Value>,
 }
 
 /// How the app is synthesised.
@@ -112,6 +117,18 @@ impl Project {
         StateDir::open(&self.root)
     }
 
+    /// The name that `cdk.json` has for the stack of `cdk bootstrap`.
+    #[must_use]
+    pub fn toolkit_stack(&self) -> Option<&str> {
+        self.cdk.get("toolkitStackName")?.as_str()
+    }
+
+    /// The qualifier that `cdk.json` has for the app's bootstrap.
+    #[must_use]
+    pub fn qualifier(&self) -> Option<&str> {
+        self.cdk.get("context")?.get("@aws-cdk/core:bootstrapQualifier")?.as_str()
+    }
+
     /// Whether the app may export `debugStack`, so that the debug stack has to wait for the synthesis: a file beside the main one has
     /// that word in it.
     #[must_use]
@@ -137,6 +154,9 @@ impl Project {
             Some(cdk) => cdk.object("context")?.cloned().unwrap_or_default(),
             None => Map::new(),
         };
+        if let Some(cdk) = &cdk {
+            cdk.text("toolkitStackName")?;
+        }
         let main = match &sst {
             Some(sst) => sst.text("main")?.map(|main| root.join(main)),
             None => None,
@@ -160,7 +180,9 @@ impl Project {
             Some(sst) => (sst.name()?, sst.text("region")?, sst.hand_mappings(root)?, sst.text("stage")?),
             None => (name_without_sst_json(root)?, None, BTreeMap::new(), None),
         };
-        Ok(Self { root: root.to_owned(), name, region, kind, functions, stage_in_file })
+        let unknown = sst.map(|sst| unknown::fields(&sst.path, &sst.fields)).unwrap_or_default();
+        let cdk = cdk.map(|cdk| cdk.fields).unwrap_or_default();
+        Ok(Self { root: root.to_owned(), name, region, kind, functions, stage_in_file, unknown, cdk })
     }
 }
 

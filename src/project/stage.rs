@@ -39,6 +39,9 @@ pub fn resolve_stage(
     ui: &Ui,
     mut prompt: impl FnMut(Option<&str>, Option<String>) -> Result<String>,
 ) -> Result<String> {
+    for unknown in &project.unknown {
+        ui.warning(unknown.clone());
+    }
     if let Some(flag) = request.flag {
         return check_stage(flag).map_err(|error| error.hint("give another name with `--stage`"));
     }

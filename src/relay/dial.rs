@@ -4,11 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{self, Message, protocol::WebSocketConfig},
@@ -16,7 +12,7 @@ use tokio_tungstenite::{
 
 use super::services::pauses;
 use crate::{
-    aws::{Aws, CredentialsState},
+    aws::{Aws, CredentialsState, Stream},
     error::{Error, Kind, Result},
 };
 
@@ -34,9 +30,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the control function is asked with.
 pub(super) const HELLO: &str = r#"{"action":"hello"}"#;
-
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
 
@@ -125,10 +118,13 @@ impl Connector {
             let missing = *self.aws.credentials_state().borrow() != CredentialsState::Valid;
             if missing { Refusal::NoCredentials(error) } else { Refusal::Credentials(error) }
         })?;
-        let stream = match timeout(CONNECT_TIMEOUT, self.stream(&url)).await {
+        let uri: http::Uri =
+            url.parse().map_err(|error: http::uri::InvalidUri| Refusal::Unreachable(error.to_string()))?;
+        let stream = match timeout(CONNECT_TIMEOUT, self.aws.open(&uri)).await {
             Ok(stream) => stream.map_err(|error| Refusal::Unreachable(error.to_string()))?,
             Err(_) => {
-                let text = format!("no connection within {} s", CONNECT_TIMEOUT.as_secs());
+                let way = self.aws.by_way_of(&uri);
+                let text = format!("no connection{way} within {} s", CONNECT_TIMEOUT.as_secs());
                 return Err(Refusal::Unreachable(text));
             }
         };
@@ -183,21 +179,6 @@ impl Connector {
             404 | 410 => Refusal::Missing(format!("the WebSocket API answers {status}")),
             _ => Refusal::Unreachable(format!("the WebSocket API answers {status}")),
         }
-    }
-
-    async fn stream(&self, url: &str) -> std::io::Result<Box<dyn Stream>> {
-        let uri: http::Uri = url.parse().map_err(std::io::Error::other)?;
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let secure = uri.scheme_str() == Some("wss");
-        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let tcp = TcpStream::connect((host.as_str(), port)).await?;
-        tcp.set_nodelay(true)?;
-        if !secure {
-            return Ok(Box::new(tcp));
-        }
-        let name = rustls::pki_types::ServerName::try_from(host).map_err(std::io::Error::other)?;
-        let tls = tokio_rustls::TlsConnector::from(self.aws.tls.clone());
-        Ok(Box::new(tls.connect(name, tcp).await?))
     }
 }
 

@@ -21,6 +21,7 @@ mod requests;
 mod responder;
 mod services;
 mod stack;
+mod trial;
 mod usage;
 
 use std::{
@@ -36,7 +37,6 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-pub use self::registration::{owners, served};
 use self::{
     connection::{Incoming, Timing},
     connectivity::Connectivity,
@@ -49,6 +49,10 @@ use self::{
     services::{Services, pauses},
     stack::Stack,
     usage::Usage,
+};
+pub use self::{
+    registration::{owners, served},
+    trial::{Trial, try_out},
 };
 use crate::{
     aws::Aws,
@@ -384,13 +388,13 @@ impl Relay {
         // Without its handle a responder sends what it still has, and ends.
         let answering: HashSet<RequestId> = self.requests.drain().map(|(request, _)| request).collect();
         let (registrations, ours) = (self.registrations.clone(), self.ownership.ours());
-        let (mut removed, mut closed) = (false, false);
+        let (mut left, mut closed) = (false, false);
         let farewell = async {
-            let mut remove = std::pin::pin!(registrations.remove(&ours));
-            while !removed || !closed || !self.responders.is_empty() {
+            let mut leave = std::pin::pin!(registrations.leave(&ours));
+            while !left || !closed || !self.responders.is_empty() {
                 tokio::select! {
-                    _ = &mut remove, if !removed => {
-                        removed = true;
+                    () = &mut leave, if !left => {
+                        left = true;
                         self.closing.cancel();
                     }
                     incoming = self.incoming.recv(), if !closed => match incoming {

@@ -11,7 +11,7 @@ use std::{
 
 use aws_sdk_dynamodb::{
     error::SdkError,
-    operation::put_item::PutItemError,
+    operation::{put_item::PutItemError, scan::ScanError},
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -48,7 +48,7 @@ pub async fn owners(aws: &Aws, stack: &DebugStack) -> Result<Vec<String>> {
 }
 
 /// Which functions of a stage somebody answers for now who is not at `home`, and who. One there has ended: only one client at a time serves
-/// a stage from there.
+/// a stage from there. A table that is not there any more names nobody.
 ///
 /// # Errors
 /// [`Kind::Cloud`] when the table cannot be read.
@@ -56,10 +56,19 @@ pub async fn served(aws: &Aws, stack: &DebugStack, home: &str) -> Result<BTreeMa
     let mut served = BTreeMap::new();
     let mut pages = aws.dynamodb().scan().table_name(&stack.table).into_paginator().send();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| {
-            Error::new(Kind::Cloud, format!("cannot read the table `{}`", stack.table))
-                .detail(explain(&error))
-        })?;
+        let page = match page {
+            Ok(page) => page,
+            // It has gone with its stack.
+            Err(error)
+                if error.as_service_error().is_some_and(ScanError::is_resource_not_found_exception) =>
+            {
+                break;
+            }
+            Err(error) => {
+                return Err(Error::new(Kind::Cloud, format!("cannot read the table `{}`", stack.table))
+                    .detail(explain(&error)));
+            }
+        };
         for item in page.items() {
             let text = |name: &str| item.get(name)?.as_s().ok().cloned();
             if counts(item, seconds(aws.clock.now()))
@@ -237,7 +246,36 @@ impl Registrations {
             .item(Registration::TTL, AttributeValue::N(expires.to_string()))
     }
 
-    /// Removes what is still ours. What cannot be removed expires.
+    /// Leaves what is still ours to nobody, with a word of who had it and until when, for callers. What cannot be left expires.
+    pub(super) async fn leave(&self, functions: &[FunctionId]) {
+        let leaving = stream::iter(functions.to_vec()).map(|function| async move {
+            let key = &function;
+            let put = |clients: Arc<Clients>| async move {
+                // It is over already, so that it counts nowhere, and goes by itself.
+                let until = self.now().saturating_sub(1);
+                clients
+                    .dynamodb
+                    .put_item()
+                    .table_name(&self.services.stack().table)
+                    .item(Registration::KEY, text(key.as_str()))
+                    .item(Registration::OWNER, text(&self.identity.owner))
+                    .item(Registration::TTL, AttributeValue::N(until.to_string()))
+                    .condition_expression("#client = :client")
+                    .expression_attribute_names("#client", Registration::CLIENT)
+                    .expression_attribute_values(":client", text(&self.identity.client))
+                    .send()
+                    .await
+            };
+            match self.services.once(put).await.map_err(SdkError::into_service_error) {
+                Ok(_) => {}
+                Err(error) if error.is_conditional_check_failed_exception() => {}
+                Err(error) => tracing::debug!(%function, %error, "leave"),
+            }
+        });
+        leaving.buffer_unordered(PARALLEL).collect::<Vec<()>>().await;
+    }
+
+    /// Removes what is still ours, of functions that there are no more. What cannot be removed expires.
     pub(super) async fn remove(&self, functions: &[FunctionId]) {
         let removals = stream::iter(functions.to_vec()).map(|function| async move {
             let key = &function;

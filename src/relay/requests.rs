@@ -22,6 +22,10 @@ use crate::{
 /// The longest that an answered request is remembered. Lambda gives no invocation more time than this.
 const MEMORY: Duration = Duration::from_secs(900);
 
+/// How long an asynchronous event that failed may be sent again, with the same request id: after one minute and another two, or later where
+/// many wait. It ends as it did, without being run.
+const SENT_AGAIN: Duration = Duration::from_secs(900);
+
 /// How long a stub whose connection was gone may take to ask for its answer.
 const ASKS_WITHIN: Duration = Duration::from_secs(20);
 
@@ -70,8 +74,9 @@ impl Relay {
                 function,
                 payload,
                 context: invoke.context,
-                environment: invoke.environment,
+                environment: invoke.environment.into(),
                 remaining,
+                time: invoke.timeout_s.map(Duration::from_secs),
                 patience: Some(remaining),
             };
             let _ = events.send(Event::Invoked(Box::new(invocation)));
@@ -122,6 +127,7 @@ impl Relay {
     pub(super) fn finished(&mut self, finished: Finished) {
         let Some(Request { responder, until }) = self.requests.remove(&finished.request) else { return };
         let missed = responder.missed(&finished);
+        let until = asked_until(&finished, until, Instant::now());
         let request = finished.request.clone();
         if let Some(problem) = finished.problem {
             self.undelivered.insert(request.clone(), (problem, Instant::now()));
@@ -168,6 +174,12 @@ impl Relay {
             self.ui.send(UiEvent::Error { message, hint: None });
         }
     }
+}
+
+/// Until when a request that was finished at `now` may come again: while its stub lives, which is until `until`, and if it has failed, as long
+/// as Lambda sends it again.
+pub(super) fn asked_until(finished: &Finished, until: Instant, now: Instant) -> Instant {
+    if finished.failed { until.max(now + SENT_AGAIN) } else { until }
 }
 
 /// How old a request is at `now`, by the clock of AWS.

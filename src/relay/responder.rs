@@ -31,7 +31,7 @@ use crate::{
         event::{FunctionError, Outcome, StreamPart},
     },
     ids::RequestId,
-    tasks,
+    tasks, trace,
     ui::{Ui, UiEvent},
 };
 
@@ -119,6 +119,7 @@ pub(super) fn start(
         kept: 0,
         sequence: 0,
         finished: false,
+        failed: false,
     };
     (responder, task.run())
 }
@@ -131,6 +132,8 @@ pub(super) struct Finished {
     pub frames: Frames,
     /// Why the end of the answer may not have reached the stub, which then asks.
     pub problem: Option<String>,
+    /// Whether it says that the function failed.
+    pub failed: bool,
     /// How often the stub had asked when they were sent.
     asked: u32,
 }
@@ -164,6 +167,7 @@ struct Task {
     kept: usize,
     sequence: u64,
     finished: bool,
+    failed: bool,
 }
 
 impl Task {
@@ -194,7 +198,13 @@ impl Task {
         {
             self.answer(answer).await;
         }
-        Finished { request: self.request, frames: self.sent.into(), problem: self.problem, asked: self.asked }
+        Finished {
+            request: self.request,
+            frames: self.sent.into(),
+            problem: self.problem,
+            failed: self.failed,
+            asked: self.asked,
+        }
     }
 
     /// Tells the stub that its request was taken. The answer does not wait for this to have been sent.
@@ -238,7 +248,9 @@ impl Task {
             }
             Answer::Outcome(outcome) => {
                 let outcome = self.sender.outcome(&self.request, outcome, self.until).await;
+                trace::call!(request = %self.request, "posted to the stub");
                 self.post_answer(&ToStub::Reply { request_id, outcome }).await;
+                trace::call!(request = %self.request, "the stub's connection has it");
             }
             Answer::Part(StreamPart::Begin { content_type }) => {
                 let content_type = content_type.or(Some("application/octet-stream".to_owned()));
@@ -300,6 +312,11 @@ impl Task {
         self.acknowledged = true;
         let last = matches!(frame, ToStub::Reply { .. } | ToStub::End { .. });
         self.finished |= last;
+        self.failed |= matches!(
+            frame,
+            ToStub::Reply { outcome: sst_wire::Outcome::Failed { .. }, .. }
+                | ToStub::End { error: Some(_), .. }
+        );
         let Some(text) = text_of(frame) else { return };
         self.post_text(&text, last).await;
         self.kept += text.len();

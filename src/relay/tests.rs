@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::{
     dial::Refusal,
     memory::{Answered, Frames},
-    requests::{age, is_late},
+    requests::{age, asked_until, is_late},
     responder::start,
     *,
 };
@@ -22,7 +22,7 @@ use crate::{
     aws,
     core::{
         effect::Answer,
-        event::{Outcome, StreamPart},
+        event::{FunctionError, Outcome, StreamPart},
     },
 };
 
@@ -78,6 +78,7 @@ impl Cloud {
             table: "t".into(),
             table_arn: "arn:aws:dynamodb:us-east-1:000000000000:table/t".into(),
             bucket: "payloads".into(),
+            stub_policy: None,
         };
         let (ui, _) = Ui::channel();
         let services = Arc::new(Services::new(&aws, &stack));
@@ -211,6 +212,28 @@ async fn nothing_waits_for_a_request_that_has_been_answered() {
     assert_eq!(error_type, "Sst.AnswerLost");
 }
 
+#[tokio::test]
+async fn a_request_that_has_failed_is_known_for_as_long_as_lambda_sends_it_again() {
+    let (_, sender) = Cloud::start().await;
+    let error = || sst_wire::StreamError { error_type: "E".into(), error_body: String::new() };
+    let now = Instant::now();
+    let soon = now + Duration::from_secs(3);
+    for (answer, failed) in [
+        (Answer::Outcome(Outcome::Returned("null".into())), false),
+        (Answer::Outcome(Outcome::Failed(FunctionError::new("E", "e"))), true),
+        (Answer::Part(StreamPart::End { error: None }), false),
+        (Answer::Part(StreamPart::End { error: Some(error()) }), true),
+    ] {
+        let what = format!("{answer:?}");
+        let (responder, task) = start(sender.clone(), "r1".into(), "c1".to_owned(), in_a_minute());
+        responder.send(answer);
+        let until = asked_until(&task.await, soon, now);
+        // After one minute, and after another two.
+        assert_eq!(until > now + Duration::from_secs(180), failed, "{what}");
+        assert!(until >= soon, "{what}");
+    }
+}
+
 /// A request that may be begun for so long after it was sent, in milliseconds.
 fn sent(sent_ms: u64, patience_ms: u64) -> Invoke {
     Invoke {
@@ -220,6 +243,7 @@ fn sent(sent_ms: u64, patience_ms: u64) -> Invoke {
         sent_ms,
         patience_ms,
         remaining_ms: 60_000,
+        timeout_s: None,
         context: sst_wire::Context::default(),
         environment: std::collections::BTreeMap::new(),
         event: Payload::inline(b"{}").unwrap(),

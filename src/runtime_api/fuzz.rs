@@ -21,13 +21,14 @@ fn serve(bytes: &[u8], piece: usize) {
                 context: sst_wire::Context::default(),
                 deadline: Instant::now(),
                 credentials: [].into(),
+                debugged: false,
             };
             deliveries.send(Box::new(delivery)).unwrap();
         }
         // There is nothing further, so that nobody waits.
         drop(deliveries);
         let address = (std::net::Ipv4Addr::LOCALHOST, 9).into();
-        let shared = Arc::new(Shared::new(WorkerId(1), address, receiver, events));
+        let shared = Arc::new(Shared::new(WorkerId(1), address, receiver, Arc::default(), events));
         if piece.is_multiple_of(2) {
             shared.next().await;
         }

@@ -4,6 +4,7 @@
 //! official runtime clients expect.
 
 mod credit;
+mod extensions;
 mod request;
 mod state;
 
@@ -23,6 +24,7 @@ use self::state::Shared;
 use crate::{
     core::{effect::Delivery, event::Event},
     descriptors,
+    extensions::Extensions,
     ids::WorkerId,
     tasks,
 };
@@ -52,17 +54,33 @@ impl Listener {
     }
 }
 
-/// Opens the Runtime API of `worker` on a free port of 127.0.0.1 and reports what the worker does as `events`.
+/// Opens the Runtime API of `worker` at a socket that listens already, and reports what the worker does as `events`.
 ///
 /// # Errors
-/// When no socket can be had.
-pub fn open(worker: WorkerId, events: mpsc::UnboundedSender<Event>) -> io::Result<Listener> {
-    let socket = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+/// When the socket cannot be used.
+pub fn open(
+    worker: WorkerId,
+    socket: std::net::TcpListener,
+    events: mpsc::UnboundedSender<Event>,
+) -> io::Result<Listener> {
+    open_for(worker, socket, Arc::default(), events)
+}
+
+/// The same, for a worker with extensions.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_for(
+    worker: WorkerId,
+    socket: std::net::TcpListener,
+    extensions: Arc<Extensions>,
+    events: mpsc::UnboundedSender<Event>,
+) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
     let socket = TcpListener::from_std(socket)?;
     let (deliveries, receiver) = mpsc::unbounded_channel();
-    let shared = Arc::new(Shared::new(worker, address, receiver, events));
+    let shared = Arc::new(Shared::new(worker, address, receiver, extensions, events));
     let accepting = tasks::named("the runtime API of a process", accept(socket, shared));
     let task = AbortOnDropHandle::new(tokio::spawn(accepting));
     Ok(Listener { address, deliveries, _task: task })
@@ -81,7 +99,13 @@ async fn accept(socket: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
-    let service = service_fn(|request| request::answer(&shared, request));
+    let shared = &*shared;
+    let service = service_fn(|request| async move {
+        match extensions::answer(shared, request).await {
+            Ok(answer) => Ok(answer),
+            Err(request) => request::answer(shared, request).await,
+        }
+    });
     let served = http1::Builder::new()
         .max_buf_size(MAX_HEADER_BYTES)
         .max_header_size(MAX_HEADER_BYTES)

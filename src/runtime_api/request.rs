@@ -18,6 +18,7 @@ use crate::{
         effect::Delivery,
         event::{FunctionError, Outcome, StreamPart},
     },
+    trace,
     web_pages::{is_of_browser, local_port},
 };
 
@@ -31,12 +32,14 @@ const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 const ERROR_BODY: &str = "lambda-runtime-function-error-body";
 const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
 
-/// Sent by our own runners: they want the credentials that came with the invocation.
+/// Sent by our own runners: they want to know more of an invocation than other clients do.
 const RUNNER: &str = "sst-runner";
 /// The variables to set before the handler runs, JSON. Other clients would not know what to do with it.
 const CREDENTIALS: &str = "sst-credentials";
+/// Whether a debugger is there.
+const DEBUGGED: &str = "sst-debugged";
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Answers one request. Never fails: what is wrong with a request is said in the response.
 pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Infallible> {
@@ -58,14 +61,17 @@ pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Resul
 }
 
 /// Whether the request comes from a program on this machine that means this address.
-fn is_for_us(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> bool {
+pub(super) fn is_for_us(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> bool {
     local_port(uri, headers) == Some(shared.address.port()) && !is_of_browser(headers)
 }
 
 async fn next(shared: &Shared, request: &Request<Incoming>) -> Answer {
-    let wants_credentials = request.headers().contains_key(RUNNER);
+    let is_ours = request.headers().contains_key(RUNNER);
     match shared.next().await {
-        Some(delivery) => invocation(*delivery, wants_credentials),
+        Some(delivery) => {
+            trace::call!(worker = %shared.worker, "on its way to the process");
+            invocation(*delivery, is_ours)
+        }
         None => error(
             StatusCode::FORBIDDEN,
             "InvalidStateTransition",
@@ -74,14 +80,14 @@ async fn next(shared: &Shared, request: &Request<Incoming>) -> Answer {
     }
 }
 
-fn invocation(delivery: Delivery, with_credentials: bool) -> Answer {
+fn invocation(delivery: Delivery, is_ours: bool) -> Answer {
     let mut response = Response::new(Full::new(delivery.payload));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let context = &delivery.context;
     let identity = &context.cognito_identity;
     let deadline = epoch_ms(delivery.deadline).to_string();
-    let credentials = with_credentials.then(|| serde_json::json!(delivery.credentials).to_string());
+    let credentials = is_ours.then(|| serde_json::json!(delivery.credentials).to_string());
     for (name, value) in [
         ("lambda-runtime-aws-request-id", Some(delivery.request.as_str())),
         ("lambda-runtime-deadline-ms", Some(deadline.as_str())),
@@ -91,6 +97,7 @@ fn invocation(delivery: Delivery, with_credentials: bool) -> Answer {
         ("lambda-runtime-cognito-identity", identity.as_deref()),
         ("lambda-runtime-aws-tenant-id", context.tenant_id.as_deref()),
         (CREDENTIALS, credentials.as_deref()),
+        (DEBUGGED, (is_ours && delivery.debugged).then_some("1")),
     ] {
         // A client context may hold any text; bytes beyond ASCII are allowed in a header's value, line breaks are not.
         if let Some(value) = value
@@ -103,6 +110,7 @@ fn invocation(delivery: Delivery, with_credentials: bool) -> Answer {
 }
 
 async fn response(shared: &Shared, id: &str, request: Request<Incoming>) -> Answer {
+    trace::call!(worker = %shared.worker, "the process answers");
     if let Err(refusal) = shared.check(id) {
         return refused(refusal);
     }
@@ -236,13 +244,13 @@ fn is_lambda_error_type(text: &str) -> bool {
 }
 
 /// What is left of a body: no more of it is kept than a function may answer.
-struct Body {
-    bytes: Bytes,
+pub(super) struct Body {
+    pub bytes: Bytes,
     length: u64,
     trailers: Option<HeaderMap>,
 }
 
-async fn collect(mut incoming: Incoming) -> Result<Body, String> {
+pub(super) async fn collect(mut incoming: Incoming) -> Result<Body, String> {
     let mut bytes = BytesMut::new();
     let mut length = 0;
     let mut trailers = None;
@@ -302,11 +310,11 @@ fn refused(refusal: Refusal) -> Answer {
     }
 }
 
-fn error(status: StatusCode, error_type: &str, message: &str) -> Answer {
+pub(super) fn error(status: StatusCode, error_type: &str, message: &str) -> Answer {
     json(status, &serde_json::json!({ "errorMessage": message, "errorType": error_type }))
 }
 
-fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
+pub(super) fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,6 +1,9 @@
 //! What one listener remembers: the invocation that its worker has.
 
-use std::{net::SocketAddr, sync::Mutex};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use tokio::sync::mpsc;
 
@@ -9,8 +12,11 @@ use crate::{
         effect::Delivery,
         event::{Event, FunctionError, Outcome, StreamPart},
     },
+    extensions::Extensions,
     ids::{RequestId, WorkerId},
 };
+
+use super::epoch_ms;
 
 /// The longest streamed response, in bytes: 200 MB, as Lambda documents.
 pub(super) const MAX_STREAM: u64 = 200 * 1024 * 1024;
@@ -18,8 +24,9 @@ pub(super) const MAX_STREAM: u64 = 200 * 1024 * 1024;
 /// The state of one worker's Runtime API.
 #[derive(Debug)]
 pub(super) struct Shared {
-    worker: WorkerId,
+    pub(super) worker: WorkerId,
     pub address: SocketAddr,
+    pub extensions: Arc<Extensions>,
     deliveries: tokio::sync::Mutex<mpsc::UnboundedReceiver<Box<Delivery>>>,
     current: Mutex<Option<Current>>,
     events: mpsc::UnboundedSender<Event>,
@@ -45,10 +52,11 @@ impl Shared {
         worker: WorkerId,
         address: SocketAddr,
         deliveries: mpsc::UnboundedReceiver<Box<Delivery>>,
+        extensions: Arc<Extensions>,
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
         let deliveries = tokio::sync::Mutex::new(deliveries);
-        Self { worker, address, deliveries, current: Mutex::new(None), events }
+        Self { worker, address, extensions, deliveries, current: Mutex::new(None), events }
     }
 
     /// The next invocation, however long it takes. `None` when the worker still owes an answer, or nothing will come any more.
@@ -56,9 +64,17 @@ impl Shared {
         if self.lock().as_ref().is_some_and(|current| !current.answered) {
             return None;
         }
+        let extensions = &self.extensions;
+        extensions.telemetry.runtime_ready();
+        // As on Lambda, the next call comes when the extensions are done with the last one as well. The core bounds how long that takes:
+        // a worker has to ask before the time of its last call is over.
+        extensions.ready().await;
+        extensions.telemetry.all_ready(&extensions.states());
         self.send(Event::Polled { worker: self.worker });
         // Dropped with the connection; an invocation that was not taken out waits for the next connection.
         let delivery = self.deliveries.lock().await.recv().await?;
+        extensions.invoke(&delivery, epoch_ms(delivery.deadline));
+        extensions.telemetry.start(delivery.request.as_str(), delivery.context.trace_id.as_deref());
         *self.lock() = Some(Current { request: delivery.request.clone(), answered: false });
         Some(delivery)
     }
@@ -76,6 +92,10 @@ impl Shared {
     /// Ends `request` with `outcome`, unless it has ended before.
     pub(super) fn answer(&self, request: &str, outcome: Outcome) -> Result<(), Refusal> {
         let request = self.take(request)?;
+        self.extensions.telemetry.produced(match &outcome {
+            Outcome::Returned(bytes) => bytes.len(),
+            Outcome::Failed(error) => error.body.len(),
+        });
         self.send(Event::Answered { worker: self.worker, request, outcome });
         Ok(())
     }
@@ -86,6 +106,9 @@ impl Shared {
             StreamPart::End { .. } => self.take(request)?,
             StreamPart::Begin { .. } | StreamPart::Data(_) => {
                 self.check(request)?;
+                if let StreamPart::Data(data) = &part {
+                    self.extensions.telemetry.produced(data.len());
+                }
                 RequestId::from(request)
             }
         };

@@ -20,7 +20,8 @@ struct Worker {
 impl Worker {
     fn new() -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        Self { listener: open(WorkerId(1), sender).unwrap(), events }
+        let socket = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self { listener: open(WorkerId(1), socket, sender).unwrap(), events }
     }
 
     fn deliver(&self, request: &str) {
@@ -31,6 +32,7 @@ impl Worker {
             context,
             deadline: Instant::now() + Duration::from_secs(3),
             credentials: [("AWS_ACCESS_KEY_ID".to_owned(), "AKIA".to_owned())].into(),
+            debugged: true,
         }));
     }
 
@@ -79,7 +81,7 @@ async fn an_invocation_goes_out_and_its_answer_comes_back_byte_for_byte() {
     assert!(response.contains("lambda-runtime-aws-request-id: r1\r\n"), "{response}");
     assert!(response.contains("lambda-runtime-client-context: {\"ä\":1}\r\n"), "{response}");
     assert!(response.ends_with("\r\n\r\n{\"a\": 1}"), "{response}");
-    assert!(!response.contains("sst-credentials"), "only runners of ours get credentials: {response}");
+    assert!(!response.contains("sst-"), "only runners of ours get credentials: {response}");
 
     let answer = worker.post("invocation/r1/response", "", b"{ \"b\": 1.0 }").await;
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
@@ -89,11 +91,12 @@ async fn an_invocation_goes_out_and_its_answer_comes_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_runner_of_ours_gets_the_credentials() {
+async fn a_runner_of_ours_gets_the_credentials_and_hears_of_a_debugger() {
     let mut worker = Worker::new();
     worker.deliver("r1");
     let response = worker.send("GET /2018-06-01/runtime/invocation/next\nSst-Runner: 1", b"").await;
     assert!(response.contains("sst-credentials: {\"AWS_ACCESS_KEY_ID\":\"AKIA\"}"), "{response}");
+    assert!(response.contains("sst-debugged: 1"), "{response}");
     assert!(matches!(worker.event().await, Event::Polled { .. }));
 }
 

@@ -46,7 +46,7 @@ pub fn ask(question: &str) -> io::Result<String> {
 /// A program in the background of a terminal must not read from it: the system would stop the whole program. So this waits until it is
 /// in the foreground.
 #[must_use]
-pub fn lines() -> mpsc::UnboundedReceiver<()> {
+pub fn lines() -> mpsc::UnboundedReceiver<String> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let read = move || {
         let stdin = io::stdin();
@@ -63,7 +63,7 @@ pub fn lines() -> mpsc::UnboundedReceiver<()> {
             let mut line = String::new();
             match stdin.lock().read_line(&mut line) {
                 Ok(0) | Err(_) => return,
-                Ok(_) if sender.send(()).is_err() => return,
+                Ok(_) if sender.send(line).is_err() => return,
                 Ok(_) => {}
             }
         }

@@ -4,16 +4,27 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 
-use crate::{core::event::Artifact, process::following_variables, project::manifest::FunctionSpec};
+use crate::{
+    core::event::Artifact,
+    languages,
+    process::{following_variables, kept_direct},
+    project::manifest::FunctionSpec,
+};
 
-/// Variables of the stub's execution environment that describe *that* machine. They stay behind unless the app itself set them.
+/// Variables of the stub's execution environment that describe *that* machine. They stay behind unless the app itself set them. So does
+/// whatever begins with `_`: the names of a function's own variables begin with a letter, as Lambda wants it.
+///
+/// The megabytes of a function.
+const MEMORY_SIZE: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+
+/// What Lambda makes of a function's settings is not among them (`AWS_LAMBDA_LOG_FORMAT` and `_LEVEL`, `LANG`, `TZ`).
 const OF_THE_STUB: &[&str] = &[
     "PATH",
     "HOME",
+    "HOSTNAME",
     "PWD",
     "OLDPWD",
     "SHLVL",
-    "_",
     "TMPDIR",
     "LD_LIBRARY_PATH",
     "NODE_PATH",
@@ -21,18 +32,33 @@ const OF_THE_STUB: &[&str] = &[
     "GEM_PATH",
     "LAMBDA_TASK_ROOT",
     "LAMBDA_RUNTIME_DIR",
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
     "AWS_EXECUTION_ENV",
     "AWS_LAMBDA_RUNTIME_API",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    MEMORY_SIZE,
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
     "AWS_LAMBDA_MAX_CONCURRENCY",
-    "_LAMBDA_TELEMETRY_LOG_FD",
+    "AWS_LAMBDA_METADATA_API",
+    "AWS_LAMBDA_METADATA_TOKEN",
     "AWS_XRAY_DAEMON_ADDRESS",
-    "_AWS_XRAY_DAEMON_ADDRESS",
-    "_AWS_XRAY_DAEMON_PORT",
     "AWS_LAMBDA_EXEC_WRAPPER",
+    // Where credentials are had on that machine. Those of the role come with each call.
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "LD_PRELOAD",
+];
+
+/// The time zone on Lambda.
+const TIME_ZONE: (&str, &str) = ("TZ", ":UTC");
+/// Where systems keep their libraries. A library of a layer must not take the place of one that the interpreter needs.
+const SYSTEM_LIBRARIES: [&str; 6] = [
+    "/lib64",
+    "/usr/lib64",
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib/aarch64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
 ];
 
 /// What a worker's environment is made of beside the function's own variables.
@@ -71,10 +97,17 @@ impl Surroundings {
         }
     }
 
-    /// The variables of a process that belongs to no function yet. No debugger follows it until it does.
+    /// The variables of a process that belongs to no function yet, with what most functions have of those that are read once, at the
+    /// start. No debugger follows it until it does.
     #[must_use]
     pub(crate) fn bare(&self) -> BTreeMap<String, String> {
-        self.machine.clone()
+        let mut variables = self.machine.clone();
+        for (name, value) in [("LANG", "en_US.UTF-8"), TIME_ZONE] {
+            if !self.strip.iter().any(|stripped| stripped == name) {
+                variables.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        variables
     }
 
     /// What of the environment `received` from a stub is the function's, and not the machine's that the stub ran on.
@@ -95,7 +128,9 @@ impl Surroundings {
             }
         }
         let own = |name: &String| spec.environment.contains(name);
-        let of_the_stub = |name: &String| OF_THE_STUB.contains(&name.as_str()) || self.strip.contains(name);
+        let of_the_stub = |name: &String| {
+            name.starts_with('_') || OF_THE_STUB.contains(&name.as_str()) || self.strip.contains(name)
+        };
         variables.retain(|name, _| own(name) || !of_the_stub(name));
         variables
     }
@@ -120,9 +155,21 @@ impl Surroundings {
         set("LAMBDA_TASK_ROOT", artifact.task_root.as_str());
         set("LAMBDA_RUNTIME_DIR", runtime_dir.as_str());
         set("_HANDLER", &spec.handler);
-        set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &spec.memory_mb.to_string());
+        // The stub has the memory of its function, and Lambda tells it how much where the template does not.
+        let memory = spec.memory_mb.map(|memory| memory.to_string());
+        if let Some(memory) = memory.as_ref().or_else(|| received.get(MEMORY_SIZE)) {
+            set(MEMORY_SIZE, memory);
+        }
         if !spec.runtime.starts_with("provided") {
             set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{}", spec.runtime));
+        }
+        // The stub's own log is text.
+        if let Some(level) = &spec.json_log {
+            set("AWS_LAMBDA_LOG_FORMAT", "JSON");
+            set("AWS_LAMBDA_LOG_LEVEL", level);
+        }
+        if let Some(opt) = &artifact.opt {
+            with_layers(&mut variables, opt, &artifact.task_root);
         }
         let mut default = |name: &str, value: &str| {
             variables.entry(name.to_owned()).or_insert_with(|| value.to_owned());
@@ -130,9 +177,20 @@ impl Surroundings {
         default("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
         default("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
         default("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
-        default("TZ", ":UTC");
+        default(TIME_ZONE.0, TIME_ZONE.1);
+        for (name, value) in languages::get(&spec.language).path_variables(
+            &spec.runtime,
+            artifact.opt.as_deref(),
+            &artifact.task_root,
+        ) {
+            default(name, &value);
+        }
         if let Some(name) = variables.get("AWS_LAMBDA_FUNCTION_NAME").cloned() {
             variables.entry("AWS_LAMBDA_LOG_GROUP_NAME".to_owned()).or_insert(format!("/aws/lambda/{name}"));
+        }
+        // Those of the function, in which a standby becomes its worker as well.
+        for (name, value) in kept_direct(|name| variables.get(name).map(String::as_str)) {
+            variables.insert(name.to_owned(), value);
         }
         for (name, value) in &self.debugger {
             match variables.get_mut(name) {
@@ -143,6 +201,22 @@ impl Surroundings {
             }
         }
         variables
+    }
+}
+
+/// What makes programs and libraries of the layers be found, as Lambda sets it.
+fn with_layers(variables: &mut BTreeMap<String, String>, opt: &Utf8Path, task_root: &Utf8Path) {
+    if opt.join("bin").is_dir() {
+        // Behind the rest, so that a layer's tools hide none of this machine.
+        let path = variables.entry("PATH".to_owned()).or_default();
+        *path = if path.is_empty() { format!("{opt}/bin") } else { format!("{path}:{opt}/bin") };
+    }
+    if opt.join("lib").is_dir() {
+        // On Lambda the system's own libraries come before a layer's.
+        let system = SYSTEM_LIBRARIES.iter().filter(|path| Utf8Path::new(path).is_dir());
+        let own = [task_root.to_owned(), task_root.join("lib"), opt.join("lib")];
+        let path: Vec<String> = system.map(ToString::to_string).chain(own.map(Into::into)).collect();
+        variables.entry("LD_LIBRARY_PATH".to_owned()).or_insert_with(|| path.join(":"));
     }
 }
 
@@ -165,9 +239,11 @@ mod tests {
             runtime: "nodejs22.x".into(),
             handler: "index.handler".into(),
             source: Source::Directory { path: "/app".into() },
-            timeout_s: 3,
-            memory_mb: 512,
+            timeout_s: Some(3),
+            memory_mb: Some(512),
             environment: vec!["TABLE".into(), "NODE_OPTIONS".into(), "LD_PRELOAD".into()],
+            json_log: Some("WARN".into()),
+            layers: Vec::new(),
         };
         let artifact = Artifact {
             program: crate::core::event::Program::default(),
@@ -177,6 +253,7 @@ mod tests {
             inputs: Vec::new(),
             packages: Vec::new(),
             provided: None,
+            opt: None,
         };
         let surroundings = Surroundings {
             machine: map(&[("PATH", "/usr/bin"), ("HOME", "/home/me")]),
@@ -186,14 +263,25 @@ mod tests {
         };
         let received = map(&[
             ("TABLE", "notes"),
+            ("https_proxy", "http://proxy.vpc:3128"),
             ("NODE_OPTIONS", "--no-warnings"),
             ("SST_ORIG_LD_PRELOAD", "/opt/x.so"),
             ("PATH", "/var/lang/bin"),
             ("LAMBDA_TASK_ROOT", "/var/task"),
+            ("NODE_PATH", "/var/task"),
+            ("AWS_LAMBDA_LOG_FORMAT", "Text"),
             ("GATEWAY_PORT", "4566"),
             ("AWS_SESSION_TOKEN", "t"),
             ("AWS_LAMBDA_FUNCTION_NAME", "dev-a"),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency"),
+            ("AWS_LAMBDA_METADATA_API", "169.254.100.1:9001"),
+            ("AWS_LAMBDA_METADATA_TOKEN", "secret"),
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9001/credentials"),
+            ("_AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1"),
+            ("_LAMBDA_TELEMETRY_LOG_FD", "62"),
+            ("_X_AMZN_TRACE_ID", "Root=1"),
         ]);
         let variables = surroundings.worker(&spec, &artifact, &received, "/rt".into());
         let expected = map(&[
@@ -202,7 +290,9 @@ mod tests {
             ("AWS_LAMBDA_FUNCTION_NAME", "dev-a"),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
             ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
             ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/dev-a"),
+            ("AWS_LAMBDA_LOG_LEVEL", "WARN"),
             ("AWS_SESSION_TOKEN", "t"),
             ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR"),
             ("HOME", "/home/me"),
@@ -210,13 +300,22 @@ mod tests {
             ("LAMBDA_RUNTIME_DIR", "/rt"),
             ("LAMBDA_TASK_ROOT", "/app"),
             ("LD_PRELOAD", "/opt/x.so"),
+            ("NODE_PATH", "/app"),
             ("NODE_OPTIONS", "--require boot.js --no-warnings"),
             ("PATH", "/usr/bin"),
             ("TABLE", "notes"),
             ("TZ", ":UTC"),
             ("VSCODE_INSPECTOR_OPTIONS", ":::{}"),
             ("_HANDLER", "index.handler"),
+            ("https_proxy", "http://proxy.vpc:3128"),
+            ("no_proxy", "localhost,127.0.0.1,::1"),
+            ("NO_PROXY", "localhost,127.0.0.1,::1"),
         ]);
         assert_eq!(variables, expected);
+
+        // Only the deployment knows how much memory it has, and Lambda tells its stub.
+        let unknown = FunctionSpec { memory_mb: None, ..spec };
+        let variables = surroundings.worker(&unknown, &artifact, &received, "/rt".into());
+        assert_eq!(variables[MEMORY_SIZE], "128");
     }
 }

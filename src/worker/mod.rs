@@ -1,11 +1,20 @@
 //! The worker processes: one task per process, from spawn to the last line of its output.
 
+mod companions;
 pub(crate) mod environment;
+mod exit;
 mod output;
 mod process;
+mod stamps;
 mod standby;
+mod wrapper;
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    net::TcpListener,
+    sync::Arc,
+};
 
 use camino::Utf8PathBuf;
 use tokio::{
@@ -14,21 +23,24 @@ use tokio::{
 };
 
 use self::{
+    companions::{Companions, Outputs, Place},
     environment::Surroundings,
     output::{Listening, Output},
     process::Process,
-    standby::{Recipe, Standbys},
+    standby::{Purpose, RUNTIME_API, Recipe, Standbys, Taken},
 };
 use crate::{
     core::{
         effect::{Start, Stop},
         event::{Event, Exit, Program, Target},
     },
+    extensions::{Category, Extensions},
     ids::WorkerId,
-    languages::{self, Debugger, Runner},
-    process::{Spawner, split_bootloader},
+    languages::{self, Debugger, Launch},
+    process::{Spawner, script_name, split_bootloader},
     tasks,
     tools::Tools,
+    trace,
 };
 
 /// All worker processes.
@@ -39,6 +51,8 @@ pub(crate) struct Workers {
     recipe: Recipe,
     running: HashMap<WorkerId, Running>,
     standbys: Standbys,
+    /// The workers that are on their way to their first answer, and for what a standby is started then.
+    unsettled: HashMap<WorkerId, Purpose>,
     tasks: JoinSet<()>,
     ready: mpsc::UnboundedSender<WorkerId>,
     events: mpsc::UnboundedSender<Event>,
@@ -50,6 +64,10 @@ struct Running {
     stop: watch::Sender<Option<Stop>>,
     /// Known once the process has been started.
     output: watch::Receiver<Option<Output>>,
+    /// What its extensions write.
+    companions: Outputs,
+    /// What is told of it to these.
+    extensions: Arc<Extensions>,
     /// Lets a gated worker load its function.
     load: watch::Sender<bool>,
     /// It loads its function when it may.
@@ -70,72 +88,91 @@ impl Workers {
         ready: mpsc::UnboundedSender<WorkerId>,
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
-        let recipe = Recipe {
-            spawner,
-            node: tools.node.clone(),
-            environment: surroundings.bare(),
-            scripts: tools.scripts.clone(),
-        };
-        let mut standbys = Standbys::new();
-        standbys.replenish(&recipe, None);
+        let recipe = Recipe { spawner, node: tools.node.clone(), scripts: tools.scripts.clone() };
+        let standbys = Standbys::new(&recipe, surroundings.bare());
         Self {
             tools,
             surroundings,
             recipe,
             running: HashMap::new(),
             standbys,
+            unsettled: HashMap::new(),
             tasks: JoinSet::new(),
             ready,
             events,
         }
     }
 
-    /// Starts a worker that will ask for its invocations at `runtime_api`. A failure is reported as its exit.
-    pub(crate) fn start(&mut self, start: Start, runtime_api: SocketAddr) {
+    /// Starts a worker, which will ask for its invocations at the socket that is returned, as its `extensions` do for their events. A
+    /// failure to start it is reported as its exit.
+    ///
+    /// # Errors
+    /// When there is no socket.
+    pub(crate) fn start(&mut self, start: Start, extensions: Arc<Extensions>) -> io::Result<TcpListener> {
         while self.tasks.try_join_next().is_some() {}
+        let (mut launch, runner) = self.recipe.launch(&start.artifact.program);
+        if start.gated {
+            languages::get(&start.artifact.program.language).hold(&mut launch);
+        }
+        let has_runner = runner.is_some();
+        let environment = self.environment(&start, &launch, has_runner);
+        let wrapped = match wrapper::wrap(&mut launch, &start.spec, &start.artifact, &environment) {
+            Ok(wrapped) => wrapped,
+            Err(reason) => {
+                let exit = Exit::NotStarted(reason);
+                let _ = self.events.send(Event::Exited { worker: start.worker, exit });
+                return standby::listen();
+            }
+        };
+        // What is seen in `/opt`, and what a program is started by, is so from its start.
+        let is_ordinary = start.artifact.opt.is_none() && !wrapped;
+        let purpose = Purpose::new(&start.spec.id, &launch, &environment, &start.artifact);
+        let standby = runner.filter(|_| is_ordinary);
+        let standby = standby.and_then(|_| self.standbys.take(&purpose, &self.recipe));
+        let (standby, starting, socket) = match standby {
+            Some(Taken::Anybody(standby)) => (Some(standby), None, None),
+            Some(Taken::OfFunction(standby, socket)) => (Some(standby), None, Some(socket)),
+            Some(Taken::Starting(starting, socket)) => (None, Some(starting), Some(socket)),
+            None => (None, None, None),
+        };
+        let (is_there, is_starting) = (standby.is_some(), starting.is_some());
+        trace::save!(worker = %start.worker, standby = is_there, is_starting, packages = socket.is_some(), "a worker starts");
+        // Its packages may have changed what it was started with, and nobody is to change that back.
+        let knows_environment = socket.is_some();
+        let socket = socket.map_or_else(standby::listen, Ok)?;
+        let runtime_api = socket.local_addr()?.to_string();
+        let mut environment = environment;
+        environment.insert(RUNTIME_API.to_owned(), runtime_api.clone());
+
         let (stop, stopped) = watch::channel(None);
         let (publish, output) = watch::channel(None);
         let worker = start.worker;
         let (load, may_load) = watch::channel(!start.gated);
         let (messages, to_tell) = mpsc::unbounded_channel();
         let debugger = start.artifact.program.debugger.clone();
-        self.running.insert(worker, Running { stop, output, load, gated: start.gated, messages, debugger });
-        let (mut launch, runner) = self.recipe.launch(&start.artifact.program);
-        if start.gated {
-            languages::get(&start.artifact.program.language).hold(&mut launch);
-        }
-        let has_runner = runner.is_some();
-        let scripts = &self.tools.scripts;
-        let runtime_dir = runner
-            .map_or_else(|| scripts.clone(), |_| scripts.join(start.artifact.program.language.as_str()));
-        let mut environment =
-            self.surroundings.worker(&start.spec, &start.artifact, &start.environment, &runtime_dir);
-        // The debugger comes when the function is loaded; until then the runner keeps the bootloader's name.
-        let bootloader = environment.get("NODE_OPTIONS").and_then(|options| split_bootloader(options));
-        if let Some((bootloader, _)) = &bootloader {
-            environment.insert("SST_BOOTLOADER".to_owned(), bootloader.clone());
-        }
-        // Interpreters read their options when they start, so a function that brings its own cannot use a process that runs already.
-        let is_own_option = |runner: &&Runner| {
-            start.spec.environment.iter().any(|name| name.starts_with(runner.read_at_start))
+        let companions = Outputs::default();
+        let running = Running {
+            stop,
+            output,
+            companions: companions.clone(),
+            extensions: extensions.clone(),
+            load,
+            gated: start.gated,
+            messages,
+            debugger,
         };
-        let standby = match runner.filter(|runner| !is_own_option(runner)) {
-            None => None,
-            Some(_) => self.standbys.take(&start.spec.id, &launch, &start.artifact, &self.recipe.any()),
-        };
-        environment.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), runtime_api.to_string());
+        self.running.insert(worker, running);
         let recipe = self.recipe.clone();
         let ready = self.ready.clone();
         let events = self.events.clone();
-        let artifact = start.artifact.clone();
         self.tasks.spawn(async move {
             let lost = || {
                 drop(events.send(Event::Exited { worker, exit: Exit::NotStarted(tasks::LOST.to_owned()) }))
             };
             let _guard = tasks::on_panic(lost);
             let artifact = start.artifact;
-            let api = runtime_api.to_string();
-            let assignment = standby::assignment(&environment, &artifact, &api);
+            let told = (!knows_environment).then_some(&environment);
+            let mut assignment = standby::assignment(told, &artifact, &runtime_api);
             // Its output is published before it is told anything: it may ask for its first call in the next moment, and where its
             // debugger attaches has to be known by then.
             let show = |process: &Process| {
@@ -144,17 +181,45 @@ impl Workers {
                     let _ = events.send(Event::Debuggable { worker, target });
                 }
             };
+            let place = Place {
+                opt: artifact.opt.as_deref(),
+                task_root: &artifact.task_root,
+                environment: &environment,
+                hosts: recipe.scripts.join("hosts"),
+            };
+            let mut stopped = stopped;
+            let begun = async {
+                let companions = Companions::start(&recipe.spawner, extensions, &place, &companions, (worker, &ready));
+                let companions = companions.await?;
+                let standby = match starting {
+                    Some(starting) => starting.process().await,
+                    None => standby,
+                };
+                Ok((companions, standby))
+            };
+            let begun = tokio::select! {
+                begun = begun => begun,
+                _ = stopped.wait_for(Option::is_some) => Err(Exit::NotStarted("it was not needed any more".to_owned())),
+            };
+            let (companions, standby) = match begun {
+                Ok(begun) => begun,
+                Err(exit) => {
+                    let _ = events.send(Event::Exited { worker, exit });
+                    return;
+                }
+            };
             let mut process = None;
-            // A standby that died while it waited is no reason to fail a call.
-            if let Some(standby) = standby.filter(Process::is_alive) {
+            if let Some(standby) = standby {
                 show(&standby);
                 if start.gated || standby.send(&assignment).await.is_ok() {
+                    trace::save!(%worker, "the standby is told its function");
                     process = Some(Ok(standby));
                 }
             }
             let process = match process {
                 Some(process) => process,
                 None => {
+                    assignment = standby::assignment(Some(&environment), &artifact, &runtime_api);
                     if !has_runner {
                         // It is its own client of the Runtime API.
                     } else if start.gated {
@@ -166,10 +231,8 @@ impl Workers {
                             environment.insert("SST_PROVIDED".to_owned(), provided.to_string());
                         }
                     }
-                    if let Some((_, others)) = bootloader {
-                        environment.insert("NODE_OPTIONS".to_owned(), others);
-                    }
-                    Process::spawn(&recipe.spawner, &launch, &environment, &artifact.task_root)
+                    let opt = artifact.opt.as_deref();
+                    Process::spawn(&recipe.spawner, &launch, &environment, &artifact.task_root, opt)
                         .await
                         .inspect(show)
                 }
@@ -177,7 +240,7 @@ impl Workers {
             match process {
                 Ok(process) => {
                     let gated = (start.gated && has_runner).then_some((assignment, may_load));
-                    process.run(worker, gated, to_tell, stopped, ready, events.clone()).await;
+                    process.run(worker, gated, to_tell, companions, stopped, (ready, events.clone())).await;
                 }
                 Err(error) => {
                     let reason = format!("cannot start `{}`: {error}", launch.program);
@@ -185,7 +248,44 @@ impl Workers {
                 }
             }
         });
-        self.standbys.replenish(&self.recipe, Some((&start.spec.id, &artifact)));
+        if has_runner && is_ordinary {
+            self.unsettled.insert(worker, purpose);
+        }
+        Ok(socket)
+    }
+
+    /// A worker has answered for the first time, waits for its first call, or is gone. Nobody waits for it any more, so now the standbys are
+    /// started that are missing: on few cores they would make it slower.
+    pub(crate) fn settled(&mut self, worker: WorkerId) {
+        if let Some(purpose) = self.unsettled.remove(&worker) {
+            self.standbys.replenish(&self.recipe, purpose);
+        }
+    }
+
+    /// All variables of a worker but the address of its Runtime API.
+    fn environment(&self, start: &Start, launch: &Launch, has_runner: bool) -> BTreeMap<String, String> {
+        let scripts = &self.tools.scripts;
+        let runtime_dir = match has_runner {
+            true => scripts.join(start.artifact.program.language.as_str()),
+            false => scripts.clone(),
+        };
+        let mut environment =
+            self.surroundings.worker(&start.spec, &start.artifact, &start.environment, &runtime_dir);
+        if let (Some(first), Some(path)) = (&launch.first_in_path, environment.get_mut("PATH")) {
+            *path = format!("{first}:{path}");
+        }
+        // The debugger comes when the function is loaded; until then the runner keeps the bootloader's name.
+        let bootloader = environment.get("NODE_OPTIONS").and_then(|options| split_bootloader(options));
+        if let Some((bootloader, others)) = bootloader {
+            environment.insert("SST_BOOTLOADER".to_owned(), bootloader);
+            environment.insert("SST_DEBUGGEE".to_owned(), script_name(start.spec.id.as_str()));
+            if others.is_empty() {
+                environment.remove("NODE_OPTIONS");
+            } else {
+                environment.insert("NODE_OPTIONS".to_owned(), others);
+            }
+        }
+        environment
     }
 
     /// Ends a worker. Its exit is reported as an event, as any other.
@@ -214,12 +314,25 @@ impl Workers {
     pub(crate) fn drain_output(&mut self, worker: WorkerId) -> Vec<String> {
         let Some(running) = self.running.get(&worker) else { return Vec::new() };
         let output = running.output.borrow().clone();
-        let Some(output) = output else { return Vec::new() };
-        let (lines, more) = output.drain();
+        let (mut lines, mut more) = output.map(|output| output.drain()).unwrap_or_default();
+        let telemetry = &running.extensions.telemetry;
+        lines.iter().for_each(|line| telemetry.line(Category::Function, line));
+        let (of_extensions, even_more) = running.companions.drain();
+        more |= even_more;
+        for (name, line) in of_extensions {
+            telemetry.line(Category::Extension, &line);
+            lines.push(format!("[{name}] {line}"));
+        }
         if more {
             let _ = self.ready.send(worker);
         }
         lines
+    }
+
+    /// What a worker has written of lines that it has not ended.
+    pub(crate) fn end_lines(&self, worker: WorkerId) -> Vec<String> {
+        let output = self.running.get(&worker).and_then(|running| running.output.borrow().clone());
+        output.map(|output| output.end_lines()).unwrap_or_default()
     }
 
     /// Where a worker listens for debuggers: once, after its output was drained.
@@ -234,6 +347,7 @@ impl Workers {
 
     /// Forgets a worker whose exit was reported.
     pub(crate) fn forget(&mut self, worker: WorkerId) {
+        self.settled(worker);
         self.running.remove(&worker);
     }
 

@@ -1,27 +1,21 @@
 //! One worker process from its start to its end.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    os::{fd::OwnedFd, unix::process::ExitStatusExt},
-    process::ExitStatus,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, process::ExitStatus, sync::Arc, time::Duration};
 
 use camino::Utf8Path;
-use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::output::Output;
+use super::{companions::Companions, exit::exit_of, output::Output};
 use crate::{
     core::{
         effect::Stop,
         event::{Event, Exit},
     },
+    extensions::Reason,
     ids::WorkerId,
     languages::Launch,
+    layers::{OPT, TASK_ROOT},
     process::{Child, Command, Spawner},
 };
 
@@ -34,6 +28,9 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long a gated worker waits for its debuggers. The inspector endpoint gives up earlier; this is for a worker that never said
 /// where its inspector listens.
 const LONGEST_GATE: Duration = Duration::from_secs(65);
+
+/// No list of the files that a function has loaded is longer, in bytes.
+const LONGEST_LINE: usize = 16 * 1024 * 1024;
 
 /// The descriptor under which a runner finds the pipe that ties its life to ours.
 pub(super) const LIFELINE: i32 = 3;
@@ -48,12 +45,14 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a program with exactly the given environment.
+    /// Starts a program with exactly the given environment. With layers, in `opt`, it sees those and its directory where functions on
+    /// Lambda do, if that can be had. Its directory has its own name all the same: by that debuggers know its files.
     pub(super) async fn spawn(
         spawner: &Spawner,
         launch: &Launch,
         environment: &BTreeMap<String, String>,
         directory: &Utf8Path,
+        opt: Option<&Utf8Path>,
     ) -> io::Result<Self> {
         let (output, ends) = Output::new()?;
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
@@ -69,6 +68,11 @@ impl Process {
             .inherit(OwnedFd::from(theirs), LIFELINE);
         if launch.native {
             command.allow_debuggers();
+        }
+        if let Some(opt) = opt
+            && spawner.can_mount().await.is_ok()
+        {
+            command.mount(opt, OPT).mount(directory, TASK_ROOT);
         }
         let child = spawner.spawn(command).await?;
         Ok(Self { child, output, lifeline: Arc::new(tokio::net::UnixStream::from_std(ours)?) })
@@ -90,6 +94,25 @@ impl Process {
         send(&self.lifeline, message).await
     }
 
+    /// Waits for a line that a standby says; none when it ends, or says anything else.
+    pub(super) async fn receive(&self) -> Option<serde_json::Value> {
+        let mut line = Vec::new();
+        let mut buffer = [0; 16 * 1024];
+        while line.last() != Some(&b'\n') {
+            self.lifeline.readable().await.ok()?;
+            match self.lifeline.try_read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(count) => line.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return None,
+            }
+            if line.len() > LONGEST_LINE {
+                return None;
+            }
+        }
+        serde_json::from_slice(&line).ok()
+    }
+
     /// Lets the process run under a worker's id until it ends. A gated one is sent its assignment as soon as it may load; `messages`
     /// are sent whenever they come. Reports what it writes and how it ended, after everything that it started is gone as well.
     pub(super) async fn run(
@@ -97,9 +120,9 @@ impl Process {
         worker: WorkerId,
         gated: Option<(serde_json::Value, watch::Receiver<bool>)>,
         mut messages: mpsc::UnboundedReceiver<serde_json::Value>,
+        mut companions: Companions,
         mut stop: watch::Receiver<Option<Stop>>,
-        ready: mpsc::UnboundedSender<WorkerId>,
-        events: mpsc::UnboundedSender<Event>,
+        (ready, events): (mpsc::UnboundedSender<WorkerId>, mpsc::UnboundedSender<Event>),
     ) {
         let output = self.output.clone();
         let reader = AbortOnDropHandle::new(tokio::spawn(async move { output.watch(worker, ready).await }));
@@ -132,16 +155,26 @@ impl Process {
                 }
             }
         };
-        let status = tokio::select! {
-            status = self.wait(&mut stop) => status,
+        let exit = tokio::select! {
+            status = self.wait(&mut stop) => match status {
+                Ok(status) => exit_of(status),
+                Err(error) => Exit::NotStarted(error.to_string()),
+            },
             () = tell => return,
+            failure = companions.failed() => {
+                // As on Lambda, nothing of an environment outlives one of its extensions.
+                let _ = self.child.kill().await;
+                failure
+            }
         };
+        let reason = match *stop.borrow() {
+            Some(Stop::Gently) => Reason::Spindown,
+            Some(Stop::Now) => Reason::Timeout,
+            None => Reason::Failure,
+        };
+        companions.end(reason).await;
         drop(self.lifeline);
         let _ = tokio::time::timeout(LAST_WORDS, reader).await;
-        let exit = match status {
-            Ok(status) => describe(status),
-            Err(error) => Exit::NotStarted(error.to_string()),
-        };
         let _ = events.send(Event::Exited { worker, exit });
     }
 
@@ -191,29 +224,4 @@ async fn send(lifeline: &tokio::net::UnixStream, message: &serde_json::Value) ->
         }
     }
     Ok(())
-}
-
-fn describe(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal_name(signal)),
-        (None, None) => Exit::NotStarted(status.to_string()),
-    }
-}
-
-/// The name of a signal as Lambda's messages spell it (those are Go's names).
-fn signal_name(signal: i32) -> String {
-    match Signal::try_from(signal) {
-        Ok(Signal::SIGKILL) => "killed".to_owned(),
-        Ok(Signal::SIGTERM) => "terminated".to_owned(),
-        Ok(Signal::SIGSEGV) => "segmentation fault".to_owned(),
-        Ok(Signal::SIGABRT) => "aborted".to_owned(),
-        Ok(Signal::SIGBUS) => "bus error".to_owned(),
-        Ok(Signal::SIGFPE) => "floating point exception".to_owned(),
-        Ok(Signal::SIGILL) => "illegal instruction".to_owned(),
-        Ok(Signal::SIGINT) => "interrupt".to_owned(),
-        Ok(Signal::SIGTRAP) => "trace/breakpoint trap".to_owned(),
-        Ok(other) => other.as_str().to_lowercase(),
-        Err(_) => format!("signal {signal}"),
-    }
 }

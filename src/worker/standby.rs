@@ -1,65 +1,159 @@
 //! Processes that are started before anybody needs them, because starting Node or Python takes longer than everything else between
 //! a saved file and a running one.
 //!
-//! A standby has the runner loaded and waits on its pipe for the one function that it will become. One with Node is kept for whatever
-//! comes next. For functions that load packages, one more is kept per function with those packages loaded, and for functions in
-//! Python one with their interpreter, for the few functions used last.
+//! A function must not see that its process was there before it. So there are two kinds:
+//!
+//! - One of a function has exactly the environment, directory and address of the Runtime API that the function's next worker will
+//!   have, and has loaded the packages that the function loads. It serves that worker, or nobody: with another environment, or when
+//!   anything that it has read has changed since, it is thrown away, and what it has written with it.
+//! - One of nobody has only the runner loaded. It serves any function whose variables do not differ in what is read at the start.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    net::{Ipv4Addr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use camino::Utf8PathBuf;
-use tokio::task::JoinSet;
+use tokio::{
+    sync::{
+        Semaphore, mpsc,
+        oneshot::{self, error::TryRecvError},
+    },
+    task::{AbortHandle, JoinSet},
+};
 
-use super::process::{LIFELINE, Process};
+use super::{
+    process::{LIFELINE, Process},
+    stamps::Stamps,
+};
 use crate::{
     core::event::{Artifact, Program},
     ids::FunctionId,
     languages::{self, Launch, Runner},
     process::Spawner,
+    trace,
 };
 
-/// For how many functions a standby with their packages is kept.
-const MAX_PRELOADED: usize = 4;
+/// For how many functions a standby of their own is kept.
+const MOST_FUNCTIONS: usize = 4;
+
+/// How often a standby is started for the same. What was installed while it loaded that may be half of it.
+const ATTEMPTS: u32 = 2;
+
+/// So long a worker waits at most for a standby of its function that is still being started. One that takes longer may wait for something for
+/// ever, which is then for the function to do, in its own time.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// So long others wait at most until a standby is there, before they are started.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
+
+/// The variable with the address of the Runtime API, which each process has for itself.
+pub(super) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 
 /// The standbys.
 #[derive(Debug)]
 pub(super) struct Standbys {
-    starting: JoinSet<Option<(Purpose, Process)>>,
-    any: Vec<Process>,
+    starting: JoinSet<()>,
+    /// Started for anybody, with this environment; nothing when it could not be.
+    made: (mpsc::UnboundedSender<ForAnybody>, mpsc::UnboundedReceiver<ForAnybody>),
+    /// They are started one after the other on few cores: the next one that is needed is there the sooner.
+    turns: Arc<Semaphore>,
+    anybody: Anybody,
     /// The function used last is the last one.
-    preloaded: VecDeque<Preloaded>,
-    /// The purposes of those that are being started.
-    pending: Vec<Purpose>,
+    functions: VecDeque<OfFunction>,
 }
 
-/// A standby with packages of a function.
+type ForAnybody = (BTreeMap<String, String>, Option<Process>);
+
+/// The standby for whatever function comes next.
 #[derive(Debug)]
-struct Preloaded {
-    function: FunctionId,
-    launch: Launch,
-    /// See [`Artifact::provided`]. Packages from another directory would not fit those that are loaded later.
-    provided: Option<Utf8PathBuf>,
-    process: Process,
+struct Anybody {
+    environment: BTreeMap<String, String>,
+    process: Option<Process>,
+    starting: Option<AbortHandle>,
 }
 
-impl Preloaded {
-    fn fits(&self, launch: &Launch, artifact: &Artifact) -> bool {
-        self.launch == *launch && self.provided == artifact.provided
+/// The standby of a function, which is there or being started.
+#[derive(Debug)]
+struct OfFunction {
+    purpose: Purpose,
+    /// Where it will find its Runtime API. It listens already, since a package may read the address while it is loaded.
+    socket: TcpListener,
+    coming: Coming,
+    starting: AbortHandle,
+    /// Whether its turn has come. One that waits for others is not waited for.
+    begun: Arc<AtomicBool>,
+}
+
+/// A standby that is there, sooner or later, if it can be started.
+type Coming = oneshot::Receiver<Ready>;
+
+/// One that has loaded its packages.
+#[derive(Debug)]
+struct Ready {
+    process: Process,
+    read: Stamps,
+}
+
+/// What the standby of a function is made for. Whatever a function could see of its process is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Purpose {
+    pub function: FunctionId,
+    pub launch: Launch,
+    /// All variables of the worker but the address of its Runtime API.
+    pub environment: BTreeMap<String, String>,
+    pub task_root: Utf8PathBuf,
+    pub handler: String,
+    /// See [`Artifact::provided`].
+    pub provided: Option<Utf8PathBuf>,
+    /// See [`Artifact::packages`].
+    pub packages: Vec<(String, Utf8PathBuf)>,
+}
+
+/// A standby that becomes a worker.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// One of nobody, which is told its environment.
+    Anybody(Process),
+    /// One of the function, which knows its environment, and its Runtime API at this socket.
+    OfFunction(Process, TcpListener),
+    /// One of the function that is still being started.
+    Starting(Starting, TcpListener),
+}
+
+/// The standby of a function that is still being started, from now on for one worker, with which it ends.
+#[derive(Debug)]
+pub(super) struct Starting {
+    coming: Coming,
+    starting: AbortHandle,
+}
+
+impl Starting {
+    /// The process, once it has loaded the packages as they are now; none when it does not come to that.
+    pub(super) async fn process(mut self) -> Option<Process> {
+        let ready = tokio::time::timeout(LONGEST_WAIT, &mut self.coming).await.ok()?.ok()?;
+        ready.process()
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Purpose {
-    Any,
-    Function(FunctionId, Launch, Packages),
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.starting.abort();
+    }
 }
 
-/// What a standby loads ahead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Packages {
-    names: Vec<(String, Utf8PathBuf)>,
-    /// See [`Artifact::provided`].
-    provided: Option<Utf8PathBuf>,
+impl Ready {
+    /// The process, if it has loaded the packages as they are now. One that died while it waited is no reason to fail a call.
+    fn process(self) -> Option<Process> {
+        (self.process.is_alive() && self.read.still_hold()).then_some(self.process)
+    }
 }
 
 /// How a standby is started.
@@ -68,7 +162,6 @@ pub(super) struct Recipe {
     pub spawner: Spawner,
     /// The Node that `sst` itself uses.
     pub node: Utf8PathBuf,
-    pub environment: BTreeMap<String, String>,
     /// Where the runners are.
     pub scripts: Utf8PathBuf,
 }
@@ -81,110 +174,223 @@ impl Recipe {
     }
 
     /// What runs functions whose interpreter needs not be looked for.
-    pub(super) fn any(&self) -> Launch {
+    fn anybody(&self) -> Launch {
         languages::of_standby().launch(&Program::default(), &self.node, &self.scripts)
     }
 }
 
-impl Standbys {
-    pub(super) fn new() -> Self {
-        Self { starting: JoinSet::new(), any: Vec::new(), preloaded: VecDeque::new(), pending: Vec::new() }
-    }
-
-    /// Starts the standbys that are missing.
-    pub(super) fn replenish(&mut self, recipe: &Recipe, function: Option<(&FunctionId, &Artifact)>) {
-        self.collect();
-        if self.any.is_empty() && !self.pending.contains(&Purpose::Any) {
-            self.start(recipe, Purpose::Any);
-        }
-        let Some((id, artifact)) = function else { return };
-        let (launch, runner) = recipe.launch(&artifact.program);
-        if runner.is_none() || (launch == recipe.any() && artifact.packages.is_empty()) {
-            return;
-        }
-        // One with another interpreter, or with other copies of packages, is of no use any more.
-        self.preloaded.retain(|one| one.function != *id || one.fits(&launch, artifact));
-        let has = self.preloaded.iter().any(|one| one.function == *id)
-            || self
-                .pending
-                .iter()
-                .any(|purpose| matches!(purpose, Purpose::Function(other, ..) if other == id));
-        if !has {
-            let packages = Packages { names: artifact.packages.clone(), provided: artifact.provided.clone() };
-            self.start(recipe, Purpose::Function(id.clone(), launch, packages));
-        }
-    }
-
-    /// The best standby for a function.
-    pub(super) fn take(
-        &mut self,
+impl Purpose {
+    pub(super) fn new(
         function: &FunctionId,
         launch: &Launch,
+        environment: &BTreeMap<String, String>,
         artifact: &Artifact,
-        any: &Launch,
-    ) -> Option<Process> {
-        self.collect();
-        let fits = |one: &Preloaded| one.function == *function && one.fits(launch, artifact);
-        if let Some(index) = self.preloaded.iter().position(fits) {
-            return self.preloaded.remove(index).map(|one| one.process);
+    ) -> Self {
+        Self {
+            function: function.clone(),
+            launch: launch.clone(),
+            environment: environment.clone(),
+            task_root: artifact.task_root.clone(),
+            handler: artifact.handler.clone(),
+            provided: artifact.provided.clone(),
+            packages: artifact.packages.clone(),
         }
-        if launch == any { self.any.pop() } else { None }
     }
 
-    fn start(&mut self, recipe: &Recipe, purpose: Purpose) {
-        self.pending.push(purpose.clone());
-        let (recipe, any) = (recipe.clone(), recipe.any());
-        self.starting.spawn(async move {
-            let mut environment = recipe.environment;
-            environment.insert("SST_STANDBY".to_owned(), LIFELINE.to_string());
-            let launch = match &purpose {
-                Purpose::Any => any,
-                Purpose::Function(_, launch, _) => launch.clone(),
-            };
-            let started = Process::spawn(&recipe.spawner, &launch, &environment, &recipe.scripts).await;
-            let process = match started {
-                Ok(process) => process,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot start a standby");
-                    return None;
-                }
-            };
-            if let Purpose::Function(_, _, packages) = &purpose {
-                let line = serde_json::json!({ "preload": packages.names, "provided": packages.provided });
-                if let Err(error) = process.send(&line).await {
-                    tracing::debug!(%error, "a standby ended before its packages were named");
-                    return None;
-                }
-            }
-            Some((purpose, process))
-        });
+    /// Whether a process that was made for this is what `wanted` starts with.
+    fn serves(&self, wanted: &Self) -> bool {
+        // What it has not loaded, the function loads itself. What it has, the function must load as well.
+        let less = Self { packages: wanted.packages.clone(), ..self.clone() };
+        less == *wanted && self.packages.iter().all(|package| wanted.packages.contains(package))
     }
 
-    /// Takes in those that have been started.
-    fn collect(&mut self) {
-        while let Some(result) = self.starting.try_join_next() {
-            if let Ok(Some((purpose, process))) = result {
-                self.pending.retain(|pending| *pending != purpose);
-                match purpose {
-                    Purpose::Any => self.any.push(process),
-                    Purpose::Function(function, launch, Packages { provided, .. }) => {
-                        if self.preloaded.len() >= MAX_PRELOADED {
-                            self.preloaded.pop_front();
-                        }
-                        self.preloaded.push_back(Preloaded { function, launch, provided, process });
-                    }
-                }
-            } else {
-                // Which one it was is not known any more; a purpose that stays pending would never be served again.
-                self.pending.clear();
+    /// What a standby loads ahead.
+    fn preparation(&self) -> serde_json::Value {
+        serde_json::json!({
+            "prepare": {
+                "taskRoot": self.task_root,
+                "handler": self.handler,
+                "provided": self.provided,
+                "packages": self.packages,
             }
-        }
+        })
     }
 }
 
-/// The message that makes a standby a worker.
-pub(super) fn assignment(
+impl Standbys {
+    /// Starts the first one, with what most functions have.
+    pub(super) fn new(recipe: &Recipe, environment: BTreeMap<String, String>) -> Self {
+        let mut standbys = Self {
+            starting: JoinSet::new(),
+            made: mpsc::unbounded_channel(),
+            turns: Arc::new(Semaphore::new(
+                thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4)),
+            )),
+            anybody: Anybody { environment, process: None, starting: None },
+            functions: VecDeque::new(),
+        };
+        standbys.start_for_anybody(recipe);
+        standbys
+    }
+
+    /// The best standby for a function, if one can serve it.
+    pub(super) fn take(&mut self, wanted: &Purpose, recipe: &Recipe) -> Option<Taken> {
+        self.collect();
+        // Also one that is still being started: it was so before any other process that could be.
+        let index = self.functions.iter().position(|one| one.purpose.serves(wanted));
+        if let Some(own) = index.and_then(|index| self.functions.remove(index)) {
+            let OfFunction { socket, mut coming, starting, begun, .. } = own;
+            match coming.try_recv().map(Ready::process) {
+                Ok(Some(process)) => return Some(Taken::OfFunction(process, socket)),
+                Err(TryRecvError::Empty) if begun.load(Ordering::Relaxed) => {
+                    return Some(Taken::Starting(Starting { coming, starting }, socket));
+                }
+                Err(TryRecvError::Empty) => starting.abort(),
+                Ok(None) | Err(TryRecvError::Closed) => {}
+            }
+        }
+        if wanted.launch != recipe.anybody()
+            || read_at_start(&self.anybody.environment) != read_at_start(&wanted.environment)
+        {
+            return None;
+        }
+        self.anybody.process.take().filter(Process::is_alive).map(Taken::Anybody)
+    }
+
+    /// Starts the standbys that are missing, once a worker has been started for `last`. Its own one comes first.
+    pub(super) fn replenish(&mut self, recipe: &Recipe, last: Purpose) {
+        self.collect();
+        let environment = (last.launch == recipe.anybody()).then(|| read_at_start(&last.environment));
+        if environment.is_none() || !last.packages.is_empty() {
+            self.replenish_own(recipe, last);
+        }
+        if let Some(wanted) = environment {
+            let others =
+                self.anybody.environment.clone().into_iter().filter(|(name, _)| !is_read_at_start(name));
+            let environment: BTreeMap<_, _> = others.chain(wanted).collect();
+            if environment != self.anybody.environment {
+                self.anybody.environment = environment;
+                self.anybody.process = None;
+                self.anybody.starting.take().inspect(AbortHandle::abort);
+            }
+            if self.anybody.process.is_none() && self.anybody.starting.is_none() {
+                self.start_for_anybody(recipe);
+            }
+        }
+    }
+
+    fn replenish_own(&mut self, recipe: &Recipe, last: Purpose) {
+        if let Some(index) = self.functions.iter().position(|one| one.purpose.function == last.function) {
+            if self.functions[index].purpose == last {
+                return;
+            }
+            // One with another interpreter, environment, or other packages is of no use any more.
+            self.functions.remove(index).inspect(|one| one.starting.abort());
+        }
+        if self.functions.len() >= MOST_FUNCTIONS {
+            self.functions.pop_front().inspect(|one| one.starting.abort());
+        }
+        let Ok((socket, address)) = listen().and_then(|socket| {
+            let address = socket.local_addr()?.to_string();
+            Ok((socket, address))
+        }) else {
+            return;
+        };
+        let (recipe, purpose, turns) = (recipe.clone(), last.clone(), self.turns.clone());
+        let (made, coming) = oneshot::channel();
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = begun.clone();
+        let starting = self.starting.spawn(async move {
+            let turn = turns.acquire().await;
+            begins.store(true, Ordering::Relaxed);
+            let started = tokio::time::timeout(LONGEST_TURN, start(&recipe, &purpose, &address)).await;
+            drop(turn);
+            let (function, ready) = (&purpose.function, started.ok().flatten());
+            let is_ready = ready.is_some();
+            if let Some(ready) = ready {
+                let _ = made.send(ready);
+            }
+            trace::save!(%function, is_ready, "a standby has loaded the packages");
+        });
+        self.functions.push_back(OfFunction { purpose: last, socket, coming, starting, begun });
+    }
+
+    fn start_for_anybody(&mut self, recipe: &Recipe) {
+        let (recipe, made, turns) = (recipe.clone(), self.made.0.clone(), self.turns.clone());
+        let environment = self.anybody.environment.clone();
+        self.anybody.starting = Some(self.starting.spawn(async move {
+            let _turn = turns.acquire().await;
+            let process = spawn(&recipe, &recipe.anybody(), &environment, &recipe.scripts).await;
+            let _ = made.send((environment, process));
+        }));
+    }
+
+    /// Takes in those that have been started, and drops those that could not be, which are tried again after the next start.
+    fn collect(&mut self) {
+        while self.starting.try_join_next().is_some() {}
+        while let Ok((environment, process)) = self.made.1.try_recv() {
+            if environment == self.anybody.environment {
+                self.anybody.process = process;
+                self.anybody.starting = None;
+            }
+        }
+        self.functions.retain(|one| !one.starting.is_finished() || !one.coming.is_empty());
+    }
+}
+
+/// Starts the standby of a function. None when it cannot be had: the function then does by itself what fails here.
+async fn start(recipe: &Recipe, purpose: &Purpose, runtime_api: &str) -> Option<Ready> {
+    let mut environment = purpose.environment.clone();
+    environment.insert(RUNTIME_API.to_owned(), runtime_api.to_owned());
+    for _ in 0..ATTEMPTS {
+        let since = SystemTime::now();
+        let process = spawn(recipe, &purpose.launch, &environment, &purpose.task_root).await?;
+        process.send(&purpose.preparation()).await.ok()?;
+        let said = process.receive().await?;
+        let read: Vec<Utf8PathBuf> = serde_json::from_value(said.get("read")?.clone()).ok()?;
+        let read = tokio::task::spawn_blocking(move || Stamps::of(read, since)).await.ok()?;
+        if let Some(read) = read {
+            return Some(Ready { process, read });
+        }
+    }
+    None
+}
+
+async fn spawn(
+    recipe: &Recipe,
+    launch: &Launch,
     environment: &BTreeMap<String, String>,
+    directory: &Utf8PathBuf,
+) -> Option<Process> {
+    let mut environment = environment.clone();
+    environment.insert("SST_STANDBY".to_owned(), LIFELINE.to_string());
+    let started = Process::spawn(&recipe.spawner, launch, &environment, directory, None).await;
+    started.inspect_err(|error| tracing::warn!(%error, "cannot start a standby")).ok()
+}
+
+/// A socket for the Runtime API of one process.
+pub(super) fn listen() -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// Those of an environment that cannot be told to a process that runs already.
+fn read_at_start(environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let read = environment.iter().filter(|(name, _)| is_read_at_start(name));
+    read.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn is_read_at_start(name: &str) -> bool {
+    let runner = languages::of_standby().runner();
+    runner.is_some_and(|runner| {
+        runner.read_at_start.iter().any(|beginning| name.starts_with(beginning))
+            && !runner.read_again.contains(&name)
+    })
+}
+
+/// The message that makes a standby a worker. One that was started with the environment of its function is not told that again: its
+/// packages may have changed it since.
+pub(super) fn assignment(
+    environment: Option<&BTreeMap<String, String>>,
     artifact: &Artifact,
     runtime_api: &str,
 ) -> serde_json::Value {

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use crate::{
     cloud::{Cloud, Lookup, Posted, Registered},
     problem::Problem,
-    runtime_api::Call,
 };
 
 /// One attempt to reach a client.
@@ -26,7 +25,7 @@ pub(crate) enum Reached {
     /// This one is registered, and nothing was sent to it.
     Registered(Registered),
     /// Nobody is registered.
-    Nobody(&'static str),
+    Nobody(String),
 }
 
 /// An offer of the request.
@@ -44,25 +43,25 @@ pub(crate) struct Offer {
 }
 
 /// Offers a request to whoever is registered.
-pub(crate) async fn offer(cloud: &Cloud, call: &Call, offer: Offer) -> Result<Reached, Problem> {
+pub(crate) async fn offer(cloud: &Cloud, offer: Offer) -> Result<Reached, Problem> {
     let Offer { known, not_to, silent, invoke, moved, until } = offer;
     let found = match known {
         Some(found) => found,
-        None => match cloud.registration(call, until).await? {
+        None => match cloud.registration(until).await? {
             Lookup::Found(found) => found,
             Lookup::Nobody(why) | Lookup::Lapsed(why) => return Ok(Reached::Nobody(why)),
         },
     };
     if !silent.is_empty() && silent.iter().all(|silent| silent.client != found.client) {
         for silent in silent {
-            cloud.post(call, until, &silent.connection, &moved).await?;
+            cloud.post(until, &silent.connection, &moved).await?;
         }
         return Ok(Reached::Registered(found));
     }
     if not_to.as_deref() == Some(&found.connection) {
         return Ok(Reached::Registered(found));
     }
-    match cloud.post(call, until, &found.connection, &invoke).await {
+    match cloud.post(until, &found.connection, &invoke).await {
         Ok(Posted::Arrived) => Ok(Reached::Sent(found)),
         Ok(Posted::Gone) => Ok(Reached::Gone(found)),
         Ok(Posted::MaybeBefore) => Ok(Reached::GoneWithIt(found)),
@@ -74,7 +73,6 @@ pub(crate) async fn offer(cloud: &Cloud, call: &Call, offer: Offer) -> Result<Re
 /// Asks the one who has taken a request. `look` first looks for it in the table.
 pub(crate) async fn ask(
     cloud: &Cloud,
-    call: &Call,
     until: Instant,
     mut taken: Registered,
     text: String,
@@ -82,13 +80,13 @@ pub(crate) async fn ask(
 ) -> Result<Reached, Problem> {
     loop {
         if look {
-            match cloud.registration(call, until).await? {
+            match cloud.registration(until).await? {
                 Lookup::Found(found) if found.client == taken.client => taken.connection = found.connection,
                 // It has ended, whatever becomes of what is sent to its connection.
                 Lookup::Found(found) if found.home == taken.home => return Ok(Reached::Registered(found)),
                 other => {
                     // What is registered now says nothing of one that still listens where it did.
-                    if cloud.post(call, until, &taken.connection, &text).await? == Posted::Arrived {
+                    if cloud.post(until, &taken.connection, &text).await? == Posted::Arrived {
                         return Ok(Reached::Sent(taken));
                     }
                     return Ok(match other {
@@ -98,7 +96,7 @@ pub(crate) async fn ask(
                 }
             }
         }
-        if cloud.post(call, until, &taken.connection, &text).await? == Posted::Arrived {
+        if cloud.post(until, &taken.connection, &text).await? == Posted::Arrived {
             return Ok(Reached::Sent(taken));
         }
         if look {

@@ -10,11 +10,12 @@ use sst_wire::{Payload, Registration, VERSION, jitter, storage_patience};
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    clock::{Clock, epoch},
     http::{Answer, Client, HttpError},
     problem::Problem,
     runtime_api::Call,
     settings::Settings,
-    signing::{Signer, encode},
+    signing::{Signer, civil, encode},
 };
 
 /// How long one signed request may take.
@@ -55,10 +56,10 @@ pub(crate) enum Posted {
 pub(crate) enum Lookup {
     /// This one answers.
     Found(Registered),
-    /// Nobody does; why, as a fragment.
-    Nobody(&'static str),
+    /// Nobody does; why, and who was the last, as a fragment.
+    Nobody(String),
     /// Somebody did, and may come back: their machine may be waking up. Why nobody does, as a fragment.
-    Lapsed(&'static str),
+    Lapsed(String),
 }
 
 /// The services of the debug stack.
@@ -67,17 +68,19 @@ pub(crate) struct Cloud {
     pub http: Client,
     /// The settings.
     pub settings: Settings,
+    /// What time it is.
+    pub clock: Clock,
     started: Instant,
 }
 
 impl Cloud {
     /// The services as the settings name them.
     pub(crate) fn new(http: Client, settings: Settings) -> Self {
-        Self { http, settings, started: Instant::now() }
+        Self { http, settings, clock: Clock::default(), started: Instant::now() }
     }
 
     /// Looks up who answers for the function, trying until `until`.
-    pub(crate) async fn registration(&self, call: &Call, until: Instant) -> Result<Lookup, Problem> {
+    pub(crate) async fn registration(&self, until: Instant) -> Result<Lookup, Problem> {
         let config = &self.settings.config;
         let body = json!({
             "TableName": config.table,
@@ -89,7 +92,6 @@ impl Cloud {
         let action = "read who runs `sst start` from DynamoDB";
         let answer = self
             .send(
-                call,
                 until,
                 action,
                 "dynamodb",
@@ -106,27 +108,36 @@ impl Cloud {
             return Err(self.failed(action, &answer));
         }
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        registered(&value["Item"])
+        registered(&value["Item"], epoch(self.clock.now()))
     }
 
     /// Sends a message to a client, trying until `until`.
-    pub(crate) async fn post(
-        &self,
-        call: &Call,
-        until: Instant,
-        connection: &str,
-        text: &str,
-    ) -> Result<Posted, Problem> {
-        let management = self.settings.config.management.trim_end_matches('/');
-        let url = parse(&format!("{management}/@connections/{}", encode(connection, false)))?;
+    pub(crate) async fn post(&self, until: Instant, connection: &str, text: &str) -> Result<Posted, Problem> {
+        let url = self.connection(connection)?;
         let action = "send the event to `sst start`";
         let body = Bytes::copy_from_slice(text.as_bytes());
-        let answer = self.send(call, until, action, "execute-api", "POST", &url, &[], body).await?;
+        let answer = self.send(until, action, "execute-api", "POST", &url, &[], body).await?;
         match answer.status {
             200..300 => Ok(Posted::Arrived),
             410 if answer.repeated => Ok(Posted::MaybeBefore),
             410 => Ok(Posted::Gone),
             _ => Err(self.failed(action, &answer)),
+        }
+    }
+
+    /// Does what takes more than one way to API Gateway and back, and meanwhile opens the connection for the posts that come after it. What
+    /// fails there is left to them.
+    pub(crate) async fn with_way_for_posts<T>(&self, work: impl Future<Output = T>) -> T {
+        let open = async {
+            if let Ok(url) = self.connection("") {
+                self.http.open_ahead(&url, &self.settings.dynamodb).await;
+            }
+        };
+        tokio::pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => done,
+            () = open => work.await,
         }
     }
 
@@ -137,7 +148,7 @@ impl Cloud {
         let action = "store the event in the bucket";
         let (url, until) =
             (self.object(&key)?, until.min(Instant::now() + storage_patience(call.remaining())));
-        let answer = self.send(call, until, action, "s3", "PUT", &url, &[], bytes).await?;
+        let answer = self.send(until, action, "s3", "PUT", &url, &[], bytes).await?;
         if answer.status == 200 { Ok(payload) } else { Err(self.failed(action, &answer)) }
     }
 
@@ -152,7 +163,7 @@ impl Cloud {
             return payload.bytes().map(Bytes::from).map_err(damaged);
         };
         let (url, until) = (self.object(key)?, Instant::now() + storage_patience(call.remaining()));
-        let answer = self.send(call, until, action, "s3", "GET", &url, &[], Bytes::new()).await?;
+        let answer = self.send(until, action, "s3", "GET", &url, &[], Bytes::new()).await?;
         if answer.status != 200 {
             return Err(self.failed(action, &answer));
         }
@@ -197,7 +208,6 @@ impl Cloud {
     #[expect(clippy::too_many_arguments, reason = "a request has this many parts")]
     async fn send(
         &self,
-        call: &Call,
         until: Instant,
         action: &str,
         service: &str,
@@ -206,7 +216,6 @@ impl Cloud {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Answer, Problem> {
-        let until = until.min(Instant::now() + call.remaining());
         let mut pause = Duration::from_millis(100);
         // Whether an attempt may have done what it should without having said so.
         let mut repeated = false;
@@ -214,10 +223,12 @@ impl Cloud {
             // Every attempt is signed anew: a signature is good for five minutes, and a freeze can be longer.
             let mut all: Vec<(String, String)> =
                 headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let then = self.clock.moment();
             all.extend(self.signer(service).headers(method, url, headers, &body));
             let limit = REQUEST_LIMIT.min(until.saturating_duration_since(Instant::now()));
             let outcome = self.http.send(method, url, &all, body.clone(), Some(limit)).await;
             let again = match &outcome {
+                Ok(answer) if self.clock.hear(answer.header("date"), &then) && refused(answer) => true,
                 Ok(answer) if denied(answer) => self.may_still_spread(),
                 Ok(answer) => answer.status == 429 || answer.status >= 500 || throttled(answer),
                 Err(_) => true,
@@ -227,10 +238,10 @@ impl Cloud {
                 Some(asked) => asked + jitter(asked),
                 None => pause / 2 + jitter(pause / 2),
             };
-            let refused = service == "execute-api" && matches!(&outcome, Ok(answer) if answer.status == 429);
+            let limited = service == "execute-api" && matches!(&outcome, Ok(answer) if answer.status == 429);
             if !again || Instant::now() + wait >= until {
                 return match outcome {
-                    Ok(answer) if refused && !repeated && !answer.repeated => {
+                    Ok(answer) if limited && !repeated && !answer.repeated => {
                         let detail =
                             format!("status 429 {}", self.shown(&String::from_utf8_lossy(&answer.body)));
                         Err(Problem::Throttled { action: action.to_owned(), detail, wait })
@@ -256,8 +267,13 @@ impl Cloud {
             credentials: &self.settings.credentials,
             region: &self.settings.config.region,
             service,
-            time: SystemTime::now(),
+            time: self.clock.now(),
         }
+    }
+
+    fn connection(&self, id: &str) -> Result<Uri, Problem> {
+        let management = self.settings.config.management.trim_end_matches('/');
+        parse(&format!("{management}/@connections/{}", encode(id, false)))
     }
 
     fn object(&self, key: &str) -> Result<Uri, Problem> {
@@ -272,16 +288,25 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
 }
 
 /// Reads an item of the table.
-fn registered(item: &Value) -> Result<Lookup, Problem> {
+fn registered(item: &Value, now: u64) -> Result<Lookup, Problem> {
     let text = |name: &str| item[name]["S"].as_str().map(str::to_owned);
     let number = |name: &str| item[name]["N"].as_str().and_then(|text| text.parse::<u64>().ok());
+    let owner = text(Registration::OWNER);
+    let ttl = number(Registration::TTL);
+    let until = ttl.and_then(|ttl| UNIX_EPOCH.checked_add(Duration::from_secs(ttl))).map(readable);
     let Some(connection) = text(Registration::CONNECTION) else {
-        return Ok(Lookup::Nobody("nobody is registered for the function"));
+        // Whoever ends in order leaves its name.
+        let last = owner.zip(until).map(|(owner, until)| format!("; the last was {owner}, until {until}"));
+        let last = last.unwrap_or_default();
+        return Ok(Lookup::Nobody(format!("nobody is registered for the function{last}")));
     };
+    let owner = owner.unwrap_or_else(|| "someone".into());
     // DynamoDB removes expired items hours later, so the time is looked at here as well.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    if number(Registration::TTL).is_some_and(|ttl| ttl < now) {
-        return Ok(Lookup::Lapsed("the one that was registered last has not been heard of for a while"));
+    if ttl.is_some_and(|ttl| ttl < now) {
+        let until = until.unwrap_or_default();
+        return Ok(Lookup::Lapsed(format!(
+            "the one that was registered last, {owner}, has not been heard of for a while; its registration ended at {until}"
+        )));
     }
     if let Some(theirs) = number(Registration::VERSION).and_then(|version| u32::try_from(version).ok())
         && theirs != VERSION
@@ -291,9 +316,20 @@ fn registered(item: &Value) -> Result<Lookup, Problem> {
     Ok(Lookup::Found(Registered {
         client: text(Registration::CLIENT).unwrap_or_default(),
         connection,
-        owner: text(Registration::OWNER).unwrap_or_else(|| "someone".into()),
+        owner,
         home: text(Registration::HOME).unwrap_or_default(),
     }))
+}
+
+/// Whether an answer may mean that what was sent was signed at another time.
+fn refused(answer: &Answer) -> bool {
+    matches!(answer.status, 400 | 401 | 403)
+}
+
+/// `2026-01-31 12:34:56 UTC`.
+fn readable(time: SystemTime) -> String {
+    let [year, month, day, hour, minute, second] = civil(time);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
 fn denied(answer: &Answer) -> bool {
@@ -360,14 +396,7 @@ mod tests {
         let environment = [("SST_STUB", config.to_string()), ("AWS_ACCESS_KEY_ID", "A".into())];
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
         let cloud = Cloud::new(Client::new(None).unwrap(), Settings::read(environment).ok().unwrap());
-        let call = Call {
-            request_id: "r1".into(),
-            deadline: SystemTime::now() + Duration::from_secs(30),
-            timeout_seconds: 30,
-            context: sst_wire::Context::default(),
-            event: Bytes::new(),
-        };
-        let sent = cloud.post(&call, Instant::now() + patience, "c1", "text").await;
+        let sent = cloud.post(Instant::now() + patience, "c1", "text").await;
         (sent, server.await.unwrap())
     }
 
@@ -421,17 +450,33 @@ mod tests {
 
     #[test]
     fn a_registration_is_read() {
-        let registered = registered(&item(VERSION, u64::MAX)).unwrap();
+        let registered = registered(&item(VERSION, u64::MAX), 2).unwrap();
         let [client, connection, owner, home] = ["c1", "abc=", "alice@laptop", "h1"].map(str::to_owned);
         assert_eq!(registered, Lookup::Found(Registered { client, connection, owner, home }));
     }
 
     #[test]
     fn a_missing_or_expired_registration_means_that_nobody_is_there() {
-        assert!(matches!(registered(&Value::Null), Ok(Lookup::Nobody(_))));
-        assert!(matches!(registered(&item(VERSION, 1)), Ok(Lookup::Lapsed(_))));
+        let nobody = |item: &Value| match registered(item, 1_800_000_000) {
+            Ok(Lookup::Nobody(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(nobody(&Value::Null), "nobody is registered for the function");
+        let lapsed = "the one that was registered last, alice@laptop, has not been heard of for a while; its registration \
+                      ended at 2024-02-29 12:34:56 UTC";
         assert_eq!(
-            registered(&item(VERSION + 1, u64::MAX)),
+            registered(&item(VERSION, 1_709_210_096), 1_800_000_000),
+            Ok(Lookup::Lapsed(lapsed.to_owned()))
+        );
+        // One that has ended in order, whatever the time of that.
+        let left = |ttl: u64| json!({ "owner": { "S": "alice@laptop" }, "ttl": { "N": ttl.to_string() } });
+        assert_eq!(
+            nobody(&left(1_709_210_096)),
+            "nobody is registered for the function; the last was alice@laptop, until 2024-02-29 12:34:56 UTC"
+        );
+        assert_eq!(nobody(&left(u64::MAX)), "nobody is registered for the function");
+        assert_eq!(
+            registered(&item(VERSION + 1, u64::MAX), 2),
             Err(Problem::Version { ours: VERSION, theirs: VERSION + 1 })
         );
     }

@@ -148,19 +148,20 @@ impl<'a> Conversation<'a> {
         {
             *self.socket = None;
         }
-        let (cloud, call, until) = (self.cloud, self.call, self.patience);
+        let (cloud, until) = (self.cloud, self.patience);
         // Where a connection has to be made, looking takes no longer, and what is remembered may be old.
         let remembered = self.registered.take();
-        let known = remembered.clone().filter(|_| self.socket.is_some());
+        let connected = self.socket.is_some();
+        let known = remembered.clone().filter(|_| connected);
         let look = async {
             if known.is_some() {
                 return Ok(known);
             }
-            match (cloud.registration(call, until).await, remembered) {
+            match (cloud.registration(until).await, remembered) {
                 (Ok(Lookup::Found(registered)), _) => Ok(Some(registered)),
-                (Ok(Lookup::Nobody(why)), _) => Err(not_running(cloud, why)),
+                (Ok(Lookup::Nobody(why)), _) => Err(not_running(cloud, &why)),
                 (Ok(Lookup::Lapsed(why)), _) => {
-                    self.why = why.to_owned();
+                    self.why = why;
                     self.window = Instant::now() + LAPSED;
                     self.patience = self.patience.min(self.window);
                     self.due = Instant::now() + COMES_BACK;
@@ -173,10 +174,12 @@ impl<'a> Conversation<'a> {
         let connect = async {
             match self.socket.take() {
                 Some(socket) => Ok(Some(socket)),
-                None => Socket::open(cloud, call, until).await.map(Some),
+                None => Socket::open(cloud, until).await.map(Some),
             }
         };
-        let (registered, socket) = tokio::try_join!(look, connect)?;
+        let both = async { tokio::try_join!(look, connect) };
+        let (registered, socket) =
+            if connected { both.await? } else { cloud.with_way_for_posts(both).await? };
         (*self.registered, *self.socket) = (registered, socket);
         Ok(())
     }
@@ -193,7 +196,7 @@ impl<'a> Conversation<'a> {
             }
             if self.socket.is_none() {
                 let until = if self.taken.is_some() { self.deadline } else { self.patience };
-                *self.socket = Some(Socket::open(self.cloud, self.call, until).await?);
+                *self.socket = Some(Socket::open(self.cloud, until).await?);
                 // Whoever answers has to know where to. An offer that is under way is not given up: it may have been heard.
                 self.moved = matches!(self.attempt, Some((true, _)));
                 if !self.moved {
@@ -327,7 +330,7 @@ impl<'a> Conversation<'a> {
 
     /// Begins what is to be tried next.
     async fn begin(&mut self) -> Result<(bool, Attempt<'a>), Problem> {
-        let (cloud, call, now) = (self.cloud, self.call, Instant::now());
+        let (cloud, now) = (self.cloud, Instant::now());
         if let Some(taken) = self.taken.clone() {
             // One that does not answer may be somewhere else, or it is this side that does not hear it.
             let look = self.asked > 0;
@@ -336,7 +339,8 @@ impl<'a> Conversation<'a> {
             }
             self.asked += 1;
             self.missing = self.missing.map(|(_, pause)| (now + pause * 2, pause * 2));
-            let attempt = ask(cloud, call, now + ASK_EVERY, taken, self.question()?, look);
+            let until = self.deadline.min(now + ASK_EVERY);
+            let attempt = ask(cloud, until, taken, self.question()?, look);
             return Ok((false, Box::pin(attempt)));
         }
         let recent = self.last.take_if(|(when, _)| when.elapsed() < ASK_EVERY);
@@ -356,7 +360,6 @@ impl<'a> Conversation<'a> {
         let invoke = self.invoke(until.min(self.longest - self.word)).await?;
         let offer = offer(
             cloud,
-            call,
             Offer { known, not_to, silent: self.silent.clone(), invoke, moved: self.question()?, until },
         );
         Ok((true, Box::pin(offer)))
@@ -364,7 +367,8 @@ impl<'a> Conversation<'a> {
 
     /// Has the answers come on another connection, since this one may be dead without having said so.
     async fn other_socket(&mut self) {
-        if let Ok(socket) = Socket::open(self.cloud, self.call, Instant::now() + OTHER_SOCKET).await {
+        let until = self.deadline.min(Instant::now() + OTHER_SOCKET);
+        if let Ok(socket) = Socket::open(self.cloud, until).await {
             *self.socket = Some(socket);
         }
     }
@@ -372,10 +376,11 @@ impl<'a> Conversation<'a> {
     /// A timeout is the function's only when the request was taken, by somebody who is still heard; else it is the client's absence.
     pub(crate) fn out_of_time(&self) -> Problem {
         let seconds = self.call.timeout_seconds;
+        let declared = self.cloud.settings.config.timeout_s.unwrap_or(seconds);
         if let Some(taken) = &self.taken {
             let silent = self.heard.elapsed();
             if silent < Duration::from_millis(QUIET_MS) {
-                return Problem::TimedOut { request_id: self.call.request_id.clone(), seconds };
+                return Problem::TimedOut { request_id: self.call.request_id.clone(), seconds: declared };
             }
             let (stage, owner) = (self.cloud.settings.config.stage.clone(), taken.owner.clone());
             return Problem::Silent { stage, owner, silent: silent.as_secs(), seconds };
@@ -383,7 +388,7 @@ impl<'a> Conversation<'a> {
         if let Some(throttled) = &self.throttled {
             return throttled.clone();
         }
-        self.not_taken(&format!(" within the function's {seconds} s"))
+        self.not_taken(&format!(" within the stub's {seconds} s"))
     }
 
     /// Nobody has taken the request in time.

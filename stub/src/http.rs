@@ -160,6 +160,19 @@ impl Client {
         }
     }
 
+    /// Opens the connection that the next request to this origin will take. `other` is where requests are under way: they leave theirs to
+    /// whoever asks the same origin. What fails is left to that request.
+    pub(crate) async fn open_ahead(&self, url: &Uri, other: &Uri) {
+        if origin(url) == origin(other) {
+            return;
+        }
+        if let Ok(mut sender) = self.open(url).await
+            && sender.ready().await.is_ok()
+        {
+            self.keep(url, sender);
+        }
+    }
+
     /// Opens a connection of its own for one request with a body of unknown length.
     pub(crate) async fn open(&self, url: &Uri) -> Result<SendRequest<RequestBody>, HttpError> {
         let stream = self.connect(url).await?;
@@ -208,10 +221,14 @@ impl Client {
         let (head, body) = response.into_parts();
         let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(|error| broken(&error))?.to_bytes();
         if !sender.is_closed() {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.insert(origin(url), (sender, SystemTime::now()));
+            self.keep(url, sender);
         }
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, repeated: false })
+    }
+
+    fn keep(&self, url: &Uri, sender: SendRequest<RequestBody>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.insert(origin(url), (sender, SystemTime::now()));
     }
 
     fn take_idle(&self, url: &Uri) -> Option<SendRequest<RequestBody>> {
@@ -308,6 +325,46 @@ mod tests {
         let error = send(&Client::new(None).unwrap()).await.unwrap_err();
         assert!(matches!(error, HttpError::Connect(..)), "{error}");
         assert!(error.to_string().contains("certificate"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_opened_ahead_is_taken_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: Uri = format!("http://{}/x", listener.local_addr().unwrap()).parse().unwrap();
+        let client = Client::new(None).unwrap();
+        client.open_ahead(&url, &url).await;
+        assert!(client.take_idle(&url).is_none(), "whoever is there already leaves one");
+        client.open_ahead(&url, &"http://localhost/".parse().unwrap()).await;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let server = async {
+            let mut received = Vec::new();
+            while !received.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut received).await.unwrap() > 0);
+            }
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+                .await
+                .unwrap();
+        };
+        let (answer, ()) =
+            tokio::join!(client.send("GET", &url, &[], Bytes::new(), Some(CONNECT_LIMIT)), server);
+        let answer = answer.unwrap();
+        assert_eq!((&answer.body[..], answer.repeated), (&b"ok"[..], false));
+        assert!(client.take_idle(&url).is_none());
+        // Nobody listens any more.
+        drop(listener);
+        client.open_ahead(&url, &"http://localhost/".parse().unwrap()).await;
+        assert!(client.take_idle(&url).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_further_connection_takes_up_the_session_of_the_first() {
+        let (url, pem) = server().await;
+        let client = Client::new(Some(pem.as_bytes())).unwrap();
+        client.send("POST", &url, &[], Bytes::new(), Some(CONNECT_LIMIT)).await.unwrap();
+        let stream = TcpStream::connect(("localhost", url.port_u16().unwrap())).await.unwrap();
+        let stream = client.tls.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
     }
 
     #[test]

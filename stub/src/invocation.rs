@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    ahead::reach,
     cloud::{Cloud, Registered},
     conversation::Conversation,
+    failed::Failed,
     problem::Problem,
     response::Response,
     runtime_api::{Call, Ending, RuntimeApi},
@@ -25,23 +27,46 @@ pub(crate) struct Stub {
     runtime_api: RuntimeApi,
     registered: Option<Registered>,
     socket: Option<Socket>,
+    failed: Failed,
 }
 
 impl Stub {
     /// A stub that has not connected yet.
     pub(crate) fn new(cloud: Cloud, runtime_api: RuntimeApi) -> Self {
-        Self { cloud, runtime_api, registered: None, socket: None }
+        Self { cloud, runtime_api, registered: None, socket: None, failed: Failed::default() }
+    }
+
+    /// What can be done before there is an invocation. What fails here is tried again when there is one, and is told of then.
+    pub(crate) async fn initialise(&mut self) {
+        if self.cloud.settings.soon_called()
+            && let Some((registered, socket)) = reach(&self.cloud).await
+        {
+            (self.registered, self.socket) = (Some(registered), Some(socket));
+        }
     }
 
     /// Waits for an invocation, runs it, and hands its outcome over.
     pub(crate) async fn turn(&mut self) -> Result<(), crate::http::HttpError> {
         let call = self.runtime_api.next(&self.cloud.http).await?;
-        let ending = self.run(&call).await;
+        let ending = match self.failed.get(&call.request_id) {
+            Some(ending) => {
+                crate::log(&format!(
+                    "{}: sent again by Lambda after it had failed; not run again",
+                    call.request_id
+                ));
+                ending
+            }
+            None => {
+                let ending = self.run(&call).await;
+                self.failed.note(&call.request_id, &ending);
+                ending
+            }
+        };
         self.runtime_api.finish(&self.cloud.http, &call.request_id, ending).await
     }
 
     async fn run(&mut self, call: &Call) -> Ending {
-        let Self { cloud, runtime_api, registered, socket } = self;
+        let Self { cloud, runtime_api, registered, socket, .. } = self;
         let deadline = Instant::now() + call.remaining().saturating_sub(BEFORE_DEADLINE);
         let mut response = Response::new(cloud, runtime_api, call);
         let mut conversation = Conversation::new(cloud, call, socket, registered, deadline);
@@ -65,7 +90,7 @@ async fn explained(cloud: &Cloud, call: &Call, problem: Problem) -> Problem {
     if !matches!(problem, Problem::Denied { .. }) {
         return problem;
     }
-    match cloud.registration(call, Instant::now() + LOOKED_UP_WITHIN).await {
+    match cloud.registration(Instant::now() + LOOKED_UP_WITHIN.min(call.remaining())).await {
         Err(removed @ Problem::Removed { .. }) => removed,
         _ => problem,
     }

@@ -1,9 +1,12 @@
 //! The stub: deployed in place of a function's code, it carries every event to the developer's machine and the
 //! outcome back. It contains no business logic.
 
+mod ahead;
 mod attempt;
+mod clock;
 mod cloud;
 mod conversation;
+mod failed;
 mod http;
 mod invocation;
 mod problem;
@@ -50,6 +53,7 @@ async fn main() -> ExitCode {
         }
     };
     let mut stub = Stub::new(Cloud::new(http, settings), runtime_api);
+    stub.initialise().await;
     let mut failures = 0;
     loop {
         match stub.turn().await {

@@ -9,8 +9,8 @@ use serde_json::json;
 pub(crate) enum Problem {
     /// Nobody is registered for the function, or who is does not answer.
     #[error(
-        "`sst start` is not running for stage `{stage}`: {why}. Run `sst start --stage {stage}`, \
-         or deploy the app by itself to put the function's own code back"
+        "`sst start` is not running for stage `{stage}`: {why}. Run `sst start --stage {stage}` to run the function on your \
+         machine, or `sst restore --stage {stage}` to give it its own code back"
     )]
     NotRunning {
         /// The stage.
@@ -49,7 +49,7 @@ pub(crate) enum Problem {
     /// The client that took the request was not heard of when the function's time was over.
     #[error(
         "the `sst start` of {owner} for stage `{stage}` took the request, and was not heard of in the last {silent} s of the \
-         function's {seconds} s: it was killed, its machine is asleep, or there is no network. The function may have run, in part \
+         stub's {seconds} s: it was killed, its machine is asleep, or there is no network. The function may have run, in part \
          or as a whole; nobody knows. Send the event again if it may run twice"
     )]
     Silent {
@@ -59,13 +59,13 @@ pub(crate) enum Problem {
         owner: String,
         /// For how many seconds.
         silent: u64,
-        /// The function's timeout.
+        /// The stub's timeout.
         seconds: u64,
     },
     /// The debug stack is gone.
     #[error(
         "the debug stack of stage `{stage}` does not exist any more, but the function is still a stub. Run `sst start \
-         --stage {stage}` to deploy it again, or deploy the app by itself to put the function's own code back"
+         --stage {stage}` to deploy it again, or `sst restore --stage {stage}` to give the function its own code back"
     )]
     Removed {
         /// The stage.
@@ -179,7 +179,11 @@ mod tests {
             let response: serde_json::Value =
                 serde_json::from_slice(&problem().http_response(event).unwrap()).unwrap();
             assert_eq!(response["statusCode"], 503);
-            assert!(response["body"].as_str().unwrap().starts_with("`sst start` is not running for stage"));
+            assert_eq!(
+                response["body"],
+                "`sst start` is not running for stage `dev`: nobody is registered. Run `sst start --stage dev` to run the \
+                 function on your machine, or `sst restore --stage dev` to give it its own code back"
+            );
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Call {
     pub request_id: String,
     /// When Lambda ends the invocation.
     pub deadline: SystemTime,
-    /// What was left when the invocation arrived, in whole seconds: the function's timeout.
+    /// What was left when the invocation arrived, in whole seconds: the stub's timeout.
     pub timeout_seconds: u64,
     /// The other headers.
     pub context: Context,
@@ -39,6 +39,7 @@ impl Call {
 }
 
 /// How an invocation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// Post this to `/response`.
     Response(Bytes),

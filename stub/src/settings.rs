@@ -7,6 +7,12 @@ use sst_wire::{CONFIG_VARIABLE, StubConfig, VERSION};
 
 use crate::{problem::Problem, signing::Credentials};
 
+/// Where a function finds its timeout.
+const TIMEOUT: &str = "AWS_LAMBDA_FUNCTION_TIMEOUT";
+
+/// Where an environment finds why it is initialised.
+const INITIALISATION: &str = "AWS_LAMBDA_INITIALIZATION_TYPE";
+
 /// Everything that stays the same for the life of an execution environment.
 pub(crate) struct Settings {
     /// The deployed settings.
@@ -30,7 +36,7 @@ impl Settings {
         let damaged = |why: String| {
             let text = format!(
                 "redeploy: the variable `{CONFIG_VARIABLE}` of the function {why}. Run `sst start` again, or \
-                 deploy the app by itself to put the function's own code back"
+                 `sst restore` to give the function its own code back"
             );
             ("Sst.DamagedSettings", text)
         };
@@ -48,6 +54,10 @@ impl Settings {
         }
         let config: StubConfig =
             serde_json::from_str(&text).map_err(|error| damaged(format!("is damaged ({error})")))?;
+        // The function's own, like everything else that it is sent.
+        if let (Some(declared), Some(timeout)) = (config.timeout_s, environment.get_mut(TIMEOUT)) {
+            *timeout = declared.to_string();
+        }
         let setting = |name: &str| environment.get(name).filter(|value| !value.is_empty()).cloned();
         let credentials = Credentials {
             access_key: setting("AWS_ACCESS_KEY_ID").unwrap_or_default(),
@@ -55,7 +65,7 @@ impl Settings {
             session_token: setting("AWS_SESSION_TOKEN"),
         };
         let (region, bucket) = (&config.region, &config.bucket);
-        let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let suffix = sst_wire::partition(region).suffix;
         let endpoint = |service: &str| {
             setting(&format!("AWS_ENDPOINT_URL_{service}"))
                 .or_else(|| setting("AWS_ENDPOINT_URL"))
@@ -72,6 +82,12 @@ impl Settings {
             .parse()
             .map_err(|_| damaged(format!("cannot be used, because `{dynamodb}` is not a URL")))?;
         Ok(Self { config, credentials, dynamodb, bucket, environment })
+    }
+
+    /// Whether the environment is initialised because there is a call for it. Others are made long before, as many as a function is to
+    /// have, or are copied when they are ready: a connection would be closed by then, or be everybody's.
+    pub(crate) fn soon_called(&self) -> bool {
+        self.environment.get(INITIALISATION).is_some_and(|why| why == "on-demand")
     }
 }
 
@@ -92,6 +108,30 @@ mod tests {
         assert_eq!(settings.environment, environment(&[("A", "1")]));
         assert_eq!(settings.bucket, "https://B.s3.eu-central-1.amazonaws.com");
         assert_eq!(settings.dynamodb, "https://dynamodb.eu-central-1.amazonaws.com/");
+    }
+
+    #[test]
+    fn a_function_is_told_its_own_timeout() {
+        let sent = |config: &str| {
+            let variables = [("SST_STUB", config), ("AWS_LAMBDA_FUNCTION_TIMEOUT", "13")];
+            let settings = Settings::read(environment(&variables)).ok().unwrap();
+            (settings.config.timeout_s, settings.environment["AWS_LAMBDA_FUNCTION_TIMEOUT"].clone())
+        };
+        assert_eq!(sent(CONFIG), (None, "13".to_owned()));
+        assert_eq!(sent(&CONFIG.replace("\"T\"", "\"T\",\"d\":3")), (Some(3), "3".to_owned()));
+    }
+
+    #[test]
+    fn only_an_environment_for_a_call_is_soon_called() {
+        let soon = |why: &[(&str, &str)]| {
+            let variables = [&[("SST_STUB", CONFIG)][..], why].concat();
+            Settings::read(environment(&variables)).ok().unwrap().soon_called()
+        };
+        assert!(soon(&[(INITIALISATION, "on-demand")]));
+        for other in ["provisioned-concurrency", "snap-start", "lambda-managed-instances"] {
+            assert!(!soon(&[(INITIALISATION, other)]), "{other}");
+        }
+        assert!(!soon(&[]));
     }
 
     #[test]

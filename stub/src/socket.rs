@@ -10,7 +10,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, protocol::WebSocketConfig},
 };
 
-use crate::{cloud::Cloud, http::Stream, problem::Problem, runtime_api::Call};
+use crate::{clock::Moment, cloud::Cloud, http::Stream, problem::Problem};
 
 /// Unused for longer than this, a connection is tested before it is used.
 const TEST_AFTER: Duration = Duration::from_secs(45);
@@ -36,8 +36,7 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Opens a connection, trying until `until`.
-    pub(crate) async fn open(cloud: &Cloud, call: &Call, until: Instant) -> Result<Self, Problem> {
-        let until = until.min(Instant::now() + call.remaining());
+    pub(crate) async fn open(cloud: &Cloud, until: Instant) -> Result<Self, Problem> {
         let refused = Instant::now() + REFUSALS;
         let mut pause = Duration::from_millis(200);
         loop {
@@ -112,6 +111,7 @@ impl Socket {
     }
 
     async fn dial(cloud: &Cloud) -> Result<Self, Problem> {
+        let then = cloud.clock.moment();
         let url = cloud.handshake_url()?;
         let stream = cloud.http.connect(&url).await.map_err(|error| unreachable(&error.to_string()))?;
         let limits = WebSocketConfig::default()
@@ -119,7 +119,7 @@ impl Socket {
             .max_frame_size(Some(sst_wire::MAX_RECEIVED));
         let (mut stream, _) = client_async_with_config(url, stream, Some(limits))
             .await
-            .map_err(|error| handshake_problem(cloud, error))?;
+            .map_err(|error| handshake_problem(cloud, error, &then))?;
         let hello = Message::text(r#"{"action":"hello"}"#);
         stream.send(hello).await.map_err(|error| unreachable(&error.to_string()))?;
         while let Some(message) = stream.next().await {
@@ -140,11 +140,15 @@ fn unreachable(detail: &str) -> Problem {
     Problem::Cloud { action: "open its WebSocket connection".into(), detail: detail.to_owned() }
 }
 
-fn handshake_problem(cloud: &Cloud, error: Error) -> Problem {
+fn handshake_problem(cloud: &Cloud, error: Error, then: &Moment) -> Problem {
     let Error::Http(response) = error else { return unreachable(&error.to_string()) };
     let status = response.status().as_u16();
     let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
     let detail = format!("status {status} {}", cloud.shown(&body));
+    let date = response.headers().get("date").and_then(|date| date.to_str().ok());
+    if cloud.clock.hear(date, then) {
+        return unreachable(&detail);
+    }
     if status == 401 || status == 403 {
         return Problem::Denied { action: "open its WebSocket connection".into(), detail };
     }
@@ -153,4 +157,59 @@ fn handshake_problem(cloud: &Cloud, error: Error) -> Problem {
         return Problem::Removed { stage: cloud.settings.config.stage.clone() };
     }
     unreachable(&detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    /// A connection that was opened and used so long ago, or in the future, and the other side of it, which says nothing by itself.
+    async fn socket(opened: i64, used: i64) -> (Socket, WebSocketStream<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let stream = Box::new(near.unwrap()) as Box<dyn Stream>;
+        let stream = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+        let ago = |seconds: i64| {
+            let by = Duration::from_secs(seconds.unsigned_abs());
+            if seconds < 0 { SystemTime::now() + by } else { SystemTime::now() - by }
+        };
+        let far = WebSocketStream::from_raw_socket(far.unwrap().0, Role::Server, None).await;
+        (Socket { stream, id: "id".into(), opened: ago(opened), used: ago(used) }, far)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_api_gateway_has_closed_by_now_is_not_asked() {
+        for (opened, used) in
+            [(15 * 60, 15 * 60), (15 * 60, 9 * 60), (2 * 3600, 10), (-3600, -3600), (60, -3600)]
+        {
+            let (mut socket, _far) = socket(opened, used).await;
+            let began = Instant::now();
+            assert!(!socket.is_alive().await, "opened {opened} s ago, used {used} s ago");
+            assert!(began.elapsed() < TEST_LIMIT / 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_used_a_moment_ago_is_believed_unless_it_has_ended() {
+        let (mut socket, mut far) = socket(60, 10).await;
+        far.send(Message::text("late")).await.unwrap();
+        assert!(socket.is_alive().await);
+        far.close(None).await.unwrap();
+        assert!(!socket.is_alive().await);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_not_used_for_a_while_has_to_answer() {
+        let (mut socket, mut far) = socket(60, 60).await;
+        assert!(!socket.is_alive().await, "nobody answers");
+        let answers = async { while let Some(Ok(_)) = far.next().await {} };
+        tokio::select! {
+            alive = socket.is_alive() => assert!(alive),
+            () = answers => panic!("the connection has ended"),
+        }
+    }
 }

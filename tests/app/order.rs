@@ -150,7 +150,18 @@ async fn a_policy_comes_before_its_stubs_and_what_sends_them_events() {
     );
     app.write("code/index.js", "exports.handler = async () => 1");
     let assembly = app.synthesize().await.unwrap();
+    // Roles that have the policy of the debug stack need nothing else.
     let live = app.rewrite(&assembly, &app.discover(&assembly), false);
+    for (live, before) in live.templates.iter().zip(&assembly.templates) {
+        assert_eq!(ids_of(&live.body, "AWS::IAM::Policy"), ids_of(&before.body, "AWS::IAM::Policy"));
+        let (needed, before) = (needs(&live.body), needs(&before.body));
+        for id in ids_of(&live.body, "AWS::Lambda::Function") {
+            assert_eq!(needed[id], before[id], "{id}");
+        }
+    }
+    assert_eq!(live.manifest.functions.len(), 7, "{:?}", live.manifest.left_alone);
+
+    let live = app.rewrite_without_policy(&assembly, &app.discover(&assembly));
     assert_eq!(live.manifest.functions.len(), 7, "{:?}", live.manifest.left_alone);
     assert_consistent(&live);
     assert_policies_first(&live);

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::support::*;
+use super::{lint::assert_nothing_new, support::*};
 
 /// What the two templates differ in: `-` was there before, `+` is there now.
 fn differences(before: &Value, after: &Value, path: &str, found: &mut Vec<String>) {
@@ -57,6 +57,7 @@ async fn snapshot(app: &App, increase_timeout: bool) -> String {
     assert_eq!(assembly.templates.len(), live.templates.len());
     let mut text = String::new();
     for (before, after) in assembly.templates.iter().zip(&live.templates) {
+        assert_nothing_new(&before.body, &after.body);
         let mut found = Vec::new();
         differences(&before.body, &after.body, "", &mut found);
         let lines: Vec<String> = found.iter().map(|line| without_chance(line, app)).collect();

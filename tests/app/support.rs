@@ -154,11 +154,29 @@ impl App {
         increase_timeout: bool,
         kept: &Kept,
     ) -> Rewritten {
+        self.rewrite_for(&debug_stack(), assembly, manifest, increase_timeout, kept)
+    }
+
+    /// The same for a debug stack that has no policy for stubs.
+    pub(crate) fn rewrite_without_policy(&self, assembly: &Assembly, manifest: &Manifest) -> Rewritten {
+        let debug_stack = DebugStack { stub_policy: None, ..debug_stack() };
+        self.rewrite_for(&debug_stack, assembly, manifest, false, &Kept::new())
+    }
+
+    fn rewrite_for(
+        &self,
+        debug_stack: &DebugStack,
+        assembly: &Assembly,
+        manifest: &Manifest,
+        increase_timeout: bool,
+        kept: &Kept,
+    ) -> Rewritten {
         let stub = self.stub();
         let options = Options {
-            debug_stack: &debug_stack(),
+            debug_stack,
             region: REGION,
             increase_timeout,
+            today: jiff::civil::date(2026, 11, 30),
             stub_zip: &stub.path,
             stub_sha256: &stub.sha256,
             kept,
@@ -231,6 +249,9 @@ pub(crate) fn assert_consistent(live: &Rewritten) {
     assert!(checked > 0, "no template was found in {}", live.directory);
 }
 
+/// The ARN of the policy of the stubs.
+pub(crate) const STUB_POLICY: &str = "arn:aws:iam::123456789012:policy/dev-app-debug-stack-StubPolicy-ABC";
+
 pub(crate) fn debug_stack() -> DebugStack {
     let api = "abcdef1234.execute-api.eu-west-1.amazonaws.com/dev";
     DebugStack {
@@ -241,6 +262,7 @@ pub(crate) fn debug_stack() -> DebugStack {
         table: "dev-app-debug-stack-Connections-ABC".into(),
         table_arn: "arn:aws:dynamodb:eu-west-1:123456789012:table/dev-app-debug-stack-Connections-ABC".into(),
         bucket: "dev-app-debug-stack-payloads-abc".into(),
+        stub_policy: Some(STUB_POLICY.into()),
     }
 }
 

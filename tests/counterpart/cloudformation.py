@@ -17,6 +17,9 @@ NAMESPACE = "http://cloudformation.amazonaws.com/doc/2010-05-15/"
 # What a change set says that would change nothing. The words are AWS's; clients look for them.
 UNCHANGED = "The submitted information didn't contain changes. Submit different information to create a change set."
 
+# Quotas of CloudFormation for one template: its length in bytes, and its resources.
+LONGEST, MOST_RESOURCES = 1_000_000, 500
+
 IAM = {"AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"}
 NAMED = {"AWS::IAM::Role": "RoleName", "AWS::IAM::Policy": None, "AWS::IAM::ManagedPolicy": "ManagedPolicyName"}
 
@@ -37,7 +40,8 @@ class Stack:
         self.status, self.reason = "REVIEW_IN_PROGRESS", "User Initiated"
         self.text, self.template = None, {"Resources": {}}
         self.parameters, self.tags, self.outputs, self.capabilities = {}, [], [], []
-        self.resources, self.types = {}, {}
+        # The resources, their types, and those that could not be deleted.
+        self.resources, self.types, self.failed = {}, {}, set()
         self.change_sets, self.events = {}, []
         self.protected = False
 
@@ -105,7 +109,13 @@ class CloudFormation:
 
     def shown(self):
         """What the control port tells."""
-        return {name: {"status": stack.status, "resources": {one: found.physical for one, found in stack.resources.items()}} for name, stack in self.stacks.items()}
+        return {
+            name: {
+                "status": stack.status, "parameters": stack.parameters, "tags": stack.tags,
+                "resources": {one: found.physical for one, found in stack.resources.items()},
+            }
+            for name, stack in self.stacks.items()
+        }
 
     # ---- Requests ----
 
@@ -167,7 +177,8 @@ class CloudFormation:
         return [
             {
                 "StackName": stack.name, "StackId": stack.id, "LogicalResourceId": logical, "PhysicalResourceId": resource.physical,
-                "ResourceType": stack.types[logical], "LastUpdatedTimestamp": stack.created, "Timestamp": stack.created, "ResourceStatus": "CREATE_COMPLETE",
+                "ResourceType": stack.types[logical], "LastUpdatedTimestamp": stack.created, "Timestamp": stack.created,
+                "ResourceStatus": "DELETE_FAILED" if logical in stack.failed else "CREATE_COMPLETE",
             }
             for logical, resource in stack.resources.items()
         ]
@@ -217,10 +228,13 @@ class CloudFormation:
         same = form.get("UsePreviousTemplate") == "true"
         text = stack.text if same else self._text(form)
         template = templates.read(text)
+        self._limited(text, template)
         unknown = sorted({one["Type"] for one in template["Resources"].values()} - set(resources.TYPES))
         if unknown:
             raise Failed("ValidationError", f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
         self._capable(template, members(form, "Capabilities"))
+        if stack and form["ChangeSetName"] in stack.change_sets:
+            raise Failed("AlreadyExistsException", f"ChangeSet {form['ChangeSetName']} cannot be created due to a mismatch with existing attribute Template")
         given = self._given(template, members(form, "Parameters"), stack)
         if stack is None:
             stack = self.stacks[name] = Stack(self.world, name)
@@ -235,6 +249,14 @@ class CloudFormation:
         change_set["unchanged"] = kind == "UPDATE" and not change_set["changes"] and change_set["tags"] == stack.tags and template.get("Outputs") == stack.template.get("Outputs")
         stack.change_sets[form["ChangeSetName"]] = change_set
         return {"Id": change_set["id"], "StackId": stack.id}
+
+    @staticmethod
+    def _limited(text, template):
+        if len(text.encode()) > LONGEST:
+            raise Failed("ValidationError", f"Template may not exceed {LONGEST} bytes in size.")
+        if (number := len(template["Resources"])) > MOST_RESOURCES:
+            message = f"Template format error: Number of resources, {number}, is greater than maximum allowed, {MOST_RESOURCES}"
+            raise Failed("ValidationError", message)
 
     @staticmethod
     def _capable(template, given):
@@ -290,6 +312,8 @@ class CloudFormation:
         status, reason = ("CREATE_IN_PROGRESS", None) if change_set["looked"] == 1 else ("CREATE_COMPLETE", None)
         if status == "CREATE_COMPLETE" and change_set["unchanged"]:
             status, reason = "FAILED", UNCHANGED
+        if status == "CREATE_COMPLETE" and (refused := self.world.settings.get("cloudformation", {}).get("refuse")):
+            status, reason = "FAILED", refused
         changes = [
             {"Type": "Resource", "ResourceChange": {"Action": action, "LogicalResourceId": logical, "ResourceType": kind, "Replacement": "False"}}
             for action, logical, kind in change_set["changes"]
@@ -314,11 +338,15 @@ class CloudFormation:
 
     def _ExecuteChangeSet(self, form):
         stack, change_set = self._change_set(form)
+        token = form.get("ClientRequestToken")
+        if token and change_set.get("token") == token:
+            return {}
         if change_set["execution"] != "AVAILABLE" or change_set["unchanged"]:
             message = f"ChangeSet [{change_set['id']}] cannot be executed in its current execution status of [{change_set['execution']}]"
             raise Failed("InvalidChangeSetStatus", message)
         for other in stack.change_sets.values():
             other["execution"] = "OBSOLETE"
+        change_set["token"] = token
         rollback = change_set["rollback"] and form.get("DisableRollback") != "true"
         self._run(stack, self._execute(stack, change_set, rollback))
         return {}
@@ -412,6 +440,8 @@ class CloudFormation:
             resource, kind = stack.resources[logical], stack.types[logical]
             stack.happened(logical, resource.physical, kind, "DELETE_IN_PROGRESS")
             try:
+                if reason := self.world.settings.get("cloudformation", {}).get("failDelete", {}).get(logical):
+                    raise resources.Failed(reason)
                 resource.delete()
             except resources.Failed as error:
                 stack.happened(logical, resource.physical, kind, "DELETE_FAILED", str(error))
@@ -428,15 +458,22 @@ class CloudFormation:
         except Failed:
             # There is nothing to be deleted, which is no error.
             return {}
+        if stack.status == "REVIEW_IN_PROGRESS":
+            self.stacks.pop(stack.name, None)
+            return {}
         if stack.protected:
             raise Failed("ValidationError", f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled")
+        retained = members(form, "RetainResources")
+        if retained and stack.status != "DELETE_FAILED":
+            raise Failed("ValidationError", "Invalid operation on stack. Resources to retain can only be given for a stack that is in DELETE_FAILED state")
         if stack.name in self.stacks and stack.status != "DELETE_IN_PROGRESS":
             stack.becomes("DELETE_IN_PROGRESS", "User Initiated")
-            self._run(stack, self._delete(stack))
+            self._run(stack, self._delete(stack, retained))
         return {}
 
-    async def _delete(self, stack):
-        if failed := await self._remove(stack, list(stack.resources)):
+    async def _delete(self, stack, retained):
+        if failed := await self._remove(stack, [logical for logical in stack.resources if logical not in retained]):
+            stack.failed = set(failed)
             stack.becomes("DELETE_FAILED", f"The following resource(s) failed to delete: [{', '.join(failed)}]. ")
             return
         stack.becomes("DELETE_COMPLETE")

@@ -11,6 +11,7 @@ from cloudformation import Stack
 from proxy import Proxy
 from settings import merge
 from tls import Authority, Front
+from tunnel import DOMAIN, PASSWORD, USER, Tunnel
 from web import Malformed, json_response, read_request, write_response
 from world import DEVELOPER, TESTS
 
@@ -21,7 +22,7 @@ class Control:
     def __init__(self, world, port):
         self.world, self.port = world, port
         self.proxies, self.fronts = {}, []
-        self.authority = None
+        self.authority = self.tunnel = None
 
     def credentials(self):
         """The credentials for the developer's machine and for tests, and where all this is."""
@@ -90,6 +91,10 @@ class Control:
     def _entries(self):
         return {"entries": len(self.world.record.entries)}
 
+    def _recorded(self, kind):
+        """All entries of one kind, for a test that does not follow the record."""
+        return {"entries": [entry for entry in self.world.record.entries if entry["kind"] == kind]}
+
     def _object(self, bucket, key):
         return {"base64": base64.b64encode(self.world.s3.get(bucket, key)).decode()}
 
@@ -153,6 +158,9 @@ class Control:
     def _function(self, name, bootstrap, **configuration):
         self.world.functions.put(name, configuration, bootstrap=bootstrap)
 
+    def _layer(self, arn, location, sha256, size):
+        self.world.functions.layers[arn] = {"Location": location, "CodeSha256": sha256, "CodeSize": size}
+
     def _deleteFunction(self, name):
         self.world.functions.delete(name)
 
@@ -180,6 +188,17 @@ class Control:
         self.world.endpoints.add(f"https://127.0.0.1:{front.port}")
         return {"port": front.port, "endpoint": f"https://127.0.0.1:{front.port}", "bundle": self.authority.bundle}
 
+    async def _tunnel(self, target):
+        """A proxy as companies have them, and the name that only it knows this server by."""
+        self.tunnel = Tunnel(self.world, target)
+        await self.tunnel.open()
+        endpoint = f"https://{DOMAIN}"
+        self.world.endpoints.add(endpoint)
+        return {"port": self.tunnel.port, "endpoint": endpoint, "user": USER, "password": PASSWORD}
+
+    def _company(self, **wanted):
+        self.tunnel.set(**wanted)
+
     def _functionEndpoint(self, endpoint):
         self.world.function_endpoint = endpoint.rstrip("/")
 
@@ -187,5 +206,7 @@ class Control:
         """Ends what was started from here."""
         for proxy in self.proxies.values():
             proxy.close()
+        if self.tunnel:
+            self.tunnel.close()
         for front in self.fronts:
             await front.close()

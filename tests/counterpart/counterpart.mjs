@@ -17,19 +17,26 @@ const target = process.env.CARGO_TARGET_DIR ?? path.join(repository, "target");
 const PATIENCE_MS = 60_000;
 
 /** The interpreter that has botocore. */
-const python = process.env.SST_COUNTERPART_PYTHON ?? path.join(target, "python/bin/python");
+export const python = process.env.SST_COUNTERPART_PYTHON ?? path.join(target, "python/bin/python");
 
 /** The runtime interface emulator. */
-const emulator = process.env.SST_COUNTERPART_RIE ?? path.join(target, "counterpart/bin/aws-lambda-rie");
+export const emulator = process.env.SST_COUNTERPART_RIE ?? path.join(target, "counterpart/bin/aws-lambda-rie");
 
 /** The stub that was built. */
 export const stub = process.env.SST_STUB_BINARY ?? path.join(target, "x86_64-unknown-linux-musl/stub/sst-stub");
 
+/** What the stub reads from `SST_STUB`, by the names in there. The version is that of the stub. */
+export function stubConfig(settings) {
+  const source = fs.readFileSync(path.join(repository, "stub/wire/src/lib.rs"), "utf8");
+  return { v: Number(/VERSION: u32 = (\d+)/.exec(source)[1]), ...settings };
+}
+
 /**
  * Starts it. `settings` are as for `settings()`. With `tls` (`h2` or `http/1.1`) all go through nghttpx; with `proxies`, sst and the
- * functions have a proxy each of their own, `network.client` and `network.functions`.
+ * functions have a proxy each of their own, `network.client` and `network.functions`. With `tunnel`, and `tls`, there is no way for sst but
+ * through a company's proxy.
  */
-export async function startCounterpart({ region, account, settings, tls, proxies = false } = {}) {
+export async function startCounterpart({ region, account, settings, tls, proxies = false, tunnel = false } = {}) {
   const directory = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-counterpart-"));
   const script = path.join(repository, "tests/counterpart/server.py");
   const child = endsWithTests(
@@ -42,7 +49,7 @@ export async function startCounterpart({ region, account, settings, tls, proxies
   });
   const ready = await within(10_000, "a counterpart that is ready", first);
   const counterpart = new Counterpart(directory, child, exited, ready);
-  await counterpart.begin({ settings, tls, proxies });
+  await counterpart.begin({ settings, tls, proxies, tunnel });
   return counterpart;
 }
 
@@ -77,7 +84,7 @@ export class Counterpart {
     this.functionEndpoint = this.endpoint;
   }
 
-  async begin({ settings, tls, proxies }) {
+  async begin({ settings, tls, proxies, tunnel }) {
     await new Promise((resolve, reject) => {
       this.following = http.get(this.control, (response) => {
         let rest = "";
@@ -104,6 +111,10 @@ export class Counterpart {
       for (const name of ["client", "functions"]) this.network[name] = await this.way();
       this.endpoint = this.network.client.endpoint;
       this.functionEndpoint = this.network.functions.endpoint;
+    }
+    if (tunnel) {
+      this.tunnel = await this.ask("tunnel", { target: this.behind });
+      this.endpoint = this.tunnel.endpoint;
     }
     await this.ask("functionEndpoint", { endpoint: this.functionEndpoint });
   }
@@ -175,6 +186,11 @@ export class Counterpart {
     });
   }
 
+  /** The URL of the company's proxy for one who has its user's name and password, or others. */
+  throughTunnel({ user, password, port } = this.tunnel) {
+    return `http://${encodeURIComponent(user)}:${encodeURIComponent(password)}@127.0.0.1:${port ?? this.tunnel.port}`;
+  }
+
   /** The environment of an `sst` that takes this for AWS. It has nothing else that could lead it to AWS. */
   get environment() {
     const { accessKeyId, secretAccessKey, sessionToken } = this.credentials.developer;
@@ -191,6 +207,7 @@ export class Counterpart {
       AWS_EC2_METADATA_DISABLED: "true",
       AWS_CA_BUNDLE: this.bundle,
       NODE_EXTRA_CA_CERTS: this.bundle,
+      ...(this.tunnel && { HTTPS_PROXY: this.throughTunnel(), NODE_EXTRA_CA_CERTS: undefined }),
     };
   }
 

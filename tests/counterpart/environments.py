@@ -15,8 +15,8 @@ import signal
 import subprocess
 
 import guard
+import ports
 import web
-from tls import free_port, until_listening
 from web import Response
 
 
@@ -28,7 +28,7 @@ class Environment:
         self.state, self.retired, self.used = "new", False, 0
         self.process = self.server = None
         self.rie_port = self.runtime_port = None
-        self.key = None
+        self.key = self.trace = None
         self.outcomes = {}
         # Where the parts of streamed answers go while they come, by request.
         self.streams = {}
@@ -60,7 +60,7 @@ class Environment:
             "AWS_SESSION_TOKEN": self.key["sessionToken"], "AWS_REGION": world.region, "AWS_DEFAULT_REGION": world.region,
             "AWS_LAMBDA_FUNCTION_NAME": function.name, "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.configuration.get("memory", 128)),
-            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout), "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout), "AWS_LAMBDA_INITIALIZATION_TYPE": world.settings["functions"]["initialization"],
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}", "AWS_LAMBDA_LOG_STREAM_NAME": f"2026/01/01/[$LATEST]{self.number:032x}",
             "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR", "LAMBDA_TASK_ROOT": function.directory, "LAMBDA_RUNTIME_DIR": "/var/runtime",
             "LANG": "en_US.UTF-8", "TZ": ":UTC", "_HANDLER": function.configuration.get("handler", "bootstrap"),
@@ -74,19 +74,11 @@ class Environment:
         logs = os.path.join(self.world.directory, "logs")
         os.makedirs(logs, exist_ok=True)
         with open(os.path.join(logs, f"{self.function.name}-{self.number}.log"), "wb") as log:
-            for attempt in range(5):
-                try:
-                    await self._start_emulator(variables, log)
-                    break
-                except RuntimeError:
-                    # Somebody else was quicker to take one of the ports.
-                    guard.remove(self.process.pid)
-                    if attempt == 4:
-                        raise
+            with ports.held(2) as (self.rie_port, self.runtime_port):
+                await self._start_emulator(variables, log)
         self.world.record.add("environment", function=self.function.name, number=self.number, pid=self.process.pid, accessKeyId=self.key["accessKeyId"])
 
     async def _start_emulator(self, variables, log):
-        self.rie_port, self.runtime_port = free_port(), free_port()
         # The emulator takes the last argument for the handler and gives its own address to the runtime; `env` puts both right.
         settings = [f"{name}={variables[name]}" for name in ("AWS_LAMBDA_RUNTIME_API", "_HANDLER", "TZ")]
         command = [
@@ -98,7 +90,8 @@ class Environment:
             *command, cwd=self.function.directory, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
         guard.add(self.process.pid)
-        await until_listening(self.rie_port, self.process)
+        for port in (self.rie_port, self.runtime_port):
+            await ports.until_listening(port, self.process)
 
     async def call(self, event, client_context, number):
         """Serves one call, for which this environment has been taken."""
@@ -107,14 +100,14 @@ class Environment:
                 await self._start()
             self._thaw()
             self.calls += 1
-            self.world.record.add("called", function=self.function.name, environment=self.number, request=number)
+            self.trace = f"Root=1-{secrets.token_hex(4)}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+            self.world.record.add("called", function=self.function.name, environment=self.number, request=number, trace=self.trace)
             headers = {
                 "content-type": "application/json", "x-amzn-requestid": number, "x-amz-client-context": client_context,
-                "x-amzn-trace-id": f"Root=1-{secrets.token_hex(4)}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0",
             }
             try:
                 _, _, body = await web.request("127.0.0.1", self.rie_port, "POST", "/2015-03-31/functions/function/invocations", headers, event)
-            except (OSError, TypeError, asyncio.IncompleteReadError) as error:
+            except (OSError, asyncio.IncompleteReadError) as error:
                 body = json.dumps({"errorType": "Runtime.ExitError", "errorMessage": f"RequestId: {number} Error: {error}"}).encode()
             # The emulator tells the size as well, as Lambda did once.
             body = re.sub(rb"(Response payload size) \(\d+ bytes\) (exceeded)", rb"\1 \2", body) if len(body) < 1000 else body
@@ -198,13 +191,16 @@ class Environment:
                 method, target, _ = line.split(" ", 2)
                 await self._pass(reader, writer, method, target, dict(listed))
                 await writer.drain()
-        except (web.Malformed, ConnectionError, asyncio.IncompleteReadError, OSError, TypeError):
+        except (web.Malformed, ConnectionError, asyncio.IncompleteReadError, OSError):
             pass
         finally:
             writer.close()
 
     async def _pass(self, reader, writer, method, target, headers):
         match = re.fullmatch(r"/2018-06-01/runtime/invocation/([^/]+)/(response|error)", target)
+        asks = target.endswith("/invocation/next")
+        if asks:
+            self.world.record.add("asks", function=self.function.name, environment=self.number)
         parts, trailers = [], {}
         streamed = headers.get("lambda-runtime-function-response-mode", "").lower() == "streaming"
         if "chunked" in headers.get("transfer-encoding", "").lower():
@@ -226,6 +222,9 @@ class Environment:
             passed.pop("lambda-runtime-function-response-mode", None)
         sent = b"{}" if streamed and match else body
         status, answered, content = await web.request("127.0.0.1", self.runtime_port, method, target, passed, sent)
+        if asks:
+            await self._kept_waiting()
+            self.world.record.add("given", function=self.function.name, environment=self.number)
         if match and 200 <= status < 300:
             number, kind = match.groups()
             self.outcomes[number] = self._outcome(kind, body, parts, streamed, headers, trailers)
@@ -236,7 +235,19 @@ class Environment:
         if "lambda-runtime-invoked-function-arn" in kept:
             # The emulator names an account and a region of its own.
             kept["lambda-runtime-invoked-function-arn"] = self.world.functions.arn(self.function.name)
+            # And it has no trace.
+            kept["lambda-runtime-trace-id"] = self.trace
         web.write_response(writer, Response(status, content, kept))
+
+    async def _kept_waiting(self):
+        """The emulator initialises an environment when there is a call for it, Lambda also long before: frozen until then."""
+        if self.calls > 1 or not self.world.settings["functions"]["initializedAhead"]:
+            return
+        guard.send(self.process.pid, signal.SIGSTOP)
+        self.world.record.add("frozen", function=self.function.name, environment=self.number)
+        while self.world.settings["functions"]["initializedAhead"]:
+            await asyncio.sleep(0.02)
+        guard.send(self.process.pid, signal.SIGCONT)
 
     @staticmethod
     def _outcome(kind, body, parts, streamed, headers, trailers):

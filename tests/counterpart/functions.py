@@ -23,11 +23,14 @@ LONGEST_EVENT = 6 * 1024 * 1024
 LONGEST_ASYNCHRONOUS = 1024 * 1024
 LONGEST_VARIABLES = 4096
 
+LAYER_VERSION = r"arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+"
+
 ROUTES = [
     ("POST", r"/2015-03-31/functions/([^/]+)/invocations", "Invoke"),
     ("POST", r"/2021-11-15/functions/([^/]+)/response-streaming-invocations", "InvokeWithResponseStream"),
     ("GET", r"/2015-03-31/functions/([^/]+)/configuration", "GetFunctionConfiguration"),
     ("GET", r"/2015-03-31/functions/([^/]+)", "GetFunction"),
+    ("GET", r"/2018-10-31/layers()", "GetLayerVersionByArn"),
 ]
 
 
@@ -75,6 +78,8 @@ class Functions:
     def __init__(self, world):
         self.world = world
         self.functions = {}
+        # ARN → what is told of that version of a layer. Functions do not run with it.
+        self.layers = {}
         self.number = 0
         # Asynchronous events on their way. The loop itself would not hold these tasks.
         self.queued = set()
@@ -142,6 +147,8 @@ class Functions:
         """Answers a request."""
         asked, name = route(request)
         try:
+            if asked == "GetLayerVersionByArn":
+                return self._layer(request, key)
             function = self._found(name)
             if asked == "Invoke":
                 return await self._invoke(request, function, key)
@@ -157,6 +164,18 @@ class Functions:
             self.world.record.add("lambda", operation=asked, who=key["who"], function=name, error=failed.kind)
             body = {"Type": "User", "message": failed.message, "Message": failed.message}
             return json_response(failed.status, body, {"x-amzn-errortype": failed.kind})
+
+    def _layer(self, request, key):
+        query = request.parameters()
+        arn = query.get("Arn", "")
+        if query.get("find") != "LayerVersion" or not re.fullmatch(LAYER_VERSION, arn):
+            message = f"1 validation error detected: Value '{arn}' at 'arn' failed to satisfy constraint: Member must satisfy regular expression pattern"
+            raise Failed(400, "ValidationException", message)
+        if arn.split(":")[3] != self.world.region or arn not in self.layers:
+            raise Failed(404, "ResourceNotFoundException", "The resource you requested does not exist.")
+        self.world.record.add("layer", arn=arn, who=key["who"])
+        described = {"LayerArn": arn.rpartition(":")[0], "LayerVersionArn": arn, "Version": int(arn.rpartition(":")[2])}
+        return json_response(200, {**described, "Content": self.layers[arn]})
 
     def _described(self, function):
         known = function.configuration

@@ -5,6 +5,7 @@ What the debug stack's control function does is done here: it answers `hello` wi
 
 import asyncio
 import base64
+import email.utils
 import hashlib
 import json
 import random
@@ -170,7 +171,7 @@ class Gateway:
             if refused.cut:
                 writer.transport.abort()
                 return
-            refused.headers["connection"] = "close"
+            refused.headers |= {"connection": "close", "date": email.utils.formatdate(self.clock.wall(), usegmt=True)}
             write_response(writer, refused)
             await writer.drain()
             return

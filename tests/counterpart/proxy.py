@@ -82,7 +82,8 @@ class Proxy:
 
         `cut`: all connections now. `cutEveryMs`: all connections, again and again; 0 ends it. `silence`: `up`, `down` or `both`, for the
         connections that there are; new ones work. `silent`: the same for all, until it is `none`. `refuse`: nobody listens. `blackhole`:
-        connections are accepted, and nothing comes of them. `delayMs`: how much later everything arrives.
+        connections are accepted, and nothing comes of them. `delayMs`: how much later everything arrives, in each direction; to make
+        a connection takes as long as a question and its answer.
         """
         if wanted.get("cut"):
             self._cut()
@@ -133,6 +134,7 @@ class Proxy:
 
     async def _accept(self, reader, writer):
         self.count += 1
+        self.world.record.add("accepted", proxy=self.number)
         if self.blackhole:
             pipe = Pipe(self, writer, writer)
             self.pipes.add(pipe)
@@ -151,6 +153,8 @@ class Proxy:
         pipe = Pipe(self, writer, far_writer)
         self.pipes.add(pipe)
         try:
+            # The system has made the connection already, so what is sent on it waits for as long as making it would have taken.
+            await asyncio.sleep(2 * self.delay)
             await asyncio.gather(pipe.pump("up", reader, far_writer), pipe.pump("down", far_reader, writer))
         finally:
             self.pipes.discard(pipe)

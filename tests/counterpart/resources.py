@@ -1,7 +1,11 @@
 """The types of resources that CloudFormation makes here: how each is made, changed and removed, and what it is known by."""
 
+import json
 import secrets
 import string
+
+# Quotas of IAM: managed policies of a role, and the characters of a managed policy, and of all inline policies of a role.
+MOST_MANAGED, LONGEST_MANAGED, LONGEST_INLINE = 10, 6_144, 10_240
 
 
 class Failed(Exception):
@@ -99,19 +103,99 @@ class Role(Resource):
         return self.own_name("RoleName")
 
     def create(self):
-        self.world.roles[self.physical] = {"trusted": False}
+        statements = self.properties.get("AssumeRolePolicyDocument", {}).get("Statement", [])
+        principals = [one.get("Principal", {}).get("AWS") for one in statements if one.get("Effect") == "Allow"]
+        trusted = any(self.world.account in str(one) for one in principals)
+        self.world.roles[self.physical] = {"trusted": trusted, "attached": set(), "inline": {}}
+        self._put({})
+
+    def update(self, properties):
+        before = self.properties
+        super().update(properties)
+        self._put(before)
+
+    def _put(self, before):
+        role = self.world.roles[self.physical]
+        inline = {policy["PolicyName"]: policy["PolicyDocument"] for policy in self.properties.get("Policies", [])}
+        gone = {policy["PolicyName"] for policy in before.get("Policies", [])} - set(inline)
+        attach(self.physical, role, set(self.properties.get("ManagedPolicyArns", [])), set(before.get("ManagedPolicyArns", [])))
+        role["inline"] = {name: document for name, document in role["inline"].items() if name not in gone}
+        for name, document in inline.items():
+            put_inline(self.physical, role, name, document)
 
     def delete(self):
         self.world.roles.pop(self.physical, None)
 
 
+def attach(name, role, arns, before):
+    """Attaches managed policies to a role, and takes those off that were there before."""
+    attached = role["attached"] - before | arns
+    if len(attached) > MOST_MANAGED:
+        raise Failed(f"Cannot exceed quota for PoliciesPerRole: {MOST_MANAGED} (Service: Iam, Status Code: 409, Role: {name})")
+    role["attached"] = attached
+
+
+def put_inline(name, role, policy, document):
+    """Gives a role an inline policy. White space does not count."""
+    inline = {**role["inline"], policy: document}
+    if sum(len(json.dumps(one, separators=(",", ":"))) for one in inline.values()) > LONGEST_INLINE:
+        raise Failed(f"Maximum policy size of {LONGEST_INLINE} bytes exceeded for role {name} (Service: Iam, Status Code: 409)")
+    role["inline"] = inline
+
+
+class Policy(Resource):
+    """An inline policy of roles."""
+
+    def create(self):
+        self.update(self.properties)
+
+    def update(self, properties):
+        self._take(self.properties)
+        super().update(properties)
+        for role in self._roles(properties):
+            put_inline(role, self.world.roles[role], properties["PolicyName"], properties["PolicyDocument"])
+
+    def delete(self):
+        self._take(self.properties)
+
+    def _take(self, properties):
+        for role in self._roles(properties):
+            self.world.roles[role]["inline"].pop(properties["PolicyName"], None)
+
+    def _roles(self, properties):
+        return [role for role in properties.get("Roles", []) if role in self.world.roles]
+
+
 class ManagedPolicy(Resource):
-    """A managed policy, known by its ARN."""
+    """A managed policy, known by its ARN. It cannot be removed while a role has it that does not get it from here."""
 
     def name(self):
         return f"arn:aws:iam::{self.world.account}:policy/{self.own_name('ManagedPolicyName')}"
 
     attributes = {"PolicyArn": lambda policy: policy.physical}
+
+    def create(self):
+        self._put(set(self.properties.get("Roles", [])), set())
+
+    def update(self, properties):
+        before = self.properties
+        super().update(properties)
+        self._put(set(properties.get("Roles", [])), set(before.get("Roles", [])))
+
+    def _put(self, roles, before):
+        length = len(json.dumps(self.properties["PolicyDocument"], separators=(",", ":")))
+        if length > LONGEST_MANAGED:
+            raise Failed(f"Cannot exceed quota for PolicySize: {LONGEST_MANAGED} (Service: Iam, Status Code: 409)")
+        for name in before - roles & set(self.world.roles):
+            self.world.roles[name]["attached"].discard(self.physical)
+        for name in roles:
+            attach(name, self.world.roles[name], {self.physical}, set())
+
+    def delete(self):
+        own = set(self.properties.get("Roles", []))
+        if any(self.physical in role.get("attached", ()) for name, role in self.world.roles.items() if name not in own):
+            raise Failed("Cannot delete a policy attached to entities. (Service: Iam, Status Code: 409)")
+        self._put(set(), own)
 
 
 class Table(Resource):
@@ -136,6 +220,7 @@ class Bucket(Resource):
     attributes = {
         "Arn": lambda bucket: f"arn:aws:s3:::{bucket.physical}",
         "DomainName": lambda bucket: f"{bucket.physical}.s3.amazonaws.com",
+        "RegionalDomainName": lambda bucket: f"{bucket.physical}.s3.{bucket.world.region}.amazonaws.com",
     }
 
     def name(self):
@@ -212,6 +297,38 @@ class FunctionUrl(Resource):
         return suffix(32).lower()
 
 
+class Parameter(Resource):
+    """A parameter of Systems Manager."""
+
+    def name(self):
+        return self.own_name("Name")
+
+    def create(self):
+        self.world.services["ssm"].parameters[self.physical] = self.properties["Value"]
+
+    def update(self, properties):
+        super().update(properties)
+        self.create()
+
+    def delete(self):
+        self.world.services["ssm"].parameters.pop(self.physical, None)
+
+
+class Key(Resource):
+    """A key, with which nothing is encrypted here."""
+
+    attributes = {"Arn": lambda key: f"arn:aws:kms:{key.world.region}:{key.world.account}:key/{key.physical}"}
+
+
+class Repository(Resource):
+    """A repository of images, which nobody pushes to here."""
+
+    attributes = {"Arn": lambda one: f"arn:aws:ecr:{one.world.region}:{one.world.account}:repository/{one.physical}"}
+
+    def name(self):
+        return self.own_name("RepositoryName").lower()
+
+
 TYPES = {
     "AWS::ApiGatewayV2::Api": Api,
     "AWS::ApiGatewayV2::Deployment": Part,
@@ -221,9 +338,12 @@ TYPES = {
     "AWS::ApiGatewayV2::Stage": Stage,
     "AWS::CDK::Metadata": Resource,
     "AWS::DynamoDB::Table": Table,
+    "AWS::ECR::Repository": Repository,
     "AWS::IAM::ManagedPolicy": ManagedPolicy,
-    "AWS::IAM::Policy": Resource,
+    "AWS::IAM::Policy": Policy,
     "AWS::IAM::Role": Role,
+    "AWS::KMS::Alias": Part,
+    "AWS::KMS::Key": Key,
     "AWS::Lambda::EventInvokeConfig": InvokeConfig,
     "AWS::Lambda::Function": Function,
     "AWS::Lambda::Permission": Resource,
@@ -231,4 +351,5 @@ TYPES = {
     "AWS::Logs::LogGroup": Resource,
     "AWS::S3::Bucket": Bucket,
     "AWS::S3::BucketPolicy": Resource,
+    "AWS::SSM::Parameter": Parameter,
 }

@@ -10,6 +10,7 @@ import zlib
 from email.utils import formatdate
 from xml.sax.saxutils import escape
 
+from tunnel import DOMAIN
 from web import Response
 
 XML = "application/xml"
@@ -135,8 +136,10 @@ class S3:
         return self.buckets[bucket][key]["body"]
 
     def handle(self, request, key):
-        """Answers a request. Buckets are in the path: names of buckets resolve nowhere here."""
-        name, _, path = urllib.parse.unquote(request.path).lstrip("/").partition("/")
+        """Answers a request. Buckets are in the path, or in the name of a host that only a company's proxy finds."""
+        bucket = request.headers["host"].removesuffix(f".{DOMAIN}")
+        whole = request.path if bucket == request.headers["host"] else f"{bucket}{request.path}"
+        name, _, path = urllib.parse.unquote(whole).lstrip("/").partition("/")
         query = request.parameters()
         operation = f"{request.method} {'object' if path else 'bucket'}"
         try:

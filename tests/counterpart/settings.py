@@ -42,6 +42,10 @@ def defaults():
             # How long Lambda waits before it sends an asynchronous event that failed once more.
             "retryMs": [60_000, 120_000],
             "environment": {},
+            # Why an environment is initialised, as it is told: `on-demand`, `provisioned-concurrency` and so on.
+            "initialization": "on-demand",
+            # Whether new environments have no call yet. What they are initialised for waits until this is set back.
+            "initializedAhead": False,
         },
         # How long a text may be to be kept whole in the record.
         "recordedText": 2048,
@@ -49,7 +53,7 @@ def defaults():
 
 
 # Settings that are set as a whole, because what is not named in them is not wanted any more.
-WHOLE = ("toClient", "toStub", "environment", "fail")
+WHOLE = ("toClient", "toStub", "environment", "fail", "failDelete")
 
 
 def merge(into, changes):

@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 
-from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -138,7 +138,7 @@ class Checker:
         again = AWSRequest(method=request.method, url=f"http://{request.headers['host']}{request.path}?{'&'.join(pairs)}")
         for name in parameters["X-Amz-SignedHeaders"].split(";"):
             again.headers[name] = request.headers.get(name, "")
-        self._compare(SigV4QueryAuth, again, key, service, stamp, parameters["X-Amz-Signature"])
+        self._compare(S3SigV4QueryAuth if service == "s3" else SigV4QueryAuth, again, key, service, stamp, parameters["X-Amz-Signature"])
         return key
 
     def _key(self, credential, stamp, service, token):

@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 
 import guard
+import ports
 
 
 class Authority:
@@ -31,31 +31,11 @@ class Authority:
         openssl("req", "-x509", *key, "-keyout", self.path("ca.key"), "-out", self.bundle, "-days", "2", "-subj", "/CN=counterpart", *constraints)
         openssl("req", *key, "-keyout", self.path("server.key"), "-out", self.path("server.csr"), "-subj", "/CN=127.0.0.1")
         with open(self.path("server.ext"), "w", encoding="utf-8") as file:
-            file.write("subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:*.localhost\nbasicConstraints=CA:FALSE\n")
+            file.write("subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:*.localhost,DNS:counterpart.test,DNS:*.counterpart.test\nbasicConstraints=CA:FALSE\n")
         openssl(
             "x509", "-req", "-in", self.path("server.csr"), "-CA", self.bundle, "-CAkey", self.path("ca.key"), "-CAcreateserial",
             "-out", self.path("server.pem"), "-days", "2", "-extfile", self.path("server.ext"),
         )
-
-
-def free_port():
-    """A port that nobody listens on at the moment, for programs that cannot be asked which one they got."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-async def until_listening(port, process):
-    """Waits until a program that was just started accepts connections. It tells nobody, so it is tried."""
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            return
-        except OSError as error:
-            if process.returncode is not None:
-                raise RuntimeError(f"it ended with {process.returncode} before it listened") from error
-            await asyncio.sleep(0.01)
 
 
 class Front:
@@ -67,7 +47,10 @@ class Front:
 
     async def open(self):
         """Starts it."""
-        self.port = free_port()
+        with ports.held() as (self.port,):
+            await self._start()
+
+    async def _start(self):
         files = [self.authority.path("server.key"), self.authority.path("server.pem")]
         offered = {"h2": "h2,http/1.1", "http/1.1": "http/1.1"}[self.protocols]
         options = [
@@ -81,7 +64,7 @@ class Front:
             program, *options, *files, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )
         guard.add(self.process.pid)
-        await until_listening(self.port, self.process)
+        await ports.until_listening(self.port, self.process)
 
     async def close(self):
         """Ends it."""

@@ -169,7 +169,10 @@ async def request(host, port, method, target, headers, body=b""):
         all_headers = {"host": f"{host}:{port}", "content-length": str(len(body)), "connection": "close", **headers}
         lines = [f"{method} {target} HTTP/1.1"] + [f"{name}: {value}" for name, value in all_headers.items()]
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body)
-        line, answered = await read_headers(reader)
+        head = await read_headers(reader)
+        if head is None:
+            raise ConnectionResetError("the connection was closed before anything was answered")
+        line, answered = head
         answered = dict(answered)
         if "content-length" in answered or "transfer-encoding" in answered:
             content = await read_body(reader, answered)

@@ -146,12 +146,12 @@ describe("wrong input", () => {
   test("a deployment that fails", async () => {
     const directory = copyApp("tests/fixtures/apps/cdk-plain");
     const app = path.join(directory, "bin/app.js");
-    const resource = 'new (require("aws-cdk-lib").CfnResource)(stack, "Wrong", { type: "AWS::No::Such" });';
+    const resource = 'new (require("aws-cdk-lib").CfnResource)(stack, "Wrong", { type: "AWS::CloudFormation::NoSuch" });';
     fs.writeFileSync(app, fs.readFileSync(app, "utf8").replace("new PlainStack", "const stack = new PlainStack") + resource);
     const { code, output } = await fail(directory);
     assert.equal(code, 5, output);
     assert.match(output, /^error: the app could not be deployed/m);
-    assert.match(output, /AWS::No::Such/);
+    assert.match(output, /AWS::CloudFormation::NoSuch/);
   });
 
   test("a state directory that cannot be written", async () => {

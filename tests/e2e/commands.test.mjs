@@ -52,6 +52,9 @@ describe("sst ide", () => {
     const first = await run(directory, ["ide", "all"]);
     assert.deepEqual([first.code, first.stderr], [0, ""]);
     assert.match(first.stdout, /wrote `.vscode\/launch.json`\nwrote `.run\/Debug SST Start.run.xml`/);
+    // WebStorm and IntelliJ IDEA share their files.
+    assert.equal(first.stdout.match(/Attach to SST/g).length, 1);
+    assert.match(first.stdout, /left out `pycharm` \(Python\), `goland` \(Go\), `rustrover` \(Rust\), `clion` \(Rust\): no function in their languages is known\. `sst start` finds/);
     const expected = JSON.parse(fs.readFileSync(path.join(repository, "launch-configs/vscode/launch.json"), "utf8"));
     assert.deepEqual(JSON.parse(fs.readFileSync(launch(), "utf8")), expected);
     const second = await run(directory, ["ide", "all"]);
@@ -119,6 +122,7 @@ describe("beside a running sst start", () => {
     assert.equal((await run(directory, ["ide", "all"])).code, 0);
     const { configurations } = JSON.parse(fs.readFileSync(path.join(directory, ".vscode/launch.json"), "utf8"));
     assert.equal(`127.0.0.1:${configurations.find(({ name }) => name === "Attach to SST").port}`, inspector);
+    assert.deepEqual(configurations.find(({ name }) => name === "Debug SST Start").runtimeArgs, ["start", "--local", "--increase-timeout"]);
     const xml = fs.readFileSync(path.join(directory, ".run/Attach to SST.run.xml"), "utf8");
     assert.equal(`127.0.0.1:${/ port="(\d+)"/.exec(xml)[1]}`, flatInspector);
   });
@@ -142,6 +146,8 @@ describe("beside a running sst start", () => {
     // Three at a time ask one question.
     const answers = await Promise.all(["Explicit", "plain/Explicit", "Explicit"].map((name) => run(directory, ["invoke", name])));
     for (const answer of answers) assert.deepEqual(answer, { code: 0, stdout: '{"text":"explicit 42"}\n', stderr: "" });
+    // What is printed comes another way than the answers.
+    await sst.waitFor(/(RESPONSE[^]*){3}/, from);
     assert.equal(sst.output.slice(from).match(/REQUEST/g).length, 3);
     assert.equal(sst.output.slice(from).match(/RESPONSE/g).length, 3);
     assert.doesNotMatch(sst.output.slice(from), /question|Asset/);

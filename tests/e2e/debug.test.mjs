@@ -212,6 +212,8 @@ describe("F5", () => {
         }
         const stop = await debug.stopped();
         assert.equal(stop.place, `functions/explicit.ts:${line}`);
+        // Its row in the editor's call stack. js-debug shows what follows the last slash only, so it is another one that looks the same.
+        assert.match(stop.session.name, /^plain\u2215Explicit \[\d+\]$/);
         await stop.resume();
         assert.deepEqual(await call, { text: "explicit 42" });
         from = debug.output.length;

@@ -87,7 +87,7 @@ describe("what is documented works", () => {
     for (const command of ["start", "invoke", "test", "ide", "deploy", "remove", "cdk"]) assert.ok(of(command).length > 0, command);
   });
 
-  for (const line of of("invoke", "test", "ide", "doctor", "build", "diff", "cdk", "deploy")) {
+  for (const line of of("invoke", "test", "ide", "doctor", "build", "diff", "cdk", "restore", "deploy")) {
     test(line, async () => {
       const { code, output } = await run(line, directory);
       assert.equal(code, 0, output);
@@ -99,9 +99,11 @@ describe("what is documented works", () => {
       const { output } = await run(line, copy(), { until: /Listening for requests/ });
       assert.match(output, /Listening for requests \([^]*Stopped/);
       // The local cloud, and the stubs in it, are gone by then.
-      const reminder = /The functions of stage \w+ are stubs still: `sst deploy` gives them their own code/;
-      if (line.includes("--local")) assert.doesNotMatch(output, reminder);
+      const reminder = /The functions of stage \w+ are stubs still: `sst restore --stage \w+` gives them their own code/;
+      const isOver = line.includes("--local") || line.includes("--restore-on-exit");
+      if (isOver) assert.doesNotMatch(output, reminder);
       else assert.match(output, reminder);
+      if (line.includes("--restore-on-exit")) assert.match(output, /Of stage \w+, 3 functions have their own code again/);
     });
   }
 

@@ -91,7 +91,7 @@ describe("events", () => {
     // A broken file is shown, and the last good code goes on serving.
     from = sst.output.length;
     fs.writeFileSync(file, "export const greeting = () => ;\n");
-    await sst.waitFor(/greeting\.js:1:30/, from);
+    await sst.waitFor(/greeting\.js:1:31/, from);
     assert.match(sst.output.slice(from), /export const greeting = \(\) => ;/);
     assert.equal((await call("/again")).greeting, "hello from the second version");
 

@@ -96,10 +96,10 @@ describe("infrastructure changes", () => {
 
   test("a deployment that fails is shown, what was there keeps running, and ENTER tries again", async () => {
     const broken = withExtra()
-      .replace("    this.addNotes();", '    this.addNotes();\n    new CfnResource(this, "Wrong", { type: "AWS::No::Such" });')
+      .replace("    this.addNotes();", '    this.addNotes();\n    new CfnResource(this, "Wrong", { type: "AWS::CloudFormation::NoSuch" });')
       .replace("{ CfnOutput,", "{ CfnOutput, CfnResource,");
     await save(broken, /Press ENTER to deploy/);
-    assert.match(await enter(/What was deployed before keeps running. Press ENTER to try again/), /AWS::No::Such/);
+    assert.match(await enter(/What was deployed before keeps running. Press ENTER to try again/), /AWS::CloudFormation::NoSuch/);
     assert.equal((await get("extra")).status, 200);
     assert.equal((await get("notes")).status, 200);
     await save(withExtra(), /what the deployment that failed has left[^]*Press ENTER to deploy/);
@@ -109,7 +109,7 @@ describe("infrastructure changes", () => {
 
   test("a function that is removed is gone after ENTER", async () => {
     const said = await save(original, /Press ENTER to deploy/);
-    assert.match(said, /\d+ to remove/);
+    assert.match(said, /\d+ resources to remove/);
     assert.equal((await get("extra")).status, 200);
     await enter(/6 functions live; removed: `rest-api\/Extra`/);
     assert.equal((await get("extra")).status, 404);

@@ -1,6 +1,7 @@
 // The inspector endpoint, as clients other than js-debug use it: chrome-remote-interface, and sockets by hand.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 import http from "node:http";
@@ -26,7 +27,7 @@ async function get(page, headers = {}, at = address) {
   const [response] = await once(request, "response");
   let text = "";
   for await (const chunk of response) text += chunk;
-  return { status: response.statusCode, text, json: () => JSON.parse(text) };
+  return { status: response.statusCode, headers: response.headers, text, json: () => JSON.parse(text) };
 }
 
 const invoke = async (name, event = {}) => {
@@ -161,6 +162,25 @@ describe("discovery", () => {
     assert.deepEqual(Object.keys(version), ["Browser", "Protocol-Version"]);
   });
 
+  test("the protocol is that of the Node that runs the workers, also before there is one", async () => {
+    const { flatInspector } = sst.session();
+    const script = `
+      const inspector = require("node:inspector");
+      inspector.open(0, "127.0.0.1");
+      fetch(new URL("/json/protocol", inspector.url().replace("ws:", "http:"))).then(async (page) => {
+        process.stdout.write(JSON.stringify({ type: page.headers.get("content-type"), protocol: await page.json() }), () => process.exit());
+      });`;
+    const ofNode = JSON.parse(execFileSync(process.execPath, ["-e", script], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"], maxBuffer: 64 << 20 }));
+    assert.deepEqual((await get("/json/list", {}, flatInspector)).json(), [], "no worker has been called yet");
+    for (const at of [address, flatInspector]) {
+      const { status, headers, text } = await get("/json/protocol", {}, at);
+      assert.equal(status, 200, text);
+      assert.equal(headers["content-type"].toLowerCase(), ofNode.type.toLowerCase());
+      assert.deepEqual(JSON.parse(text), ofNode.protocol);
+      assert.equal((await get("/json/protocol", { Origin: "https://evil.example" }, at)).status, 403);
+    }
+  });
+
   test("hosts and origins", async () => {
     const [{ id }] = (await get("/json/list")).json();
     const table = [
@@ -211,7 +231,8 @@ describe("the root", () => {
 describe("children", () => {
   test("chrome-remote-interface attaches to the root and hears of a worker", async () => {
     const [host, port] = address.split(":");
-    const client = await CDP({ host, port: Number(port), local: true });
+    // Without `local: true` it asks for the protocol first.
+    const client = await CDP({ host, port: Number(port) });
     const attached = new Promise((resolve) => client.on("NodeWorker.attachedToWorker", resolve));
     await client.send("NodeWorker.enable", { waitForDebuggerOnStart: true });
     const call = invoke("Asset");
@@ -319,6 +340,28 @@ describe("children", () => {
     assert.equal(await call, "discovered 42");
   });
 
+  test("a debugger that is late is told of once and by its name, and one that has promised to say when it is ready has more time", async () => {
+    const [target] = (await get("/json/list")).json();
+    const late = await Client.open(target.webSocketDebuggerUrl, { "User-Agent": "slow-debugger/1" });
+    await late.send("NodeWorker.enable");
+    // As js-debug does, which an editor on a busy machine keeps waiting.
+    const busy = await Client.root();
+    await busy.send("NodeWorker.enable", { waitForDebuggerOnStart: true });
+    const from = sst.output.length;
+    const call = invoke("Explicit");
+    const session = await busy.worker("plain/Explicit");
+    // The other one attaches, and never says that it has set its breakpoints.
+    await sst.waitFor(/a process of `plain\/Explicit` goes on without breakpoints: slow-debugger\/1 has not set its breakpoints in 5 s; call it once more when it has\n/, from);
+    await busy.breakAt(session, "explicit $");
+    await busy.ask(session, "Runtime.runIfWaitingForDebugger");
+    await busy.paused(session);
+    await busy.ask(session, "Debugger.resume");
+    assert.deepEqual(await call, { text: "explicit 42" });
+    assert.equal(sst.output.slice(from).match(/breakpoints:/g).length, 1, sst.output.slice(from));
+    await late.leave();
+    await busy.leave();
+  });
+
   test("a worker that exits under a debugger does not hang", async () => {
     const client = await Client.root();
     await client.send("NodeWorker.enable");
@@ -341,6 +384,10 @@ describe("the flat endpoint", () => {
     const list = (await get("/json/list", {}, flat)).json();
     assert.deepEqual(list.slice(0, 2).map(({ title }) => title), ["plain/Asset", "plain/Explicit"]);
     assert.equal((await get("/json/list", { Host: "evil.example" }, flat)).status, 403);
+    const [host, port] = flat.split(":");
+    const remote = await CDP({ host, port: Number(port) });
+    assert.equal((await remote.Runtime.evaluate({ expression: "6 * 7" })).result.value, 42);
+    await remote.close();
     const client = await Client.open(list[0].webSocketDebuggerUrl);
     for (const method of ["Runtime.enable", "Debugger.enable", "Runtime.runIfWaitingForDebugger"]) {
       assert.ok((await client.send(method)).result, method);

@@ -63,10 +63,12 @@ describe("debuggers of other languages", () => {
   let clients = [];
   const executable = () => path.join(cargoTarget(directory), "debug/behaviour");
   // By the directory's name the debuggers, too, are found among all processes.
-  const variables = () => ({ ...environment, SST_TEST_APP: directory });
+  // What these flags and settings want would leave debuggers nothing to read.
+  const variables = () => ({ ...environment, SST_TEST_APP: directory, GOFLAGS: "-trimpath -ldflags=-s" });
 
   before(async () => {
     directory = copyApp("tests/fixtures/apps/languages");
+    fs.appendFileSync(path.join(directory, "rust/Cargo.toml"), "\n[profile.dev]\ndebug = 0\nstrip = true\n");
     sst = await Sst.start(directory, ["--increase-timeout"], variables());
     lambda = new LambdaClient({ ...clientOptions(sst), maxAttempts: 1 });
   });
@@ -76,6 +78,12 @@ describe("debuggers of other languages", () => {
   });
   afterEach(() => {
     for (const client of clients.splice(0)) client.dap.vanish();
+  });
+
+  test("flags that would undo debugging are named", () => {
+    for (const [id, option] of [["Go", "-trimpath"], ["Go", "-ldflags=-s"], ["Rust", "profile.dev.debug = 0"], ["Rust", "profile.dev.strip = true"]]) {
+      assert.ok(sst.output.includes(`\`languages/${id}\` sets \`${option}\`, which has no effect here: `), `${option} in ${sst.output}`);
+    }
   });
 
   const invoke = async (id, event = { value: "x" }) => {
@@ -195,6 +203,30 @@ describe("debuggers of other languages", () => {
       assert.deepEqual(await invoke(id), answer);
     });
   }
+
+  test("a second editor for all languages is told of the first one once, and takes over when that leaves", async () => {
+    const first = await attach("Python", "Go");
+    const second = await attach("Python", "Go");
+    const told = () => second.dap.events.filter(({ event, body }) => event === "output" && body.category === "important");
+    for (const id of ["Python", "Go"]) {
+      const call = invoke(id);
+      const { session, stop } = await first.stopped(`languages/${id} [`);
+      await resumeAll(session, stop, call);
+      await call;
+    }
+    assert.deepEqual(told().map(({ body }) => body.output.split(" ").slice(0, 6).join(" ")), ["test (all languages) is attached already,"]);
+    assert.deepEqual([second.children.length, second.failure], [0, undefined]);
+    await first.dap.request("disconnect");
+    first.dap.vanish();
+    for (const id of ["Python", "Go"]) {
+      const call = invoke(id);
+      const { session, stop } = await second.stopped(`languages/${id} [`);
+      await resumeAll(session, stop, call);
+      await call;
+    }
+    assert.equal(told().length, 1);
+    assert.equal(second.failure, undefined);
+  });
 
   test("sst ide fills in the port of each function", () => {
     const ide = (editor) => execFileSync(binary(), ["ide", editor], { cwd: directory, encoding: "utf8", env: { ...process.env, CARGO_TARGET_DIR: cargoTarget(directory) } });

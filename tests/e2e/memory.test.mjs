@@ -25,7 +25,8 @@ describe("memory", { skip: process.platform === "linux" ? false : "it is read fr
   let lambda;
 
   before(async () => {
-    directory = copyApp("tests/fixtures/apps/events");
+    // A package may come into any directory above, so what happens there is noticed. Other tests use that for temporary files.
+    directory = copyApp("tests/fixtures/apps/events", undefined, "/var/tmp");
     sst = await Sst.start(directory);
     lambda = new LambdaClient({ ...clientOptions(sst), maxAttempts: 1 });
   });
@@ -61,7 +62,9 @@ describe("memory", { skip: process.platform === "linux" ? false : "it is read fr
         `after ${CALLS} more, ${Math.round((CALLS * 1000) / (Date.now() - began))} a second: ${mb(last.bytes)} MB and ${last.descriptors}`,
     );
     assert.ok(last.bytes - first.bytes < (full ? 12 : 3) * MB, `${mb(first.bytes)} MB became ${mb(last.bytes)} MB`);
-    assert.ok(last.descriptors - first.descriptors <= 16, `${first.descriptors} descriptors became ${last.descriptors}`);
+    // Each process has its socket, its pipes and its connections, and how many there are is not what this is about.
+    const more = Math.max(0, last.processes - first.processes);
+    assert.ok(last.descriptors - first.descriptors <= 16 + 10 * more, `${first.descriptors} descriptors became ${last.descriptors}, with ${more} processes more`);
   });
 
   test("a long streamed response is not kept", { timeout: 120_000 }, async () => {
@@ -82,8 +85,11 @@ describe("memory", { skip: process.platform === "linux" ? false : "it is read fr
   test("who has nothing to do sleeps", { timeout: 120_000 }, async () => {
     const sum = (wakeUps) => wakeUps.reduce((sum, { count }) => sum + count, 0);
     // The registrations are renewed now and then, and on a busy machine the connection has to prove that it lives. What polls does always.
+    // Somebody else reads the app's files all the time, as compilers and editors do. That is nobody's business.
+    const reading = setInterval(() => readAll(directory), 50);
     let wakeUps = await idleWakeUps(sst.child.pid);
-    for (let more = 0; more < 3 && sum(wakeUps) / IDLE_SECONDS > 1.5; more++) wakeUps = await idleWakeUps(sst.child.pid);
+    for (let more = 0; more < 5 && sum(wakeUps) / IDLE_SECONDS > 1.5; more++) wakeUps = await idleWakeUps(sst.child.pid);
+    clearInterval(reading);
     const total = sum(wakeUps);
     console.log(`idle wake-ups: ${(total / IDLE_SECONDS).toFixed(2)} a second (${JSON.stringify(wakeUps)})`);
     // The connection is looked at every five seconds.
@@ -91,10 +97,23 @@ describe("memory", { skip: process.platform === "linux" ? false : "it is read fr
   });
 });
 
+function readAll(directory) {
+  for (const entry of fs.readdirSync(directory, { withFileTypes: true })) if (entry.isFile()) fs.readFileSync(path.join(directory, entry.name));
+}
+
 function usage(pid) {
   const status = fs.readFileSync(`/proc/${pid}/status`, "utf8");
   const bytes = Number(/^VmRSS:\s+(\d+) kB/m.exec(status)[1]) * 1024;
-  return { bytes, descriptors: fs.readdirSync(`/proc/${pid}/fd`).length };
+  const descriptors = fs.readdirSync(`/proc/${pid}/fd`).map((one) => nameOf(`/proc/${pid}/fd/${one}`));
+  return { bytes, descriptors: descriptors.length, processes: descriptors.filter((name) => name === "anon_inode:[pidfd]").length };
+}
+
+function nameOf(descriptor) {
+  try {
+    return fs.readlinkSync(descriptor);
+  } catch {
+    return "closed meanwhile";
+  }
 }
 
 /** How often each thread woke up within a while in which nothing happens. What is left of the last call is over within the first. */

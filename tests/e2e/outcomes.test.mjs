@@ -71,7 +71,7 @@ describe("outcomes", () => {
     hangs: ["Sandbox.Timedout", /^RequestId: \S+ Error: Task timed out after 2\.00 seconds$/],
     loadFails: ["TypeError", /^the module does not load$/],
     noSuchFile: ["Runtime.ImportModuleError", /no-such-file/],
-    noSuchExport: ["Runtime.HandlerNotFound", /noSuchExport/],
+    noSuchExport: ["Runtime.HandlerNotFound", /`outcomes\.js` has no export `noSuchExport`; it exports: `returns`/],
   };
   for (const [name, [type, message]] of Object.entries(documented)) {
     test(`${name}: ${type}`, async () => {
@@ -86,6 +86,45 @@ describe("outcomes", () => {
       if (name === "noSuchFile") await sst.waitFor(/no-such-file/, from);
     });
   }
+
+  test("a function has all of the time that it declares, and no more", async () => {
+    const { text } = await local("lasts", { left: 100 });
+    const { given } = JSON.parse(text);
+    assert.ok(given > 2_900 && given <= 3_000, `${given} ms of 3 s`);
+    const from = sst.output.length;
+    const late = await local("lasts", { left: -60_000 });
+    assert.match(JSON.parse(late.text).errorMessage, /^RequestId: \S+ Error: Task timed out after 3\.00 seconds$/);
+    const [, took] = await sst.waitFor(/ERROR +\S+ events\/lasts \((\d+) ms\)/, from);
+    assert.ok(Number(took) >= 3_000, `${took} ms`);
+  });
+
+  test("handlers are found where Lambda finds them", async () => {
+    assert.equal((await local("nested")).text, '"nested"');
+    assert.equal((await local("inDirectory")).text, '"in a directory"');
+    // By `NODE_PATH`, in which Lambda has the function's own directory.
+    assert.deepEqual(JSON.parse((await local("atTheRoot", { at: "the root" })).text), { at: "the root" });
+  });
+
+  test("a line that a call begins and does not end is shown with that call", async () => {
+    for (const text of ["first, without an end", "second, without an end"]) {
+      const from = sst.output.length;
+      assert.equal((await local("begins", { text })).text, JSON.stringify(text));
+      await sst.waitFor(/RESPONSE \S+ events\/begins/, from);
+      assert.match(sst.output.slice(from), new RegExp(`(\\S{8}) events/begins[^\\n]*\\n +\\1 ${text}\\nRESPONSE \\1`));
+    }
+  });
+
+  test("a log in JSON is written as Lambda does, from its level on", async () => {
+    const from = sst.output.length;
+    assert.equal((await local("logs")).text, '"WARN"');
+    await sst.waitFor(/RESPONSE \S+ events\/logs/, from);
+    const [, line] = /^ +\S{8} (\{.*\})$/m.exec(sst.output.slice(from));
+    const { level, requestId, errorType, errorMessage, stackTrace } = JSON.parse(line);
+    assert.match(requestId, /^\S{36}$/);
+    assert.deepEqual([level, errorType, errorMessage], ["ERROR", "OwnError", "of its own"]);
+    assert.match(stackTrace[1], /outcomes\.js:\d+:\d+/);
+    assert.doesNotMatch(sst.output.slice(from), /not shown/);
+  });
 
   test("a leftover timer does not hold the answer up", async () => {
     assert.equal((await local("leavesTimer")).text, '"at once"');

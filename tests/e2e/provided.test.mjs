@@ -3,11 +3,10 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import { createRequire } from "node:module";
-import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, clientOptions, copyApp, repository } from "./support/sst.mjs";
+import { Sst, clientOptions, copyApp, onlyLocalCloud, repository } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
@@ -25,15 +24,7 @@ describe("an app that installs no AWS SDK", () => {
     for (const name of ["aws-cdk-lib", "constructs"]) {
       fs.symlinkSync(path.join(repository, "tests/fixtures/node_modules", name), path.join(directory, "node_modules", name));
     }
-    // A cache in which only the local cloud is installed.
-    cache = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-cache-"));
-    const usual = path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), ".cache"), "sst");
-    fs.mkdirSync(path.join(cache, "sst"));
-    const installed = fs.existsSync(usual) ? fs.readdirSync(usual) : [];
-    const isComplete = (name) => name.startsWith("ministack") && fs.existsSync(path.join(usual, name, "complete"));
-    for (const name of installed.filter(isComplete)) {
-      fs.symlinkSync(path.join(usual, name), path.join(cache, "sst", name));
-    }
+    cache = onlyLocalCloud();
     sst = await Sst.start(directory, [], { XDG_CACHE_HOME: cache });
     lambda = new LambdaClient({ ...clientOptions(sst), maxAttempts: 1 });
   });
@@ -53,7 +44,8 @@ describe("an app that installs no AWS SDK", () => {
     const names = installations().flatMap((line) => /\((.*)\) into `.*\/sst\/provided`, once/.exec(line)?.[1].split(", "));
     assert.deepEqual(names.sort(), ["@aws-sdk/client-s3", "@aws-sdk/client-ssm", "aws-sdk", "boto3"], sst.output);
     assert.match(sst.output, /Not live, since they serve the deployment itself: 2 functions/);
-    assert.doesNotMatch(sst.output, /warning/);
+    // Of runtimes, more may be said on some machines.
+    assert.doesNotMatch(sst.output.replace(/^.*functions of `\w+[.\d]+x?` run here on .*$/gm, ""), /warning/);
     assert.ok(sst.output.lastIndexOf("is installed (") < sst.output.indexOf("Listening for requests"));
   });
 

@@ -8,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 
 import { edit, fixture } from "../synth/support.mjs";
 import { Sst, clientOptions, copyApp, extraArguments, repository, until } from "./support/sst.mjs";
+import { launchChromium } from "./support/web.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { PutObjectCommand, S3Client } = require("@aws-sdk/client-s3");
@@ -28,6 +29,8 @@ const APPS = [
     ],
     consumers: ["Topic/Subscriber_Topic_0", "Queue/Consumer_Queue", "Bucket/Notification_Bucket_0"],
     changes: "Table/changes",
+    sites: ['import SitesStack from "./SitesStack";', 'new SitesStack(app, "sites");'],
+    placeholders: ["SiteUrl", "ReactUrl", "NextUrl"],
   },
   {
     app: "sst-1.18",
@@ -40,8 +43,13 @@ const APPS = [
     ],
     consumers: ["Topic/Subscriber_Topic_log", "Queue/Consumer_Queue", "Bucket/Notification_Bucket_log"],
     changes: "Table/Consumer_Table_changes",
+    sites: ['import { Sites } from "./sites";', 'app.stack(Sites, { id: "sites" });'],
+    placeholders: ["SiteUrl", "ViteUrl", "NextUrl"],
   },
 ];
+
+// A script and `NextjsSite` call real functions, whose credentials the local cloud does not know when these ask for something.
+const isEnforced = extraArguments().includes("--enforce-iam");
 
 /** What people write to have the debug stack as their company wants it. */
 const DEBUG_STACK = `
@@ -64,17 +72,17 @@ async function cloudFormation(sst, action, parameters) {
   return (await fetch(endpoint, { method: "POST", headers, body })).text();
 }
 
-for (const { app, main, name, handlers, script, consumers, changes } of APPS) {
+for (const { app, main, name, handlers, script, consumers, changes, sites, placeholders } of APPS) {
   describe(app, () => {
     let directory;
     let sst;
 
     before(async () => {
       directory = copyApp(`tests/fixtures/apps/${app}`, path.join(fixture(app), "node_modules"));
-      // A script is called by a real function, whose credentials the local cloud does not know when it asks for them.
-      if (extraArguments().includes("--enforce-iam")) edit(directory, ...script, "");
+      if (isEnforced) edit(directory, ...script, "");
       const [stacks] = fs.readFileSync(path.join(directory, main), "utf8").split("// Only `sst` itself");
-      fs.writeFileSync(path.join(directory, main), stacks + DEBUG_STACK);
+      const [imported, added] = isEnforced ? ["", ""] : sites;
+      fs.writeFileSync(path.join(directory, main), stacks.replace(/\}\s*$/, `  ${added}\n}\n\n${imported}\n`) + DEBUG_STACK);
       sst = await Sst.start(directory);
     });
     after(async () => {
@@ -132,6 +140,27 @@ for (const { app, main, name, handlers, script, consumers, changes } of APPS) {
       assert.deepEqual(await invoke("Python", { a: 1 }), { hello: { a: 1 } });
       assert.deepEqual(await invoke("Go", { a: 1 }), { hello: { a: 1 }, from: "Go" });
       await sst.waitFor(new RegExp(`RESPONSE \\S+ dev-${name}-functions/Python [^]*RESPONSE \\S+ dev-${name}-functions/Go `), from);
+    });
+
+    test("sites are served to browsers at the URLs of the outputs, and so is the API beside them", { skip: isEnforced && "NextjsSite does not deploy while policies are checked: it needs functions whose credentials the local cloud does not know" }, async () => {
+      const browser = await launchChromium();
+      try {
+        const tab = await browser.newPage();
+        for (const output of placeholders) {
+          // Whatever its path, as routes of such a site are.
+          const answer = await tab.goto(`${sst.stackOutput(output)}/some/where`);
+          assert.equal(answer.status(), 200, output);
+          assert.match(await answer.text(), /placeholder/, output);
+        }
+        const scripts = [];
+        tab.on("response", (answer) => answer.url().endsWith("/show.js") && scripts.push(answer));
+        await tab.goto(sst.stackOutput("OwnUrl"));
+        await tab.waitForFunction(() => / from dev-/.test(document.title));
+        assert.deepEqual(scripts.map((answer) => answer.headers()["cache-control"]), ["max-age=300"]);
+        assert.equal(await scripts[0].text(), `document.title = await (await fetch("${sst.stackOutput("BesideUrl")}")).text();\n`);
+      } finally {
+        await browser.close();
+      }
     });
 
     test("functions that are not to be live keep their own code", async () => {

@@ -103,16 +103,13 @@ for (const own of [false, true]) {
   }
 }
 
-test("a copy that was loaded ahead, before the endpoint was known or while it was", async (context) => {
+test("a copy that was loaded ahead", async (context) => {
   const places = prepare(context, { "code.cjs": HANDLERS["whole.cjs"], "directory/code.mjs": HANDLERS["whole.mjs"] });
-  const preload = { preload: [["aws-sdk", places.provided]] };
-  for (const early of [{}, { AWS_ENDPOINT_URL: "http://127.0.0.1:9" }]) {
-    for (const handler of ["code.handler", "directory/code.handler"]) {
-      const { url, requests } = await fakeEndpoint(context);
-      const more = variables(url);
-      await runOnce(context, handler, {}, { ...places, standby: true, preload, early, more });
-      assert.deepEqual(requests, REQUESTS);
-    }
+  for (const handler of ["code.handler", "directory/code.handler"]) {
+    const { url, requests } = await fakeEndpoint(context);
+    const packages = [["aws-sdk", places.root]];
+    await runOnce(context, handler, {}, { ...places, standby: true, packages, more: variables(url) });
+    assert.deepEqual(requests, REQUESTS);
   }
 });
 
@@ -123,8 +120,7 @@ test("clients that are made while a package is loaded ahead", async (context) =>
     "node_modules/eager/index.js": code,
   });
   const { url } = await fakeEndpoint(context);
-  const preload = { preload: [["eager", root]], environment: variables(url), provided };
-  const options = { root, provided, standby: true, preload, more: variables(url) };
+  const options = { root, provided, standby: true, packages: [["eager", root]], more: variables(url) };
   assert.equal((await runOnce(context, "code.handler", {}, options)).body, `${url}/`);
 });
 
@@ -199,7 +195,4 @@ test("nothing is done without an endpoint, or if it is to be ignored", async (co
       assert.deepEqual(body, [false, usual]);
     }
   }
-  const early = { AWS_ENDPOINT_URL: "http://127.0.0.1:9" };
-  const { body } = await runOnce(context, "code.handler", {}, { ...places, standby: true, early, more: variables(undefined) });
-  assert.deepEqual(body, [true, usual], "the function's environment has none");
 });

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 export const handlers = path.join(here, "handlers");
-const runner = path.resolve(here, "../../runners/node/runner.mjs");
+const usualRunner = path.resolve(here, "../../runners/node/runner.mjs");
 
 /** Serves one event and collects what the runner posts. */
 export class RuntimeApi {
@@ -45,6 +45,15 @@ export class RuntimeApi {
     return this.posts.shift();
   }
 
+  /** Ends when the runner asks for an event that there is not. */
+  async polled() {
+    while (this.polls.length === 0) await new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #changed() {
+    this.#waiting.splice(0).forEach((resolve) => resolve());
+  }
+
   #hand() {
     while (this.polls.length > 0 && this.#deliveries.length > 0) {
       const response = this.polls.shift();
@@ -65,7 +74,8 @@ export class RuntimeApi {
     if (where === "invocation/next") {
       this.runnerHeader = request.headers["sst-runner"];
       this.polls.push(response);
-      return this.#hand();
+      this.#hand();
+      return this.#changed();
     }
     const chunks = [];
     request.on("data", (chunk) => chunks.push(chunk));
@@ -73,12 +83,13 @@ export class RuntimeApi {
       response.writeHead(202, { "Content-Type": "application/json" }).end('{"status":"OK"}');
       const body = Buffer.concat(chunks).toString();
       this.posts.push({ where, headers: request.headers, trailers: request.trailers, body, output: this.output?.() });
-      this.#waiting.splice(0).forEach((resolve) => resolve());
+      this.#changed();
     });
   }
 }
 
-const variables = (api, more) => ({
+/** The environment of a function. */
+export const variables = (api, more) => ({
   PATH: process.env.PATH,
   AWS_LAMBDA_RUNTIME_API: api.address,
   AWS_LAMBDA_FUNCTION_NAME: "f",
@@ -98,25 +109,47 @@ const variables = (api, more) => ({
  * @param {string} [options.root] the task root
  * @param {string} [options.provided] the directory with provided packages
  * @param {object} [options.more] more of the function's environment
- * @param {object} [options.early] more of the environment that a standby is started with
- * @param {object} [options.preload] what a standby is told before the assignment
+ * @param {[string, string][]} [options.packages] what a standby of the function loads ahead; without them it is nobody's
+ * @param {string} [options.node] another Node than that of the tests
+ * @param {string} [options.runner] a copy of the runner
  */
-export function start(api, handler, { standby = false, root = handlers, provided, more, early, preload } = {}) {
+export function start(api, handler, options = {}) {
+  const { standby = false, root = handlers, provided, more, packages, node = process.execPath, runner = usualRunner } = options;
   const environment = variables(api, { LAMBDA_TASK_ROOT: root, ...more });
   const told = provided === undefined ? {} : { SST_PROVIDED: provided };
   const own = standby ? { SST_STANDBY: "3" } : { SST_HANDLER: handler, SST_LIFELINE: "3", ...told };
-  const env = standby ? { PATH: process.env.PATH, ...early, ...own } : { ...environment, ...own };
-  const child = spawn(process.execPath, ["--inspect=127.0.0.1:0", runner], { env, stdio: ["ignore", "pipe", "pipe", "pipe"] });
+  const bare = standby && !packages;
+  const env = bare ? { PATH: process.env.PATH, ...own } : { ...environment, ...own };
+  const cwd = bare ? path.dirname(runner) : root;
+  const child = spawn(node, ["--inspect=127.0.0.1:0", runner], { env, cwd, stdio: ["ignore", "pipe", "pipe", "pipe"] });
   let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
+  const streams = { stdout: "", stderr: "" };
+  for (const name of Object.keys(streams)) {
+    child[name].setEncoding("utf8").on("data", (text) => {
+      output += text;
+      streams[name] += text;
+    });
+  }
   api.output = () => output;
   const exited = once(child, "exit").then(([code, signal]) => ({ code, signal }));
-  const assign = () => {
-    const assignment = { environment, taskRoot: root, handler, runtimeApi: api.address, provided };
-    child.stdio[3].write(`${JSON.stringify(preload ?? { preload: [["node:url", handlers]] })}\n`);
-    child.stdio[3].write(`${JSON.stringify({ assign: assignment })}\n`);
+  const tell = (message) => child.stdio[3].write(`${JSON.stringify(message)}\n`);
+  // What the standby says to have read; nothing when it has ended instead.
+  const prepare = async () => {
+    tell({ prepare: { taskRoot: root, handler, provided, packages } });
+    const pipe = child.stdio[3].setEncoding("utf8");
+    let said = "";
+    while (!said.endsWith("\n")) {
+      const [text] = await Promise.race([once(pipe, "data"), once(pipe, "close")]);
+      if (typeof text !== "string") return undefined;
+      said += text;
+    }
+    return JSON.parse(said).read;
   };
-  return { child, exited, assign, output: () => output, closed: once(child, "close") };
+  const assign = () => {
+    const assignment = { taskRoot: root, handler, runtimeApi: api.address, provided };
+    tell({ assign: bare ? { environment, ...assignment } : assignment });
+  };
+  return { child, exited, prepare, assign, output: () => output, streams, closed: once(child, "close") };
 }
 
 /** Runs a handler once, as a test; returns what was posted. The options are those of {@link start}. */
@@ -128,6 +161,7 @@ export async function runOnce(test, handler, event, options) {
     await worker.exited;
     api.close();
   });
+  if (options.packages) await worker.prepare();
   if (options.standby) worker.assign();
   api.deliver(event);
   const ended = worker.exited.then((exit) => assert.fail(`ended with ${JSON.stringify(exit)}: ${worker.output()}`));
@@ -146,6 +180,11 @@ export function tree(test, files) {
     fs.writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
   }
   return directory;
+}
+
+/** Another Node than that of the tests, of version 22. */
+export function otherNode() {
+  return path.join(realPackages(), `node-${process.platform}-${process.arch}`, "bin/node");
 }
 
 /** The directory `node_modules` with the real packages of packages/package.json, which are installed if need be. */

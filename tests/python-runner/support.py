@@ -134,6 +134,13 @@ class Worker:
         """Writes into the pipe, all at once."""
         self.pipe.sendall(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
 
+    def receive(self):
+        """Waits for a line in the pipe."""
+        text = b""
+        while not text.endswith(b"\n"):
+            text += self.pipe.recv(65536)
+        return json.loads(text)
+
     def exit_code(self):
         """Waits for the end."""
         return self.process.wait(timeout=LONGEST)
@@ -209,13 +216,23 @@ def standby(options=()):
         return Worker([*options, RUNNER], environment, "/", [theirs.fileno()], ours)
 
 
+def prepared(api, handler, more=None):
+    """Starts our runner as a standby of a function, and tells it so."""
+    ours, theirs = socket.socketpair()
+    environment = dict(function_environment(api, handler, more), SST_STANDBY=str(theirs.fileno()))
+    with theirs:
+        worker = Worker([RUNNER], environment, environment["LAMBDA_TASK_ROOT"], [theirs.fileno()], ours)
+    worker.send({"prepare": {}})
+    return worker
+
+
 def assignment(api, handler, more=None, task_root=HANDLERS, **parts):
     """The message that makes a standby a function.
 
     :param parts: more of the message
     """
-    environment = function_environment(api, handler, more)
-    parts.update({"environment": environment, "taskRoot": task_root, "handler": handler, "runtimeApi": api.address})
+    parts.setdefault("environment", function_environment(api, handler, more))
+    parts.update({"taskRoot": task_root, "handler": handler, "runtimeApi": api.address})
     return {"assign": parts}
 
 
@@ -259,11 +276,12 @@ class DebugClient:
         self._messages = []
         self.request("initialize", {"adapterID": "test", "clientID": "test"})
 
-    def attach(self, file, lines, just_my_code=True):
-        """Attaches, with breakpoints in one file."""
+    def attach(self, file, lines, just_my_code=True, exceptions=()):
+        """Attaches, with breakpoints in one file, and filters of exceptions to stop at."""
         number = self.send("attach", {"justMyCode": just_my_code})
         self.event("initialized")
         self.set_breakpoints(file, lines)
+        self.request("setExceptionBreakpoints", {"filters": list(exceptions)})
         self.request("configurationDone")
         self._await(lambda message: message.get("request_seq") == number)
 
@@ -303,6 +321,25 @@ class DebugClient:
         body = json.dumps(message).encode()
         self._socket.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
         return self._number
+
+    def go_on_at_each_stop(self, stops):
+        """Lets the worker go on wherever it stops until it ends; `stops` gets the reason, the function and the file of each."""
+
+        def run():
+            try:
+                while True:
+                    event = self.event("stopped")
+                    frame = self.request("stackTrace", {"threadId": event["threadId"]})["stackFrames"][0]
+                    name = frame["name"].replace(" (Current frame)", "")
+                    stops.append((event["reason"], name, os.path.basename(frame["source"]["path"])))
+                    self.request("continue", {"threadId": event["threadId"]})
+            except (AssertionError, OSError):
+                # The worker has ended.
+                pass
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
 
     def drop(self):
         """Goes away without a word."""

@@ -81,7 +81,8 @@ class Environment(unittest.TestCase):
     def test_the_handler_may_be_elsewhere(self):
         with support.RuntimeApi() as api, support.direct(api, "nowhere.handler", {"_HANDLER": "src/app.handler"}):
             body = json.loads(api.post()["body"])
-            self.assertEqual(body["errorMessage"], "Unable to import module 'src/app': No module named 'nowhere'")
+            expected = "Unable to import module 'src/app': No module named 'nowhere' (the function's code has no `nowhere.py`)"
+            self.assertEqual(body["errorMessage"], expected)
 
     def test_a_task_root_that_is_a_link(self):
         with tempfile.TemporaryDirectory() as directory, support.RuntimeApi() as api:
@@ -111,10 +112,95 @@ class Environment(unittest.TestCase):
             self.assertNotIn("Traceback", worker.output()["stderr"])
 
 
+class Missing(unittest.TestCase):
+    """What is said of what is not there, after the words that Lambda has for it."""
+
+    files = {
+        "app.py": "import json\nfrom os.path import join\n\ndef handler(*_):\n    pass\n\ndef other(*_):\n    pass\n\nVALUE = 1\n",
+        "empty.py": "import json\n",
+        "lacking.py": "import no_such_package.part\n",
+        "failing.py": "from json import no_such_name\n",
+        "src/deep.py": "",
+    }
+    rows = {
+        "app.hanlder": r"^Handler 'hanlder' missing on module 'app' \(`app.py` has: `handler`, `other`; did you mean `handler`\?\)$",
+        "app.nothing": r"^Handler 'nothing' missing on module 'app' \(`app.py` has: `handler`, `other`\)$",
+        "src/deep.handler": r"^Handler 'handler' missing on module 'src/deep' \(`src/deep.py` has no functions\)$",
+        "empty.handler": r"^Handler 'handler' missing on module 'empty' \(`empty.py` has no functions\)$",
+        "ap.handler": r"^Unable to import module 'ap': No module named 'ap' \(the function's code has no `ap.py`; did you mean `app`\?\)$",
+        "src/dep.handler": r"named 'src.dep' \(the function's code has no `src/dep.py`; did you mean `deep`\?\)$",
+        "lacking.handler": r"named 'no_such_package' \(`(/\S+)` does not have it: install it there, e.g. by `\1 -m pip install no_such_package`\)$",
+        "failing.handler": r"^Unable to import module 'failing': cannot import name 'no_such_name' from 'json' \([^()]*\)$",
+    }
+
+    def test_says_what_there_is(self):
+        with tempfile.TemporaryDirectory() as directory:
+            support.write_files(directory, self.files)
+            for handler, expected in self.rows.items():
+                with self.subTest(handler), support.RuntimeApi() as api:
+                    with support.direct(api, handler, {"LAMBDA_TASK_ROOT": directory}):
+                        self.assertRegex(json.loads(api.post()["body"])["errorMessage"], expected)
+
+
+#: What a function may import of that which was imported ahead; some of it has a part that the function has as well.
+IMPORTS = ["os", "urllib", "urllib.request", "concurrent", "importlib", "tempfile, random", "csv", "xml.dom.minidom", "zipfile, ssl"]
+SHADOWING = {"random.py": "OWN = True\ndef Random(*_):\n    pass\n", "csv/nothing.txt": ""}
+
+#: Everything that a function can see of its process.
+DUMP = """
+import os, sys
+def attributes(module):
+    return sorted(name for name, value in vars(module).items() if type(value) is type(sys))
+def spec(module):
+    found = getattr(module, "__spec__", None)
+    return found and [found.name, found.origin, found.cached, str(found.loader).split(" object at")[0], str(module.__loader__).split(" object at")[0]]
+def handler(*_):
+    import locale, time
+    variables = dict(os.environ)
+    variables.pop("AWS_LAMBDA_RUNTIME_API")
+    modules = {name: attributes(module) for name, module in sorted(sys.modules.items())}
+    return {
+        "modules": modules,
+        "specs": {name: spec(module) for name, module in sorted(sys.modules.items())},
+        "variables": variables, "directory": os.getcwd(), "path": sys.path, "arguments": sys.argv, "flags": str(sys.flags),
+        "finders": [str(type(finder)) for finder in sys.meta_path], "hooks": len(sys.path_hooks),
+        "zone": time.tzname, "locale": locale.setlocale(locale.LC_ALL), "encoding": sys.stdout.encoding,
+        "hash": hash("text") if "PYTHONHASHSEED" in os.environ else None, "frames": sys.getrecursionlimit(),
+    }
+"""
+
+
+class ByteCode(unittest.TestCase):
+    def run_once(self, root, more=None):
+        more = dict({"LAMBDA_TASK_ROOT": root, "PYTHONDONTWRITEBYTECODE": ""}, **(more or {}))
+        with support.RuntimeApi() as api, support.direct(api, "app.handler", more):
+            api.deliver({})
+            return json.loads(api.post()["body"])
+
+    def test_of_two_saves_within_a_second_the_second_one_runs(self):
+        with tempfile.TemporaryDirectory() as root:
+            for number in range(6):
+                text = "def handler(*_):\n    return {}\n".format(number)
+                support.write_files(root, {"app.py": "from package.part import handler\n", "package/part.py": text})
+                # The same second, the same size.
+                for file in ("app.py", "package/part.py"):
+                    os.utime(os.path.join(root, file), (1_700_000_000, 1_700_000_000))
+                self.assertEqual(self.run_once(root), number)
+            self.assertEqual(sorted(os.listdir(root)), ["app.py", "package"])
+            self.assertEqual(os.listdir(os.path.join(root, "package")), ["part.py"])
+
+    def test_installed_packages_keep_theirs(self):
+        with tempfile.TemporaryDirectory() as root:
+            installed = os.path.join(root, "lib", "site-packages")
+            support.write_files(installed, {"given.py": "VALUE = 1\n"})
+            support.write_files(root, {"app.py": "import given\ndef handler(*_):\n    return given.__cached__\n"})
+            cached = self.run_once(root, {"PYTHONPATH": installed})
+            self.assertTrue(os.path.isfile(cached), cached)
+
+
 class Standby(unittest.TestCase):
     def test_becomes_the_function_it_is_told_to_be(self):
         with support.RuntimeApi() as api, support.standby() as worker:
-            worker.send({"preload": ["xml.dom.minidom", "no_such_module", "no_such.package"]})
             worker.send(support.assignment(api, "results.echo"))
             api.deliver({"b": 1})
             self.assertEqual(json.loads(api.post()["body"]), {"event": {"b": 1}, "type": "dict"})
@@ -127,44 +213,34 @@ class Standby(unittest.TestCase):
             api.deliver({})
             self.assertEqual(json.loads(api.post()["body"]), [["MainThread"], 1])
 
-    def test_imports_ahead_with_the_environment_of_the_function(self):
-        with support.RuntimeApi() as api, support.standby() as worker:
-            more = {"PYTHONPATH": support.HANDLERS, "WHO": "the function"}
-            worker.send({"preload": ["at_load"], "environment": dict(os.environ, **more)})
-            worker.send(support.assignment(api, "at_load.handler", {"WHO": "somebody else"}))
-            api.deliver({})
-            self.assertEqual(json.loads(api.post()["body"]), {"at load": "the function", "now": "somebody else"})
-
     def test_modules_of_the_function_win(self):
         with support.RuntimeApi() as api, support.standby() as worker:
             root = os.path.join(support.HANDLERS, "shadowing")
-            worker.send({"preload": ["calendar"]})
             worker.send(support.assignment(api, "calendar.handler", task_root=root))
             api.deliver({})
             self.assertEqual(json.loads(api.post()["body"]), "own calendar")
 
-    def test_preloaded_modules_are_those_of_the_function(self):
-        with support.RuntimeApi() as api, support.standby() as worker:
-            worker.send({"preload": ["sqlite3"]})
-            worker.send(support.assignment(api, "loaded.handler"))
-            api.deliver({"names": ["sqlite3", "http.client", "asyncio"]})
-            self.assertEqual(json.loads(api.post()["body"]), [True, True, False])
+    def test_shows_what_a_fresh_process_shows(self):
+        for imports in IMPORTS:
+            with tempfile.TemporaryDirectory() as root:
+                support.write_files(root, dict({"app.py": "import {}\n{}".format(imports, DUMP)}, **SHADOWING))
+                for more in ({}, {"TZ": "Asia/Tokyo", "LANG": "C", "PYTHONPATH": "/nowhere", "PYTHONHASHSEED": "7"}):
+                    more = dict(more, LAMBDA_TASK_ROOT=root)
+                    with support.RuntimeApi() as api, support.direct(api, "app.handler", more):
+                        api.deliver({})
+                        fresh = json.loads(api.post()["body"])
+                    with support.RuntimeApi() as api, support.prepared(api, "app.handler", more) as worker:
+                        self.assertIn(json.__file__.replace("json/__init__", "zipfile"), worker.receive()["read"])
+                        worker.send(support.assignment(api, "app.handler", task_root=root, environment=None))
+                        api.deliver({})
+                        ahead = json.loads(api.post()["body"])
+                    self.assertEqual(ahead, fresh, (imports, more))
 
     def test_ends_with_its_pipe(self):
         with support.standby() as worker:
             worker.pipe.close()
             self.assertEqual(worker.exit_code(), 0)
             self.assertEqual(worker.output(), {"stdout": "", "stderr": ""})
-
-    def test_ends_with_its_pipe_during_an_import(self):
-        with tempfile.TemporaryDirectory() as directory, support.standby() as worker:
-            with open(os.path.join(directory, "endless.py"), "w") as file:
-                file.write("print('endless')\nwhile True:\n    pass\n")
-            worker.send({"environment": {"PYTHONPATH": directory}})
-            worker.send({"preload": ["endless"]})
-            worker.wait_for_output("stdout", "endless")
-            worker.pipe.close()
-            self.assertEqual(worker.exit_code(), 0)
 
     def test_a_function_that_cannot_be_loaded(self):
         with support.RuntimeApi() as api, support.standby() as worker:
@@ -235,21 +311,6 @@ def handler(event, context):
 
     def test_standby(self):
         with support.RuntimeApi() as api, support.standby() as worker:
-            worker.send(support.assignment(api, "app.handler", self.more, self.root, provided=self.provided))
-            api.deliver({})
-            self.check(api.post()["body"])
-
-    def test_modules_that_are_imported_ahead_find_them(self):
-        with support.RuntimeApi() as api, support.standby() as worker:
-            environment = {"PYTHONPATH": os.pathsep.join([self.more["PYTHONPATH"], self.root])}
-            worker.send({"preload": ["optional", "own"], "environment": environment, "provided": self.provided})
-            worker.send(support.assignment(api, "app.handler", self.more, self.root, provided=self.provided))
-            api.deliver({})
-            self.check(api.post()["body"])
-
-    def test_modules_of_the_function_win_over_those_imported_ahead(self):
-        with support.RuntimeApi() as api, support.standby() as worker:
-            worker.send({"preload": ["given", "own", "listed"], "provided": self.provided})
             worker.send(support.assignment(api, "app.handler", self.more, self.root, provided=self.provided))
             api.deliver({})
             self.check(api.post()["body"])

@@ -1,10 +1,13 @@
 // Apps of SST v1: one of the last release before 1.0, which is CommonJS, and one of the last release of 1.x, which is not.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
+import process from "node:process";
 import { describe, it, test } from "node:test";
 
+import { Builds } from "../../src/builder/sidecar/builds.mjs";
 import { REPOSITORY, copy, edit, fixture, functionsOf, synthesise, variablesOf } from "./support.mjs";
 
 const APPS = [
@@ -16,7 +19,7 @@ const APPS = [
     source: "src/",
     runtime: "nodejs14.x",
     plugins: "esbuild-plugins.js",
-    banner: null,
+    banner: "",
     stackFile: "lib/FunctionsStack.js",
     main: "lib/index.js",
     functions: {
@@ -116,21 +119,26 @@ for (const app of APPS) {
       assert.equal(handler, "services/billing/invoice.handler");
       assert.deepEqual(bundling, {
         format: "esm",
-        target: null,
+        target: "esnext",
         external: ["left-out", "installed"],
         loader: { ".png": "file" },
         define: { VERSION: '"1"' },
-        banner: app.banner,
+        banner: `import { createRequire as topLevelCreateRequire } from 'module';const require = topLevelCreateRequire(import.meta.url);${app.banner}`,
         footer: null,
         tsconfig: null,
         mainFields: ["module", "main"],
         conditions: [],
         inject: [],
         plugins: path.join(project, app.plugins),
-        bundlePackages: false,
+        esbuild: {},
+        environment: {},
+        preCompilation: false,
+        nodeModules: ["installed"],
+        copyFiles: [{ from: path.join(project, "services/billing/template.html"), to: "template.html" }],
+        commands: null,
       });
       const usual = records[`${functionsStack}/Environment`].bundling;
-      assert.equal(usual.format, "cjs");
+      assert.deepEqual([usual.format, usual.target], ["cjs", "node14"]);
       assert.deepEqual(usual.external, ["aws-sdk"]);
     });
 
@@ -231,6 +239,53 @@ for (const app of APPS) {
     assert.equal(records[`${functionsStack}/Environment`].placeholder, true);
   });
 
+  test(`${app.app}: a function that is not bundled is its handler's file alone, as it is deployed`, async (context) => {
+    const files = {
+      "plain/index.ts": `import AWS from "aws-sdk"; import fs from "fs";
+        const attempt = (load: () => unknown) => { try { return load(); } catch (error: any) { return error.code; } };
+        export const handler = async (): Promise<unknown> => {
+          return [AWS.who, attempt(() => require("./other")), attempt(() => require("absent")), require("own").own, typeof fs.existsSync, module.exports.handler === handler];
+        };`,
+      "plain/other.js": `module.exports = "other";`,
+      "plain/later.ts": `import later from "later-on"; import sdk from "@aws-sdk/client-of-the-runtime"; export const handler = async () => [later, sdk];`,
+      "plain/broken.ts": `export const handler = () => { return (; };`,
+      "plain/node_modules/own/index.js": `exports.own = "own";`,
+      "plain/node_modules/aws-sdk/index.js": `exports.who = "the SDK";`,
+    };
+    const { project, asset, record, build } = bothWays(context, app, files, "bundle: false");
+    // What the function's layers would bring along on Lambda.
+    fs.cpSync(path.join(project, "plain/node_modules"), path.join(asset, "node_modules"), { recursive: true });
+    const expected = answerOf(path.join(asset, "plain/index.js"));
+    assert.deepEqual(expected, ["the SDK", "MODULE_NOT_FOUND", "MODULE_NOT_FOUND", "own", "function", true]);
+    assert.deepEqual(record.unheeded, []);
+    const { file, built, failed } = await build("index.ts");
+    assert.equal(failed, undefined);
+    assert.deepEqual(answerOf(file), expected);
+    assert.deepEqual(built.provided, []);
+
+    const { built: later } = await build("later.ts");
+    assert.deepEqual(later.provided, ["@aws-sdk/client-of-the-runtime"]);
+    assert.ok(later.inputs.includes(path.join(project, "plain/node_modules/later-on")), "a package that comes is noticed");
+    const { failed: broken } = await build("broken.ts");
+    assert.match(broken.summary, /^plain\/broken\.ts:1:40: Unexpected ";"$/);
+  });
+
+  test(`${app.app}: a module has the \`require\` that packages in CommonJS expect`, async (context) => {
+    const files = {
+      "plain/package.json": "{}",
+      "plain/index.ts": `import { eol } from "uses-os"; export const handler = async () => [eol, typeof require, typeof BANNER, String((one: any) => (one.two ||= 1))];`,
+      "plain/node_modules/uses-os/index.js": `exports.eol = require("os").EOL;`,
+    };
+    // The older release knows no banner.
+    const banner = app.banner ? 'banner: "var BANNER = 1;"' : "";
+    const { asset, build } = bothWays(context, app, files, `bundle: { format: "esm", ${banner} }`);
+    const expected = answerOf(path.join(asset, "plain/index.js"));
+    assert.deepEqual(expected, ["\n", "function", app.banner ? "number" : "undefined", "(one) => one.two ||= 1"]);
+    const { file, failed } = await build("index.ts");
+    assert.equal(failed, undefined);
+    assert.deepEqual(answerOf(file), expected);
+  });
+
   test(`${app.app}: finds the Go module that a function's directory is in`, (context) => {
     const project = copy(context, app.app);
     fs.renameSync(path.join(project, "go/go.mod"), path.join(project, "go.mod"));
@@ -258,6 +313,18 @@ for (const app of APPS) {
     assert.match(stderr, /Cannot find a handler file for ".*nowhere\.fallback"/);
     assert.match(stderr, /Api-Lambda_default/);
     assert.doesNotMatch(stderr, /node_modules|infra/);
+  });
+
+  test(`${app.app}: says which program it lacks for a function`, (context) => {
+    const project = copy(context, app.app);
+    const python = '"Python", { srcPath: "python", handler: "hello.handler", runtime: "python3.8" });';
+    const of = app.app === "sst-0.69" ? "this" : "stack";
+    const added = `new Function(${of}, "Dotnet", { srcPath: "python", handler: "Example::Example.Handlers::Handle", runtime: "dotnetcore3.1" });`;
+    edit(project, app.stackFile, python, `${python}\n${added}`);
+    const { status, stderr } = synthesise(project, { bundle: [`${app.stacks[0]}/Dotnet`] });
+    assert.equal(status, 1);
+    assert.match(stderr, /the function \S*Dotnet\S* \(dotnetcore3\.1\) cannot be built: `dotnet` is not installed\ninstall it/);
+    assert.doesNotMatch(stderr, /TypeError/);
   });
 
   test(`${app.app}: says that its packages are not installed`, (context) => {
@@ -341,3 +408,41 @@ describe("the app's word on the debug stack", () => {
     assert.deepEqual(word.tags, {});
   });
 });
+
+/** Adds a function with its source in `plain` to an app: the asset with which it is deployed, and how it is built here. */
+function bothWays(context, { app, stacks: [stack], stackFile }, files, options) {
+  const project = copy(context, app);
+  for (const [file, text] of Object.entries(files)) {
+    fs.mkdirSync(path.dirname(path.join(project, file)), { recursive: true });
+    fs.writeFileSync(path.join(project, file), text);
+  }
+  const python = '"Python", { srcPath: "python", handler: "hello.handler", runtime: "python3.8" });';
+  const scope = app === "sst-0.69" ? "this" : "stack";
+  edit(project, stackFile, python, `${python}\nnew Function(${scope}, "Added", { srcPath: "plain", handler: "index.handler", ${options} });`);
+  const id = `${stack}/Added`;
+  const { status, stderr, directory, templates } = synthesise(project, { bundle: [id] });
+  assert.equal(status, 0, stderr);
+  const asset = path.join(directory, functionsOf(templates[stack])[id].Metadata["aws:asset:path"]);
+  // It is written over by the next synthesis.
+  const kept = path.join(project, "deployed");
+  fs.cpSync(asset, kept, { recursive: true });
+  const record = synthesise(project).records[id];
+  const builds = new Builds(project, process.env.SST_NPM_ROOT ?? path.join(REPOSITORY, "npm"));
+  context.after(() => builds.cool(id));
+  const build = async (name) => {
+    const output = path.join(project, ".sst/artifacts/added");
+    const entry = path.join(path.dirname(record.entry), name);
+    const { built, failed } = await builds.build({ ...record, function: id, entry, directory: output, provided: "v3" });
+    return { built, failed, file: built && path.join(output, built.file) };
+  };
+  return { project, asset: kept, record, build };
+}
+
+/** What the handler of a file answers in plain Node. */
+function answerOf(file) {
+  const script = `const { handler } = await import(${JSON.stringify(file)}); process.stdout.write(JSON.stringify(await handler()));`;
+  // In a script that is no module `require` would be there for all.
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8", cwd: path.dirname(file) });
+  assert.equal(stderr, "");
+  return JSON.parse(stdout);
+}

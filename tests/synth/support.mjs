@@ -64,10 +64,12 @@ export function synthesise(project, { bundle = [], programs = {}, hook = true, v
     const content = `#!/bin/sh\necho "${name} $*" >> "${log}"\n${script}\n`;
     fs.writeFileSync(path.join(commands, name), content, { mode: 0o755 });
   }
+  const settings = path.join(project, "sst.json");
   const env = {
     HOME: state,
     PATH: commands,
     SST_PROJECT: project,
+    ...(fs.existsSync(settings) ? { SST_SETTINGS: fs.readFileSync(settings, "utf8") } : {}),
     SST_STAGE: "dev",
     SST_REGION: REGION,
     SST_ACCOUNT: ACCOUNT,

@@ -18,6 +18,17 @@ const install = path.join(process.env.CARGO_TARGET_DIR ?? path.join(repository, 
 const screenshots = path.join(install, "screenshots");
 const FILE = "functions/explicit.ts";
 
+/** A handler that throws what it does not catch, before an `await` and after one. */
+const THROWING = `interface Answer { text: string }
+
+export async function run(event: { fail?: string }): Promise<Answer> {
+  if (event.fail === "before") throw new Error("before an await");
+  await new Promise(setImmediate);
+  if (event.fail === "after") throw new Error("after an await");
+  return { text: \`explicit \${process.env.ANSWER}\` };
+}
+`;
+
 const env = { SST_NPM_ROOT: path.join(repository, "npm"), SST_BINARY: binary(), NO_COLOR: "1" };
 let directory;
 let vscode;
@@ -38,21 +49,26 @@ function workspace(change) {
   return made;
 }
 
-async function invoke(app, name) {
+async function invoke(app, name, event = {}) {
   const lambda = new LambdaClient({ ...clientOptions(app), maxAttempts: 1 });
   const FunctionName = app.stackOutput(`Function${name}`);
-  const answer = await lambda.send(new InvokeCommand({ FunctionName, Payload: "{}" }));
+  const answer = await lambda.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(event) }));
   return JSON.parse(Buffer.from(answer.Payload));
 }
 
-/** Calls the function, expects a stop at a line of the editor, and lets it go on. */
-async function stopsAt(app, line, name) {
-  const call = invoke(app, "Explicit");
+/** Calls the function, expects a stop at a line of the editor, and lets it go on. Returns what is answered. */
+async function stopsAt(app, line, name, { event, exception } = {}) {
+  const call = invoke(app, "Explicit", event);
   const stop = await vscode.waitForStop(60_000);
+  if (exception) assert.match(await vscode.exception(), exception);
   await vscode.screenshot(name);
   assert.deepEqual([stop.tab, stop.yellow?.line], [path.basename(FILE), line], JSON.stringify(stop.rows));
+  // The process bears the name of its function. The slash is another one after F5.
+  assert.ok(stop.rows.some((row) => /^plain[/\u2215]Explicit\b/.test(row.label)), JSON.stringify(stop.rows));
   await vscode.continue();
-  assert.deepEqual(await call, { text: "explicit 42" });
+  const answer = await call;
+  if (!exception) assert.deepEqual(answer, { text: "explicit 42" });
+  return answer;
 }
 
 const bundle = () => path.join(directory, ".sst/artifacts/plain+Explicit/index.cjs");
@@ -103,8 +119,9 @@ describe("VS Code", () => {
     await until("everything to end", 30_000, () => ofTheApp().length === 0);
   });
 
-  test("attach: stops, stops after a save, and leaves the function running", async () => {
+  test("attach: stops, stops after a save and at what is not caught, and leaves the function running", async () => {
     directory = workspace(() => {});
+    fs.writeFileSync(path.join(directory, FILE), THROWING);
     const sst = await Sst.start(directory, ["--increase-timeout"], env);
     try {
       execFileSync(binary(), ["ide", "vscode"], { cwd: directory });
@@ -118,9 +135,17 @@ describe("VS Code", () => {
       await vscode.insertLine(FILE);
       await sst.waitFor(/BUILT +plain\/Explicit/, from);
       await stopsAt(sst, 8, "after-a-save");
+      await vscode.checkExceptions("Uncaught Exceptions");
+      for (const [fail, line] of [["before", 5], ["after", 7]]) {
+        const exception = new RegExp(`Exception has occurred: Error: ${fail} an await`);
+        const answer = await stopsAt(sst, line, `uncaught-${fail}-an-await`, { event: { fail }, exception });
+        assert.deepEqual([answer.errorType, answer.errorMessage], ["Error", `${fail} an await`]);
+      }
       await vscode.stop();
       await sst.waitFor(/A debugger has left/, from);
       assert.deepEqual(await invoke(sst, "Explicit"), { text: "explicit 42" });
+    } catch (error) {
+      throw new Error(`${error.message}\n${sst.output}`, { cause: error });
     } finally {
       await sst.stop();
     }

@@ -36,6 +36,8 @@ const SETTINGS = {
   "remote.autoForwardPorts": false,
   "security.workspace.trust.enabled": false,
   "telemetry.telemetryLevel": "off",
+  // It would be fetched from the network.
+  "typescript.disableAutomaticTypeAcquisition": true,
   // The DOM renderer, so that the terminal's text can be read from the page.
   "terminal.integrated.gpuAcceleration": "off",
   "update.mode": "none",
@@ -60,13 +62,14 @@ export async function until(what, timeoutMs, probe) {
   }
 }
 
+/** A port for a program that must be told its own: below those that systems give away by themselves, so that no connection takes it meanwhile. */
 export function freePort() {
   return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
+    const tried = net.createServer();
+    tried.on("error", (error) => (error.code === "EADDRINUSE" ? resolve(freePort()) : reject(error)));
+    tried.listen(20_000 + Math.floor(Math.random() * 12_000), "127.0.0.1", () => {
+      const { port } = tried.address();
+      tried.close(() => resolve(port));
     });
   });
 }
@@ -240,11 +243,7 @@ export class VSCode {
   async chooseConfiguration(name) {
     await this.page.keyboard.press("Control+Shift+D");
     // All the height is for the call stack.
-    for (const title of ["Variables", "Watch", "Breakpoints"]) {
-      const header = this.page.locator(`.pane-header[aria-label="${title} Section"]`);
-      await header.waitFor({ timeout: 30_000 });
-      if ((await header.getAttribute("aria-expanded")) === "true") await header.press("ArrowLeft");
-    }
+    for (const title of ["Variables", "Watch", "Breakpoints"]) await this.#expand(title, false);
     const item = this.page.locator(".start-debug-action-item");
     const select = item.locator("select"); // older versions
     const dropdown = item.locator(".dropdown-label"); // newer ones
@@ -260,6 +259,28 @@ export class VSCode {
       await this.page.locator(".actionList .monaco-list-row .title").getByText(name, { exact: true }).click();
       await until(`${name} to be chosen`, 5_000, async () => (await dropdown.innerText()).startsWith(name));
     }
+  }
+
+  // Opens a section of the Run and Debug view, or closes it.
+  async #expand(title, wanted) {
+    const header = this.page.locator(`.pane-header[aria-label="${title} Section"]`);
+    await header.waitFor({ timeout: 30_000 });
+    const isExpanded = (await header.getAttribute("aria-expanded")) === "true";
+    if (isExpanded !== wanted) await header.press(wanted ? "ArrowRight" : "ArrowLeft");
+  }
+
+  // Has the debugger stop at exceptions of a kind, by its checkbox in the list of breakpoints. It is there from the first session on.
+  async checkExceptions(label) {
+    await this.#expand("Breakpoints", true);
+    const row = this.page.locator(".debug-breakpoints .monaco-list-row").filter({ hasText: label });
+    const box = row.locator('input[type="checkbox"]');
+    await box.check({ timeout: 20_000 });
+    await this.#expand("Breakpoints", false);
+  }
+
+  // What is shown of the exception at which it has stopped, a moment after the stop.
+  exception() {
+    return this.page.locator(".exception-widget").innerText({ timeout: 20_000 });
   }
 
   async pressF5() {

@@ -4,12 +4,12 @@ The parent writes lines of JSON:
 
     {"debug": {"host": "127.0.0.1", "port": 5678, "path": "/directory/with/debugpy"}}
         at any time: a debugger listens there. The path is optional.
-    {"preload": ["package", …], "environment": {…}, "provided": "/directory/with/packages"}
-        any number of times, to a standby only. The environment is optional: packages that read variables while they are
-        loaded should find those of the function they are loaded for. So is the directory with the packages that Lambda's
-        runtime would bring along: what does without one of them while it is loaded would do so for the function.
+    {"prepare": {…}}
+        to a standby that was started with exactly the environment of its function. It answers {"read": ["/path", …]} with the
+        files of what it has imported ahead.
     {"assign": {"environment": {…}, "taskRoot": "…", "handler": "…", "runtimeApi": "127.0.0.1:1234", "provided": "…"}}
-        once, to a standby only, which is an ordinary worker from then on. The last member is optional, too.
+        once, to a standby only, which is an ordinary worker from then on. The environment is missing where it is there. The last
+        member is optional, too.
 
 The end of the pipe ends the process: nobody needs it any more.
 """
@@ -23,7 +23,7 @@ from . import debugger
 
 
 class Channel:
-    """The reading end. It is read by one thread at a time."""
+    """Our end. It is read by one thread at a time."""
 
     def __init__(self, descriptor):
         # What the function starts must not keep the pipe open.
@@ -47,6 +47,12 @@ class Channel:
             return None
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [json.loads(line) for line in lines if line.strip()]
+
+    def say(self, message):
+        """Writes a line of JSON."""
+        data = json.dumps(message).encode() + b"\n"
+        while data:
+            data = data[os.write(self._descriptor, data) :]
 
     def take_what_is_there(self):
         """Obeys the messages that have come already, at once and without waiting for more."""

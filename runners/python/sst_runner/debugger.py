@@ -5,6 +5,7 @@ import sys
 import threading
 
 from . import DIRECTORY
+from .errors import without_own_frames
 
 
 def connect(host, port, path=None):
@@ -39,6 +40,40 @@ def connect_in_background(host, port, path=None):
     # It is not to be debugged, nor stopped while a breakpoint has stopped everything else.
     thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
     thread.start()
+
+
+def uncaught(error):
+    """Stops where an error was raised that the function has not caught, if a debugger wants to stop there.
+
+    The runner catches it, so that for a debugger it is caught.
+    """
+    pydevd = sys.modules.get("pydevd")
+    session = pydevd and pydevd.get_global_debugger()
+    trace = without_own_frames(error.__traceback__)
+    if session is None or trace is None:
+        return
+    information = (type(error), error, trace)
+    try:
+        if hasattr(session, "trigger_exception_handler"):
+            session.trigger_exception_handler(information)
+        else:
+            _stop(session, information)
+    except Exception as failure:
+        # The call goes on without a stop.
+        sys.stderr.write("sst: the debugger cannot be stopped: {}: {}\n".format(type(failure).__name__, failure))
+
+
+def _stop(session, information):
+    """What debuggers do in `sys.excepthook`, of which older ones have no name for others."""
+    from _pydevd_bundle.pydevd_breakpoints import stop_on_unhandled_exception
+
+    thread = threading.current_thread()
+    state = session.set_additional_thread_info(thread)
+    state.is_tracing += 1
+    try:
+        stop_on_unhandled_exception(session, thread, state, information)
+    finally:
+        state.is_tracing -= 1
 
 
 def _load(path):

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from . import errors, logs
+from . import bytecode, debugger, errors, logs
 from .context import apply_to_environment, lambda_context
 from .handler import load_handler
 from .results import Encoder, parse_event
@@ -44,10 +44,12 @@ def _load(api, encoder, task_root, name, provided):
         os.chdir(task_root)
         sys.path.insert(0, task_root)
         if provided:
+            bytecode.leave(provided)
             # Last, because the function's own packages win.
             sys.path.append(provided)
         return load_handler(name)
     except Exception as error:
+        debugger.uncaught(error)
         report = errors.Report(error)
         logs.error(report.body(), encoder)
         _talk(api, lambda: api.fail_init(report.error_type, encoder.encode(report.body())))
@@ -64,6 +66,7 @@ def _serve_invocation(api, encoder, run):
         event = parse_event(body, headers.get("content-type"))
         result, content_type = encoder.result(run(event, context))
     except Exception as error:
+        debugger.uncaught(error)
         report = errors.Report(error)
         fault = report.body(request_id)
         logs.error(fault, encoder)

@@ -11,22 +11,32 @@ standby   SST_STANDBY is the descriptor of that pipe, on which the function arri
 import os
 import sys
 
-from . import logs, serve
+from . import bytecode, logs, serve
 from .channel import Channel, start_thread
+from .shelf import Shelf
 
 OWN_VARIABLES = ("SST_HANDLER", "SST_STANDBY", "SST_LIFELINE", "SST_PROVIDED")
+
+
+def _import_ahead():
+    from . import standby
+
+    standby.import_usual_modules()
+    return standby
 
 
 def main():
     """Serves a function; returns never, other than by an exit."""
     settings = {name: os.environ.pop(name, None) for name in OWN_VARIABLES}
     logs.write_at_once()
+    bytecode.keep_apart()
+    # Also where it stays empty, so that no worker differs from another.
+    shelf = Shelf()
+    sys.meta_path.insert(0, shelf)
 
     if settings["SST_STANDBY"] is not None:
-        needed = set(sys.modules)
-        from . import standby
-
-        assignment = standby.wait(Channel(int(settings["SST_STANDBY"])), needed)
+        standby = shelf.fill(_import_ahead)
+        assignment = standby.wait(Channel(int(settings["SST_STANDBY"])), shelf)
     else:
         if settings["SST_LIFELINE"] is not None:
             channel = Channel(int(settings["SST_LIFELINE"]))

@@ -12,20 +12,26 @@ use crate::{
     languages::{self, Construct, Language, Named},
     project::{
         HandMapping, HandSource, Project, SERVES_DEPLOYMENT,
-        manifest::{FunctionSpec, LeftAlone, Manifest, Source},
+        manifest::{FunctionSpec, LeftAlone, Manifest, Source, Unheeded, UnheededOption},
     },
 };
 
 use super::{
     environment, inline,
+    known::{branches, environments, is_expression, number_of, text},
+    layers,
     owners::{custom_resource_providers, edge_functions},
     read::{Assembly, SourceRecord, property, type_of},
-    resolve::Place,
+    resolve::{Place, names_in},
 };
 
+/// The longest that Lambda runs a function, in seconds.
+pub(in crate::app) const LONGEST_TIMEOUT_S: u64 = 900;
+
 /// Lambda's own defaults.
-const DEFAULT_TIMEOUT_S: u64 = 3;
+pub(in crate::app) const DEFAULT_TIMEOUT_S: u64 = 3;
 const DEFAULT_MEMORY_MB: u64 = 128;
+const DEFAULT_LOG_LEVEL: &str = "INFO";
 
 /// Lists every function of every template: those that will run on this machine, and those that keep their deployed code.
 ///
@@ -46,13 +52,19 @@ pub fn discover(assembly: &Assembly, project: &Project) -> Result<Manifest> {
     let mut mapped: BTreeSet<&str> = project.functions.keys().map(String::as_str).collect();
     for (index, template) in assembly.templates.iter().enumerate() {
         for (logical_id, resource) in template.resources() {
-            if type_of(resource) != "AWS::Lambda::Function" {
+            let is_function = type_of(resource) == "AWS::Lambda::Function";
+            let made = if is_function { None } else { made_by_macro(logical_id, resource) };
+            if !is_function && made.is_none() {
                 continue;
             }
             let id = assembly.function_id(index, logical_id);
             mapped.remove(id.as_str());
-            match finder.function(index, logical_id, &id, resource) {
-                Ok(function) => manifest.functions.push(function),
+            let function = made.map_or_else(|| finder.function(index, logical_id, &id, resource), Err);
+            match function {
+                Ok(function) => {
+                    manifest.unheeded.extend(finder.unheeded(&function));
+                    manifest.functions.push(function);
+                }
                 Err(reason) => manifest.left_alone.push(LeftAlone { id: FunctionId::from(id), reason }),
             }
         }
@@ -72,9 +84,23 @@ pub(in crate::app) fn owned_role(assembly: &Assembly, template: usize, function:
     (type_of(assembly.at(&role)?) == "AWS::IAM::Role").then_some(role)
 }
 
-/// The variables that a function's template sets.
-pub(in crate::app) fn variables(function: &Value) -> Option<&Map<String, Value>> {
-    property(function, "Environment")?.get("Variables")?.as_object()
+/// Why something of a template that is no function yet, but of which a macro makes one, is left alone. None for all else.
+fn made_by_macro(logical_id: &str, resource: &Value) -> Option<String> {
+    if type_of(resource) == "AWS::Serverless::Function" {
+        return Some(
+            "it is an `AWS::Serverless::Function` (SAM), of which CloudFormation makes a function only when it is deployed; use `Function` \
+             of `aws-cdk-lib/aws-lambda`"
+                .into(),
+        );
+    }
+    let has_functions = || {
+        let text = resource.to_string();
+        text.contains("\"AWS::Lambda::Function\"") || text.contains("\"AWS::Serverless::Function\"")
+    };
+    (logical_id.starts_with("Fn::ForEach::") && has_functions()).then(|| {
+        "it is a loop (`Fn::ForEach`), of which CloudFormation makes functions only when it is deployed"
+            .into()
+    })
 }
 
 /// A whole number of a template, which may be written as text.
@@ -84,6 +110,31 @@ pub(in crate::app) fn number(value: Option<&Value>) -> Option<u64> {
         Value::String(text) => text.parse().ok(),
         _ => None,
     }
+}
+
+/// The level of a function's log, if that is to be JSON; why that is not known.
+fn json_log(assembly: &Assembly, template: usize, function: &Value) -> Result<Option<String>, String> {
+    let unknown = || "the format of its log (`LoggingConfig`) is not known before the deployment".to_owned();
+    let Some(logging) = property(function, "LoggingConfig") else { return Ok(None) };
+    let mut found = BTreeSet::new();
+    for logging in branches(logging).ok_or_else(unknown)? {
+        let known = |name: &str, default: &str| {
+            let value = logging.get(name).unwrap_or(&Value::Null);
+            let mut all = BTreeSet::new();
+            for branch in branches(value).or_else(|| Some(vec![value]))? {
+                all.insert(match branch {
+                    Value::Null => default.to_owned(),
+                    other => text(assembly, template, other)?,
+                });
+            }
+            all.pop_first().filter(|_| all.is_empty())
+        };
+        let format = known("LogFormat", "Text").ok_or_else(unknown)?;
+        let level = || known("ApplicationLogLevel", DEFAULT_LOG_LEVEL).ok_or_else(unknown);
+        found.insert(if format == "JSON" { Some(level()?) } else { None });
+    }
+    let log = found.pop_first().flatten();
+    if found.is_empty() { Ok(log) } else { Err(unknown()) }
 }
 
 /// What is known of where a function's code is.
@@ -118,6 +169,7 @@ impl CodePlace<'_> {
             bundling: record.bundling.as_ref(),
             build: record.build.as_ref(),
             is_made: record.placeholder && own,
+            can_be_made: record.making.is_some() && own,
         });
         // Where the developer has named the handler, the template need not.
         let declared = match by_hand {
@@ -162,21 +214,34 @@ impl Finder<'_> {
 
         let runtime = self.runtime(template, resource, record)?;
         let languages = languages::of_runtime(&runtime)?;
-        let declared = property(resource, "Handler").and_then(Value::as_str);
-        let place = CodePlace { id, languages: &languages, resource, record, by_hand, declared };
-        let (language, source, handler) = self.source(&place)?;
+        let declared = property(resource, "Handler").and_then(|handler| text(assembly, template, handler));
+        let place =
+            CodePlace { id, languages: &languages, resource, record, by_hand, declared: declared.as_deref() };
+        let (language, source, handler) = self.source(template, &place)?;
         if owned_role(assembly, template, resource).is_none()
             && !by_hand.is_some_and(|hand| hand.policy_attached)
         {
             return Err(format!(
-                "its role is not part of the app, so the stub's permissions cannot be added to it; attach the policy \
+                "{}, so the stub's permissions cannot be added to it; attach the policy \
                  that is shown to the role, then set \"functions\": {{ \"{id}\": {{ \"policyAttached\": true }} }} in \
-                 `sst.json`"
+                 `sst.json`",
+                self.why_not_owned(template, resource)
             ));
         }
-        let none = Map::new();
-        let variables = variables(resource).unwrap_or(&none);
-        self.check_room(template, id, variables)?;
+        let environments = environments(resource).ok_or(
+            "its environment variables (`Environment`) are not known before the deployment, so the stub's settings cannot be added",
+        )?;
+        self.check_room(template, id, &environments)?;
+        let declared = |name: &str, default: u64| match property(resource, name) {
+            None => Some(default),
+            Some(value) => number_of(assembly, template, value),
+        };
+        let mut names = Vec::new();
+        for name in environments.iter().flat_map(Map::keys) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
         Ok(FunctionSpec {
             id: FunctionId::from(id),
             stack: assembly.stacks[stack].name.clone(),
@@ -185,10 +250,29 @@ impl Finder<'_> {
             runtime,
             handler,
             source,
-            timeout_s: number(property(resource, "Timeout")).unwrap_or(DEFAULT_TIMEOUT_S),
-            memory_mb: number(property(resource, "MemorySize")).unwrap_or(DEFAULT_MEMORY_MB),
-            environment: variables.keys().cloned().collect(),
+            timeout_s: declared("Timeout", DEFAULT_TIMEOUT_S),
+            memory_mb: declared("MemorySize", DEFAULT_MEMORY_MB),
+            environment: names,
+            json_log: json_log(assembly, template, resource)?,
+            layers: layers::of(assembly, template, resource),
         })
+    }
+
+    /// What has no effect here of that which the app wants of a function's build.
+    fn unheeded(&self, function: &FunctionSpec) -> Vec<Unheeded> {
+        let id = &function.id;
+        // What the construct wants of its own path is not about another one.
+        let own = self.project.functions.get(id.as_str()).is_none_or(|hand| hand.source == HandSource::Found);
+        let record = self.assembly.sources.get(id.as_str()).filter(|_| own);
+        let mut of_construct = record.map(|record| record.unheeded.clone()).unwrap_or_default();
+        let is_made = matches!(function.source, Source::Made { .. });
+        if !is_made && record.is_some_and(|record| record.making.is_some()) {
+            let reason = format!("it runs from its source, `{}`", function.source.directory());
+            of_construct.push(UnheededOption { option: "bundling".to_owned(), reason });
+        }
+        let of_language = languages::get(&function.language).unheeded(&function.source);
+        let all = of_construct.into_iter().chain(of_language);
+        all.map(|option| Unheeded { id: id.clone(), option }).collect()
     }
 
     /// Functions of kinds that a stub cannot stand in for.
@@ -199,10 +283,25 @@ impl Finder<'_> {
         if self.edge.contains(place) {
             return Err("it runs at CloudFront's edges (Lambda@Edge)".into());
         }
+        let is_made = |value: &Value| value.as_object().is_some_and(is_expression);
+        if resource.get("Properties").is_some_and(is_made) {
+            return Err("its properties are made by a macro, and not known before the deployment".into());
+        }
         let code = property(resource, "Code");
         let has = |name: &str| code.and_then(|code| code.get(name)).is_some();
-        if has("ImageUri") || property(resource, "PackageType").and_then(Value::as_str) == Some("Image") {
+        let package = property(resource, "PackageType");
+        if has("ImageUri") || package.and_then(Value::as_str) == Some("Image") {
             return Err("it is a container image, which cannot become a stub in place".into());
+        }
+        if package.is_some_and(|package| package != "Zip") {
+            return Err(
+                "whether it is a container image (`PackageType`) is not known before the deployment".into()
+            );
+        }
+        let by_hand = self.project.functions.get(&self.assembly.function_id(place.0, &place.1));
+        let is_known = |code: &Value| code.is_object() && !is_made(code);
+        if !code.is_none_or(is_known) && by_hand.is_none_or(|hand| hand.source == HandSource::Found) {
+            return Err("its code (`Code`) is an expression, and not known before the deployment".into());
         }
         for (name, what) in [
             ("CapacityProviderConfig", "runs on managed instances"),
@@ -216,6 +315,20 @@ impl Finder<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Why the app's stacks do not say which role of theirs a function has.
+    fn why_not_owned(&self, template: usize, function: &Value) -> &'static str {
+        let mut names_own = false;
+        names_in(property(function, "Role").unwrap_or(&Value::Null), &mut |name| {
+            let role = self.assembly.templates[template].resource(name);
+            names_own |= role.is_some_and(|role| type_of(role) == "AWS::IAM::Role");
+        });
+        if names_own {
+            "which role it has is only known when the app is deployed"
+        } else {
+            "its role is not part of the app"
+        }
     }
 
     /// Stacks whose functions cannot reach the debug stack, or cannot be given another asset.
@@ -240,28 +353,14 @@ impl Finder<'_> {
         resource: &Value,
         record: Option<&SourceRecord>,
     ) -> Result<String, String> {
-        let body = &self.assembly.templates[template].body;
-        let from_table = |keys: &Value| {
-            let [Value::String(table), region, Value::String(column)] = keys.as_array()?.as_slice() else {
-                return None;
-            };
-            let region = region
-                .as_str()
-                .unwrap_or_else(|| self.assembly.region_of(self.assembly.templates[template].stack));
-            body.get("Mappings")?.get(table)?.get(region)?.get(column)?.as_str()
-        };
-        match property(resource, "Runtime") {
-            Some(Value::String(runtime)) => Some(runtime.as_str()),
-            Some(Value::Object(expression)) => expression.get("Fn::FindInMap").and_then(from_table),
-            _ => None,
-        }
-        .or_else(|| record?.runtime.as_deref())
-        .map(str::to_owned)
-        .ok_or_else(|| "its runtime is not known before the deployment".into())
+        property(resource, "Runtime")
+            .and_then(|runtime| text(self.assembly, template, runtime))
+            .or_else(|| record?.runtime.clone().filter(|_| property(resource, "Runtime").is_none()))
+            .ok_or_else(|| "its runtime is not known before the deployment".into())
     }
 
     /// What the code is written in and where it is, and the handler that goes with it.
-    fn source(&self, place: &CodePlace<'_>) -> Result<(LanguageId, Source, String), String> {
+    fn source(&self, template: usize, place: &CodePlace<'_>) -> Result<(LanguageId, Source, String), String> {
         let &CodePlace { id, languages, resource, record, by_hand, .. } = place;
         if let Some(hand) = by_hand {
             let given = hand.handler.as_deref();
@@ -290,12 +389,13 @@ impl Finder<'_> {
             return found.ok_or_else(|| format!("`{entry}` is not a source in {}", names_of(languages)));
         }
         if let Some(code) = property(resource, "Code").and_then(|code| code.get("ZipFile")) {
-            let code = code.as_str().ok_or("its code is inline, and not known before the deployment")?;
+            let code = text(self.assembly, template, code)
+                .ok_or("its code is inline, and not known before the deployment")?;
             let (language, files) = languages
                 .iter()
                 .find_map(|language| Some((language.id(), language.inline()?)))
                 .ok_or_else(|| format!("code in {} cannot be inline", names_of(languages)))?;
-            let source = inline::source(self.project, &id.into(), files, code);
+            let source = inline::source(self.project, &id.into(), files, &code);
             let source = source.map_err(|error| error.to_string())?;
             return Ok((language.into(), source, place.handler()?.to_owned()));
         }
@@ -321,6 +421,16 @@ impl Finder<'_> {
         if let Some(found) = place.means(path, Named::Asset, None)? {
             return Ok(found);
         }
+        if let Some(making) = record.and_then(|record| record.making.clone()) {
+            let making = Box::new(self.assembly.with_app(making));
+            // Of several languages, what has been made is a program that says nothing of its own.
+            let language = match languages {
+                [one] => one.id(),
+                _ => languages::COMMAND,
+            };
+            let source = Source::Made { path: path.to_owned(), making };
+            return Ok((language.into(), source, place.handler()?.to_owned()));
+        }
         if languages.iter().all(|language| language.runner().is_none()) {
             return Err(format!(
                 "`{path}` holds a built program and not its source; name that in `sst.json`, or a command to run: \
@@ -333,8 +443,8 @@ impl Finder<'_> {
     }
 
     /// Lambda takes 4 KB of environment variables, and the stub needs one more.
-    fn check_room(&self, template: usize, id: &str, variables: &Map<String, Value>) -> Result<(), String> {
-        let own = environment::size(self.assembly, template, variables);
+    fn check_room(&self, template: usize, id: &str, all: &[Map<String, Value>]) -> Result<(), String> {
+        let own = environment::largest(self.assembly, template, all);
         // A comma, the name, its quotes and the colon, and the settings as text within text.
         let stub = CONFIG_VARIABLE.len() + 6 + Value::from(self.largest_config(id)).to_string().len();
         if own + stub <= environment::LIMIT {
@@ -357,6 +467,7 @@ impl Finder<'_> {
             table,
             bucket: "x".repeat(63),
             region: region.clone(),
+            timeout_s: Some(LONGEST_TIMEOUT_S),
         };
         serde_json::to_string(&config).unwrap_or_default()
     }

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::read::{Assembly, type_of};
+use super::{
+    known::is_expression,
+    read::{Assembly, type_of},
+};
 
 /// The most that Lambda takes: the bytes of the variables written as one JSON object.
 pub(in crate::app) const LIMIT: usize = 4096;
@@ -13,8 +16,13 @@ const NAME: usize = 64;
 /// An ARN is a name with this much around it.
 const ARN: usize = NAME + 60;
 
+/// The size of the largest of several sets of variables, between which the template chooses.
+pub(in crate::app) fn largest(assembly: &Assembly, template: usize, all: &[Map<String, Value>]) -> usize {
+    all.iter().map(|variables| size(assembly, template, variables)).max().unwrap_or_default()
+}
+
 /// The size of `variables` as JSON text. What is known only after the deployment is taken to be as long as such things get.
-pub(in crate::app) fn size(assembly: &Assembly, template: usize, variables: &Map<String, Value>) -> usize {
+fn size(assembly: &Assembly, template: usize, variables: &Map<String, Value>) -> usize {
     let entries: usize = variables
         .iter()
         .map(|(name, value)| {
@@ -25,6 +33,19 @@ pub(in crate::app) fn size(assembly: &Assembly, template: usize, variables: &Map
     entries + variables.len().saturating_sub(1) + 2
 }
 
+/// The size of a document as JSON text, with what its expressions become.
+pub(in crate::app) fn json_size(assembly: &Assembly, template: usize, document: &Value) -> usize {
+    let of = |value: &Value| json_size(assembly, template, value);
+    match document {
+        Value::Array(items) => items.iter().map(|item| of(item) + 1).sum::<usize>() + 1,
+        Value::Object(object) if is_expression(object) => 2 + length(assembly, template, document),
+        Value::Object(object) => {
+            object.iter().map(|(key, value)| quoted(key) + 2 + of(value)).sum::<usize>() + 1
+        }
+        other => other.to_string().len(),
+    }
+}
+
 fn quoted(text: &str) -> usize {
     Value::from(text).to_string().len()
 }
@@ -32,6 +53,8 @@ fn quoted(text: &str) -> usize {
 /// The length of a value inside of its quotes.
 fn length(assembly: &Assembly, template: usize, value: &Value) -> usize {
     match value {
+        // What a dynamic reference stands for may be longer than itself.
+        Value::String(text) if text.contains("{{resolve:") => (quoted(text) - 2).max(NAME),
         Value::String(text) => quoted(text) - 2,
         Value::Object(expression) => expression_length(assembly, template, expression),
         other => other.to_string().len(),

@@ -7,10 +7,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::bootstrap::{Bootstrap, Environment, environments_of};
 use crate::{
     error::{Error, Kind, Result},
     project::{
-        manifest::{BuildOptions, Bundling},
+        manifest::{BuildOptions, Bundling, Making, Synthesis, UnheededOption},
         read_json,
     },
 };
@@ -38,6 +39,8 @@ pub struct Assembly {
     pub inputs: Vec<Utf8PathBuf>,
     /// What the app says about the debug stack.
     pub debug_stack: DebugStackExport,
+    /// How the app was run.
+    pub synthesis: Synthesis,
 }
 
 /// What an app says about the debug stack by exporting `debugStack`.
@@ -69,8 +72,23 @@ pub struct Stack {
     pub region: Option<String>,
     /// Its asset manifest; none with the legacy synthesizer.
     pub assets: Option<String>,
-    /// Whether it needs a bootstrapped environment.
-    pub needs_bootstrap: bool,
+    /// The bootstrap that it needs in its environment; none where it needs none.
+    pub bootstrap: Option<Bootstrap>,
+    /// What it is deployed with.
+    pub options: StackOptions,
+}
+
+/// What a stack is deployed with beside its template.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StackOptions {
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Whether it cannot be deleted.
+    pub termination_protection: bool,
+    /// The topics that are told of what happens to it.
+    pub notification_arns: Vec<String>,
+    /// Whether there is more: values of parameters, alarms that have it roll back, assets by parameters.
+    pub others: bool,
 }
 
 /// One template.
@@ -119,6 +137,12 @@ pub struct SourceRecord {
     /// How a compiled program is compiled.
     #[serde(default)]
     pub build: Option<BuildOptions>,
+    /// What of the construct's options has no effect here.
+    #[serde(default)]
+    pub unheeded: Vec<UnheededOption>,
+    /// How the code is made of the asset.
+    #[serde(default)]
+    pub making: Option<Making>,
 }
 
 impl Template {
@@ -173,6 +197,7 @@ impl Assembly {
             sources: read_sources(sources)?,
             inputs: read_beside(sources, ".inputs.json"),
             debug_stack: read_beside(sources, ".debug-stack.json"),
+            synthesis: Synthesis::default(),
         };
         assembly.read_level(Utf8Path::new(""), 0)?;
         Ok(assembly)
@@ -188,6 +213,12 @@ impl Assembly {
             .map_or_else(|| format!("{}/{logical_id}", self.stacks[template.stack].name), str::to_owned)
     }
 
+    /// How something is made of an asset, with what it takes to ask the app's own function for it.
+    pub(super) fn with_app(&self, making: Making) -> Making {
+        let by_app = making.try_bundle.is_some().then(|| self.synthesis.clone());
+        Making { by_app, ..making }
+    }
+
     /// The logical ids of the nested stacks that lead to a template, each with a slash behind.
     pub(in crate::app) fn path_of(&self, template: usize) -> String {
         match &self.templates[template].parent {
@@ -196,10 +227,25 @@ impl Assembly {
         }
     }
 
+    /// The file of a stack's own template, in the stack's directory.
+    pub(in crate::app) fn own_template(&self, stack: usize) -> &str {
+        let own = self.templates.iter().find(|template| template.stack == stack && template.parent.is_none());
+        own.map_or("", |template| &template.file)
+    }
+
     /// The account that a stack is deployed to.
     #[must_use]
     pub fn account_of(&self, stack: usize) -> &str {
         self.stacks[stack].account.as_deref().unwrap_or(&self.account)
+    }
+
+    /// The places that need a bootstrap for stacks whose index is `wanted`.
+    #[must_use]
+    pub fn environments(&self, wanted: impl Fn(usize) -> bool) -> Vec<Environment> {
+        let stacks = self.stacks.iter().enumerate().filter(|(index, _)| wanted(*index));
+        environments_of(stacks.map(|(index, stack)| {
+            (self.account_of(index), self.region_of(index), stack.name.as_str(), stack.bootstrap.as_ref())
+        }))
     }
 
     /// The region that a stack is deployed to.
@@ -247,11 +293,14 @@ impl Assembly {
         let (account, region) = environment_of(artifact);
         let main = text("templateFile").unwrap_or_default().to_owned();
         let assets = artifacts
-            .iter()
-            .filter(|(_, other)| type_of_artifact(other) == "cdk:asset-manifest")
-            .filter_map(|(_, other)| other.get("properties")?.get("file")?.as_str())
-            .find(|file| *file == format!("{id}.assets.json"));
+            .values()
+            .filter(|other| type_of_artifact(other) == "cdk:asset-manifest")
+            .filter_map(|other| Some((other, other.get("properties")?.get("file")?.as_str()?)))
+            .find(|(_, file)| *file == format!("{id}.assets.json"));
+        let list = assets.and_then(|(_, file)| read_json(&self.directory.join(directory).join(file)).ok());
+        let bootstrap = Bootstrap::of(artifact, assets.map(|(other, _)| other), &list.unwrap_or_default());
         let stack = self.stacks.len();
+        let options = stack_options(artifact, assets.is_none());
         self.stacks.push(Stack {
             artifact: id.to_owned(),
             name: text("stackName").unwrap_or(id).to_owned(),
@@ -264,11 +313,9 @@ impl Assembly {
             directory: directory.to_owned(),
             account,
             region,
-            assets: assets.map(str::to_owned),
-            needs_bootstrap: artifact
-                .get("properties")
-                .and_then(|properties| properties.get("requiresBootstrapStackVersion"))
-                .is_some(),
+            assets: assets.map(|(_, file)| file.to_owned()),
+            bootstrap,
+            options,
         });
         self.read_template(stack, main, None)
     }
@@ -320,6 +367,41 @@ pub fn asset_directories(directory: &Utf8Path) -> Vec<Utf8PathBuf> {
 
 fn type_of_artifact(artifact: &Value) -> &str {
     artifact.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// What a stack's artifact says of how it is deployed. The legacy synthesizer names assets by parameters.
+fn stack_options(artifact: &Value, legacy: bool) -> StackOptions {
+    let property = |name: &str| artifact.get("properties").and_then(|properties| properties.get(name));
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let tags = match property("tags").and_then(Value::as_object) {
+        Some(tags) => tags.iter().filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect(),
+        None => tags_of_metadata(artifact),
+    };
+    let is_there = |value: &Value| value.as_object().is_none_or(|fields| !fields.is_empty());
+    let topics = property("notificationArns").and_then(Value::as_array).into_iter().flatten();
+    StackOptions {
+        tags,
+        termination_protection: property("terminationProtection")
+            .and_then(Value::as_bool)
+            .unwrap_or_default(),
+        notification_arns: topics.filter_map(text).collect(),
+        others: legacy
+            || ["parameters", "rollbackConfiguration"].into_iter().filter_map(property).any(is_there),
+    }
+}
+
+/// Where older versions of the CDK put a stack's tags.
+fn tags_of_metadata(artifact: &Value) -> BTreeMap<String, String> {
+    let entries = artifact.get("metadata").and_then(Value::as_object).into_iter().flatten();
+    let entries = entries.filter_map(|(_, entries)| entries.as_array()).flatten();
+    let tags = entries.filter(|entry| entry["type"] == "aws:cdk:stack-tags");
+    tags.filter_map(|entry| entry["data"].as_array())
+        .flatten()
+        .filter_map(|tag| {
+            let field = |upper: &str, lower: &str| tag.get(upper).or_else(|| tag.get(lower))?.as_str();
+            Some((field("Key", "key")?.to_owned(), field("Value", "value")?.to_owned()))
+        })
+        .collect()
 }
 
 /// The account and region of `aws://<account>/<region>`, less what is not known yet.

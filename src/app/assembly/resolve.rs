@@ -11,7 +11,7 @@ const LONGEST_CHAIN: usize = 20;
 pub(in crate::app) type Place = (usize, String);
 
 impl Assembly {
-    /// The resource that `expression`, written in template `template`, stands for: a `Ref`, `Fn::GetAtt`, or
+    /// The resource that `expression`, written in template `template`, stands for: a `Ref`, `Fn::GetAtt`, `Fn::Sub` of nothing else, or
     /// `Fn::ImportValue`, followed through the parameters and outputs of nested stacks.
     pub(in crate::app) fn resolve(&self, template: usize, expression: &Value) -> Option<Place> {
         self.follow(template, expression, 0)
@@ -53,6 +53,13 @@ impl Assembly {
                     _ => return None,
                 };
                 self.follow_name(template, name, Some(attribute), steps)
+            }
+            // The whole text is one name; within others it is only a part of what the text becomes.
+            "Fn::Sub" => {
+                let name = argument.as_str()?.strip_prefix("${")?.strip_suffix('}')?;
+                let (name, attribute) =
+                    name.split_once('.').map_or((name, None), |(name, rest)| (name, Some(rest)));
+                self.follow_name(template, name, attribute, steps)
             }
             "Fn::ImportValue" => {
                 let (exporter, value) = self.exported(argument)?;

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8Path;
 
 use crate::{
-    app::{Context, Rewritten, cdk_cli, tool},
+    app::{Context, Rewritten, Standby, cdk_cli, tool},
     aws::{Aws, explain},
     error::{Error, Kind, Result},
     process::Command,
+    trace,
     ui::UiEvent,
 };
 
@@ -27,6 +28,8 @@ pub struct Deployment<'a> {
     pub stacks: Vec<String>,
     /// Whether a stack whose deployment fails goes back to what it was.
     pub rollback: bool,
+    /// Whether none of the stacks is there, as in a local cloud that has just been started.
+    pub from_nothing: bool,
     /// The bootstrap buckets that its assets are published to: `(account, region, bucket)`.
     pub asset_buckets: &'a BTreeSet<(String, String, String)>,
 }
@@ -38,6 +41,7 @@ impl<'a> From<&'a Rewritten> for Deployment<'a> {
             directory: &assembly.directory,
             stacks: vec![EVERY_STACK.to_owned()],
             rollback: true,
+            from_nothing: false,
             asset_buckets: &assembly.asset_buckets,
         }
     }
@@ -46,14 +50,19 @@ impl<'a> From<&'a Rewritten> for Deployment<'a> {
 /// Every stack; `--all` would leave out those of stages.
 pub const EVERY_STACK: &str = "**";
 
-/// Deploys stacks.
+/// Deploys stacks, with a CLI that has been started for that, if there is one.
 ///
 /// # Errors
 /// [`Kind::Deployment`], with the event of the resource that failed first in front.
-pub async fn deploy(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>) -> Result<Outputs> {
+pub async fn deploy(
+    context: &Context<'_>,
+    aws: &Aws,
+    assembly: &Deployment<'_>,
+    standby: Option<Standby>,
+) -> Result<Outputs> {
     let message = "Deploying the app".to_owned();
     context.ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
-    let result = run(context, aws, assembly).await;
+    let result = run(context, aws, assembly, standby).await;
     context.ui.send(match &result {
         Ok(_) => UiEvent::ProgressEnded { key: PROGRESS, message: "The app is deployed".to_owned() },
         Err(_) => UiEvent::ProgressFailed { key: PROGRESS },
@@ -61,7 +70,12 @@ pub async fn deploy(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>)
     result
 }
 
-async fn run(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>) -> Result<Outputs> {
+async fn run(
+    context: &Context<'_>,
+    aws: &Aws,
+    assembly: &Deployment<'_>,
+    standby: Option<Standby>,
+) -> Result<Outputs> {
     open_asset_buckets(aws, assembly).await;
     let outputs = context.work.path("outputs.json");
     let _ = fs_err::remove_file(&outputs);
@@ -74,23 +88,39 @@ async fn run(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>) -> Res
         .args(["--asset-parallelism", "true", "--concurrency", "4"])
         // Of the project's own `cdk.json` nothing is needed any more.
         .current_dir(context.work.path(""));
+    if assembly.from_nothing {
+        // Nobody looks at a change set of what is all new, and it takes the CLI a second.
+        command.args(["--method", "direct"]);
+    }
+    if let Some(stack) = context.project.toolkit_stack() {
+        command.args(["--toolkit-stack-name", stack]);
+    }
     if !assembly.rollback {
         command.arg("--no-rollback");
     }
     if let Some(role) = &aws.deployer {
         command.args(["--role-arn", role]);
     }
-    let finished = tool::run(context, command, |line| {
+    let on_line = |line: &str| {
         tracing::debug!(line, "deploy");
+        trace::start!(line, "the CDK CLI");
         if let Some(moved) = progress(line) {
             context.ui.send(UiEvent::ProgressMoved {
                 key: PROGRESS,
                 message: format!("Deploying the app: {moved}"),
             });
         }
-    })
-    .await;
+    };
+    let ready = match standby {
+        Some(standby) => standby.becomes(&command).await,
+        None => None,
+    };
+    let finished = match ready {
+        Some(child) => tool::follow(context, child, on_line).await,
+        None => tool::run(context, command, on_line).await,
+    };
     let finished = finished.map_err(|problem| problem.into_error(Kind::Deployment, "`cdk deploy`"))?;
+    trace::start!("the CDK CLI has ended");
     if !finished.status.success() {
         let detail = match first_failure(&finished.output) {
             Some(first) => format!("{first}\n\n{}", finished.output.trim()),
@@ -102,12 +132,17 @@ async fn run(context: &Context<'_>, aws: &Aws, assembly: &Deployment<'_>) -> Res
     let mut found: Outputs = serde_json::from_slice(&text).map_err(|error| {
         Error::new(Kind::Deployment, format!("the CDK CLI left no outputs in `{outputs}`")).detail(error)
     })?;
+    make_local(&mut found, aws);
+    Ok(found)
+}
+
+/// Gives URLs that a local cloud serves as they can be reached.
+pub(super) fn make_local(outputs: &mut Outputs, aws: &Aws) {
     if let Some(endpoint) = &aws.endpoint {
-        for value in found.values_mut().flat_map(BTreeMap::values_mut) {
+        for value in outputs.values_mut().flat_map(BTreeMap::values_mut) {
             *value = local_url(value, endpoint);
         }
     }
-    Ok(found)
 }
 
 /// Removes stacks, and those that need them.
@@ -201,24 +236,42 @@ fn first_failure(output: &str) -> Option<&str> {
 }
 
 /// The URL under which a local cloud at `endpoint` serves what an output names by the host name that it would have on AWS (or by one
-/// of the local cloud's own, which resolve nowhere). Other texts stay as they are.
+/// of the local cloud's own, which resolve nowhere): an API, a function URL, AppSync, or a distribution. Other texts stay as they are.
 #[must_use]
 pub fn local_url(value: &str, endpoint: &str) -> String {
-    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let Some((api, domain)) = host.split_once(".execute-api.") else { return value.to_owned() };
-    let own = endpoint.split_once("://").map_or(endpoint, |(_, authority)| authority);
-    let known = domain.contains(".amazonaws.com") || domain.starts_with("localhost") || domain == own;
-    let scheme = match scheme {
-        "http" | "https" => endpoint.to_owned(),
-        "ws" | "wss" => endpoint.replacen("http", "ws", 1),
-        _ => return value.to_owned(),
+    let local = || {
+        let (scheme, rest) = value.split_once("://")?;
+        let base = match scheme {
+            "http" | "https" => endpoint.to_owned(),
+            "ws" | "wss" => endpoint.replacen("http", "ws", 1),
+            _ => return None,
+        };
+        let host = rest.split('/').next()?;
+        let path = &rest[host.len()..];
+        let (id, domain) = host.split_once('.')?;
+        let (kind, domain) = domain.split_once('.')?;
+        let own = endpoint.split_once("://").map_or(endpoint, |(_, authority)| authority);
+        let known = domain.contains(".amazonaws.com") || domain.starts_with("localhost") || domain == own;
+        match kind {
+            // What is at the root has the stage without a name.
+            "execute-api" if known && path.trim_matches('/').is_empty() => {
+                Some(format!("{base}/_aws/execute-api/{id}/$default{path}"))
+            }
+            "execute-api" if known => Some(format!("{base}/_aws/execute-api/{id}{path}")),
+            "lambda-url" if domain.ends_with(".on.aws") => {
+                let path = if path.is_empty() { "/" } else { path };
+                Some(format!("{base}/_aws/lambda-url/{id}{path}"))
+            }
+            "appsync-api" if known => Some(format!("{base}/v1/apis/{id}{path}")),
+            // A site wants the root of a host. Browsers find all names below `localhost` here.
+            "cloudfront" if domain == "net" => {
+                let (_, port) = own.rsplit_once(':')?;
+                Some(format!("http://{id}.cloudfront.localhost:{port}{path}"))
+            }
+            _ => None,
+        }
     };
-    if !known {
-        return value.to_owned();
-    }
-    let stage = if path.is_empty() { "$default" } else { path };
-    format!("{scheme}/_aws/execute-api/{api}/{stage}")
+    local().unwrap_or_else(|| value.to_owned())
 }
 
 #[cfg(test)]
@@ -231,13 +284,33 @@ mod tests {
         let base = "http://127.0.0.1:4566/_aws/execute-api/abc";
         assert_eq!(local("https://abc.execute-api.us-east-1.amazonaws.com"), format!("{base}/$default"));
         assert_eq!(local("https://abc.execute-api.us-east-1.amazonaws.com/prod/"), format!("{base}/prod/"));
+        assert_eq!(local("https://abc.execute-api.us-east-1.amazonaws.com/"), format!("{base}/$default/"));
         assert_eq!(local("http://abc.execute-api.localhost:4566"), format!("{base}/$default"));
         assert_eq!(local("http://abc.execute-api.127.0.0.1:4566"), format!("{base}/$default"));
         assert_eq!(
             local("wss://abc.execute-api.us-east-1.amazonaws.com/dev"),
             "ws://127.0.0.1:4566/_aws/execute-api/abc/dev"
         );
-        for other in ["my-bucket", "https://example.com/x", "arn:aws:sns:us-east-1:0:t"] {
+        assert_eq!(
+            local("https://abc.lambda-url.us-east-1.on.aws/"),
+            "http://127.0.0.1:4566/_aws/lambda-url/abc/"
+        );
+        assert_eq!(
+            local("https://abc.appsync-api.us-east-1.amazonaws.com/graphql"),
+            "http://127.0.0.1:4566/v1/apis/abc/graphql"
+        );
+        assert_eq!(local("https://abc.cloudfront.net"), "http://abc.cloudfront.localhost:4566");
+        assert_eq!(local("https://abc.cloudfront.net/x/y"), "http://abc.cloudfront.localhost:4566/x/y");
+        for other in [
+            "my-bucket",
+            "abc.cloudfront.net",
+            "https://abc.cloudfront.net.example.com/",
+            "https://example.com/x",
+            "arn:aws:sns:us-east-1:0:t",
+            "https://abc.lambda-url.example.com/",
+            "https://abc.execute-api.example.com/",
+            "ftp://abc.execute-api.us-east-1.amazonaws.com/",
+        ] {
             assert_eq!(local(other), other);
         }
     }

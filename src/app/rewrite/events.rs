@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Place, Rewriting, function::LONGEST_TIMEOUT_S};
-use crate::app::assembly::{number, property, type_of};
+use super::{Place, Rewriting};
+use crate::app::assembly::{LONGEST_TIMEOUT_S, number, property, type_of};
+
+/// How long a queue hides a message that is being worked on, by default, in seconds.
+const DEFAULT_VISIBILITY_S: u64 = 30;
 
 /// What an event source mapping reads from.
 enum EventSource {
@@ -20,18 +23,26 @@ enum EventSource {
 }
 
 impl Rewriting<'_> {
-    /// Lambda refuses a mapping whose function may run longer than its queue hides a message. The visibility timeout of a
-    /// queue that the app does not own cannot be raised, so the functions behind those keep their timeouts.
-    pub(super) fn find_fixed_timeouts(&mut self) {
-        if !self.options.increase_timeout {
-            return;
-        }
+    /// Lambda refuses a mapping whose function may run longer than its queue hides a message. Queues of the app are changed only when
+    /// that is asked for. The visibility timeout of one that the app does not own is not known and cannot be raised, so the functions
+    /// behind those keep their timeouts.
+    pub(super) fn find_longest_timeouts(&mut self) {
         for mapping in self.resources_of_type("AWS::Lambda::EventSourceMapping") {
-            if let Some(function) = self.live_function_of(&mapping, "FunctionName")
-                && self.kept(&function).is_none()
-                && matches!(self.event_source(&mapping), EventSource::ForeignQueue)
-                && self.fixed_timeout.insert(function.clone())
-            {
+            let Some(function) = self.live_function_of(&mapping, "FunctionName") else { continue };
+            let longest = match self.event_source(&mapping) {
+                EventSource::Queue(_) if self.options.increase_timeout => continue,
+                EventSource::Queue(queue) => match self.original(&queue, "VisibilityTimeout") {
+                    None => Some(DEFAULT_VISIBILITY_S),
+                    visibility => number(visibility),
+                },
+                EventSource::ForeignQueue => None,
+                EventSource::Stream | EventSource::Other => continue,
+            };
+            let known = self.longest_timeouts.get(&function).copied();
+            // What is not known is less than anything that is.
+            self.longest_timeouts.insert(function.clone(), known.map_or(longest, |known| known.min(longest)));
+            let is_news = longest.is_none() && known != Some(None);
+            if is_news && self.options.increase_timeout && self.kept(&function).is_none() {
                 self.notices.push(format!(
                     "`{}` keeps its timeout, because it reads from a queue that the app does not own",
                     self.name_of(&function)
@@ -54,7 +65,8 @@ impl Rewriting<'_> {
             };
             // Nobody wants to wait for a batch to fill while debugging; but batches over ten need a second.
             if number(properties.get("MaximumBatchingWindowInSeconds")).is_some_and(|window| window > 1) {
-                let large = number(properties.get("BatchSize")).is_some_and(|size| size > 10);
+                let size = properties.get("BatchSize");
+                let large = size.is_some() && number(size).is_none_or(|size| size > 10);
                 properties.insert("MaximumBatchingWindowInSeconds".into(), json!(u64::from(large)));
             }
             match source {
@@ -85,55 +97,17 @@ impl Rewriting<'_> {
         }
     }
 
-    /// Turns retries of asynchronous events off: a call that fails while it is being debugged is not wanted a second time.
+    /// Turns retries of asynchronous events off where the app configures them: so what becomes of a failed event is told at once to whatever
+    /// it names for that. No configuration is added for others, for the limits of a template: a retry has the same request id, by which stubs
+    /// and this machine know it.
     pub(super) fn retries(&mut self) {
-        let mut latest = BTreeSet::new();
-        let mut qualified = BTreeSet::new();
         for config in self.resources_of_type("AWS::Lambda::EventInvokeConfig") {
-            let Some(function) = self.live_function_of(&config, "FunctionName") else {
-                continue;
-            };
-            let of_latest =
-                self.original(&config, "Qualifier").is_none_or(|qualifier| qualifier == "$LATEST");
-            if of_latest { &mut latest } else { &mut qualified }.insert(function);
-            if let Some(properties) = self.properties_mut(&config) {
+            if self.live_function_of(&config, "FunctionName").is_some()
+                && let Some(properties) = self.properties_mut(&config)
+            {
                 properties.insert("MaximumRetryAttempts".into(), json!(0));
             }
         }
-        let functions: Vec<Place> = self.live.keys().cloned().collect();
-        for function in functions.iter().filter(|function| !latest.contains(*function)) {
-            self.add_retries(function, &function.1, json!("$LATEST"), None);
-        }
-        for alias in self.resources_of_type("AWS::Lambda::Alias") {
-            // A configuration for a qualifier that cannot be compared may be this alias's: a second one would be refused.
-            if let Some(function) = self.live_function_of(&alias, "FunctionName")
-                && !qualified.contains(&function)
-                && let Some(name) = self.original(&alias, "Name").cloned()
-                && function.0 == alias.0
-            {
-                self.add_retries(&function, &alias.1, name, Some(&alias.1));
-            }
-        }
-    }
-
-    fn add_retries(&mut self, function: &Place, prefix: &str, qualifier: Value, after: Option<&str>) {
-        let mut resource = json!({
-            "Type": "AWS::Lambda::EventInvokeConfig",
-            "Properties": {
-                "FunctionName": { "Ref": function.1 },
-                "Qualifier": qualifier,
-                "MaximumRetryAttempts": 0,
-            },
-        });
-        // The qualifier is only a name, from which CloudFormation cannot see that the alias has to be there first.
-        if let Some(alias) = after {
-            resource["DependsOn"] = json!([alias]);
-        }
-        let owner = (function.0, after.unwrap_or(&function.1).to_owned());
-        if let Some(condition) = self.assembly.at(&owner).and_then(|owner| owner.get("Condition")) {
-            resource["Condition"] = condition.clone();
-        }
-        self.add_resource(function.0, &format!("{prefix}SstRetries"), resource);
     }
 
     fn raise_visibility(&mut self, queue: &Place) {

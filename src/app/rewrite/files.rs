@@ -79,7 +79,7 @@ fn write_templates(
     let mut own = None;
     for index in (0..templates.len()).rev().filter(|index| templates[*index].stack == stack) {
         let template = &templates[index];
-        let text = pretty(&bodies[index]);
+        let text = compact(&bodies[index]);
         let key = format!("{}.json", sha256_hex(text.as_bytes()));
         write_file(&directory.join(&template.file), &text)?;
         let Some(old) = rename_entry(manifest, &template.file, &key) else { continue };
@@ -204,6 +204,11 @@ fn copy_level(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
 fn write_file(path: &Utf8Path, text: &str) -> Result<()> {
     fs_err::write(path, text)
         .map_err(|error| Error::new(Kind::Environment, format!("cannot write `{path}`")).detail(error))
+}
+
+/// As a template is deployed: CloudFormation counts its bytes, and indentation may be half of them.
+pub(super) fn compact(template: &Value) -> String {
+    template.to_string()
 }
 
 fn pretty(value: &Value) -> String {

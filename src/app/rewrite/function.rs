@@ -1,19 +1,22 @@
 //! The properties of a function that becomes a stub.
 
 use serde_json::{Map, Value, json};
-use sst_wire::CONFIG_VARIABLE;
+use sst_wire::{CONFIG_VARIABLE, EXTRA_S};
 
-use crate::project::manifest::ORIGINAL_PREFIX;
+use crate::{
+    app::assembly::{
+        DEFAULT_TIMEOUT_S, LONGEST_TIMEOUT_S, change_branches, change_environments, environments, number,
+        number_of,
+    },
+    project::manifest::ORIGINAL_PREFIX,
+};
 
 use super::{Place, Rewriting};
-
-/// The longest that Lambda runs a function, in seconds.
-pub(super) const LONGEST_TIMEOUT_S: u64 = 900;
 
 /// Properties that a stub must not have, and that need no word to the user.
 ///
 /// Layers could start extensions in the stub; SnapStart, runtime management, and code signing are about code and a runtime
-/// that are not there; a dead-letter queue would be given every failed call at once, since retries are off; a bigger `/tmp`
+/// that are not there; a dead-letter queue would be given every failed call; a bigger `/tmp`
 /// only costs.
 const REMOVED: [&str; 7] = [
     "Layers",
@@ -41,17 +44,22 @@ impl Rewriting<'_> {
         let kept = self.kept(place);
         // What its owner's `sst` has chosen stays. What it shares with the function itself is the app's.
         let deployed = kept.and_then(|kept| kept.deployed.as_ref()?.get("Properties"));
-        let deployed_config = deployed.and_then(|deployed| {
-            deployed.get("Environment")?.get("Variables")?.get(CONFIG_VARIABLE).cloned()
+        let deployed_config = kept.and_then(|kept| {
+            let all = environments(&Value::Object(kept.deployed.clone()?))?;
+            all.iter().find_map(|variables| variables.get(CONFIG_VARIABLE).cloned())
         });
-        let config = deployed_config.unwrap_or_else(|| Value::from(self.stub_config(id.as_str())));
+        let extended = self.extended_timeout(place);
+        let own_timeout = extended.map(|(own, _)| own);
+        let config =
+            deployed_config.unwrap_or_else(|| Value::from(self.stub_config(id.as_str(), own_timeout)));
         let code = deployed
             .and_then(|deployed| deployed.get("Code").cloned())
             .unwrap_or_else(|| self.stub_code(place.0));
-        let longest = kept.is_none() && self.options.increase_timeout && !self.fixed_timeout.contains(place);
+        let longest = kept.is_none() && self.is_given_longest(place);
         let timeout = match deployed {
             Some(deployed) => deployed.get("Timeout").cloned(),
-            None => longest.then(|| json!(LONGEST_TIMEOUT_S)),
+            None if longest => Some(json!(LONGEST_TIMEOUT_S)),
+            None => extended.map(|(_, longer)| json!(longer)),
         };
         let Some(resource) = self.resource_mut(place) else {
             return;
@@ -75,15 +83,19 @@ impl Rewriting<'_> {
         if let Some(timeout) = timeout {
             properties.insert("Timeout".into(), timeout);
         }
-        if let Some(logging) = properties.get_mut("LoggingConfig").and_then(Value::as_object_mut) {
-            text_logging(logging);
+        if let Some(logging) = properties.get_mut("LoggingConfig") {
+            change_branches(logging, &mut |logging| {
+                if let Some(logging) = logging.as_object_mut() {
+                    text_logging(logging);
+                }
+            });
         }
-        environment(properties, config);
+        environment(properties, &config);
         if kept.is_some() {
             // The rest is for whoever answers for it to know.
             return;
         }
-        let reserved = properties.get("ReservedConcurrentExecutions").and_then(Value::as_u64);
+        let reserved = number(properties.get("ReservedConcurrentExecutions"));
 
         if in_vpc {
             let files = if mounted { ", and its file system is not mounted" } else { "" };
@@ -98,6 +110,29 @@ impl Rewriting<'_> {
             )),
             _ => {}
         }
+    }
+
+    /// Whether a function gets all the time that Lambda gives.
+    fn is_given_longest(&self, place: &Place) -> bool {
+        self.options.increase_timeout && self.longest_timeouts.get(place) != Some(&None)
+    }
+
+    /// The timeout of a function, and a longer one for its stub: what the way takes, and until a process is there, is not the function's
+    /// time. None where it is not a number, or may not be longer.
+    fn extended_timeout(&self, place: &Place) -> Option<(u64, u64)> {
+        if self.is_given_longest(place) {
+            return None;
+        }
+        let own = match self.original(place, "Timeout") {
+            None => DEFAULT_TIMEOUT_S,
+            Some(timeout) => number_of(self.assembly, place.0, timeout)?,
+        };
+        let longest = match self.longest_timeouts.get(place) {
+            None => LONGEST_TIMEOUT_S,
+            Some(longest) => (*longest)?.min(LONGEST_TIMEOUT_S),
+        };
+        let longer = (own + EXTRA_S).min(longest);
+        (longer > own).then_some((own, longer))
     }
 
     /// The `Code` of a stub in a template: the asset that is added to the manifest of its stack.
@@ -125,21 +160,15 @@ fn text_logging(logging: &mut Map<String, Value>) {
 
 /// Adds the stub's settings. Variables that would act on the stub's own process are renamed; the machine that runs the
 /// function gives them their names back. `NODE_OPTIONS` and the like mean nothing to the stub and stay.
-fn environment(properties: &mut Map<String, Value>, config: Value) {
-    let variables = properties
-        .entry("Environment")
-        .or_insert_with(|| json!({}))
-        .as_object_mut()
-        .map(|environment| environment.entry("Variables").or_insert_with(|| json!({})));
-    let Some(Value::Object(variables)) = variables else {
-        return;
-    };
-    *variables = std::mem::take(variables)
-        .into_iter()
-        .map(|(name, value)| {
-            let hurts = name == "AWS_LAMBDA_EXEC_WRAPPER" || name.starts_with("LD_");
-            (if hurts { format!("{ORIGINAL_PREFIX}{name}") } else { name }, value)
-        })
-        .collect();
-    variables.insert(CONFIG_VARIABLE.into(), config);
+fn environment(properties: &mut Map<String, Value>, config: &Value) {
+    change_environments(properties, &mut |variables| {
+        *variables = std::mem::take(variables)
+            .into_iter()
+            .map(|(name, value)| {
+                let hurts = name == "AWS_LAMBDA_EXEC_WRAPPER" || name.starts_with("LD_");
+                (if hurts { format!("{ORIGINAL_PREFIX}{name}") } else { name }, value)
+            })
+            .collect();
+        variables.insert(CONFIG_VARIABLE.into(), config.clone());
+    });
 }

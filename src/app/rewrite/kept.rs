@@ -7,7 +7,7 @@ use aws_sdk_cloudformation::Client;
 use serde_json::{Map, Value};
 
 use crate::{
-    app::assembly::{Assembly, type_of, variables},
+    app::assembly::{Assembly, environments, type_of},
     aws::{Aws, explain, stack_is_missing},
     ids::FunctionId,
     project::{SERVES_DEPLOYMENT, manifest::Manifest},
@@ -84,12 +84,16 @@ pub async fn read_deployed(aws: &Aws, kept: &mut Kept) -> Result<(), String> {
             }
         };
         let resource = template.get("Resources").and_then(|resources| resources.get(logical_id));
-        let is_stub = |resource: &&Value| {
-            variables(resource).is_some_and(|variables| variables.contains_key(sst_wire::CONFIG_VARIABLE))
-        };
-        stub.deployed = resource.filter(is_stub).and_then(Value::as_object).cloned();
+        stub.deployed = resource.filter(|resource| is_stub(resource)).and_then(Value::as_object).cloned();
     }
     Ok(())
+}
+
+/// Whether a function is deployed as a stub.
+#[must_use]
+pub(in crate::app) fn is_stub(resource: &Value) -> bool {
+    environments(resource)
+        .is_some_and(|all| all.iter().any(|one| one.contains_key(sst_wire::CONFIG_VARIABLE)))
 }
 
 /// A deployed template; none when there is no such stack, or it was not written in JSON, as the CDK does.

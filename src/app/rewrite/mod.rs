@@ -15,17 +15,21 @@ use crate::{
 };
 
 use super::assembly::{
-    Assembly, ENVIRONMENT_LIMIT, Place, environment_size, no_room, owned_role, property, type_of, variables,
+    Assembly, Bootstrap, ENVIRONMENT_LIMIT, LONGEST_TIMEOUT_S, Place, StackOptions, environment_size,
+    environments, no_room, owned_role, property, type_of,
 };
 
 mod events;
 mod files;
 mod function;
+mod ids;
 mod kept;
+mod limits;
 mod policy;
 mod runtimes;
 mod versions;
 
+pub(super) use self::kept::is_stub;
 pub use self::{
     kept::{DeployedPlace, Kept, KeptStub, kept, read_deployed},
     policy::stub_policy,
@@ -38,7 +42,7 @@ pub struct Options<'a> {
     pub debug_stack: &'a DebugStack,
     /// The region of the debug stack.
     pub region: &'a str,
-    /// Gives every stub 900 s, and the queues in front of them as long a visibility timeout.
+    /// Gives every function 900 s, and the queues in front of them as long a visibility timeout.
     pub increase_timeout: bool,
     /// The stub's zip file, absolute.
     pub stub_zip: &'a Utf8Path,
@@ -46,6 +50,8 @@ pub struct Options<'a> {
     pub stub_sha256: &'a str,
     /// The stubs that stay as they are.
     pub kept: &'a Kept,
+    /// The day on which AWS creates functions on some runtimes, and on others no more.
+    pub today: jiff::civil::Date,
 }
 
 /// A rewritten assembly.
@@ -57,7 +63,7 @@ pub struct Rewritten {
     pub stacks: Vec<DeployedStack>,
     /// Their templates.
     pub templates: Vec<DeployedTemplate>,
-    /// The manifest, less the functions that turned out to have no room for the stub's settings.
+    /// The manifest, less the functions that turned out to have no room for what their stubs need.
     pub manifest: Manifest,
     /// What the user should know, one fragment each.
     pub notices: Vec<String>,
@@ -87,15 +93,19 @@ pub struct DeployedStack {
     pub account: String,
     /// See `account`.
     pub region: String,
-    /// Whether it needs a bootstrapped environment.
-    pub needs_bootstrap: bool,
+    /// The bootstrap that it needs there; none where it needs none.
+    pub bootstrap: Option<Bootstrap>,
+    /// The file of its template.
+    pub template: Utf8PathBuf,
+    /// What it is deployed with.
+    pub options: StackOptions,
 }
 
 /// Writes a copy of `assembly` to `directory`, which is emptied first, with stubs in the place of the manifest's functions.
 ///
 /// # Errors
-/// [`crate::error::Kind::Synthesis`] when the assembly is damaged, [`crate::error::Kind::Environment`] when the copy cannot
-/// be written.
+/// [`crate::error::Kind::Synthesis`] when the assembly is damaged, [`crate::error::Kind::Deployment`] when a template is larger than
+/// CloudFormation takes, [`crate::error::Kind::Environment`] when the copy cannot be written.
 pub fn rewrite(
     assembly: &Assembly,
     manifest: &Manifest,
@@ -110,6 +120,7 @@ pub fn rewrite(
     rewriting.policies();
     rewriting.notice_imported_roles();
     rewriting.refused_runtimes();
+    limits::check(&rewriting)?;
     if !assembly.missing.is_empty() {
         rewriting.notices.push(format!(
             "the app is deployed with dummies for what it could not look up in its account: {}",
@@ -129,7 +140,9 @@ pub fn rewrite(
             name: stack.name.clone(),
             account: assembly.account_of(index).to_owned(),
             region: assembly.region_of(index).to_owned(),
-            needs_bootstrap: stack.needs_bootstrap,
+            bootstrap: stack.bootstrap.clone(),
+            template: directory.join(&stack.directory).join(assembly.own_template(index)),
+            options: stack.options.clone(),
         })
         .collect();
     Ok(Rewritten {
@@ -153,8 +166,9 @@ struct Rewriting<'a> {
     bodies: Vec<Value>,
     /// The functions that become stubs, or stay stubs, by their ids.
     live: BTreeMap<Place, FunctionId>,
-    /// Functions whose own timeout must stay.
-    fixed_timeout: BTreeSet<Place>,
+    /// The functions that read from queues, and the longest timeout that these allow as the app has them. None for those whose own
+    /// timeout must stay.
+    longest_timeouts: BTreeMap<Place, Option<u64>>,
     notices: Vec<String>,
 }
 
@@ -163,10 +177,10 @@ impl<'a> Rewriting<'a> {
         let mut rewriting = Self {
             assembly,
             options,
-            manifest: Manifest { functions: Vec::new(), left_alone: manifest.left_alone.clone() },
+            manifest: Manifest { functions: Vec::new(), ..manifest.clone() },
             bodies: assembly.templates.iter().map(|template| template.body.clone()).collect(),
             live: BTreeMap::new(),
-            fixed_timeout: BTreeSet::new(),
+            longest_timeouts: BTreeMap::new(),
             notices: Vec::new(),
         };
         let wanted: BTreeMap<&str, &FunctionSpec> =
@@ -178,7 +192,10 @@ impl<'a> Rewriting<'a> {
                 }
                 let id = FunctionId::from(assembly.function_id(index, logical_id));
                 if let Some(function) = wanted.get(id.as_str()) {
-                    match rewriting.room(index, resource, &id) {
+                    match rewriting
+                        .room(index, resource, &id)
+                        .and_then(|()| rewriting.room_in_role(index, resource))
+                    {
                         Ok(()) => {
                             rewriting.manifest.functions.push((*function).clone());
                             rewriting.live.insert((index, logical_id.clone()), id);
@@ -187,21 +204,27 @@ impl<'a> Rewriting<'a> {
                             rewriting.manifest.left_alone.push(LeftAlone { id, reason });
                         }
                     }
-                } else if options.kept.contains_key(&id) && rewriting.room(index, resource, &id).is_ok() {
+                } else if options.kept.contains_key(&id)
+                    && rewriting.room(index, resource, &id).is_ok()
+                    && rewriting.room_in_role(index, resource).is_ok()
+                {
                     rewriting.live.insert((index, logical_id.clone()), id);
                 }
             }
         }
-        rewriting.find_fixed_timeouts();
+        rewriting.find_longest_timeouts();
         rewriting
     }
 
     /// Whether a function's variables leave room for the settings of its stub; why not.
     fn room(&self, template: usize, resource: &Value, id: &FunctionId) -> Result<(), String> {
-        let none = Map::new();
-        let own = environment_size(self.assembly, template, variables(resource).unwrap_or(&none));
-        let mut with_stub = variables(resource).cloned().unwrap_or_default();
-        with_stub.insert(sst_wire::CONFIG_VARIABLE.to_owned(), Value::from(self.stub_config(id.as_str())));
+        let environments = environments(resource).unwrap_or_default();
+        let own = environment_size(self.assembly, template, &environments);
+        let mut with_stub = environments;
+        for variables in &mut with_stub {
+            let config = self.stub_config(id.as_str(), Some(LONGEST_TIMEOUT_S));
+            variables.insert(sst_wire::CONFIG_VARIABLE.to_owned(), Value::from(config));
+        }
         let all = environment_size(self.assembly, template, &with_stub);
         if all > ENVIRONMENT_LIMIT {
             return Err(no_room(own, all - own));
@@ -209,8 +232,9 @@ impl<'a> Rewriting<'a> {
         Ok(())
     }
 
-    /// The settings of a function's stub, as the text of its environment variable.
-    fn stub_config(&self, function: &str) -> String {
+    /// The settings of a function's stub, as the text of its environment variable. `timeout_s` is the function's own, where the stub has
+    /// a longer one.
+    fn stub_config(&self, function: &str, timeout_s: Option<u64>) -> String {
         let debug = self.options.debug_stack;
         let config = StubConfig {
             v: sst_wire::VERSION,
@@ -221,6 +245,7 @@ impl<'a> Rewriting<'a> {
             table: debug.table.clone(),
             bucket: debug.bucket.clone(),
             region: self.options.region.to_owned(),
+            timeout_s,
         };
         serde_json::to_string(&config).unwrap_or_default()
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::{Place, Rewriting};
+use super::{Place, Rewriting, ids::logical_id};
 use crate::{
-    app::assembly::{names_in, owned_role},
+    app::assembly::{branches, change_branches, json_size, names_in, owned_role},
     debug_stack::DebugStack,
 };
 
@@ -53,7 +53,13 @@ fn document(
     })
 }
 
-/// The roles of one template that get the stub's permissions.
+/// The most bytes of all inline policies of a role.
+const INLINE_POLICIES: usize = 10_240;
+
+/// How many managed policies a role can have, unless its account has asked for more.
+const MANAGED_POLICIES: usize = 10;
+
+/// The roles of one template that get the stub's permissions by a policy of their own.
 #[derive(Default)]
 struct Roles {
     /// By logical id.
@@ -63,25 +69,97 @@ struct Roles {
 }
 
 impl Rewriting<'_> {
-    /// Adds one policy per template with the roles of its stubs; more where roles exist under different conditions. It comes before the
-    /// stubs, and so before everything that refers to them and sends them events, which is everything that does.
+    /// Gives the roles of stubs the policy of the debug stack. It comes with the role, and so before the stubs, and everything that refers to
+    /// them and sends them events, which is everything that does.
+    ///
+    /// Roles that cannot have it share a policy in their template; there are more where roles exist under different conditions. Stubs are made
+    /// to depend on it.
     ///
     /// A role that needs a stub itself, e.g. to be allowed to call it, gets a policy of its own: together with the role of that stub it
     /// would close a circle. By itself it cannot, because its own functions refer to it anyway.
     pub(super) fn policies(&mut self) {
         let mut templates: BTreeMap<usize, Roles> = BTreeMap::new();
+        let mut managed = BTreeSet::new();
         for place in self.live.keys() {
             let Some(function) = self.assembly.at(place) else { continue };
             let Some((template, role)) = owned_role(self.assembly, place.0, function) else { continue };
+            if self.can_have_managed(&(template, role.clone())) {
+                managed.insert((template, role));
+                continue;
+            }
             let roles = templates.entry(template).or_default();
             if let Some(user) = self.within(place, template) {
                 roles.users.entry(role.clone()).or_default().insert(user);
             }
             roles.ids.insert(role);
         }
+        for role in managed {
+            self.attach_managed(&role);
+        }
         for (template, roles) in templates {
             self.policies_of(template, &roles);
         }
+    }
+
+    /// Whether a role can be given the policy of the debug stack: there is one, and the role has room, in whichever way its template chooses
+    /// those that it has.
+    fn can_have_managed(&self, role: &Place) -> bool {
+        let Some(arn) = &self.options.debug_stack.stub_policy else { return false };
+        let attached_elsewhere =
+            self.resources_of_type("AWS::IAM::ManagedPolicy").into_iter().filter(|policy| {
+                let roles = self.original(policy, "Roles").and_then(Value::as_array).into_iter().flatten();
+                roles.into_iter().any(|one| self.assembly.resolve(policy.0, one).as_ref() == Some(role))
+            });
+        let room = MANAGED_POLICIES.saturating_sub(attached_elsewhere.count());
+        let Some(listed) = self.original(role, "ManagedPolicyArns") else { return room > 0 };
+        let fits = |listed: &Value| match listed {
+            Value::Null => room > 0,
+            Value::Array(listed) => listed.len() < room || listed.iter().any(|one| one == arn),
+            _ => false,
+        };
+        branches(listed).is_some_and(|all| all.into_iter().all(fits))
+    }
+
+    /// Whether the role of a function has room for what its stub may do, in one way or the other; why not.
+    pub(super) fn room_in_role(&self, template: usize, function: &Value) -> Result<(), String> {
+        let Some(role) = owned_role(self.assembly, template, function) else { return Ok(()) };
+        if self.can_have_managed(&role) {
+            return Ok(());
+        }
+        let document = |index: usize, policy: &Value| {
+            policy.get("PolicyDocument").map_or(0, |document| json_size(self.assembly, index, document))
+        };
+        let listed = self.original(&role, "Policies").and_then(Value::as_array).into_iter().flatten();
+        let mut own: usize = listed.map(|policy| document(role.0, policy)).sum();
+        for policy in self.resources_of_type("AWS::IAM::Policy") {
+            let roles = self.original(&policy, "Roles").and_then(Value::as_array).into_iter().flatten();
+            let is_its = |one: &Value| self.assembly.resolve(policy.0, one).as_ref() == Some(&role);
+            if roles.into_iter().any(is_its) {
+                let properties = self.assembly.at(&policy).and_then(|policy| policy.get("Properties"));
+                own += properties.map_or(0, |properties| document(policy.0, properties));
+            }
+        }
+        let stub = stub_policy(self.options.debug_stack, self.options.region, &self.assembly.account);
+        let stub = stub.to_string().len();
+        if own + stub <= INLINE_POLICIES {
+            return Ok(());
+        }
+        Err(format!(
+            "its role has no room for what its stub needs: it has {MANAGED_POLICIES} managed policies, or a list of them that only the \
+             deployment knows, and its inline policies take about {own} of the {INLINE_POLICIES} bytes that IAM allows, of which the \
+             stub needs {stub}"
+        ))
+    }
+
+    fn attach_managed(&mut self, role: &Place) {
+        let Some(arn) = self.options.debug_stack.stub_policy.clone() else { return };
+        let Some(properties) = self.properties_mut(role) else { return };
+        let listed = properties.entry("ManagedPolicyArns").or_insert(Value::Null);
+        change_branches(listed, &mut |listed| match listed {
+            Value::Array(listed) if listed.iter().any(|one| *one == arn) => {}
+            Value::Array(listed) => listed.push(Value::from(arn.as_str())),
+            other => *other = json!([arn]),
+        });
     }
 
     fn policies_of(&mut self, template: usize, roles: &Roles) {
@@ -98,7 +176,7 @@ impl Rewriting<'_> {
         let together = together.into_iter().map(|(condition, ids)| (condition, "sst-stub", ids));
         for (suffix, name, ids) in own.chain(together) {
             let policy = self.policy(name, self.condition(template, ids[0]), &ids);
-            let policy = self.add_resource(template, &format!("SstStubPolicy{suffix}"), policy);
+            let policy = self.add_resource(template, &logical_id("SstStubPolicy", &suffix), policy);
             for user in ids.iter().filter_map(|id| roles.users.get(*id)).flatten() {
                 if let Some(resource) = self.resource_mut(&(template, user.clone())) {
                     depend(resource, &policy);

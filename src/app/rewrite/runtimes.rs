@@ -23,7 +23,7 @@ impl Rewriting<'_> {
             }
             let Some(Value::String(runtime)) = self.original(&place, "Runtime") else { continue };
             let id = self.assembly.function_id(place.0, &place.1);
-            match fate(runtime) {
+            match fate(runtime, self.options.today) {
                 Fate::Created => {}
                 Fate::Replaced(_) if self.loads_old_sdk(&place) => self.notices.push(format!(
                     "`{id}` keeps the runtime `{runtime}`, which AWS may refuse to deploy: its code loads `aws-sdk`, which newer ones \

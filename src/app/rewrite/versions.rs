@@ -5,8 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sst_wire::sha256_hex;
 
-use super::{Place, Rewriting};
+use super::{Place, Rewriting, ids::logical_id};
 use crate::app::assembly::{names_in, rename, type_of};
+
+/// Properties of a function that its versions do not have. With nothing else changed Lambda refuses to publish another one. They are those
+/// that the CDK leaves out of its own hash.
+const UNVERSIONED: [&str; 4] =
+    ["CodeSigningConfigArn", "ReservedConcurrentExecutions", "Tags", "TenancyConfig"];
 
 impl Rewriting<'_> {
     /// Has every version of a live function published anew, from the stub, and leads all traffic of its aliases there.
@@ -21,9 +26,10 @@ impl Rewriting<'_> {
             let Some(function) = self.live_function_of(&version, "FunctionName") else {
                 continue;
             };
-            let properties = self.properties_mut(&function).map(|properties| Value::from(properties.clone()));
-            let hash = sha256_hex(properties.unwrap_or_default().to_string().as_bytes());
-            let id = format!("{}SstVersion{}", function.1, &hash[..8]);
+            let mut properties = self.properties_mut(&function).cloned().unwrap_or_default();
+            properties.retain(|name, _| !UNVERSIONED.contains(&name.as_str()));
+            let hash = sha256_hex(Value::from(properties).to_string().as_bytes());
+            let id = logical_id(&function.1, &format!("SstVersion{}", &hash[..8]));
             renamed.entry(version.0).or_default().insert(version.1.clone(), id);
             if let Some(properties) = self.properties_mut(&version) {
                 for name in ["ProvisionedConcurrencyConfig", "CodeSha256", "RuntimePolicy"] {

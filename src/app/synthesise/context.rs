@@ -1,9 +1,16 @@
 //! What the app is given when its code is run: where it is to be deployed, its environment, and the CDK's context.
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value, json};
 
-use crate::{app::Context, error::Result, process::Command, project::Kind as ProjectKind};
+use crate::{
+    app::Context,
+    error::Result,
+    process::{self, Command},
+    project::{Kind as ProjectKind, read_json},
+};
 
 /// The newest schema of cloud assemblies that is understood here, as libraries want to be told.
 const ASSEMBLY_VERSION: &str = "54.0.0";
@@ -45,21 +52,11 @@ pub(super) fn prepare(
     directory: &Utf8Path,
     sources: &Utf8Path,
 ) -> Result<Command> {
-    let project = context.project;
-    let hook = context.tools.scripts.join("synth/hook.cjs");
     command
-        .current_dir(&project.root)
-        .env("SST_PROJECT", &project.root)
-        .env("SST_STAGE", &target.stage)
-        .env("SST_REGION", &target.region)
-        .env("SST_ACCOUNT", &target.account)
-        .env("SST_NPM_ROOT", &context.tools.npm_root)
+        .current_dir(&context.project.root)
+        .envs(variables(context, target)?)
         .env("SST_SOURCES", sources)
-        .env("CDK_OUTDIR", directory)
-        .env("CDK_DEFAULT_ACCOUNT", &target.account)
-        .env("CDK_DEFAULT_REGION", &target.region)
-        .env("CDK_CLI_ASM_VERSION", ASSEMBLY_VERSION)
-        .env("CDK_CONTEXT_JSON", cdk_context(context, target)?.to_string());
+        .env("CDK_OUTDIR", directory);
     if let Some(debug_stack) = &target.debug_stack {
         command.env("SST_DEBUG_STACK", &debug_stack.name).env("SST_DEBUG_TEMPLATE", &debug_stack.template);
     } else {
@@ -70,11 +67,39 @@ pub(super) fn prepare(
     } else {
         command.env("SST_BUNDLE", bundle.join("\n"));
     }
-    if matches!(project.kind, ProjectKind::Cdk { .. }) {
-        // Quoted, because the path may hold spaces.
-        command.env("NODE_OPTIONS", format!("--require \"{hook}\""));
-    }
     Ok(command)
+}
+
+/// The variables that are the same whatever the app is run for.
+pub(super) fn variables(context: &Context<'_>, target: &Destination) -> Result<BTreeMap<String, String>> {
+    let project = context.project;
+    let mut variables = vec![
+        ("SST_PROJECT", project.root.to_string()),
+        ("SST_STAGE", target.stage.clone()),
+        ("SST_REGION", target.region.clone()),
+        ("SST_ACCOUNT", target.account.clone()),
+        ("SST_NPM_ROOT", context.tools.npm_root.to_string()),
+        ("CDK_DEFAULT_ACCOUNT", target.account.clone()),
+        ("CDK_DEFAULT_REGION", target.region.clone()),
+        ("CDK_CLI_ASM_VERSION", ASSEMBLY_VERSION.to_owned()),
+        ("CDK_CONTEXT_JSON", cdk_context(context, target)?.to_string()),
+    ];
+    if matches!(project.kind, ProjectKind::Sst { .. }) {
+        // Read in one way for both sides.
+        variables.push(("SST_SETTINGS", read_json(&project.root.join("sst.json"))?.to_string()));
+    }
+    if matches!(project.kind, ProjectKind::Cdk { .. }) {
+        let hook = context.tools.scripts.join("synth/hook.cjs");
+        variables.push(("NODE_OPTIONS", node_options(&hook, process::own_node_options().as_deref())));
+    }
+    Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// What Node is to load into the app: the hook, and what the developer wants to have loaded into whatever runs on Node.
+fn node_options(hook: &Utf8Path, own: Option<&str>) -> String {
+    // Quoted, because the path may hold spaces.
+    let hook = format!("--require \"{hook}\"");
+    own.map_or_else(|| hook.clone(), |own| format!("{hook} {own}"))
 }
 
 /// What the CDK CLI would hand to the app: its own keys, and the values that were set by hand or found by earlier look-ups. The later
@@ -112,4 +137,17 @@ fn answers(context: &Context<'_>) -> Result<Value> {
     let path = context.project.state_dir()?.path(LOOKED_UP).join("cdk.context.json");
     let text = fs_err::read(path).unwrap_or_default();
     Ok(serde_json::from_slice(&text).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_developers_own_options_for_node_are_kept() {
+        assert_eq!(node_options("/a b/hook.cjs".into(), None), r#"--require "/a b/hook.cjs""#);
+        let own =
+            node_options("/hook.cjs".into(), Some("--require ts-node/register --max-old-space-size=4096"));
+        assert_eq!(own, r#"--require "/hook.cjs" --require ts-node/register --max-old-space-size=4096"#);
+    }
 }

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use super::context::{Destination, LOOKED_UP, cdk_context, prepare};
+use super::context::{Destination, LOOKED_UP, cdk_context, prepare, variables};
 use crate::{
     app::{Assembly, Context, cdk_cli, tool},
     aws::Aws,
     error::{Error, Kind, Result},
     lock::{Holder, Lock},
+    process,
     project::Kind as ProjectKind,
     ui::UiEvent,
 };
@@ -59,14 +60,16 @@ async fn run(context: &Context<'_>, aws: &Aws, target: &Destination) -> Result<b
     let lock = Lock::wait(&directory.join("lock"), &this, |_| {}).await;
     let _lock = lock.inspect_err(|error| tracing::warn!(%error, "no lock on look-ups"));
     let own = cdk_context(context, target)?;
-    let settings = json!({ "app": app_command(context), "context": own });
+    let node_options = variables(context, target)?.remove("NODE_OPTIONS");
+    let settings = json!({ "app": app_command(context, node_options.as_deref()), "context": own });
     state.write(&format!("{LOOKED_UP}/cdk.json"), settings.to_string().as_bytes())?;
     let output = state.fresh_directory(&format!("{LOOKED_UP}/cdk.out"))?;
     let sources = directory.join("sources.jsonl");
     let mut command = cdk_cli::command(context, aws).await?;
     command.args(["synth", "**", "--quiet", "--no-notices", "--ci", "--output", output.as_str()]);
     let mut command = prepare(command, context, target, &[], &output, &sources)?;
-    command.current_dir(&directory);
+    // What the developer wants loaded into the app may be named relative to the project, where the CLI does not run.
+    command.current_dir(&directory).env_remove("NODE_OPTIONS");
     let finished = tool::run(context, command, |line| tracing::debug!(line, "look up")).await;
     let finished = finished.map_err(|problem| problem.into_error(Kind::Synthesis, "`cdk synth`"))?;
     if !finished.status.success() {
@@ -77,7 +80,7 @@ async fn run(context: &Context<'_>, aws: &Aws, target: &Destination) -> Result<b
 }
 
 /// The app's command, from wherever it is run.
-fn app_command(context: &Context<'_>) -> String {
+fn app_command(context: &Context<'_>, node_options: Option<&str>) -> String {
     let command = match &context.project.kind {
         ProjectKind::Sst { .. } => {
             let host = context.tools.scripts.join("synth/host.mjs");
@@ -85,7 +88,8 @@ fn app_command(context: &Context<'_>) -> String {
         }
         ProjectKind::Cdk { app, .. } => app.clone(),
     };
-    format!("cd {} && {command}", quoted(context.project.root.as_str()))
+    let options = node_options.or(process::own_node_options().as_deref()).map(quoted).unwrap_or_default();
+    format!("export NODE_OPTIONS={options} && cd {} && {command}", quoted(context.project.root.as_str()))
 }
 
 /// A text as one word of a shell's line.

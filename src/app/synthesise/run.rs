@@ -1,11 +1,12 @@
 //! Runs the app's own code to get its cloud assembly.
 
-use super::context::{Destination, prepare};
+use super::context::{Destination, prepare, variables};
 use crate::{
     app::{Assembly, Context, tool},
     error::{Error, Kind, Result},
     process::Command,
-    project::Kind as ProjectKind,
+    project::{Kind as ProjectKind, manifest::Synthesis},
+    trace,
     ui::UiEvent,
 };
 
@@ -41,19 +42,22 @@ async fn run(context: &Context<'_>, target: &Destination, bundle: &[String]) -> 
     for suffix in ["", ".inputs.json", ".debug-stack.json"] {
         let _ = fs_err::remove_file(format!("{sources}{suffix}"));
     }
-    let commands = match &project.kind {
+    let (build, app) = match &project.kind {
         ProjectKind::Sst { .. } => {
-            let mut command = Command::new(&context.tools.node);
-            command.arg(context.tools.scripts.join("synth/host.mjs"));
-            vec![command]
+            let host = context.tools.scripts.join("synth/host.mjs");
+            (None, vec![context.tools.node.to_string(), host.into_string()])
         }
-        ProjectKind::Cdk { app, build, .. } => build.iter().chain([app]).map(|line| shell(line)).collect(),
+        ProjectKind::Cdk { app, build, .. } => (build.as_deref().map(shell), shell(app)),
     };
-    for command in commands {
+    for words in build.iter().chain([&app]) {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         let command = prepare(command, context, target, bundle, &directory, &sources)?;
+        trace::start!(command = %words[0], "the app's code is run");
         let finished = tool::run(context, command, |line| tracing::debug!(line, "synthesis")).await;
         let finished =
             finished.map_err(|problem| problem.into_error(Kind::Synthesis, "the app's synthesis"))?;
+        trace::start!(command = %words[0], "the app's code has run");
         if !finished.status.success() {
             return Err(
                 Error::new(Kind::Synthesis, "the app does not synthesise").detail(finished.output.trim())
@@ -64,12 +68,13 @@ async fn run(context: &Context<'_>, target: &Destination, bundle: &[String]) -> 
         return Err(Error::new(Kind::Synthesis, "the app has written no cloud assembly")
             .hint("its `app` command has to create a CDK `App`, with at least one stack"));
     }
-    Assembly::read(&directory, &sources, &target.stage, &target.account, &target.region)
+    let assembly = Assembly::read(&directory, &sources, &target.stage, &target.account, &target.region)?;
+    trace::start!("the cloud assembly is read");
+    let synthesis = Synthesis { command: app, environment: variables(context, target)? };
+    Ok(Assembly { synthesis, ..assembly })
 }
 
 /// `app` of a `cdk.json` is a line for the shell.
-fn shell(line: &str) -> Command {
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]);
-    command
+fn shell(line: &str) -> Vec<String> {
+    ["/bin/sh", "-c", line].map(str::to_owned).into()
 }

@@ -118,6 +118,12 @@ pub(super) fn unverified(request: &Value, why: &str) -> Value {
     success(request, json!({ "breakpoints": answers }))
 }
 
+/// What people call the client that sends this `initialize`.
+pub(super) fn client_name(request: &Value) -> String {
+    let said = |name: &str| request["arguments"][name].as_str().filter(|name| !name.is_empty());
+    said("clientName").or_else(|| said("clientID")).unwrap_or("its debugger").to_owned()
+}
+
 /// An event.
 pub(super) fn event(name: &str, body: Value) -> Value {
     json!({ "type": "event", "event": name, "body": body })

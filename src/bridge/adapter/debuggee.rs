@@ -180,6 +180,7 @@ impl Debuggee {
             Ok(adapter) => Some(Debugger { adapter, configured: false, stopped: None }),
             Err(error) => {
                 self.ui.warning(format!("`{}` cannot be debugged: {error}", self.offer.title));
+                self.registry.undebuggable(worker);
                 None
             }
         }

@@ -20,7 +20,7 @@ use tokio_util::{codec::Framed, task::AbortOnDropHandle};
 
 use self::link::{Asked, Link, Source};
 use super::{
-    dap::{Codec, Numbers, event, failure, refuse, success},
+    dap::{Codec, Numbers, client_name, event, failure, refuse, success},
     handles::{Handles, Link as LinkNumber},
 };
 use crate::bridge::{
@@ -89,6 +89,8 @@ struct Session {
     numbers: Numbers,
     registry: Arc<Registry>,
     function: String,
+    /// What people call the client.
+    name: String,
     /// There once the client has told its breakpoints.
     subscription: Option<Subscription>,
     links: HashMap<LinkNumber, Link>,
@@ -114,6 +116,7 @@ impl Session {
             numbers: Numbers::default(),
             registry,
             function,
+            name: String::new(),
             subscription: None,
             links: HashMap::new(),
             last_link: 0,
@@ -139,7 +142,7 @@ impl Session {
                 change = next_change(&mut self.subscription) => match change {
                     Change::Came(offer) => self.came(&offer).await,
                     // Its adapter ends the connection.
-                    Change::Went(_) => {}
+                    Change::Went(_) | Change::Taken(..) => {}
                 },
                 Some((link, message)) = self.from_links.recv() => match message {
                     Some(message) => self.heard(link, message).await,
@@ -153,6 +156,7 @@ impl Session {
         let command = request["command"].as_str().unwrap_or_default().to_owned();
         match command.as_str() {
             "initialize" => {
+                self.name = client_name(&request);
                 let capabilities = json!({
                     "supportsConfigurationDoneRequest": true, "supportsConditionalBreakpoints": true,
                     "supportsHitConditionalBreakpoints": true, "supportsLogPoints": true,
@@ -165,8 +169,8 @@ impl Session {
             "configurationDone" => {
                 // Before the answer, after which a call may come at once.
                 if self.subscription.is_none() {
-                    self.subscription =
-                        Some(self.registry.subscribe(Wants::AdaptersOf(self.function.clone())));
+                    let wants = Wants::AdaptersOf(self.function.clone());
+                    self.subscription = Some(self.registry.subscribe(wants, self.name.clone()));
                 }
                 self.send(success(&request, json!({}))).await;
             }
@@ -264,7 +268,7 @@ impl Session {
         let Some((client, _)) = &self.subscription else { return };
         let client = *client;
         if self.attach(client, offer).await.is_none() {
-            self.registry.disconnected(client, offer.worker);
+            self.registry.lost(client, offer.worker, "cannot reach its debug adapter");
         }
     }
 
@@ -399,7 +403,7 @@ impl Session {
         if !link.begun
             && let Some((client, _)) = &self.subscription
         {
-            self.registry.disconnected(*client, link.worker);
+            self.registry.lost(*client, link.worker, "has lost its debug adapter");
         }
         for (_, asked) in link.asked {
             match asked {

@@ -4,7 +4,7 @@
 //! A child is a `debugServer`: the client connects to a debug adapter of ours for that worker. Node workers are one child, the
 //! inspector endpoint, which has children of its own.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::{codec::Framed, task::AbortOnDropHandle};
 
-use super::dap::{Codec, Numbers, event, failure, success, unverified};
+use super::dap::{Codec, Numbers, client_name, event, failure, success, unverified};
 use crate::{
     bridge::registry::{Change, Offer, Registry, Subscription, Wants, next_change},
     descriptors,
@@ -43,6 +43,10 @@ struct Session {
     client: Framed<TcpStream, Codec>,
     registry: Arc<Registry>,
     inspector: SocketAddr,
+    /// What people call it.
+    name: String,
+    /// The other clients of which it was told that they debug workers.
+    others: BTreeSet<u64>,
     numbers: Numbers,
     /// There once the client has told its breakpoints.
     subscription: Option<Subscription>,
@@ -60,6 +64,8 @@ impl Session {
             client,
             registry,
             inspector,
+            name: String::new(),
+            others: BTreeSet::new(),
             numbers,
             subscription: None,
             starting,
@@ -83,6 +89,7 @@ impl Session {
                     Change::Came(offer) => self.came(&offer).await,
                     // The child's own adapter ends it.
                     Change::Went(_) => {}
+                    Change::Taken(number, name) => self.taken(number, &name).await,
                 },
             }
         }
@@ -91,13 +98,14 @@ impl Session {
     async fn request(&mut self, request: &Value) {
         match request["command"].as_str().unwrap_or_default() {
             "initialize" => {
+                self.name = format!("{} (all languages)", client_name(request));
                 self.send(success(request, json!({ "supportsConfigurationDoneRequest": true }))).await;
                 self.send(event("initialized", json!({}))).await;
             }
             "attach" | "launch" => self.send(success(request, json!({}))).await,
             "configurationDone" => {
                 // Before the answer, after which a call may come at once.
-                let subscription = self.registry.subscribe(Wants::Adapters);
+                let subscription = self.registry.subscribe(Wants::Adapters, self.name.clone());
                 if self.registry.has_node() {
                     self.registry.inspector_comes(subscription.0);
                 }
@@ -132,8 +140,8 @@ impl Session {
             && let Some((client, _)) = &self.subscription
         {
             match worker {
-                Some(worker) => self.registry.disconnected(*client, worker),
-                None => self.registry.inspector_came(*client),
+                Some(worker) => self.registry.lost(*client, worker, "could not start a session for it"),
+                None => self.registry.inspector_fails(*client, "could not start its part for Node"),
             }
         }
     }
@@ -170,6 +178,19 @@ impl Session {
             json!({ "name": name, "debugServer": port, "sst": client, "justMyCode": true, "mode": "remote" });
         let number = self.start(configuration).await;
         self.starting.push((number, Some(offer.worker)));
+    }
+
+    /// Another client debugs a worker. That is said once of each, or an editor would show an error for every process.
+    async fn taken(&mut self, number: u64, name: &str) {
+        if !self.others.insert(number) {
+            return;
+        }
+        let text = format!(
+            "{name} is attached already, and processes that do not run on Node have one debugger at a time: they appear here when \
+            it has left. Those on Node are shown by both.\n"
+        );
+        // Editors show what is important where it is seen.
+        self.send(event("output", json!({ "category": "important", "output": text }))).await;
     }
 
     async fn start(&mut self, configuration: Value) -> u64 {

@@ -17,10 +17,11 @@ use crate::{
 };
 
 /// Serves one debugger until it leaves.
-pub(super) async fn serve(mut socket: WebSocket, registry: Arc<Registry>) {
+pub(super) async fn serve(mut socket: WebSocket, registry: Arc<Registry>, name: String) {
     let (inbox, mut from_workers) = mpsc::unbounded_channel();
     let mut client = Client {
         registry: registry.clone(),
+        name,
         subscription: None,
         node_worker: false,
         target: false,
@@ -43,6 +44,8 @@ pub(super) async fn serve(mut socket: WebSocket, registry: Arc<Registry>) {
             change = next_change(&mut client.subscription) => match change {
                 Change::Came(offer) => client.came(&offer),
                 Change::Went(worker) => client.went(worker),
+                // Node has any number of clients.
+                Change::Taken(..) => {}
             },
             Some((session, what)) = from_workers.recv() => client.heard(&session, what),
         }
@@ -51,6 +54,8 @@ pub(super) async fn serve(mut socket: WebSocket, registry: Arc<Registry>) {
 
 struct Client {
     registry: Arc<Registry>,
+    /// What people call it.
+    name: String,
     /// There once the client has asked for children.
     subscription: Option<Subscription>,
     /// The dialects that the client speaks. One that has not spoken a dialect gets nothing in it: js-debug ends its session when it
@@ -74,6 +79,11 @@ struct Child {
     missing: Option<Missing>,
 }
 
+/// Whether a client that wants to hear of workers will say when each of them may run.
+fn promises(params: &Map<String, Value>) -> bool {
+    params.get("waitForDebuggerOnStart").and_then(Value::as_bool).unwrap_or_default()
+}
+
 impl Client {
     /// Answers a message. Every request gets an answer.
     fn request(&mut self, text: &str) {
@@ -91,7 +101,7 @@ impl Client {
         let result = match method.as_str() {
             "NodeWorker.enable" => {
                 self.node_worker = true;
-                after = Some(());
+                after = Some(promises(params));
                 Ok(json!({}))
             }
             "NodeWorker.sendMessageToWorker" => {
@@ -112,7 +122,7 @@ impl Client {
             }
             "Target.setAutoAttach" | "Target.setDiscoverTargets" => {
                 self.target = true;
-                after = Some(());
+                after = Some(promises(params));
                 Ok(json!({}))
             }
             "Target.getTargets" => {
@@ -155,14 +165,17 @@ impl Client {
             Ok(result) => json!({ "id": id, "result": result }),
             Err(message) => json!({ "id": id, "error": { "code": -32601, "message": message } }),
         });
-        if after.is_some() {
+        if let Some(promises) = after {
             self.subscribe();
+            if let Some((client, _)) = self.subscription.as_ref().filter(|_| promises) {
+                self.registry.promises(*client);
+            }
         }
     }
 
     fn subscribe(&mut self) {
         if self.subscription.is_none() {
-            self.subscription = Some(self.registry.subscribe(Wants::Inspectors));
+            self.subscription = Some(self.registry.subscribe(Wants::Inspectors, self.name.clone()));
             return;
         }
         // The second dialect of a client that has its children already.
@@ -223,7 +236,7 @@ impl Client {
             }
             FromWorker::Closed => {
                 if let Some((client, _)) = &self.subscription {
-                    self.registry.disconnected(*client, worker);
+                    self.registry.lost(*client, worker, "has lost its connection");
                 }
                 self.remove(session);
             }

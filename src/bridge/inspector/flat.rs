@@ -21,6 +21,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{
     http::{MAX_MESSAGE, guard, host_of},
     place::Scripts,
+    protocol::Protocol,
     upstream::{self, FromWorker},
 };
 use crate::{
@@ -32,12 +33,17 @@ use crate::{
 const GOING_AWAY: u16 = 1001;
 
 /// Serves until dropped.
-pub(in crate::bridge) async fn serve(listener: TcpListener, registry: Arc<Registry>) {
+pub(in crate::bridge) async fn serve(
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    protocol: Arc<Protocol>,
+) {
     let router = Router::new()
         .route("/json", get(list))
         .route("/json/list", get(list))
         .route("/json/version", get(version))
         .route("/{id}", get(connect))
+        .merge(protocol.router())
         .layer(middleware::from_fn(guard))
         .with_state(registry);
     if let Err(error) = axum::serve(Patient(listener), router).await {

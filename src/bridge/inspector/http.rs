@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{Path, Request, State, WebSocketUpgrade},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -13,7 +13,7 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::client;
+use super::{client, protocol::Protocol};
 use crate::{
     bridge::registry::Registry,
     descriptors::Patient,
@@ -36,6 +36,7 @@ pub(in crate::bridge) async fn serve(
     registry: Arc<Registry>,
     id: String,
     title: String,
+    protocol: Arc<Protocol>,
 ) {
     let endpoint = Endpoint { registry, id: id.into(), title: title.into() };
     let router = Router::new()
@@ -43,6 +44,7 @@ pub(in crate::bridge) async fn serve(
         .route("/json/list", get(list))
         .route("/json/version", get(version))
         .route("/{id}", get(connect))
+        .merge(protocol.router())
         .layer(middleware::from_fn(guard))
         .with_state(endpoint);
     if let Err(error) = axum::serve(Patient(listener), router).await {
@@ -97,6 +99,7 @@ async fn version() -> Json<Value> {
 async fn connect(
     State(endpoint): State<Endpoint>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if *id != *endpoint.id {
@@ -105,7 +108,17 @@ async fn connect(
     upgrade
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(move |socket| client::serve(socket, endpoint.registry))
+        .on_upgrade(move |socket| client::serve(socket, endpoint.registry, name_of(&headers)))
+}
+
+/// What people call a client. VS Code says nothing of itself.
+fn name_of(headers: &HeaderMap) -> String {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    match (text(header::ORIGIN), text(header::USER_AGENT)) {
+        (Some(_), _) => "Chrome DevTools".to_owned(),
+        (None, Some(name)) => name.to_owned(),
+        (None, None) => "VS Code, or another client of the inspector,".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //!
 //! All of them connect to a worker by way of `upstream`, and understand of what it says where it is paused (`place`) and which
 //! breakpoints are still to come (`breakpoints`).
+//! What may be asked of a worker at all is told by Node itself (`protocol`).
 
 mod breakpoints;
 mod client;
@@ -12,6 +13,7 @@ mod line_map;
 mod observer;
 mod pieces;
 mod place;
+mod protocol;
 mod upstream;
 
-pub(super) use self::{flat::serve as serve_flat, http::serve, observer::observe};
+pub(super) use self::{flat::serve as serve_flat, http::serve, observer::observe, protocol::Protocol};

@@ -66,9 +66,8 @@ impl Session {
             () = offer.gone.cancelled() => return,
         };
         if let Err(error) = begun {
-            tracing::warn!(error, worker = %offer.worker, "a virtual machine cannot be debugged");
             self.links.remove(&machine);
-            self.registry.disconnected(self.number, offer.worker);
+            self.registry.lost(self.number, offer.worker, &format!("cannot debug it ({error})"));
         }
     }
 

@@ -61,7 +61,8 @@ const NOT_IMPLEMENTED: u16 = 99;
 pub(super) async fn serve(client: TcpStream, registry: &Arc<Registry>, function: &str) {
     let Ok(Ok(client)) = timeout(TO_GREET, greet(client)).await else { return };
     let (sink, packets) = Framed::new(client, Codec).split();
-    let (number, changes) = registry.subscribe(Wants::MachinesOf(function.to_owned()));
+    let (number, changes) =
+        registry.subscribe(Wants::MachinesOf(function.to_owned()), "its debugger".to_owned());
     let (to_session, heard) = mpsc::unbounded_channel();
     let mut session = Session {
         client: sink,
@@ -191,6 +192,8 @@ impl Session {
                     self.ended(machine, Vec::new()).await;
                 }
             }
+            // It is the only client of its function's machines.
+            Change::Taken(..) => {}
         }
     }
 

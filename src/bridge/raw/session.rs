@@ -33,13 +33,16 @@ pub(in crate::bridge) async fn serve(
     registry: &Arc<Registry>,
     function: &str,
 ) {
-    let (number, mut changes) = registry.subscribe(Wants::AdaptersOf(function.to_owned()));
+    let (number, mut changes) = registry.subscribe(
+        Wants::AdaptersOf(function.to_owned()),
+        format!("the debugger that speaks the {}", dialect.name()),
+    );
     let mut early = Vec::new();
     let offer = loop {
         tokio::select! {
             change = changes.recv() => match change {
                 Some(Change::Came(offer)) => break Some(offer),
-                Some(Change::Went(_)) => {}
+                Some(Change::Went(_) | Change::Taken(..)) => {}
                 None => break None,
             },
             // Read, so that its end is noticed.

@@ -26,3 +26,9 @@ export function nearest(directory, name) {
     directory = parent;
   }
 }
+
+/** The nearest directory upwards that exists. */
+export function existing(directory) {
+  while (!fs.existsSync(directory)) directory = path.dirname(directory);
+  return directory;
+}

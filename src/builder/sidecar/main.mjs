@@ -1,7 +1,7 @@
 // Builds functions with esbuild. One JSON object per line: requests on standard input, answers on standard output.
 //
 //   { "id": 1, "build": { "function", "entry", "root", "directory", "bundling", "provided" } }
-//     → { "id": 1, "built": { "file", "fingerprint", "inputs", "packages", "provided" } }
+//     → { "id": 1, "built": { "file", "fingerprint", "inputs", "packages", "provided", "steps" } }
 //     → { "id": 1, "failed": { "summary", "detail", "errorType", "inputs" } }
 //   { "cool": "<function>" }
 //
@@ -11,6 +11,7 @@ import process from "node:process";
 import readline from "node:readline";
 
 import { Builds } from "./builds.mjs";
+import { withCommands } from "./commands.mjs";
 
 const [projectRoot, npmRoot] = process.argv.slice(2);
 const builds = new Builds(projectRoot, npmRoot);
@@ -24,6 +25,6 @@ lines.on("line", (line) => {
 lines.on("close", () => process.exit(0));
 
 async function answer({ id, build }) {
-  const result = await builds.build(build);
+  const result = await withCommands(build, () => builds.build(build));
   process.stdout.write(`${JSON.stringify({ id, ...result })}\n`);
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{Outputs, Replaced, StackSources, abandoned, bootstrap, changes, needs_bootstrap, replaced},
+    app::{Lacking, Outputs, Replaced, StackSources, abandoned, bootstrap, changes, lacking, replaced},
     core::event::{Event, FileChange},
     debug_stack,
     error::{Error, Kind, Result},
@@ -18,6 +18,7 @@ use crate::{
     local::Notice,
     lock::{Holder, Lock},
     project::manifest::FunctionSpec,
+    trace,
     ui::{Ui, UiEvent},
 };
 
@@ -42,7 +43,7 @@ pub(super) struct Infrastructure {
     /// Who else changes what is deployed.
     pub notices: mpsc::UnboundedReceiver<Notice>,
     /// The user pressed ENTER.
-    pub enter: mpsc::UnboundedReceiver<()>,
+    pub enter: mpsc::UnboundedReceiver<String>,
     /// Whether a deployment has failed since the last one that succeeded, so that it is not known which stacks are as planned.
     pub halfway: bool,
     /// Whether anybody can press anything.
@@ -51,12 +52,16 @@ pub(super) struct Infrastructure {
 
 /// The first deployment.
 pub(super) struct Beginning {
+    /// The outputs of the stacks, when there is nothing to deploy.
+    pub unchanged: Option<Outputs>,
     /// Whoever else changes what is deployed waits until there is somebody to tell of it.
     pub deploying: Option<Lock>,
     /// Tells that the functions are answered for here, which [`Event::Deployed`] asks for.
     pub registered: oneshot::Receiver<()>,
     /// What has become of it.
     pub outcome: oneshot::Sender<Result<()>>,
+    /// Who listens to the keyboard when all is over.
+    pub keyboard: oneshot::Sender<mpsc::UnboundedReceiver<String>>,
 }
 
 /// What the user can be asked to deploy.
@@ -71,9 +76,9 @@ impl Infrastructure {
     /// Makes the first deployment, and those that come later, until it is cancelled. When the first one fails it cancels everything
     /// itself. What is published stays so until it is `over`.
     pub(super) async fn run(mut self, beginning: Beginning, over: CancellationToken) {
-        let Beginning { deploying, registered, outcome } = beginning;
+        let Beginning { unchanged, deploying, registered, outcome, keyboard } = beginning;
         let (cancel, ui) = (self.app.cancel.clone(), self.app.ui.clone());
-        let first = until_cancelled(self.begin(deploying, registered), &cancel, &ui).await;
+        let first = until_cancelled(self.begin(unchanged, deploying, registered), &cancel, &ui).await;
         let failed = first.is_err();
         let _ = outcome.send(first);
         if failed {
@@ -81,28 +86,45 @@ impl Infrastructure {
         }
         self.watch().await;
         over.cancelled().await;
+        let _ = keyboard.send(self.enter);
     }
 
-    /// Deploys the app as it was planned at first.
-    async fn begin(&mut self, deploying: Option<Lock>, registered: oneshot::Receiver<()>) -> Result<()> {
+    /// Deploys the app as it was planned at first, unless there is nothing to deploy.
+    async fn begin(
+        &mut self,
+        unchanged: Option<Outputs>,
+        deploying: Option<Lock>,
+        registered: oneshot::Receiver<()>,
+    ) -> Result<()> {
         // Whatever has been reached when it is cancelled, nothing more is begun or said.
         let unless_cancelled = || match self.app.cancel.is_cancelled() {
             true => Err(interrupted()),
             false => Ok(()),
         };
         unless_cancelled()?;
-        let outputs = self.app.deploy(&self.deployed).await?;
+        let outputs = match unchanged {
+            Some(outputs) => {
+                self.app.ui.info("Nothing to deploy");
+                self.app.build_ahead(&self.deployed).await;
+                outputs
+            }
+            None => self.app.deploy(&self.deployed).await?,
+        };
+        trace::start!("the app is deployed");
         unless_cancelled()?;
         // Not before: until the stubs are there, events go where they have always gone, and are answered for by whoever did so.
         let _ = self.events.send(Event::Deployed);
         // Without a word from there the session is at its end.
         registered.await.map_err(|_| interrupted())?;
+        trace::start!("the functions are registered");
         unless_cancelled()?;
         self.outputs = outputs;
         let manifest = &self.deployed.live.manifest;
         self.publication.update(manifest, &self.outputs).await?;
         drop(deploying);
-        self.publication.say_ready(&manifest.functions)
+        self.publication.say_ready(&manifest.functions)?;
+        trace::start!("listening");
+        Ok(())
     }
 
     /// Runs until cancelled.
@@ -180,6 +202,7 @@ impl Infrastructure {
                 return Pending::Broken;
             }
         };
+        self.publication.follow(&plan.inputs);
         if !plan.reports_like(&self.deployed) {
             plan.report(&ui);
         }
@@ -200,8 +223,9 @@ impl Infrastructure {
         for stack in gone {
             ui.info(format!("  {stack}: no longer part of the app; it stays until you remove it yourself"));
         }
-        if plan.needs_bootstrap() && matches!(needs_bootstrap(&self.app.aws).await, Ok(true)) {
-            ui.info("  the bootstrap stack of the CDK (bucket, roles), which is missing");
+        match self.lacking(&plan).await {
+            Ok(lacking) => lacking.iter().for_each(|one| ui.info(format!("  the CDK's bootstrap: {one}"))),
+            Err(error) => show(&ui, &error),
         }
         self.forget_keys();
         ui.info(if self.keyboard {
@@ -310,10 +334,13 @@ impl Infrastructure {
 
     async fn try_deploy(&self, plan: &Plan) -> Result<Outputs> {
         let _deploying = self.app.stage.deployment(self.app.cancel.clone(), &self.app.ui).await?;
-        if plan.needs_bootstrap() && needs_bootstrap(&self.app.aws).await? {
-            bootstrap(&self.app.context(), &self.app.aws).await?;
-        }
+        bootstrap(&self.app.context(), &self.app.aws, &self.lacking(plan).await?).await?;
         self.app.deploy(plan).await
+    }
+
+    /// What is missing of the CDK's own stacks where the app's are deployed.
+    async fn lacking(&self, plan: &Plan) -> Result<Vec<Lacking>> {
+        lacking(&self.app.settings.app.project, &self.app.aws, &plan.environments()).await
     }
 
     /// Makes what is deployed known to the core and to the rest of the machine.

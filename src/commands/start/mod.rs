@@ -3,13 +3,15 @@
 mod infrastructure;
 mod plan;
 mod ports;
+mod preparation;
 mod publication;
+mod restoring;
 mod watches;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    num::NonZero,
     sync::Arc,
-    time::SystemTime,
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -17,41 +19,31 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     infrastructure::{Beginning, Infrastructure},
-    plan::{App, Plan},
+    plan::App,
+    preparation::{Preparation, Prepared},
     publication::Publication,
-    watches::Watches,
+    restoring::Stubs,
 };
-use super::{
-    claims::{self, owner},
-    cloud_packages,
-    session::Session,
-    stage::{confirm_bootstrap, stage},
-};
+use super::{claims, restore, session::Session};
 use crate::{
-    app::{self, Outputs},
+    app::Outputs,
     aws, bridge,
-    builder::{Builder, Toolchain},
-    cloud::{self, Cloud},
+    builder::Builder,
+    cloud,
     continuous::Continuous,
-    core::{Config, State, event::Event},
-    debug_stack, descriptors,
+    core::{Config, State},
+    descriptors,
     error::{Error, Kind, Result},
-    languages,
     live::{self, Live},
     local::{Control, Local},
-    lock::Lock,
-    process::{self, Spawner},
-    project::{Kind as ProjectKind, StateDir, manifest::ORIGINAL_PREFIX},
-    relay::{self, Relay},
-    settings, stub_package,
+    process::Spawner,
+    project::{StateDir, manifest::ORIGINAL_PREFIX},
+    settings,
     tasks::Tasks,
-    tools::Tools,
+    trace,
     ui::{Ui, prompt},
     worker::{Workers, environment::Surroundings},
 };
-
-/// The file of the debug stack's usual template.
-const DEBUG_TEMPLATE: &str = "debug-stack.yaml";
 
 /// What the task is called that watches and deploys the infrastructure.
 const INFRASTRUCTURE: &str = "the watch of the infrastructure";
@@ -75,9 +67,21 @@ pub(super) async fn run(
         () = interruption.cancelled() => return Err(interrupted()),
     };
     let _heeding = session.heed(interruption);
+    trace::start!("the project is claimed");
+    if settings.local.is_some() && settings.restore_on_exit {
+        ui.warning("`--restore-on-exit` has no effect with `--local`: the local cloud ends with this command, and its functions with it");
+    }
     let mut cloud = None;
     let cancel = interruption.child_token();
-    let preparing = prepare(&settings, &state_dir, spawner, ui, &cancel, (&session, &mut cloud));
+    let preparation = Preparation {
+        settings: &settings,
+        state_dir: &state_dir,
+        spawner,
+        ui,
+        cancel: &cancel,
+        claim: &session,
+    };
+    let preparing = preparation.run(&mut cloud);
     let result = match until_cancelled(preparing, &cancel, ui).await {
         Ok(prepared) => serve(prepared, state_dir).await,
         Err(error) => Err(error),
@@ -103,7 +107,14 @@ async fn until_cancelled<T>(
             let _ = tokio::time::timeout(PATIENCE, &mut work).await;
             Err(interrupted())
         }
-        result = &mut work => result,
+        result = &mut work => {
+            // It may have heard of it first.
+            if result.is_err() && cancel.is_cancelled() {
+                ui.info("stopping");
+                return Err(interrupted());
+            }
+            result
+        }
     }
 }
 
@@ -111,129 +122,9 @@ fn interrupted() -> Error {
     Error::new(Kind::Interrupted, "interrupted")
 }
 
-/// What has been prepared when functions can be served and the app can be deployed.
-struct Prepared {
-    app: App,
-    plan: Plan,
-    relay: Relay,
-    /// The stage is ours while there is this.
-    served: Option<Lock>,
-    /// Whoever changes what is deployed waits until there is somebody to tell of it.
-    deploying: Option<Lock>,
-    /// What has happened to files since the synthesis, and the other end of it.
-    events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
-    watches: Watches,
-}
-
-async fn prepare(
-    settings: &settings::Start,
-    state_dir: &StateDir,
-    spawner: &Spawner,
-    ui: &Ui,
-    cancel: &CancellationToken,
-    (claim, cloud): (&claims::ProjectClaim, &mut Option<Cloud>),
-) -> Result<Prepared> {
-    let tools = Tools::find(state_dir.create_directory("tool")?, spawner).await?;
-    process::claim(&tools.node_version);
-    if let Some(settings::LocalCloud { enforce_iam }) = settings.local {
-        let options = cloud::Options {
-            cache: settings.cache.clone(),
-            enforce_iam,
-            node_path: cloud_packages::search_path(&settings.app.project.root, state_dir),
-            log: state_dir.path("local-cloud.log"),
-        };
-        *cloud = Some(Cloud::start(options, spawner, ui).await?);
-    }
-    let aws =
-        super::connect(settings.aws(cloud.as_ref().map(|cloud| cloud.endpoint().to_owned())), ui).await?;
-    let fallback = aws.endpoint.is_some().then_some("dev");
-    let stage = stage(&settings.app.project, settings.app.stage.as_deref(), fallback, &aws, ui).await?;
-    let locks = claims::Stage::new(&settings.cache, &aws, &settings.app.project, &stage);
-    let served = locks.serve(claim, ui).await?;
-    let deploying = locks.deployment(cancel.clone(), ui).await?;
-    let name = debug_stack::name(&stage, &settings.app.project.name);
-    state_dir.write(DEBUG_TEMPLATE, debug_stack::template(aws.endpoint.is_some()).as_bytes())?;
-    let debug_stack = app::PlainDebugStack { name: name.clone(), template: state_dir.path(DEBUG_TEMPLATE) };
-    let mut target = app::Destination {
-        stage,
-        region: aws.region.clone(),
-        account: aws.account.clone(),
-        debug_stack: Some(debug_stack),
-        context: settings.app.context.clone(),
-    };
-    let work = state_dir.below("start")?;
-    let context =
-        app::Context { project: &settings.app.project, work: &work, tools: &tools, spawner, ui, cancel };
-    let began = SystemTime::now();
-    let synthesis = app::synthesize(&context, &target, &[]);
-    let (debug_stack, assembly) = if settings.app.project.may_change_debug_stack() {
-        let assembly = synthesis.await?;
-        let word = &assembly.debug_stack;
-        if let Some(notice) = &word.notice {
-            ui.warning(notice.clone());
-        }
-        let custom = word.template.as_ref();
-        let custom = custom.map(|template| debug_stack::Custom { template, tags: &word.tags });
-        (debug_stack::deploy(&aws, &name, custom, ui).await?, assembly)
-    } else {
-        // Neither needs the other, and both take seconds.
-        tokio::try_join!(debug_stack::deploy(&aws, &name, None, ui), synthesis)?
-    };
-    // It was asked, and is not again before the next start.
-    target.debug_stack = None;
-    let package = stub_package::package(&tools.stub, &state_dir.create_directory("stub")?)?;
-    let toolchain = Toolchain::new(
-        spawner.clone(),
-        settings.app.project.root.clone(),
-        state_dir.create_directory("artifacts")?,
-        settings.cache.clone(),
-        ui.clone(),
-    );
-    let home = claims::home(&settings.cache)?;
-    let app = App {
-        settings: settings.clone(),
-        tools,
-        spawner: spawner.clone(),
-        ui: ui.clone(),
-        aws,
-        target,
-        state_dir: state_dir.clone(),
-        debug_stack,
-        home: home.clone(),
-        package,
-        toolchain,
-        work: work.clone(),
-        stage: locks,
-        cancel: cancel.clone(),
-    };
-    let plan = app.plan_from(assembly).await?;
-    let events = mpsc::unbounded_channel();
-    // Before the deployment, which takes long enough for something to be saved meanwhile.
-    let mut watches = Watches::start(settings.app.project.root.clone(), events.0.clone(), ui.clone())?;
-    watches.follow(&plan.live.manifest.functions)?;
-    // A command that builds the app saves files itself.
-    if !matches!(settings.app.project.kind, ProjectKind::Cdk { build: Some(_), .. }) {
-        watches.catch_up(&plan.inputs, began);
-    }
-    plan.report(ui);
-    if plan.needs_bootstrap() && app::needs_bootstrap(&app.aws).await? {
-        confirm_bootstrap(settings.yes, &app.aws).await?;
-        app::bootstrap(&app.context(), &app.aws).await?;
-    }
-    let config = relay::Config {
-        aws: app.aws.clone(),
-        debug_stack: app.debug_stack.clone(),
-        stack_name: name,
-        owner: owner(),
-        home,
-    };
-    let relay = Relay::connect(config, ui.clone()).await?;
-    Ok(Prepared { app, plan, relay, served, deploying, events, watches })
-}
-
 /// Serves the functions, and deploys the app meanwhile.
 async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
-    let Prepared { app, plan, mut relay, served, deploying, events, watches } = prepared;
+    let Prepared { app, plan, unchanged, mut relay, served, deploying, events, watches, trust } = prepared;
     let (sender, events) = events;
     let App { settings, tools, spawner, ui, aws, target, toolchain, cancel, .. } = app.clone();
     let (root, stage) = (settings.app.project.root.clone(), target.stage);
@@ -244,13 +135,22 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
     let (saved_sender, saved) = mpsc::unbounded_channel();
     let (registered_sender, registered) = oneshot::channel();
     let (outcome_sender, mut outcome) = oneshot::channel();
+    let (keyboard_sender, mut keyboard) = oneshot::channel();
+    let leaves_stubs = settings.local.is_none();
+    let stubs = (leaves_stubs && settings.restore_on_exit).then(|| Stubs::new(&ui, &stage));
     let strip = if aws.endpoint.is_some() { cloud::SERVER_VARIABLES } else { &[] };
     let mut surroundings = Surroundings::from_process(strip, Some(ORIGINAL_PREFIX));
     if let Some(endpoint) = &aws.endpoint {
         // Functions find the local cloud by it; standbys have to know before they are functions.
         surroundings.machine.insert("AWS_ENDPOINT_URL".to_owned(), endpoint.clone());
     }
-    let means = bridge::Context { spawner: spawner.clone(), events: sender.clone(), ui: ui.clone() };
+    surroundings.machine.extend(trust.iter().flat_map(cloud::Trust::variables));
+    let means = bridge::Context {
+        spawner: spawner.clone(),
+        node: tools.node.clone(),
+        events: sender.clone(),
+        ui: ui.clone(),
+    };
     let bridge = ports::open_bridge(&settings, &state_dir, &stage, means, &mut tasks).await?;
     let control = Control::open(&mut tasks).await.map_err(|error| {
         Error::new(Kind::Environment, "no socket for other commands to connect to").detail(error)
@@ -268,6 +168,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         endpoint: aws.endpoint.clone(),
         outputs: Outputs::new(),
     };
+    let readings = watches.readings();
     let publication = Publication::new(&app, session, bridge.function_ports(), watches);
     let functions = plan.live.manifest.functions.clone();
     // Before the deployment: a function may get an event in the moment in which its stub is there. What is announced when it is
@@ -276,14 +177,11 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         announced = relay.announce(functions.iter().map(|function| function.id.clone()).collect()) => announced?,
         () = cancel.cancelled() => {}
     }
+    trace::start!("events are answered for here");
     let (commands, receiver) = mpsc::unbounded_channel();
     tasks.spawn_fallible(live::RELAY, relay.run(receiver, sender.clone()));
     let live = Live {
-        state: State::new(Config {
-            max_workers: settings.max_workers,
-            is_source: languages::is_source,
-            ..Config::default()
-        }),
+        state: State::new(config(settings.max_workers)),
         time: Continuous::new(aws.clock.clone()),
         events,
         sender: sender.clone(),
@@ -294,12 +192,14 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         listeners: HashMap::new(),
         builder: Builder::new(tools, toolchain, root, sender.clone(), &mut tasks),
         bridge,
+        readings,
+        begun: HashMap::new(),
         saved: saved_sender,
         registered: Some(registered_sender),
         ui: ui.clone(),
     };
     let infrastructure = Infrastructure {
-        app,
+        app: app.clone(),
         deployed: plan,
         outputs: Outputs::new(),
         publication,
@@ -310,7 +210,8 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         halfway: false,
         keyboard: true,
     };
-    let beginning = Beginning { deploying, registered, outcome: outcome_sender };
+    let beginning =
+        Beginning { unchanged, deploying, registered, outcome: outcome_sender, keyboard: keyboard_sender };
     let over = CancellationToken::new();
     tasks.spawn(INFRASTRUCTURE, infrastructure.run(beginning, over.clone()));
     let functions = functions.into_iter().map(Arc::new).collect();
@@ -318,20 +219,51 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
     cancel.cancel();
     over.cancel();
     tasks.until_ended(INFRASTRUCTURE).await;
-    drop(served);
     match outcome.try_recv() {
         Ok(Ok(())) => {}
         // Nothing has ever been in place. What has ended the session comes first: the deployment was only cancelled by it.
         Ok(Err(error)) => return result.and(Err(error)),
         Err(_) => return result.and(Err(interrupted())),
     }
-    if settings.local.is_none() {
-        ui.info(format!(
-            "The functions of stage {stage} are stubs still: `sst deploy` gives them their own code"
-        ));
-    }
+    let result = match stubs {
+        Some(mut stubs) => {
+            stubs.are();
+            // Of a session that has failed, nobody may be there to answer.
+            let keyboard = keyboard.try_recv().ok().filter(|_| result.is_ok());
+            let restored = stubs.restore(app, keyboard).await;
+            match (result, restored) {
+                (Err(failure), restored) => {
+                    if let Err(error) = restored {
+                        ui.warning(format!(
+                            "the functions did not get their own code back: {}",
+                            error.message
+                        ));
+                    }
+                    // What has ended the session comes first.
+                    Err(failure)
+                }
+                (Ok(()), restored) => restored,
+            }
+        }
+        None => {
+            if leaves_stubs {
+                ui.info(restore::later(&stage));
+            }
+            result
+        }
+    };
+    // Until then nobody else serves the stage from here.
+    drop(served);
     ui.info("Stopped");
     result
+}
+
+/// How the core works on this machine.
+fn config(max_workers: usize) -> Config {
+    let default = Config::default();
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    // Some of a start is waiting for the disk.
+    Config { max_workers, starts_at_once: default.starts_at_once.max(2 * cores), ..default }
 }
 
 /// `1 function`, `2 functions`.

@@ -1,19 +1,28 @@
 //! The app as it is deployed by `sst start`, from its sources to its outputs.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use camino::Utf8PathBuf;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{self, Assembly, Kept, Outputs, Rewritten},
+    app::{self, Assembly, Environment, Kept, Outputs, Rewritten, Standby},
     aws::Aws,
     builder::Toolchain,
+    cloud::Notices,
     debug_stack::DebugStack,
-    error::Result,
+    error::{Error, Kind, Result},
     ids::FunctionId,
+    layers,
     process::Spawner,
-    project::{NOT_CHOSEN, Project, SERVES_DEPLOYMENT, StateDir, manifest::Manifest},
+    project::{
+        NOT_CHOSEN, Project, SERVES_DEPLOYMENT, StateDir,
+        manifest::{Layer, LeftAlone, Manifest, UnheededOption},
+    },
     relay, settings,
     stub_package::Package,
     tools::Tools,
@@ -21,7 +30,7 @@ use crate::{
 };
 
 use super::{
-    super::{claims::Stage, cloud_packages},
+    super::{claims::Stage, cloud_packages, own_code::EVERYTHING},
     counted,
 };
 
@@ -40,11 +49,17 @@ pub(super) struct App {
     pub home: String,
     pub package: Package,
     pub toolchain: Toolchain,
+    /// A CDK CLI that waits for the first deployment, to a local cloud that is empty.
+    pub standby: Arc<Mutex<Option<Standby>>>,
     /// Where what is synthesised goes: other commands of the project have a place of their own.
     pub work: StateDir,
     /// The locks of the stage.
     pub stage: Stage,
+    /// What the local cloud says of what it deploys.
+    pub notices: Option<Notices>,
     pub cancel: CancellationToken,
+    /// It was said, or need not be, that functions do not see their layers where they do on Lambda.
+    pub mounts_told: Arc<OnceCell<()>>,
 }
 
 /// What a deployment would bring.
@@ -55,6 +70,15 @@ pub(super) struct Plan {
     pub inputs: Vec<Utf8PathBuf>,
     /// The stubs of others that it leaves as they are.
     pub kept: Kept,
+}
+
+/// The app with its functions' own code.
+pub(super) struct OwnCode {
+    pub assembly: Assembly,
+    /// The stubs that others serve, which stay.
+    pub kept: Kept,
+    /// What is deployed instead of the assembly, when there are any.
+    rewritten: Option<Rewritten>,
 }
 
 impl App {
@@ -94,7 +118,20 @@ impl App {
             assembly = app::synthesize(&context, &self.target, &live.unbuilt).await?;
             (live, kept) = self.rewrite(&assembly).await?;
         }
+        if live.manifest.functions.iter().any(|function| !function.layers.is_empty()) {
+            self.mounts_told.get_or_init(|| self.tell_of_mounts()).await;
+        }
         Ok(Plan { live, inputs: assembly.inputs, kept })
+    }
+
+    /// Says it where functions do not see their layers in `/opt`.
+    async fn tell_of_mounts(&self) {
+        if let Err(reason) = self.spawner.can_mount().await {
+            self.ui.warning(format!(
+                "functions do not see `/opt` and `/var/task` here: this system lets no program have a file system of its own \
+                 ({reason}); layers are found by `NODE_PATH`, `PYTHONPATH`, `PATH` and `LD_LIBRARY_PATH`, and not by absolute paths"
+            ));
+        }
     }
 
     /// The same plan, if others answer for what they did when it was made, and with the same stubs. Else another one.
@@ -143,11 +180,16 @@ impl App {
     /// [`crate::error::Kind::Deployment`].
     pub(super) async fn deploy(&self, plan: &Plan) -> Result<Outputs> {
         let ahead = async {
-            self.toolchain.ahead(&plan.live.manifest.functions).await;
+            self.build_ahead(plan).await;
             Ok(())
         };
         let (outputs, ()) = tokio::try_join!(self.deploy_stacks(plan), ahead)?;
         Ok(outputs)
+    }
+
+    /// Does for functions what takes longer than a call may take.
+    pub(super) async fn build_ahead(&self, plan: &Plan) {
+        self.toolchain.ahead(&plan.live.manifest.functions).await;
     }
 
     async fn deploy_stacks(&self, plan: &Plan) -> Result<Outputs> {
@@ -155,34 +197,94 @@ impl App {
             cloud_packages::provide(&self.toolchain, &plan.live.directory, &self.state_dir).await;
         }
         let deployment = app::Deployment::from(&plan.live);
-        let deployment = app::Deployment { rollback: self.settings.rollback, ..deployment };
-        app::deploy(&self.context(), &self.aws, &deployment).await
+        let standby = self.standby.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (rollback, from_nothing) = (self.settings.rollback, standby.is_some());
+        let deployment = app::Deployment { rollback, from_nothing, ..deployment };
+        let result = app::deploy(&self.context(), &self.aws, &deployment, standby).await;
+        // Whether that went well or not: a resource that does nothing may be why another one fails.
+        for notice in self.notices.iter().flat_map(Notices::take) {
+            self.ui.warning(notice);
+        }
+        result
     }
 
     /// Finds the app's functions and puts stubs in their place.
     async fn rewrite(&self, assembly: &Assembly) -> Result<(Rewritten, Kept)> {
         let mut manifest = app::discover(assembly, &self.settings.app.project)?;
         self.settings.choice.apply(&mut manifest)?;
+        layers::download(&mut manifest, &self.aws, &self.settings.cache, &self.ui).await;
         let mut kept = app::kept(assembly, &manifest, &self.served(&manifest).await?);
         self.read_deployed(&mut kept).await;
-        let options = app::Options {
+        let directory = self.state_dir.fresh_directory("cdk.out.live")?;
+        let live = app::rewrite(assembly, &manifest, &self.options(&kept), &directory)?;
+        Ok((live, kept))
+    }
+
+    fn options<'a>(&'a self, kept: &'a Kept) -> app::Options<'a> {
+        app::Options {
             debug_stack: &self.debug_stack,
             region: &self.aws.region,
             increase_timeout: self.settings.increase_timeout,
+            today: jiff::ZonedDateTime::now().date(),
             stub_zip: &self.package.path,
             stub_sha256: &self.package.sha256,
-            kept: &kept,
+            kept,
+        }
+    }
+
+    /// Synthesises the app as it is now with the own code of all functions but those that others answer for, as `served` says.
+    ///
+    /// # Errors
+    /// As [`App::plan`]; [`Kind::Cloud`] when it is not known what is deployed of theirs.
+    pub(super) async fn own_code(&mut self, served: &BTreeMap<FunctionId, String>) -> Result<OwnCode> {
+        self.settings.app.project = Project::find(&self.settings.app.project.root)?;
+        let (context, everything) = (self.context(), [EVERYTHING.to_owned()]);
+        let mut assembly = app::synthesize(&context, &self.target, &everything).await?;
+        if app::look_up(&context, &self.aws, &self.target, &assembly).await? {
+            assembly = app::synthesize(&context, &self.target, &everything).await?;
+        }
+        let mut manifest = app::discover(&assembly, &self.settings.app.project)?;
+        let all = std::mem::take(&mut manifest.functions).into_iter();
+        manifest
+            .left_alone
+            .extend(all.map(|function| LeftAlone { id: function.id, reason: NOT_CHOSEN.to_owned() }));
+        let mut kept = app::kept(&assembly, &manifest, served);
+        app::read_deployed(&self.aws, &mut kept).await.map_err(|reason| {
+            Error::new(Kind::Cloud, "the stubs of others would not stay as they are").detail(reason)
+        })?;
+        let rewritten = match kept.is_empty() {
+            true => None,
+            false => {
+                let directory = self.state_dir.fresh_directory("cdk.out.restored")?;
+                Some(app::rewrite(&assembly, &manifest, &self.options(&kept), &directory)?)
+            }
         };
-        let directory = self.state_dir.fresh_directory("cdk.out.live")?;
-        let live = app::rewrite(assembly, &manifest, &options, &directory)?;
-        Ok((live, kept))
+        Ok(OwnCode { assembly, kept, rewritten })
+    }
+
+    /// Deploys stacks of the app with its functions' own code.
+    ///
+    /// # Errors
+    /// [`Kind::Deployment`].
+    pub(super) async fn deploy_own_code(&self, own: &OwnCode, stacks: Vec<String>) -> Result<()> {
+        let _deploying = self.stage.deployment(self.cancel.clone(), &self.ui).await?;
+        let nothing = BTreeSet::new();
+        let (directory, asset_buckets) = match &own.rewritten {
+            Some(rewritten) => (&rewritten.directory, &rewritten.asset_buckets),
+            None => (&own.assembly.directory, &nothing),
+        };
+        let rollback = self.settings.rollback;
+        let deployment = app::Deployment { directory, stacks, rollback, from_nothing: false, asset_buckets };
+        app::deploy(&self.context(), &self.aws, &deployment, None).await.map(drop)
     }
 }
 
 impl Plan {
-    /// Whether its stacks need a bootstrapped environment.
-    pub(super) fn needs_bootstrap(&self) -> bool {
-        self.live.stacks.iter().any(|stack| stack.needs_bootstrap)
+    /// The places that need a bootstrap for its stacks.
+    pub(super) fn environments(&self) -> Vec<Environment> {
+        app::environments_of(self.live.stacks.iter().map(|stack| {
+            (stack.account.as_str(), stack.region.as_str(), stack.name.as_str(), stack.bootstrap.as_ref())
+        }))
     }
 
     /// What the user should know of it, one line each: which functions are not live, and why.
@@ -211,19 +313,128 @@ impl Plan {
         for function in unable {
             ui.warning(format!("`{}` is not live: {}", function.id, function.reason));
         }
+        for sentence in unheeded(&self.live.manifest) {
+            ui.warning(sentence);
+        }
         for notice in &self.live.notices {
             ui.warning(notice.clone());
+        }
+        for sentence in absent_layers(&self.live.manifest) {
+            ui.warning(sentence);
+        }
+        let Manifest { functions, left_alone, .. } = &self.live.manifest;
+        if functions.is_empty() && left_alone.iter().all(|function| function.reason != NOT_CHOSEN) {
+            let stacks: Vec<String> =
+                self.live.stacks.iter().map(|stack| format!("`{}`", stack.name)).collect();
+            let stacks = if stacks.is_empty() { "no stack".to_owned() } else { stacks.join(", ") };
+            ui.warning(format!(
+                "no function of the app runs here: looked for `AWS::Lambda::Function` in {stacks}"
+            ));
         }
     }
 
     /// Whether [`Plan::report`] would say the same.
     pub(super) fn reports_like(&self, other: &Self) -> bool {
         self.live.manifest.left_alone == other.live.manifest.left_alone
+            && self.live.manifest.unheeded == other.live.manifest.unheeded
+            && absent_layers(&self.live.manifest) == absent_layers(&other.live.manifest)
             && self.live.notices == other.live.notices
             && self
                 .kept
                 .iter()
                 .map(|(id, kept)| (id, &kept.owner))
                 .eq(other.kept.iter().map(|(id, kept)| (id, &kept.owner)))
+    }
+}
+
+/// What the app wants of the builds of functions that run here, and does not get: one sentence for each option and reason.
+fn unheeded(manifest: &Manifest) -> Vec<String> {
+    let live: BTreeSet<&FunctionId> = manifest.functions.iter().map(|function| &function.id).collect();
+    let mut by_option: BTreeMap<&UnheededOption, Vec<String>> = BTreeMap::new();
+    for unheeded in manifest.unheeded.iter().filter(|unheeded| live.contains(&unheeded.id)) {
+        by_option.entry(&unheeded.option).or_default().push(format!("`{}`", unheeded.id));
+    }
+    let sentence = |(option, ids): (&UnheededOption, Vec<String>)| {
+        let verb = if ids.len() == 1 { "sets" } else { "set" };
+        let UnheededOption { option, reason } = option;
+        format!("{} {verb} `{option}`, which has no effect here: {reason}", ids.join(", "))
+    };
+    by_option.into_iter().map(sentence).collect()
+}
+
+/// Which layers functions do not have here, and why: one sentence for each layer.
+fn absent_layers(manifest: &Manifest) -> Vec<String> {
+    let mut by_layer: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for function in &manifest.functions {
+        for layer in &function.layers {
+            let Layer::Absent { name, reason } = layer else { continue };
+            by_layer.entry((name, reason)).or_default().push(format!("`{}`", function.id));
+        }
+    }
+    let sentence = |((name, reason), ids): ((&str, &str), Vec<String>)| {
+        let verb = if ids.len() == 1 { "runs" } else { "run" };
+        format!("{} {verb} here without the layer `{name}`: {reason}", ids.join(", "))
+    };
+    by_layer.into_iter().map(sentence).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::manifest::{FunctionSpec, Unheeded};
+
+    fn function(id: &str) -> FunctionSpec {
+        serde_json::from_value(serde_json::json!({
+            "id": id, "stack": "s", "logicalId": "L", "language": "node", "runtime": "nodejs22.x", "handler": "h.h",
+            "source": { "kind": "directory", "path": "/p" }, "timeoutS": 3, "memoryMb": 128, "environment": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn options_without_effect_are_named_once_for_all_functions_that_run_here() {
+        let sets = |id: &str, option: &str| Unheeded {
+            id: id.into(),
+            option: UnheededOption { option: option.to_owned(), reason: "so".to_owned() },
+        };
+        let manifest = Manifest {
+            functions: vec![function("s/A"), function("s/B")],
+            unheeded: vec![
+                sets("s/A", "minify"),
+                sets("s/B", "minify"),
+                sets("s/A", "x"),
+                sets("s/Elsewhere", "x"),
+            ],
+            ..Manifest::default()
+        };
+        assert_eq!(
+            unheeded(&manifest),
+            [
+                "`s/A`, `s/B` set `minify`, which has no effect here: so",
+                "`s/A` sets `x`, which has no effect here: so",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_layer_that_is_not_here_is_named_once_for_all_functions_that_have_it() {
+        let function = |id: &str, layers: &[(&str, &str)]| {
+            let absent = |(name, reason): &(&str, &str)| Layer::Absent {
+                name: (*name).to_owned(),
+                reason: (*reason).to_owned(),
+            };
+            FunctionSpec { layers: layers.iter().map(absent).collect(), ..function(id) }
+        };
+        let functions = vec![
+            function("s/A", &[("arn:1", "no permission"), ("arn:2", "no such version")]),
+            function("s/B", &[("arn:1", "no permission")]),
+        ];
+        assert_eq!(
+            absent_layers(&Manifest { functions, ..Manifest::default() }),
+            [
+                "`s/A`, `s/B` run here without the layer `arn:1`: no permission",
+                "`s/A` runs here without the layer `arn:2`: no such version",
+            ]
+        );
     }
 }

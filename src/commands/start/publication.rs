@@ -57,13 +57,17 @@ impl Publication {
         }
     }
 
+    /// What the app was last synthesised from is watched, wherever it is.
+    pub(super) fn follow(&self, inputs: &[Utf8PathBuf]) {
+        self.watches.follow(inputs);
+    }
+
     /// Publishes the app with these functions and outputs. What was published before is replaced.
     ///
     /// # Errors
-    /// [`Kind::Environment`] when no port is free, a file cannot be written, or a directory cannot be watched.
+    /// [`Kind::Environment`] when no port is free, or a file cannot be written.
     pub(super) async fn update(&mut self, manifest: &Manifest, outputs: &Outputs) -> Result<()> {
         let functions = &manifest.functions;
-        self.watches.follow(functions)?;
         self.session.debug_ports = self.open_ports(functions).await?;
         self.show_outputs(outputs)?;
         self.session.outputs.clone_from(outputs);

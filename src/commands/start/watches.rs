@@ -1,26 +1,22 @@
-//! The directories that are watched: the project's, and those outside of it that functions have code in.
+//! What is watched for the app itself: the project, and what its synthesis has read outside of it.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::time::SystemTime;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use tokio::sync::mpsc;
 
 use crate::{
     core::event::{Event, FileChange},
     error::Result,
-    project::manifest::FunctionSpec,
     ui::Ui,
-    watch::{self, Watch},
+    watch::{self, Reader, Readings, Watch},
 };
 
 /// Dropping it ends the watch.
 #[derive(Debug)]
 pub(super) struct Watches {
-    root: Utf8PathBuf,
     events: mpsc::UnboundedSender<Event>,
-    ui: Ui,
-    _project: Watch,
-    outside: BTreeMap<Utf8PathBuf, Watch>,
+    watch: Watch,
 }
 
 impl Watches {
@@ -29,8 +25,7 @@ impl Watches {
     /// # Errors
     /// As [`watch::start`].
     pub(super) fn start(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>, ui: Ui) -> Result<Self> {
-        let project = watch::start(root.clone(), Vec::new(), events.clone(), ui.clone())?;
-        Ok(Self { root, events, ui, _project: project, outside: BTreeMap::new() })
+        Ok(Self { watch: watch::start(root, events.clone(), ui)?, events })
     }
 
     /// Reports those of `files` that were saved since `began`, when nothing was watched yet.
@@ -46,22 +41,13 @@ impl Watches {
         }
     }
 
-    /// Watches the directories outside of the project that functions have code in, and no others.
-    ///
-    /// # Errors
-    /// As [`watch::start`].
-    pub(super) fn follow(&mut self, functions: &[FunctionSpec]) -> Result<()> {
-        let directories = functions.iter().map(|function| function.source.directory());
-        let outside: Vec<&Utf8Path> =
-            directories.filter(|directory| !directory.starts_with(&self.root)).collect();
-        self.outside.retain(|directory, _| outside.contains(&directory.as_path()));
-        for directory in outside {
-            if !self.outside.contains_key(directory) {
-                let watch =
-                    watch::start(directory.to_owned(), Vec::new(), self.events.clone(), self.ui.clone())?;
-                self.outside.insert(directory.to_owned(), watch);
-            }
-        }
-        Ok(())
+    /// Watches the files that the app was synthesised from, wherever they are.
+    pub(super) fn follow(&self, inputs: &[Utf8PathBuf]) {
+        self.readings().read(Reader::App, inputs.to_vec(), SystemTime::now());
+    }
+
+    /// By which the watch is told what has been read.
+    pub(super) fn readings(&self) -> Readings {
+        self.watch.readings()
     }
 }

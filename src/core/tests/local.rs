@@ -25,11 +25,21 @@ impl World {
 
     fn call(&mut self, id: &str, function: &str) -> Vec<String> {
         let event = Some(Bytes::from_static(b"{}"));
-        self.send(Event::Called(Call { id: id.into(), function: function.to_owned(), event }))
+        self.send(Event::Called(Call {
+            id: id.into(),
+            function: function.to_owned(),
+            event,
+            trace_id: String::new(),
+        }))
     }
 
     fn want_environment(&mut self, id: &str, function: &str) -> Vec<String> {
-        self.send(Event::Called(Call { id: id.into(), function: function.to_owned(), event: None }))
+        self.send(Event::Called(Call {
+            id: id.into(),
+            function: function.to_owned(),
+            event: None,
+            trace_id: String::new(),
+        }))
     }
 
     fn introduce(&mut self, request: &str, token: &str) -> Vec<String> {
@@ -123,4 +133,99 @@ fn what_is_not_known_is_refused_and_what_waits_at_the_end_as_well() {
     assert_eq!(world.send(Event::Shutdown), [refusal("l2")]);
     assert_eq!(world.call("l3", "a"), [refusal("l3")]);
     assert_eq!(world.introduce("r1", "l2-1"), ["reply r1"]);
+}
+
+#[test]
+fn a_call_from_this_machine_has_all_of_its_time_and_one_from_a_stub_what_the_way_back_leaves() {
+    let mut world = World::new();
+    world.send(invocation("a", "r1"));
+    world.call("l1", "a");
+    let result = Ok(artifact("a", "x"));
+    world.send(Event::Built { function: "a".into(), generation: Generation(1), result });
+    for worker in [1, 2] {
+        world.send(Event::Polled { worker: WorkerId(worker) });
+    }
+    let ended =
+        |did: Vec<String>| did.into_iter().filter(|what| what.starts_with("fail")).collect::<Vec<_>>();
+    world.now += Duration::from_millis(9_650);
+    assert_eq!(ended(world.send(Event::Tick)), ["fail r1 Sandbox.Timedout"]);
+    world.now += Duration::from_millis(349);
+    assert_eq!(ended(world.send(Event::Tick)), [""; 0]);
+    world.now += Duration::from_millis(1);
+    assert_eq!(ended(world.send(Event::Tick)), ["fail l1 Sandbox.Timedout"]);
+}
+
+/// The time that the last event has given to a call: what its handler is told, in milliseconds.
+fn given(world: &World) -> Option<u128> {
+    world.effects.iter().find_map(|effect| match effect {
+        Effect::Deliver { delivery, .. } => {
+            Some(delivery.deadline.saturating_duration_since(world.now).as_millis())
+        }
+        _ => None,
+    })
+}
+
+/// The failures among what was done, with what they say.
+fn failures(world: &World) -> Vec<String> {
+    let failed = world.effects.iter().filter_map(|effect| match effect {
+        Effect::Answer { answer: Answer::Outcome(Outcome::Failed(error)), .. } => Some(&error.body),
+        _ => None,
+    });
+    failed.map(|body| String::from_utf8_lossy(body).into_owned()).collect()
+}
+
+#[test]
+fn a_function_has_its_whole_time_from_when_a_worker_has_the_call() {
+    // The first is what stubs are deployed with, and what a call from this machine gets as well; then one that may not have more time than
+    // its function, and one with the longest that there is.
+    for (of_stub, passes, told, ends) in [
+        (Some(20), 9_000, 10_000, 10_000),
+        (None, 9_000, 10_000, 10_000),
+        (Some(10), 4_000, 6_000, 5_650),
+        (Some(900), 9_000, 891_000, 890_650),
+    ] {
+        let mut world = World::new();
+        match of_stub {
+            Some(seconds) => {
+                let Event::Invoked(mut call) = invocation("a", "r1") else { unreachable!() };
+                call.remaining = Duration::from_secs(seconds);
+                call.time = (seconds == 20).then_some(Duration::from_secs(10));
+                world.send(Event::Invoked(call));
+            }
+            None => {
+                world.call("r1", "a");
+                world.introduce("question", "r1-1");
+            }
+        }
+        let result = Ok(artifact("a", "x"));
+        world.send(Event::Built { function: "a".into(), generation: Generation(1), result });
+        // What a process takes to start is not the function's time.
+        world.now += Duration::from_millis(passes);
+        world.send(Event::Polled { worker: WorkerId(1) });
+        assert_eq!(given(&world), Some(told), "of {of_stub:?} s");
+        world.now += Duration::from_millis(ends - 1);
+        world.send(Event::Tick);
+        assert_eq!(failures(&world), [""; 0], "of {of_stub:?} s");
+        world.now += Duration::from_millis(1);
+        world.send(Event::Tick);
+        let seconds = if of_stub == Some(900) { "900.00" } else { "10.00" };
+        let message = format!("Task timed out after {seconds} seconds");
+        assert!(failures(&world)[0].contains(&message), "{:?}", failures(&world));
+    }
+}
+
+#[test]
+fn a_call_that_gets_no_worker_is_given_up_before_its_stub_is() {
+    let mut world = World::new();
+    let Event::Invoked(mut call) = invocation("a", "r1") else { unreachable!() };
+    call.remaining = Duration::from_secs(20);
+    call.time = Some(Duration::from_secs(10));
+    world.send(Event::Invoked(call));
+    let result = Ok(artifact("a", "x"));
+    world.send(Event::Built { function: "a".into(), generation: Generation(1), result });
+    world.now += Duration::from_millis(19_649);
+    assert!(!world.send(Event::Tick).iter().any(|what| what.starts_with("fail")));
+    world.now += Duration::from_millis(1);
+    world.send(Event::Tick);
+    assert!(failures(&world)[0].contains("Task timed out after 10.00 seconds"), "{:?}", failures(&world));
 }

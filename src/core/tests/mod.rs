@@ -5,7 +5,9 @@ mod local;
 mod orders;
 mod outside;
 mod pressure;
+mod reload;
 mod stories;
+mod world;
 
 use bytes::Bytes;
 
@@ -34,9 +36,11 @@ fn spec(name: &str) -> Arc<FunctionSpec> {
         runtime: "nodejs22.x".into(),
         handler: "index.handler".into(),
         source: Source::Directory { path: format!("/app/{name}").into() },
-        timeout_s: 10,
-        memory_mb: 128,
+        timeout_s: Some(10),
+        memory_mb: Some(128),
         environment: vec!["TABLE".into()],
+        json_log: None,
+        layers: Vec::new(),
     })
 }
 
@@ -49,6 +53,7 @@ fn artifact(name: &str, fingerprint: &str) -> Arc<Artifact> {
         inputs: vec![format!("/app/{name}").into()],
         packages: Vec::new(),
         provided: None,
+        opt: None,
     })
 }
 
@@ -68,8 +73,9 @@ fn invocation(function: &str, request: &str) -> Event {
         function: function.into(),
         payload: Bytes::from_static(b"{}"),
         context: sst_wire::Context::default(),
-        environment: BTreeMap::from([("TABLE".into(), "notes".into())]),
+        environment: BTreeMap::from([("TABLE".into(), "notes".into())]).into(),
         remaining: Duration::from_secs(10),
+        time: None,
         patience: None,
     }))
 }
@@ -108,7 +114,7 @@ fn describe(effect: &Effect) -> Option<String> {
         Effect::Local(LocalCommand::Refuse { call, message, .. }) => format!("refuse {call}: {message}"),
         Effect::Bridge(BridgeCommand::Offer { worker, .. }) => format!("offer {worker}"),
         Effect::Bridge(BridgeCommand::Withdraw { worker }) => format!("withdraw {worker}"),
-        Effect::Relay(_) | Effect::Ui(_) => return None,
+        Effect::Relay(_) | Effect::Ui(_) | Effect::Watch { .. } => return None,
         Effect::Build { spec, generation } => format!("build {} {generation}", spec.id),
         Effect::Cool { function } => format!("cool {function}"),
     })

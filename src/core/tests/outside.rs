@@ -129,10 +129,14 @@ impl Outside {
             Effect::Start(start) => {
                 let (timeout, version) = version_of(&start.artifact);
                 assert_eq!(start.spec, self.specs[&start.spec.id], "started as it was before a deployment");
-                assert_eq!(timeout, start.spec.timeout_s, "started with what was built for another spec");
+                assert_eq!(
+                    Some(timeout),
+                    start.spec.timeout_s,
+                    "started with what was built for another spec"
+                );
                 let process = Process {
                     function: start.spec.id.clone(),
-                    environment: start.environment,
+                    environment: Arc::unwrap_or_clone(start.environment),
                     version,
                     gated: start.gated,
                     announced: false,
@@ -236,7 +240,11 @@ impl Outside {
                     (process.offered, process.awaited) = (false, false);
                 }
             }
-            Effect::Debug { .. } | Effect::Relay(_) | Effect::Cool { .. } | Effect::Ui(_) => {}
+            Effect::Debug { .. }
+            | Effect::Relay(_)
+            | Effect::Cool { .. }
+            | Effect::Watch { .. }
+            | Effect::Ui(_) => {}
         }
     }
 
@@ -266,8 +274,8 @@ impl Outside {
     fn arrive(&mut self, name: &str, number: usize, payload: Bytes) -> (RequestId, Event) {
         let request = RequestId::from(format!("r{}", self.sent.len() + self.calls.len()));
         let Event::Invoked(mut invocation) = invocation(name, request.as_str()) else { unreachable!() };
-        (invocation.environment, invocation.payload) = (environment(number), payload);
-        self.sent.push((request.clone(), name.into(), invocation.environment.clone()));
+        (invocation.environment, invocation.payload) = (environment(number).into(), payload);
+        self.sent.push((request.clone(), name.into(), environment(number)));
         (request, Event::Invoked(invocation))
     }
 
@@ -282,7 +290,12 @@ impl Outside {
     pub(super) fn call(&mut self, name: &str, event: Option<&'static str>) {
         let id = RequestId::from(format!("r{}", self.sent.len() + self.calls.len()));
         assert!(self.calls.insert(id.clone()));
-        self.send(Event::Called(Call { id, function: name.to_owned(), event: event.map(Bytes::from) }));
+        self.send(Event::Called(Call {
+            id,
+            function: name.to_owned(),
+            event: event.map(Bytes::from),
+            trace_id: String::new(),
+        }));
     }
 
     /// A stub tells what it was asked, from one of its execution environments.
@@ -339,7 +352,9 @@ impl Outside {
 
     pub(super) fn build(&mut self, index: usize, good: bool) {
         let Compiler { spec, generation, version } = self.compilers.remove(index);
-        let mut artifact = (*artifact(spec.id.as_str(), &format!("{}-{version}", spec.timeout_s))).clone();
+        let mut artifact =
+            (*artifact(spec.id.as_str(), &format!("{}-{version}", spec.timeout_s.unwrap_or_default())))
+                .clone();
         if spec.id.as_str() == "n" {
             let path = "/app/n/n".into();
             artifact.program = Program::native("compiled", path);
@@ -361,8 +376,9 @@ impl Outside {
 
     pub(super) fn redeploy(&mut self, present: [bool; 3], timeout_s: u64) {
         let present = NAMES.iter().zip(present).filter(|(_, present)| *present);
-        let specs: Vec<Arc<FunctionSpec>> =
-            present.map(|(name, _)| Arc::new(FunctionSpec { timeout_s, ..(*spec(name)).clone() })).collect();
+        let specs: Vec<Arc<FunctionSpec>> = present
+            .map(|(name, _)| Arc::new(FunctionSpec { timeout_s: Some(timeout_s), ..(*spec(name)).clone() }))
+            .collect();
         self.specs = specs.iter().map(|spec| (spec.id.clone(), spec.clone())).collect();
         self.told.retain(|function, _| self.specs.contains_key(function));
         self.sparing = true;

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::*;
+use super::{world::World, *};
 
 const STARTS: Duration = Duration::from_millis(100);
 const RUNS: Duration = Duration::from_millis(200);
@@ -147,4 +147,108 @@ fn one_call_more_than_workers_ends_no_more_than_one_worker() {
             |effect: &Effect| matches!(effect, Effect::Start(start) if start.spec.id.as_str() == "b");
         assert!(effects.iter().any(starts));
     }
+}
+
+#[test]
+fn a_burst_starts_a_few_processes_at_a_time_and_waits_for_none_that_takes_long() {
+    let mut world = World::new(100);
+    for number in 1..=20 {
+        world.send(invocation("a", &format!("r{number}")));
+    }
+    let starts = |did: Vec<String>| did.iter().filter(|what| what.starts_with("start")).count();
+    assert_eq!(starts(world.built("a", 1, Ok("x")).did()), 4);
+    assert_eq!(world.poll(1).did(), ["deliver r1 w1", "start w5 a x"]);
+    world.answer(1, "r1");
+    assert_eq!(world.poll(1).did(), ["deliver r2 w1"], "one that is there is quicker than one that starts");
+    world.send(invocation("b", "other"));
+    assert_eq!(world.built("b", 2, Ok("x")).did(), ["start w6 b x"], "nobody waits for the first one");
+    let wake = world.state.next_wake().unwrap();
+    assert!(wake <= world.now + pool::STARTING);
+    // It takes long with the second, and so do the others with their start.
+    world.now += pool::SHORT_WAIT;
+    assert_eq!(starts(world.send(Event::Tick).did()), 0);
+    world.now += pool::SLOW;
+    assert_eq!(starts(world.send(Event::Tick).did()), 4);
+}
+
+#[test]
+fn short_calls_wait_for_a_process_that_is_there_and_not_for_long() {
+    let mut world = World::new(100);
+    world.send(invocation("a", "first")).built("a", 1, Ok("x")).poll(1);
+    world.now += Duration::from_millis(5);
+    world.answer(1, "first").poll(1);
+    for number in 1..=20 {
+        let did = world.send(invocation("a", &format!("r{number}"))).did();
+        assert_eq!(did.len(), usize::from(number == 1), "{did:?}");
+    }
+    assert_eq!(world.answer(1, "r1").poll(1).did(), ["deliver r2 w1"]);
+    // This one takes longer than those before it.
+    let wake = world.state.next_wake().unwrap();
+    assert!(wake > world.now && wake <= world.now + pool::SHORT_WAIT);
+    world.now = wake;
+    let did = world.send(Event::Tick).did();
+    assert_eq!(did, ["start w2 a x", "start w3 a x", "start w4 a x", "start w5 a x"]);
+}
+
+#[test]
+fn calls_that_are_answered_one_after_the_other_need_no_further_process() {
+    let mut world = World::new(100);
+    world.send(invocation("a", "first")).built("a", 1, Ok("x")).poll(1);
+    world.now += Duration::from_millis(5);
+    world.answer(1, "first").poll(1);
+    for number in 1..=20 {
+        world.send(invocation("a", &format!("r{number}")));
+    }
+    // For longer than any of them would wait by itself.
+    for number in 1..=10 {
+        world.now += Duration::from_millis(10) + pool::SHORT_WAIT / 10;
+        world.send(Event::Tick);
+        assert_eq!(world.did(), [""; 0]);
+        let next = format!("deliver r{} w1", number + 1);
+        assert_eq!(world.answer(1, &format!("r{number}")).poll(1).did(), [next]);
+    }
+}
+
+#[test]
+fn where_processes_take_long_to_start_there_are_not_ever_more_of_them() {
+    let mut world = World::new(100);
+    for number in 1..=40 {
+        world.send(invocation("a", &format!("r{number}")));
+    }
+    world.built("a", 1, Ok("x"));
+    let began = world.now;
+    let mut started = 4;
+    while world.now < began + pool::SLOW {
+        assert!(world.state.next_wake().unwrap() > world.now);
+        world.now = world.state.next_wake().unwrap();
+        started += world.send(Event::Tick).did().iter().filter(|what| what.starts_with("start")).count();
+        assert!(started <= 12, "{started} after {:?}", world.now - began);
+    }
+    // Some functions wait for something when they start, so others are not held up by them for longer.
+    assert_eq!(started, 12);
+}
+
+#[test]
+fn who_waits_behind_a_call_that_hangs_is_not_held_up_by_answers_to_others() {
+    let mut world = World::new(100);
+    let of = |request: &str, token: &str| {
+        let Event::Invoked(mut call) = invocation("a", request) else { unreachable!() };
+        Arc::make_mut(&mut call.environment).insert("AWS_SESSION_TOKEN".into(), token.into());
+        call.remaining = Duration::from_secs(300);
+        Event::Invoked(call)
+    };
+    world.send(of("r1", "one")).built("a", 1, Ok("x")).poll(1).answer(1, "r1").poll(1);
+    world.send(of("r2", "two")).poll(2).answer(2, "r2").poll(2);
+    // This one takes long, and the next one of its environment waits.
+    assert_eq!(world.send(of("hangs", "one")).did().last().unwrap(), "deliver hangs w1");
+    assert_eq!(world.send(of("waits", "one")).did(), [""; 0]);
+    for number in 3..30 {
+        let request = format!("r{number}");
+        world.now += Duration::from_millis(50);
+        if world.send(Event::Tick).did().contains(&"start w3 a x".to_owned()) {
+            return;
+        }
+        world.send(of(&request, "two")).answer(2, &request).poll(2);
+    }
+    panic!("nobody starts a worker for it");
 }

@@ -1,52 +1,6 @@
 //! Single stories.
 
-use super::*;
-
-/// The core together with what it believes about the outside, so that a story reads as one.
-struct World {
-    state: State,
-    now: Instant,
-    effects: Vec<Effect>,
-}
-
-impl World {
-    fn new(max_workers: usize) -> Self {
-        let mut world = Self {
-            state: State::new(Config { max_workers, ..Config::default() }),
-            now: Instant::now(),
-            effects: Vec::new(),
-        };
-        world.send(Event::Functions(vec![spec("a"), spec("b")]));
-        world
-    }
-
-    fn send(&mut self, event: Event) -> &mut Self {
-        self.effects = self.state.handle(event, self.now);
-        self
-    }
-
-    fn built(&mut self, function: &str, generation: u64, result: Result<&str, BuildError>) -> &mut Self {
-        self.send(Event::Built {
-            function: function.into(),
-            generation: Generation(generation),
-            result: result.map(|fingerprint| artifact(function, fingerprint)),
-        })
-    }
-
-    fn answer(&mut self, worker: u64, request: &str) -> &mut Self {
-        let outcome = Outcome::Returned(Bytes::from_static(b"1"));
-        self.send(Event::Answered { worker: WorkerId(worker), request: request.into(), outcome })
-    }
-
-    fn poll(&mut self, worker: u64) -> &mut Self {
-        self.send(Event::Polled { worker: WorkerId(worker) })
-    }
-
-    /// What the last event led to, in short, without what is shown.
-    fn did(&self) -> Vec<String> {
-        self.effects.iter().filter_map(describe).collect()
-    }
-}
+use super::{world::*, *};
 
 #[test]
 fn the_first_call_builds_starts_and_runs() {
@@ -58,142 +12,6 @@ fn the_first_call_builds_starts_and_runs() {
     assert_eq!(world.answer(1, "r1").did(), [""; 0], "an answer counts once");
     assert_eq!(world.poll(1).did(), [""; 0]);
     assert_eq!(world.send(invocation("a", "r2")).did(), ["deliver r2 w1"]);
-}
-
-fn with_running_call() -> World {
-    let mut world = World::new(10);
-    world.send(invocation("a", "r1")).built("a", 1, Ok("x")).poll(1);
-    world
-}
-
-#[test]
-fn a_call_in_progress_finishes_on_the_old_code_and_the_next_one_runs_the_new() {
-    let mut world = with_running_call();
-    assert_eq!(world.send(changed("/app/a/index.js")).did(), ["build a g2"]);
-    assert_eq!(world.send(invocation("a", "r2")).did(), [""; 0], "waits for the build");
-    assert_eq!(world.built("a", 2, Ok("y")).did(), ["start w2 a y"]);
-    assert_eq!(world.answer(1, "r1").did(), ["reply r1"]);
-    assert_eq!(world.poll(1).did(), ["stop w1 Gently"], "the old worker ends when it has nothing to do");
-    assert_eq!(world.poll(2).did(), ["deliver r2 w2"]);
-}
-
-#[test]
-fn a_save_starts_the_next_worker_before_it_ends_the_old_one() {
-    let mut world = with_running_call();
-    world.answer(1, "r1").poll(1).send(changed("/app/a/index.js"));
-    assert_eq!(world.built("a", 2, Ok("y")).did(), ["start w2 a y", "stop w1 Gently"]);
-}
-
-#[test]
-fn a_build_that_brings_nothing_new_leaves_the_workers_alone() {
-    let mut world = with_running_call();
-    world.answer(1, "r1").poll(1).send(changed("/app/a/index.js"));
-    assert_eq!(world.built("a", 2, Ok("x")).did(), [""; 0]);
-    assert_eq!(world.send(invocation("a", "r2")).did(), ["deliver r2 w1"]);
-}
-
-#[test]
-fn a_broken_first_build_fails_its_calls_at_once_and_each_call_tries_again() {
-    let mut world = World::new(10);
-    world.send(invocation("a", "r1")).send(invocation("a", "r2"));
-    assert_eq!(
-        world.built("a", 1, Err(broken())).did(),
-        ["fail r1 Runtime.UserCodeSyntaxError", "fail r2 Runtime.UserCodeSyntaxError"]
-    );
-    assert_eq!(world.send(invocation("a", "r3")).did(), ["build a g2"]);
-}
-
-#[test]
-fn a_later_broken_build_leaves_the_last_good_code_serving() {
-    let mut world = with_running_call();
-    world.answer(1, "r1").poll(1).send(changed("/app/a/index.js"));
-    assert_eq!(world.built("a", 2, Err(broken())).did(), [""; 0]);
-    assert_eq!(world.send(invocation("a", "r2")).did(), ["deliver r2 w1"]);
-}
-
-#[test]
-fn a_save_during_a_build_builds_once_more() {
-    let mut world = World::new(10);
-    world.send(invocation("a", "r1"));
-    world.send(changed("/app/a/index.js"));
-    assert_eq!(world.built("a", 1, Ok("x")).did(), ["build a g2"], "it may have read the file before");
-    world.send(changed("/app/b/index.js"));
-    assert_eq!(world.built("a", 2, Ok("y")).did(), ["start w1 a y"], "that file is not among its inputs");
-}
-
-#[test]
-fn a_save_during_a_build_that_fails_is_not_lost_either() {
-    let mut world = World::new(10);
-    world.send(invocation("a", "r1")).send(changed("/app/a/index.js"));
-    assert_eq!(world.built("a", 1, Err(broken())).did(), ["build a g2"]);
-    assert_eq!(world.built("a", 2, Ok("x")).did(), ["start w1 a x"]);
-}
-
-#[test]
-fn a_file_that_appears_during_a_build_may_change_what_is_imported() {
-    let mut world = World::new(10);
-    world.send(invocation("a", "r1"));
-    let appeared = FileChange { path: "/lib/new.js".into(), structural: true };
-    world.send(Event::FilesChanged(vec![appeared]));
-    assert_eq!(world.built("a", 1, Ok("x")).did(), ["build a g2"]);
-}
-
-/// The same function with another timeout, as after a deployment.
-fn redeployed(name: &str) -> Arc<FunctionSpec> {
-    Arc::new(FunctionSpec { timeout_s: 11, ..(*spec(name)).clone() })
-}
-
-#[test]
-fn a_build_for_what_a_function_was_before_a_deployment_is_not_used() {
-    let mut world = World::new(10);
-    world.send(invocation("a", "r1"));
-    assert_eq!(
-        world.send(Event::Functions(vec![redeployed("a"), spec("b")])).did(),
-        [""; 0],
-        "one at a time"
-    );
-    assert_eq!(world.built("a", 1, Ok("old")).did(), ["build a g2"]);
-    assert_eq!(world.built("a", 1, Ok("old")).did(), [""; 0]);
-    assert_eq!(world.built("a", 2, Ok("new")).did(), ["start w1 a new"]);
-}
-
-#[test]
-fn no_two_builds_have_the_same_generation_when_a_function_comes_back() {
-    let mut world = World::new(10);
-    world.send(invocation("a", "r1"));
-    world.send(Event::Functions(vec![spec("b")]));
-    assert_eq!(world.did(), ["cool a", "fail r1 Sst.UnknownFunction"]);
-    world.send(Event::Functions(vec![redeployed("a"), spec("b")]));
-    assert_eq!(world.send(invocation("a", "r2")).did(), [""; 0], "the former build still runs");
-    assert_eq!(world.built("a", 1, Ok("old")).did(), ["build a g2"]);
-    assert_eq!(world.built("a", 2, Ok("new")).did(), ["start w1 a new"]);
-}
-
-#[test]
-fn code_that_is_mended_says_so_even_if_it_is_what_it_was() {
-    let rebuilt = |world: &World| {
-        world.effects.iter().any(|effect| matches!(effect, Effect::Ui(UiEvent::Rebuilt { .. })))
-    };
-    let mut world = with_running_call();
-    world.answer(1, "r1").poll(1).send(changed("/app/a/index.js")).built("a", 2, Err(broken()));
-    world.send(changed("/app/a/index.js")).built("a", 3, Ok("x"));
-    assert!(rebuilt(&world));
-    assert_eq!(world.send(invocation("a", "r2")).did(), ["deliver r2 w1"]);
-
-    let mut world = World::new(10);
-    world.send(invocation("a", "r1")).built("a", 1, Err(broken()));
-    world.send(changed("/app/a/index.js")).built("a", 2, Ok("x"));
-    assert!(rebuilt(&world));
-}
-
-#[test]
-fn a_function_nobody_calls_is_built_when_it_is_called() {
-    let mut world = with_running_call();
-    world.answer(1, "r1").poll(1);
-    world.now += Duration::from_secs(3600);
-    assert_eq!(world.send(changed("/app/a/index.js")).did(), ["stop w1 Gently"], "idle for long");
-    world.send(Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) });
-    assert_eq!(world.send(invocation("a", "r2")).did(), ["build a g2"]);
 }
 
 #[test]
@@ -380,6 +198,23 @@ fn debuggers_that_stop_at_every_script_are_there_before_the_function_is_loaded()
 }
 
 #[test]
+fn a_call_says_whether_a_debugger_is_there() {
+    let debugged = |effects: &[Effect]| {
+        let delivered = effects.iter().find_map(|effect| match effect {
+            Effect::Deliver { delivery, .. } => Some(delivery.debugged),
+            _ => None,
+        });
+        delivered.expect("the call is delivered")
+    };
+    let mut world = World::new(10);
+    world.send(invocation("a", "r1")).built("a", 1, Ok("x"));
+    assert!(!debugged(&world.poll(1).effects));
+    world.answer(1, "r1").poll(1);
+    world.send(Event::Debuggers { attached: 1, gate: gate(&[]) });
+    assert!(debugged(&world.send(invocation("a", "r2")).effects));
+}
+
+#[test]
 fn a_worker_that_dies_fails_its_call_only() {
     let mut world = with_running_call();
     world.send(invocation("a", "r2"));
@@ -412,11 +247,11 @@ fn changed_variables_call_for_a_new_worker() {
     let mut world = with_running_call();
     world.answer(1, "r1").poll(1);
     let Event::Invoked(mut next) = invocation("a", "r2") else { unreachable!() };
-    next.environment.insert("AWS_LAMBDA_LOG_STREAM_NAME".into(), "new".into());
+    Arc::make_mut(&mut next.environment).insert("AWS_LAMBDA_LOG_STREAM_NAME".into(), "new".into());
     assert_eq!(world.send(Event::Invoked(next.clone())).did(), ["deliver r2 w1"], "it is not the function's");
     world.answer(1, "r2").poll(1);
     next.request = "r3".into();
-    next.environment.insert("TABLE".into(), "other".into());
+    Arc::make_mut(&mut next.environment).insert("TABLE".into(), "other".into());
     assert_eq!(world.send(Event::Invoked(next)).did(), ["stop w1 Gently", "start w2 a x"]);
 }
 
@@ -426,7 +261,7 @@ fn a_worker_has_the_credentials_of_the_environment_that_calls() {
     world.answer(1, "r1").poll(1);
     let of = |request: &str, token: &str| {
         let Event::Invoked(mut call) = invocation("a", request) else { unreachable!() };
-        call.environment.insert("AWS_SESSION_TOKEN".into(), token.into());
+        Arc::make_mut(&mut call.environment).insert("AWS_SESSION_TOKEN".into(), token.into());
         Event::Invoked(call)
     };
     // The environment of the first call is idle, and so is its worker.
@@ -437,7 +272,9 @@ fn a_worker_has_the_credentials_of_the_environment_that_calls() {
     assert_eq!(world.send(invocation("a", "r3")).did(), ["deliver r3 w1"]);
     assert_eq!(world.send(of("r4", "new")).did(), ["deliver r4 w2"]);
     world.answer(1, "r3").poll(1);
-    assert_eq!(world.send(of("r5", "new")).did(), ["start w3 a x"], "the idle one has others");
+    assert_eq!(world.send(of("r5", "new")).did(), [""; 0], "the idle one has others");
+    world.now += pool::SHORT_WAIT;
+    assert_eq!(world.send(Event::Tick).did(), ["start w3 a x"]);
     assert_eq!(world.send(invocation("a", "r6")).did(), ["deliver r6 w1"], "it overtakes nobody of its own");
 }
 
@@ -447,7 +284,7 @@ fn an_idle_worker_with_other_credentials_makes_room() {
     world.send(invocation("a", "r1")).built("a", 1, Ok("x")).poll(1);
     world.answer(1, "r1").poll(1);
     let Event::Invoked(mut call) = invocation("a", "r2") else { unreachable!() };
-    call.environment.insert("AWS_SESSION_TOKEN".into(), "new".into());
+    Arc::make_mut(&mut call.environment).insert("AWS_SESSION_TOKEN".into(), "new".into());
     world.did();
     assert_eq!(world.send(Event::Invoked(call)).did(), ["stop w1 Gently"]);
     let exited = Event::Exited { worker: WorkerId(1), exit: Exit::Code(0) };

@@ -15,6 +15,10 @@ use crate::{
     process::{Command, Spawner},
 };
 
+/// The files that describe a project or a module of it.
+const MANIFESTS: [&str; 5] =
+    ["pom.xml", "build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"];
+
 /// What Maven says when it would have to download something and may not.
 const OFFLINE: &str = "offline mode";
 
@@ -69,13 +73,10 @@ impl Tool {
         output: &Utf8Path,
         on_line: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Compiled, BuildError> {
-        let mut inputs = vec![directory.join("src")];
-        for above in directory.ancestors().take(4) {
-            let names =
-                ["pom.xml", "build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"];
-            inputs.extend(names.iter().map(|name| above.join(name)).filter(|file| file.is_file()));
+        let mut inputs = inputs_of_module(directory);
+        for above in directory.ancestors().skip(1).take(3) {
+            inputs.extend(MANIFESTS.iter().map(|name| above.join(name)).filter(|file| file.is_file()));
         }
-        inputs.extend(["gradle.properties", "gradle"].map(|name| directory.join(name)));
         let cannot = |summary: String| unbuildable(summary, inputs.clone());
         if !manifest.is_file() {
             return Err(cannot(format!("`{manifest}` does not exist")));
@@ -99,8 +100,24 @@ impl Tool {
         for place in libraries.iter().filter(|place| place.is_dir()).chain([&classes]) {
             list(place, &mut listing).map_err(|error| cannot(error.to_string()))?;
         }
+        inputs.extend(libraries.iter().filter_map(|place| module_of(place)).flat_map(inputs_of_module));
+        inputs.sort();
+        inputs.dedup();
         Ok(Compiled { classes, libraries, fingerprint: sha256_hex(listing.as_bytes()), inputs })
     }
+}
+
+/// What one module of a project is compiled from.
+fn inputs_of_module(directory: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let manifests = MANIFESTS.iter().map(|name| directory.join(name)).filter(|file| file.is_file());
+    manifests.chain(["src", "gradle.properties", "gradle"].map(|name| directory.join(name))).collect()
+}
+
+/// The module that made a part of a class path (`build/…` of Gradle, `target/…` of Maven), if its source is there.
+fn module_of(place: &Utf8Path) -> Option<&Utf8Path> {
+    let made = place.ancestors().find(|above| matches!(above.file_name(), Some("build" | "target")))?;
+    let module = made.parent()?;
+    MANIFESTS.iter().any(|name| module.join(name).is_file()).then_some(module)
 }
 
 impl Compiled {

@@ -50,11 +50,7 @@ impl Language for Java {
     }
 
     fn runtimes(&self) -> Runtimes {
-        Runtimes { prefixes: &["java"], retired: &[("java8", None)] }
-    }
-
-    fn sources(&self) -> &'static [&'static str] {
-        &["java", "kt", "gradle", "kts"]
+        Runtimes { prefixes: &["java"] }
     }
 
     fn takes_archives(&self) -> bool {
@@ -89,6 +85,13 @@ impl Language for Java {
     fn hold(&self, launch: &mut Launch) {
         for argument in launch.arguments.iter_mut().filter(|argument| *argument == AGENT) {
             *argument = AGENT.replace("suspend=n", "suspend=y");
+        }
+    }
+
+    fn add_layers(&self, program: &mut Program, opt: &Utf8Path) {
+        let after = program.arguments.iter().position(|argument| argument == "-cp").map(|option| option + 1);
+        if let Some(path) = after.and_then(|index| program.arguments.get_mut(index)) {
+            *path = format!("{path}:{opt}/java/lib/*");
         }
     }
 
@@ -203,6 +206,7 @@ async fn artifact(
         inputs: compiled.inputs,
         packages: Vec::new(),
         provided: None,
+        opt: None,
     })
 }
 
@@ -234,8 +238,12 @@ mod tests {
 
     #[test]
     fn a_process_that_is_held_is_suspended() {
-        let mut launch =
-            Launch { program: "java".into(), arguments: vec![AGENT.into(), MAIN.into()], native: true };
+        let mut launch = Launch {
+            program: "java".into(),
+            arguments: vec![AGENT.into(), MAIN.into()],
+            native: true,
+            first_in_path: None,
+        };
         Java.hold(&mut launch);
         assert!(launch.arguments[0].contains("suspend=y,address=127.0.0.1:0"), "{launch:?}");
     }

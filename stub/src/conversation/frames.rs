@@ -1,6 +1,6 @@
 //! The frames that a client is sent.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use sst_wire::{Invoke, MAX_MESSAGE, Payload, ToClient, encode};
 use tokio::time::Instant;
@@ -33,9 +33,10 @@ impl Conversation<'_> {
                 request_id: self.call.request_id.clone(),
                 attempt: self.sent + 1,
                 function: self.cloud.settings.config.function.clone(),
-                sent_ms: millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+                sent_ms: millis(self.cloud.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default()),
                 patience_ms: millis(patience),
                 remaining_ms: millis(self.call.remaining()),
+                timeout_s: self.cloud.settings.config.timeout_s,
                 context: self.call.context.clone(),
                 environment: self.cloud.settings.environment.clone(),
                 event,

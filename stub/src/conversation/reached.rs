@@ -60,7 +60,7 @@ impl Conversation<'_> {
             }
             Ok(Reached::Nobody(why)) => {
                 // It may be begun until its time is over, and its caller is told nothing before that.
-                why.clone_into(&mut self.why);
+                self.why = why;
                 let told = if self.silent.is_empty() { self.window } else { self.window + self.word };
                 (self.patience, self.due) = (self.patience.min(told), now + LOOK_EVERY);
             }

@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 #[cfg(test)]
 mod fuzz;
+mod partition;
 mod payload;
 
+pub use partition::{Partition, partition};
 pub use payload::{MAX_INLINE_BYTES, MAX_INLINE_TEXT, Payload, PayloadError, sha256_hex};
 
 /// The version of the frames in this file. Raise it with every change that an older peer would misread.
@@ -30,6 +32,10 @@ pub const MAX_MESSAGE: usize = 120 * 1024;
 /// The longest text that is taken as one message, in bytes: more than API Gateway delivers (131,072), and a bound on what a peer
 /// can have this side make room for.
 pub const MAX_RECEIVED: usize = 256 * 1024;
+
+/// How much longer a stub may run than its function, in seconds. It is as long as Lambda lets a function initialise, which is not the
+/// function's time either; here it is done while the stub waits. What the way takes, there and back, is part of it.
+pub const EXTRA_S: u64 = 10;
 
 /// The environment variable in which a stub finds its [`StubConfig`].
 pub const CONFIG_VARIABLE: &str = "SST_STUB";
@@ -177,6 +183,9 @@ pub struct Invoke {
     pub patience_ms: u64,
     /// What was left of the invocation's time when the frame was written, in milliseconds.
     pub remaining_ms: u64,
+    /// How much of it the function has, from when its handler is given the event, in seconds. All of it if that is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u64>,
     /// What the handler's context object is made of.
     pub context: Context,
     /// The environment of the stub's execution environment, with the role's credentials, less the stub's own
@@ -261,6 +270,9 @@ pub struct StubConfig {
     /// The region of the debug stack.
     #[serde(rename = "r")]
     pub region: String,
+    /// The time that the function has, in seconds, where the stub has more: see [`EXTRA_S`].
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u64>,
 }
 
 /// A registration in the DynamoDB table: who answers for a function. One item per function, keyed by [`Self::KEY`].
@@ -270,7 +282,7 @@ pub struct Registration;
 impl Registration {
     /// Partition key: the function's id.
     pub const KEY: &str = "pk";
-    /// The client's connection id (string).
+    /// The client's connection id (string). None when the client has left, which leaves only its owner, and until when it was there.
     pub const CONNECTION: &str = "connection";
     /// An id of the client process (string), so that a client removes only what is still its own.
     pub const CLIENT: &str = "client";
@@ -337,6 +349,7 @@ mod tests {
             sent_ms: 1_795_687_200_000,
             patience_ms: 9_700,
             remaining_ms: 10_000,
+            timeout_s: Some(3),
             context: Context { invoked_function_arn: "arn:aws:lambda:…".into(), ..Context::default() },
             environment: BTreeMap::from([("TABLE".into(), "notes".into())]),
             event: Payload::inline(br#"{"a":1}"#).unwrap(),

@@ -30,3 +30,14 @@ describe("the debug stack is deployed although CloudFormation", () => {
     });
   }
 });
+
+test("whoever asks for FIPS and dual stack endpoints is answered where there is only one", async () => {
+  const deployed = await Deployed.prepare();
+  try {
+    deployed.app = deployed.copy();
+    deployed.sst = await deployed.serve({ env: { AWS_USE_FIPS_ENDPOINT: "true", AWS_USE_DUALSTACK_ENDPOINT: "true" } });
+    assert.deepEqual((await deployed.call("echo", { here: true })).value.event, { here: true });
+  } finally {
+    await deployed.close();
+  }
+});

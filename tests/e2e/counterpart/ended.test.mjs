@@ -38,11 +38,15 @@ describe("calls that are open when it ends", () => {
   test("are answered when it is stopped, and later ones fail at once", async () => {
     const running = await deployed.asleep("stopped");
     await deployed.sst.stop();
+    const stopped = Date.now();
     const { value } = await running.answer;
     assert.equal(value.errorType, "Sst.Stopped");
     const { value: later, took } = await timed(deployed.call("count", { number: 1 }));
     assert.equal(later.errorType, "Sst.NotRunning");
-    assert.match(later.errorMessage, /nobody is registered for the function/);
+    const [, owner, time] = /nobody is registered for the function; the last was (\S+), until ([\d-]+ [\d:]+) UTC\. /.exec(later.errorMessage) ?? assert.fail(later.errorMessage);
+    assert.match(owner, /^.+@.+$/);
+    assert.ok(Math.abs(Date.parse(`${time.replace(" ", "T")}Z`) - stopped) <= 5_000, `${time} is not ${new Date(stopped).toISOString()}`);
+    assert.match(later.errorMessage, /Run `sst start --stage dev` to run the function on your machine, or `sst restore --stage dev` to give it its own code back$/);
     assert.ok(took <= NOBODY_MS, `${took} ms`);
     deployed.sst = await deployed.serve();
   });
@@ -76,8 +80,8 @@ describe("calls that are open when it ends", () => {
     await kill();
     const { value, took } = await answer;
     assert.equal(value.errorType, "Sst.Silent", JSON.stringify(value));
-    assert.match(value.errorMessage, /took the request, and was not heard of in the last \d+ s of the function's 15 s: it was killed, its machine is asleep/);
-    assert.ok(took <= 15_500, `${took} ms`);
+    assert.match(value.errorMessage, /took the request, and was not heard of in the last \d+ s of the stub's 25 s: it was killed, its machine is asleep/);
+    assert.ok(took <= 25_500, `${took} ms`);
   });
 
   test("are failed when it is killed for good and its registration is over", async () => {
@@ -93,7 +97,7 @@ describe("calls that are open when it ends", () => {
     assert.match(value.errorMessage, ENDED);
     assert.ok(Date.now() - over <= QUIET_MS + GONE_MS + ASKED_MS, `${Date.now() - over} ms`);
     const { value: later, took } = await timed(deployed.call("count", { number: 3 }));
-    assert.match(later.errorMessage, /the one that was registered last has not been heard of for a while/);
+    assert.match(later.errorMessage, /the one that was registered last, \S+@\S+, has not been heard of for a while; its registration ended at 1970-01-01 00:00:01 UTC\. Run `sst start --stage dev`/);
     assert.ok(took <= NOBODY_MS, `${took} ms`);
   });
 });

@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { startCounterpart, stub } from "../../counterpart/counterpart.mjs";
+import { startCounterpart, stub, stubConfig } from "../../counterpart/counterpart.mjs";
 import { repository, until } from "../support/sst.mjs";
 
 const runs = (pid) => fs.existsSync(`/proc/${pid}`) && !/\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -101,9 +101,8 @@ describe("functions of the counterpart", () => {
 
   test("the real stub answers for itself when there is nobody, and signs as botocore does", async () => {
     const stack = await counterpart.debugStack();
-    const version = Number(/VERSION: u32 = (\d+)/.exec(fs.readFileSync(path.join(repository, "stub/wire/src/lib.rs"), "utf8"))[1]);
     const { endpoint, management, table, bucket } = stack;
-    const config = { v: version, f: "nobody/Bücher & Ümläute 中", s: "dev", e: endpoint, m: management, t: table, b: bucket, r: counterpart.region };
+    const config = stubConfig({ f: "nobody/Bücher & Ümläute 中", s: "dev", e: endpoint, m: management, t: table, b: bucket, r: counterpart.region });
     await counterpart.registerFunction("nobody", { config, bootstrap: stub });
     const from = counterpart.records.length;
     const answer = await counterpart.invoke("nobody", { a: 1 });

@@ -2,18 +2,41 @@
 // does what no SDK would.
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import net from "node:net";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { dial, request } from "../../counterpart/client.mjs";
-import { startCounterpart } from "../../counterpart/counterpart.mjs";
+import { python, startCounterpart } from "../../counterpart/counterpart.mjs";
 import { repository } from "../support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const dynamo = require("@aws-sdk/client-dynamodb");
 const s3 = require("@aws-sdk/client-s3");
+
+test("ports that are held are given to nobody else, and the program that is told of one can listen there", { skip: process.platform !== "linux" }, () => {
+  const script = `
+import socket, ports
+with ports.held(2) as held:
+    assert len(set(held)) == 2
+    for port in held:
+        with socket.socket() as other:
+            try:
+                other.bind(("127.0.0.1", port))
+            except OSError:
+                pass
+            else:
+                raise AssertionError("somebody else has it")
+        with socket.socket() as program:
+            program.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            program.bind(("127.0.0.1", port))
+            program.listen()
+`;
+  const ended = spawnSync(python, ["-c", script], { cwd: path.join(repository, "tests/counterpart"), encoding: "utf8" });
+  assert.equal(ended.status, 0, ended.stderr);
+});
 
 describe("the counterpart", () => {
   let counterpart;

@@ -49,7 +49,7 @@ describe("two people who serve different functions of a stage", () => {
       echo: [stub, 900],
       sleep: [stub, 900],
       stream: [stub, 900],
-      count: [stub, 60],
+      count: [stub, 70],
       throws: ["nodejs22.x", 60],
     });
   });
@@ -79,7 +79,7 @@ describe("two people who serve different functions of a stage", () => {
       echo: ["nodejs22.x", 60],
       sleep: ["nodejs22.x", 60],
       stream: ["nodejs22.x", 60],
-      count: [stub, 60],
+      count: [stub, 70],
       throws: ["nodejs22.x", 60],
     });
     fs.writeFileSync(file, source.replace('"later"', '"at last"'));
@@ -89,7 +89,7 @@ describe("two people who serve different functions of a stage", () => {
     assert.match(alice.sst.output, new RegExp(`Served by ${bob.owner}, left as they are: counterpart/count`));
     const said = await enter();
     assert.match(said, new RegExp(`Served by ${alice.owner}, left as they are: counterpart/echo`));
-    assert.deepEqual(await deployedAs("echo", "count", "sleep"), { echo: [stub, 60], count: [stub, 60], sleep: ["nodejs22.x", 60] });
+    assert.deepEqual(await deployedAs("echo", "count", "sleep"), { echo: [stub, 70], count: [stub, 70], sleep: ["nodejs22.x", 60] });
     assert.equal((await deployed.call("count", { number: 3 })).value.at, bob.app);
     assert.equal((await deployed.call("echo", {})).value.at, alice.app);
   });

@@ -179,7 +179,7 @@ describe("payloads", () => {
     const often = { "is broken": { status: 500, error: "InternalError" }, stalls: { stall: true } };
     const faults = full ? { ...often, refuses: { status: 403, error: "AccessDenied" }, "is slow": { delayMs: 120_000 } } : often;
     // How long the stub and sst are patient: 20 s, and with less time as long as they can still tell.
-    const functions = full ? { hasty: 6_000, echo: 22_000 } : { hasty: 6_000 };
+    const functions = full ? { hasty: 16_000, echo: 22_000 } : { hasty: 16_000 };
     for (const [name, within] of Object.entries(functions)) {
       for (const [what, fault] of Object.entries(faults)) {
         for (const side of ["function", "developer"]) {

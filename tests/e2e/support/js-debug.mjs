@@ -330,13 +330,17 @@ export class JsDebug {
     await Promise.all(this.sessions.map((session) => this.#setBreakpoints(session).catch(() => {})));
   }
 
-  /** The next stop, as `file:line`. */
+  /** The next stop: its place as `file:line`, and what can be done there. */
   async stopped() {
     const stop = await this.#until(60_000, () => `nothing has stopped\n${this.output}`, () => this.#stops.shift());
     const { stackFrames } = await stop.session.request("stackTrace", { threadId: stop.threadId, levels: 5 });
     const [frame] = stackFrames;
     const place = `${path.relative(this.workspace, frame.source?.path ?? "?")}:${frame.line}`;
-    return { ...stop, place, resume: () => stop.session.request("continue", { threadId: stop.threadId }) };
+    const evaluate = async (expression) => {
+      const { result } = await stop.session.request("evaluate", { expression, frameId: frame.id, context: "hover" });
+      return result;
+    };
+    return { ...stop, place, evaluate, resume: () => stop.session.request("continue", { threadId: stop.threadId }) };
   }
 
   /** Waits until what the launched program has printed, from position `from` on, matches. */

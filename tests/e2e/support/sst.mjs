@@ -1,6 +1,6 @@
 // Runs the real `sst start --local` on a copy of an app, as a user would, and reads what it prints.
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 import net from "node:net";
@@ -27,8 +27,8 @@ const compiled = path.join(process.env.CARGO_TARGET_DIR ?? path.join(repository,
 export const cargoTarget = (directory) => path.join(directory, ".sst/cargo");
 
 /** Copies an app into a directory of its own, where the test may change files. */
-export function copyApp(source, modules = path.join(fixtures, "node_modules")) {
-  const directory = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-e2e-"));
+export function copyApp(source, modules = path.join(fixtures, "node_modules"), parent = os.tmpdir()) {
+  const directory = fs.mkdtempSync(path.join(fs.realpathSync(parent), "sst-e2e-"));
   const keep = (file) => !/\/(node_modules|\.sst|cdk\.out)(\/|$)/.test(file);
   fs.cpSync(path.resolve(repository, source), directory, { recursive: true, filter: keep });
   const isCargo = fs.readdirSync(directory, { recursive: true }).some((file) => path.basename(file) === "Cargo.toml");
@@ -39,6 +39,20 @@ export function copyApp(source, modules = path.join(fixtures, "node_modules")) {
   if (modules) fs.symlinkSync(modules, path.join(directory, "node_modules"));
   return directory;
 }
+
+/** A cache directory of its own, in which only the local cloud is installed. */
+export function onlyLocalCloud() {
+  const cache = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-cache-"));
+  const usual = path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), ".cache"), "sst");
+  fs.mkdirSync(path.join(cache, "sst"));
+  const installed = fs.existsSync(usual) ? fs.readdirSync(usual) : [];
+  const isComplete = (name) => name.startsWith("ministack") && fs.existsSync(path.join(usual, name, "complete"));
+  for (const name of installed.filter(isComplete)) fs.symlinkSync(path.join(usual, name), path.join(cache, "sst", name));
+  return cache;
+}
+
+/** Whether the system lets programs have mounts of their own, as another program finds: then functions see `/opt`. */
+export const canMount = () => spawnSync("unshare", ["-rm", "sh", "-c", "mount -t tmpfs none /tmp"]).status === 0;
 
 const programs = new Set();
 process.once("exit", () => programs.forEach((program) => program.kill("SIGKILL")));
@@ -170,8 +184,12 @@ export function call({ control, token }, name, event) {
   return new Promise((resolve, reject) => {
     let text = "";
     const socket = net.connect(Number(port), host, () => socket.write(JSON.stringify(request) + "\n"));
-    socket.setEncoding("utf8").on("data", (data) => (text += data));
-    socket.on("error", reject).on("end", () => (text ? resolve(JSON.parse(text)) : reject(new Error("no answer"))));
+    socket.setEncoding("utf8").on("data", (data) => {
+      text += data;
+      // The answer is one line, whether or not another request could follow.
+      if (data.endsWith("\n")) socket.end();
+    });
+    socket.on("error", reject).on("close", () => (text ? resolve(JSON.parse(text)) : reject(new Error("no answer"))));
   });
 }
 
@@ -184,6 +202,17 @@ export async function ownPorts(directory) {
   });
   fs.mkdirSync(path.join(directory, ".sst"), { recursive: true, mode: 0o700 });
   fs.writeFileSync(path.join(directory, ".sst/inspector-dev"), [first, first + 1, first + 2].join(" "));
+}
+
+/** A port that no program listens at. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
 }
 
 function isFree(port) {

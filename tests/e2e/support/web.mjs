@@ -19,7 +19,7 @@ const PATIENCE_MS = 15_000;
 export async function launchChromium() {
   const chromium = await loadPlaywright(path.join(repository, "tests/fixtures"));
   const args = CHROMIUM_FLAGS.filter((flag) => !flag.startsWith("--host-resolver-rules"));
-  args.push(`--host-resolver-rules=MAP ${FOREIGN} 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost`);
+  args.push(`--host-resolver-rules=MAP ${FOREIGN} 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost , EXCLUDE *.localhost`);
   return chromium.launch({ executablePath: "/usr/bin/chromium", headless: true, args });
 }
 

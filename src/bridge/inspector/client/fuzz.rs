@@ -29,6 +29,7 @@ fn client() -> Client {
         missing: None,
     };
     Client {
+        name: String::new(),
         registry: Arc::new(Registry::new("/app".into(), events, crate::ui::Ui::channel().0)),
         subscription: None,
         node_worker: false,

@@ -1,0 +1,60 @@
+//! `sst doctor --account`: makes a debug stack of its own, tries there what a session needs, and removes it. Most of what `sst` knows of
+//! AWS comes from its documentation; this says of one account whether that is so.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    debug_stack,
+    error::{Error, Kind, Result},
+    relay::{self, Trial},
+    settings,
+    ui::Ui,
+};
+
+/// Tries the account, and says what it finds.
+///
+/// # Errors
+/// [`Kind::Deployment`] when the stack cannot be deployed or removed, [`Kind::Environment`] when something does not work in it.
+pub(super) async fn run(settings: &settings::App, ui: &Ui, interrupted: &CancellationToken) -> Result<()> {
+    let aws = super::connect(settings.aws(), ui).await?;
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    let name = format!("sst-trial-{}", unique.get(..8).unwrap_or(&unique));
+    ui.info(format!(
+        "Trying account {} in {} with a stack of its own, `{name}`, which is removed at the end",
+        aws.account, aws.region
+    ));
+    let deployed = debug_stack::deploy(&aws, &name, None, ui).await;
+    let tried = match &deployed {
+        Ok(stack) if !interrupted.is_cancelled() => tokio::select! {
+            tried = relay::try_out(&aws, stack) => tried,
+            // What was made is removed all the same.
+            () = interrupted.cancelled() => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    for Trial { what, took, failure } in &tried {
+        match failure {
+            None => ui.info(format!("✓ {what} ({} ms)", took.as_millis())),
+            Some(reason) => ui.info(format!("✗ {what}: {reason}")),
+        }
+    }
+    let removed = debug_stack::remove(&aws, &name, ui).await.map_err(|error| {
+        let region = &aws.region;
+        error.hint(format!(
+            "remove it: `aws cloudformation delete-stack --stack-name {name} --region {region}`"
+        ))
+    });
+    deployed?;
+    removed?;
+    if interrupted.is_cancelled() {
+        return Err(Error::new(Kind::Interrupted, "interrupted"));
+    }
+    let bad = tried.iter().filter(|trial| trial.failure.is_some()).count();
+    if bad > 0 {
+        let message = format!("{bad} of {} things do not work in this account", tried.len());
+        return Err(Error::new(Kind::Environment, message).hint(
+            "the lines above say why; a policy of the account or a proxy on the way may be the cause",
+        ));
+    }
+    Ok(())
+}

@@ -1,7 +1,0 @@
-import os
-
-WHO = os.environ.get("WHO")
-
-
-def handler(event, context):
-    return {"at load": WHO, "now": os.environ.get("WHO")}

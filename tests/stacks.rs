@@ -1,0 +1,347 @@
+//! The debug stack in whatever state CloudFormation may have it, by the strict counterpart for AWS, whose states and words are those that
+//! AWS documents or was seen to use.
+#![allow(clippy::unwrap_used, reason = "a test may fail that way")]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use sst::{
+    aws::{self, Aws},
+    debug_stack,
+    ui::Ui,
+};
+
+/// Where the counterpart is controlled, and where it is, for the process that has its credentials.
+const CONTROL: &str = "SST_TEST_CONTROL";
+const ENDPOINT: &str = "SST_TEST_ENDPOINT";
+
+/// Credentials are found by variables, which belong to a process. So the tests are in another one.
+#[test]
+fn whatever_state_a_stack_is_in() {
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
+    let python = std::env::var("SST_COUNTERPART_PYTHON").unwrap_or(format!("{target}/python/bin/python"));
+    let directory = tempfile::tempdir().unwrap();
+    let options =
+        json!({ "directory": directory.path(), "rie": format!("{target}/counterpart/bin/aws-lambda-rie") });
+    let mut counterpart = Command::new(python)
+        .args(["tests/counterpart/server.py", &options.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(counterpart.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let key = |name: &str| ready["credentials"]["developer"][name].as_str().unwrap();
+    let tests = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--test-threads=1"])
+        .env("AWS_ACCESS_KEY_ID", key("accessKeyId"))
+        .env("AWS_SECRET_ACCESS_KEY", key("secretAccessKey"))
+        .env("AWS_SESSION_TOKEN", key("sessionToken"))
+        .env("AWS_REGION", ready["region"].as_str().unwrap())
+        .env_remove("AWS_PROFILE")
+        .env(CONTROL, ready["control"].as_str().unwrap())
+        .env(ENDPOINT, ready["endpoint"].as_str().unwrap())
+        .output();
+    // It ends with its standard input.
+    drop(counterpart.stdin.take());
+    counterpart.wait().unwrap();
+    let tests = tests.unwrap();
+    let said = String::from_utf8_lossy(&tests.stdout).into_owned() + &String::from_utf8_lossy(&tests.stderr);
+    // All of them have run.
+    let all = include_str!("stacks.rs").matches("\n#[ignore = ").count();
+    assert!(tests.status.success() && said.contains(&format!("{all} passed")), "{said}");
+}
+
+/// Has the counterpart do something.
+fn ask(mut asked: Value, command: &str) -> Value {
+    asked["command"] = command.into();
+    let control = std::env::var(CONTROL).unwrap();
+    let (host, path) = control.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    let body = asked.to_string();
+    write!(stream, "POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        .unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+/// Waits for something that the counterpart notes.
+async fn until(is: impl Fn() -> bool) {
+    while !is() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// One stack of a test, without the faults of the one before.
+struct Tried {
+    aws: Aws,
+    name: String,
+}
+
+impl Tried {
+    async fn new(name: &str) -> Self {
+        ask(json!({}), "clearFaults");
+        ask(json!({ "cloudformation": { "fail": {}, "failDelete": {}, "refuse": null } }), "settings");
+        let endpoint = Some(std::env::var(ENDPOINT).unwrap());
+        let aws = Aws::connect(aws::Options { endpoint, ..aws::Options::default() }).await.unwrap();
+        Self { aws, name: name.to_owned() }
+    }
+
+    async fn deploy(&self) -> Result<debug_stack::DebugStack, String> {
+        let deployed = debug_stack::deploy(&self.aws, &self.name, None, &Ui::channel().0).await;
+        deployed.map_err(|error| format!("{error:?}"))
+    }
+
+    async fn remove(&self) -> Result<(), String> {
+        let removed = debug_stack::remove(&self.aws, &self.name, &Ui::channel().0).await;
+        removed.map_err(|error| format!("{error:?}"))
+    }
+
+    async fn status(&self) -> Option<String> {
+        Some(debug_stack::status(&self.aws, &self.name).await.unwrap()?.status)
+    }
+
+    fn becomes(&self, status: &str) {
+        ask(json!({ "name": self.name, "status": status }), "stack");
+    }
+
+    /// How often CloudFormation was asked for this about the stack, with success.
+    fn asked(&self, operation: &str) -> usize {
+        let answer = ask(json!({ "kind": "cloudformation" }), "recorded");
+        let entries = answer["entries"].as_array().unwrap();
+        let is = |entry: &&Value| entry["operation"] == operation && entry["stack"] == self.name.as_str();
+        entries.iter().filter(is).filter(|entry| entry["error"].is_null()).count()
+    }
+
+    /// Puts something into the bucket.
+    fn fill(&self, bucket: &str) {
+        ask(json!({ "bucket": bucket, "key": "left", "text": "something" }), "putObject");
+    }
+
+    /// A tag of another version, so that there is something to deploy.
+    async fn deploy_another(&self) {
+        let tags = [("another".to_owned(), "yes".to_owned())].into();
+        let template = debug_stack::template(true);
+        let custom = debug_stack::Custom { template: &template, tags: &tags };
+        debug_stack::deploy(&self.aws, &self.name, Some(custom), &Ui::channel().0).await.unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn it_wants_to_be_asked_less_or_its_answers_are_lost() {
+    let less = json!({ "error": "Throttling", "status": 400, "message": "Rate exceeded" });
+    let lost = json!({ "cut": "after" });
+    for (number, (operation, mut fault)) in [
+        ("DescribeStacks", less.clone()),
+        ("CreateChangeSet", less.clone()),
+        ("DescribeChangeSet", less.clone()),
+        ("ExecuteChangeSet", less),
+        ("CreateChangeSet", lost.clone()),
+        ("ExecuteChangeSet", lost),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let tried = Tried::new(&format!("asked-{number}")).await;
+        // More often than the SDK tries by itself, in the middle of it all.
+        fault["match"] = json!({ "service": "cloudformation", "operation": operation });
+        fault["skip"] = usize::from(operation == "DescribeStacks").into();
+        fault["times"] = 4.into();
+        ask(fault, "fault");
+        tried.deploy().await.unwrap();
+        assert_eq!(tried.status().await.as_deref(), Some("CREATE_COMPLETE"));
+    }
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn several_starts_deploy_the_same_at_once() {
+    let tried = Tried::new("rivals").await;
+    let all = futures_util::future::join_all((0..4).map(|_| tried.deploy())).await;
+    let first = all[0].as_ref().unwrap();
+    assert!(all.iter().all(|one| one.as_ref() == Ok(first)), "{all:?}");
+    assert_eq!(tried.asked("DeleteStack"), 0, "nobody removes what another one makes");
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn another_one_has_prepared_it_and_not_begun() {
+    let tried = Tried::new("reviewed").await;
+    tried.becomes("REVIEW_IN_PROGRESS");
+    tried.deploy().await.unwrap();
+    assert_eq!(tried.asked("DeleteStack"), 0);
+    assert_eq!(tried.status().await.as_deref(), Some("CREATE_COMPLETE"));
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn another_operation_is_in_progress() {
+    for operation in ["CreateChangeSet", "ExecuteChangeSet"] {
+        let tried = Tried::new(&format!("busy-{operation}")).await;
+        ask(
+            json!({ "match": { "service": "cloudformation", "operation": operation }, "times": 2, "status": 409,
+                "error": "OperationInProgressException", "message": "Another operation on this stack is in progress" }),
+            "fault",
+        );
+        tried.deploy().await.unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn something_still_happens_to_it() {
+    for (now, then) in [
+        ("UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE"),
+        ("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"),
+    ] {
+        let tried = Tried::new(&format!("happens-{}", now.to_lowercase().replace('_', "-"))).await;
+        tried.deploy_another().await;
+        tried.becomes(now);
+        let end = async {
+            let before = tried.asked("DescribeStacks");
+            until(|| tried.asked("DescribeStacks") >= before + 3).await;
+            assert_eq!(tried.asked("CreateChangeSet"), 1, "it is waited for");
+            tried.becomes(then);
+        };
+        let (deployed, ()) = tokio::join!(tried.deploy(), end);
+        deployed.unwrap();
+        assert_eq!(tried.asked("ExecuteChangeSet"), 2);
+    }
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn its_creation_fails_and_is_tried_again() {
+    let tried = Tried::new("created").await;
+    let reason = "Resource handler returned message: \"not authorized to perform: iam:CreateRole\"";
+    ask(json!({ "cloudformation": { "fail": { "ControlRole": reason } } }), "settings");
+    let error = tried.deploy().await.unwrap_err();
+    assert!(error.contains("ControlRole") && error.contains("iam:CreateRole"), "{error}");
+    ask(json!({ "cloudformation": { "fail": {} } }), "settings");
+    tried.deploy().await.unwrap();
+    assert_eq!(tried.status().await.as_deref(), Some("CREATE_COMPLETE"));
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn its_removal_has_failed() {
+    let tried = Tried::new("half-removed").await;
+    let stack = tried.deploy().await.unwrap();
+    tried.fill(&stack.bucket);
+    tried.becomes("DELETE_FAILED");
+    let reason = "Resource handler returned message: \"not authorized to perform: iam:DeleteRole\"";
+    ask(json!({ "cloudformation": { "failDelete": { "ControlRole": reason } } }), "settings");
+    for error in [tried.deploy().await.unwrap_err(), tried.remove().await.unwrap_err()] {
+        assert!(error.contains("ControlRole") && error.contains("iam:DeleteRole"), "{error}");
+    }
+    ask(json!({ "cloudformation": { "failDelete": {} } }), "settings");
+    tried.deploy().await.unwrap();
+    assert_eq!(tried.status().await.as_deref(), Some("CREATE_COMPLETE"));
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn its_change_could_not_be_taken_back() {
+    let tried = Tried::new("stuck").await;
+    tried.deploy_another().await;
+    tried.becomes("UPDATE_ROLLBACK_FAILED");
+    let error = tried.deploy().await.unwrap_err();
+    assert!(error.contains("continue-update-rollback --stack-name stuck"), "{error}");
+    assert_eq!(tried.asked("CreateChangeSet"), 1);
+    tried.remove().await.unwrap();
+    assert_eq!(tried.status().await, None);
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn its_change_was_taken_back() {
+    let tried = Tried::new("taken-back").await;
+    tried.deploy_another().await;
+    tried.becomes("UPDATE_ROLLBACK_COMPLETE");
+    tried.deploy().await.unwrap();
+    assert_eq!(tried.status().await.as_deref(), Some("UPDATE_COMPLETE"));
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn a_hook_of_the_account_refuses_it() {
+    let tried = Tried::new("refused").await;
+    let reason = "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck].";
+    ask(json!({ "cloudformation": { "refuse": reason } }), "settings");
+    let error = tried.deploy().await.unwrap_err();
+    assert!(error.contains("ResourceExistenceCheck"), "{error}");
+    ask(json!({ "cloudformation": { "refuse": null } }), "settings");
+    tried.deploy().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn it_may_not_be_looked_at() {
+    let tried = Tried::new("denied").await;
+    let message = "User: alice is not authorized to perform: cloudformation:DescribeStacks";
+    let wanted = json!({ "service": "cloudformation", "operation": "DescribeStacks" });
+    ask(json!({ "match": wanted, "status": 403, "error": "AccessDenied", "message": message }), "fault");
+    let error = tried.deploy().await.unwrap_err();
+    assert!(error.contains("not authorized to perform: cloudformation:DescribeStacks"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn a_stub_writes_while_it_is_removed() {
+    let tried = Tried::new("written").await;
+    let stack = tried.deploy().await.unwrap();
+    tried.fill(&stack.bucket);
+    // What was emptied is full again when CloudFormation comes to it.
+    let wanted = json!({ "service": "cloudformation", "operation": "DeleteStack" });
+    ask(json!({ "match": wanted, "delayMs": 500, "times": 1 }), "fault");
+    let write = async {
+        let is_delayed = |entry: &Value| entry["operation"] == "DeleteStack";
+        until(|| {
+            ask(json!({ "kind": "fault" }), "recorded")["entries"].as_array().unwrap().iter().any(is_delayed)
+        })
+        .await;
+        tried.fill(&stack.bucket);
+    };
+    let (removed, ()) = tokio::join!(tried.remove(), write);
+    removed.unwrap();
+    assert_eq!(tried.asked("DeleteStack"), 2);
+    assert_eq!(tried.status().await, None);
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn nobody_may_remove_it() {
+    let tried = Tried::new("protected").await;
+    tried.deploy().await.unwrap();
+    let client = tried.aws.cloudformation();
+    client
+        .update_termination_protection()
+        .stack_name("protected")
+        .enable_termination_protection(true)
+        .send()
+        .await
+        .unwrap();
+    let error = tried.remove().await.unwrap_err();
+    assert!(error.contains("TerminationProtection"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn a_state_that_stays_is_told_and_not_waited_for() {
+    let tried = Tried::new("imported").await;
+    tried.deploy_another().await;
+    tried.becomes("IMPORT_ROLLBACK_FAILED");
+    let error = tried.deploy().await.unwrap_err();
+    assert!(error.contains("is in IMPORT_ROLLBACK_FAILED state and can not be updated"), "{error}");
+}
