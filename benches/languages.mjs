@@ -7,17 +7,18 @@ import fs from "node:fs";
 import { createRequire } from "node:module";
 import net from "node:net";
 import path from "node:path";
-import { performance } from "node:perf_hooks";
 import { text } from "node:stream/consumers";
 
 import { Hub } from "../tests/e2e/support/dap.mjs";
 import { Sst, clientOptions, copyApp, repository } from "../tests/e2e/support/sst.mjs";
+import { Figures, target, timed, inTurns as turns } from "./support/figures.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
 
 const ROUNDS = Number(process.env.ROUNDS ?? 10);
-const target = process.env.CARGO_TARGET_DIR ?? path.join(repository, "target");
+const figures = new Figures("languages");
+const inTurns = (sides) => turns(sides, { rounds: ROUNDS });
 
 /** Where a function's code is, and what its developer would run by hand after a change. */
 const LANGUAGES = {
@@ -53,11 +54,11 @@ try {
   await sst?.stop();
   for (const made of [directory, twin]) fs.rmSync(made, { recursive: true, force: true });
 }
+figures.save();
 
 /** A call that needs a new process, against one that finds a process. */
 async function processes(id) {
-  const [cold, warm] = await inTurns(() => timeInNewProcess(id), () => timed(() => invoke(id)));
-  report(`${id}: a call in a new process`, "started for it", cold, "there already", warm);
+  figures.times(`${id}: a call in a new process`, await inTurns({ "started for it": () => timeInNewProcess(id), "there already": () => invoke(id) }));
 }
 
 /** The same with an editor that debugs all languages, without a breakpoint. */
@@ -72,8 +73,8 @@ async function withDebugger(id) {
       for (const child of hub.children) child.dap.vanish();
     }
   };
-  const [ours, plain] = await inTurns(debugged, () => timeInNewProcess(id));
-  report(`${id}: a call in a new process, debugged`, "a debugger has attached before it", ours, "without", plain);
+  const sides = { "a debugger has attached before it": debugged, without: () => timeInNewProcess(id) };
+  figures.times(`${id}: a call in a new process, debugged`, await inTurns(sides));
 }
 
 /** From saving a file to the answer of the new code, against building or loading the same by hand. */
@@ -84,24 +85,21 @@ async function reload(id) {
     fs.writeFileSync(changed, `\n${fs.readFileSync(changed, "utf8")}`);
     return changed;
   };
-  const saved = () =>
-    timed(async () => {
-      const from = sst.output.length;
-      save(directory);
-      await sst.waitFor(new RegExp(`built +languages/${id}\\b`, "i"), from);
-      await invoke(id);
-    });
-  const alone = () =>
-    timed(async () => {
-      const changed = save(twin);
-      const cwd = id === "Rust" ? path.join(twin, "rust") : path.dirname(changed);
-      const env = { ...process.env, CARGO_TARGET_DIR: path.join(target, "bench") };
-      const child = spawn(byHand[0], byHand.slice(1), { cwd, env, stdio: "ignore" });
-      const [code] = await once(child, "exit");
-      if (code !== 0) throw new Error(`${byHand.join(" ")} ended with ${code}`);
-    });
-  const [ours, theirs] = await inTurns(saved, alone);
-  report(`${id}: a saved file`, "saved, built, and called", ours, `\`${byHand.join(" ")}\`, nothing else`, theirs);
+  const saved = async () => {
+    const from = sst.output.length;
+    save(directory);
+    await sst.waitFor(new RegExp(`built +languages/${id}\\b`, "i"), from);
+    await invoke(id);
+  };
+  const alone = async () => {
+    const changed = save(twin);
+    const cwd = id === "Rust" ? path.join(twin, "rust") : path.dirname(changed);
+    const env = { ...process.env, CARGO_TARGET_DIR: path.join(target, "bench/cargo") };
+    const child = spawn(byHand[0], byHand.slice(1), { cwd, env, stdio: "ignore" });
+    const [code] = await once(child, "exit");
+    if (code !== 0) throw new Error(`${byHand.join(" ")} ended with ${code}`);
+  };
+  figures.times(`${id}: a saved file`, await inTurns({ "saved, built, and called": saved, [`\`${byHand.join(" ")}\`, nothing else`]: alone }));
 }
 
 /** The time of a call whose process does not live yet. */
@@ -123,28 +121,4 @@ async function send(id, event) {
   const socket = net.connect(Number(port), host);
   socket.end(`${JSON.stringify({ token, function: `languages/${id}`, event: Buffer.from(JSON.stringify(event)).toString("base64") })}\n`);
   return JSON.parse(await text(socket));
-}
-
-async function timed(run) {
-  const start = performance.now();
-  await run();
-  return performance.now() - start;
-}
-
-/** Runs both in turns, after one round that does not count. Each says what it has taken, in milliseconds. */
-async function inTurns(first, second) {
-  const times = [[], []];
-  for (let round = -1; round < ROUNDS; round++) {
-    for (const [index, run] of [first, second].entries()) {
-      const time = await run();
-      if (round >= 0) times[index].push(time);
-    }
-  }
-  return times;
-}
-
-function report(what, ours, our, theirs, their) {
-  const median = (times) => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)];
-  const [a, b] = [median(our), median(their)];
-  console.log(`${what}: ${(a / b).toFixed(2)} times (${ours}: ${a.toFixed(1)} ms; ${theirs}: ${b.toFixed(1)} ms; medians of ${our.length})`);
 }

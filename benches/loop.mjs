@@ -9,17 +9,20 @@ import path from "node:path";
 import { performance } from "node:perf_hooks";
 
 import { Sst, clientOptions, copyApp, repository } from "../tests/e2e/support/sst.mjs";
+import { Figures, ROUNDS, inTurns } from "./support/figures.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { CreateFunctionCommand, GetFunctionCommand, InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
 const esbuild = createRequire(path.join(repository, "npm/package.json"))("esbuild");
 
-const ROUNDS = Number(process.env.ROUNDS ?? 30);
+const figures = new Figures("loop");
+const LIVE = "through stub, WebSocket API and relay";
+const DIRECT = "the local cloud's own runtime";
 
 const directory = copyApp("tests/fixtures/apps/events");
 const began = performance.now();
 const sst = await Sst.start(directory);
-console.log(`start to listening, the local cloud and its bootstrap included: ${((performance.now() - began) / 1000).toFixed(1)} s`);
+figures.times("start to listening, the local cloud and its bootstrap included", { ours: [performance.now() - began] });
 try {
   const lambda = new LambdaClient(clientOptions(sst));
   const live = sst.stackOutput("Functionecho");
@@ -31,17 +34,16 @@ try {
   await sst.stop();
   fs.rmSync(directory, { recursive: true, force: true });
 }
+figures.save();
 
 /** The same handler, run on this machine through stub and relay, and run by the local cloud itself. */
 async function roundTrip(lambda, live, twin) {
-  const [ours, direct] = await inTurns(() => invoke(lambda, live), () => invoke(lambda, twin));
-  report("one warm call", "through stub, WebSocket API and relay", ours, "the local cloud's own runtime", direct);
+  figures.times("one warm call", await inTurns({ [LIVE]: () => invoke(lambda, live), [DIRECT]: () => invoke(lambda, twin) }));
 }
 
 async function throughput(lambda, live, twin, parallel) {
   const burst = (name) => () => Promise.all(Array.from({ length: parallel }, () => invoke(lambda, name)));
-  const [ours, direct] = await inTurns(burst(live), burst(twin), Math.ceil(ROUNDS / 3));
-  report(`${parallel} calls at once`, "through stub, WebSocket API and relay", ours, "the local cloud's own runtime", direct);
+  figures.times(`${parallel} calls at once`, await inTurns({ [LIVE]: burst(live), [DIRECT]: burst(twin) }, { rounds: Math.ceil(ROUNDS / 3) }));
 }
 
 /** From saving a file to the new code being built and its worker started, against doing the same from nothing. */
@@ -64,32 +66,13 @@ async function reload() {
     const child = spawn(process.execPath, ["--inspect=127.0.0.1:0", outfile], { stdio: "ignore" });
     await once(child, "exit");
   };
-  const [ours, cold] = await inTurns(save, fromNothing);
-  report("a saved file", "saved, built, reloaded, and called through the cloud", ours, "bundle and load it in a new process, nothing else", cold);
+  const sides = { "saved, built, reloaded, and called through the cloud": save, "bundle and load it in a new process, nothing else": fromNothing };
+  figures.times("a saved file", await inTurns(sides));
 }
 
 async function invoke(lambda, FunctionName) {
   const answer = await lambda.send(new InvokeCommand({ FunctionName, Payload: '{"a":1}' }));
   if (answer.FunctionError) throw new Error(Buffer.from(answer.Payload).toString());
-}
-
-/** Runs both in turns, after one round that does not count. Returns the times in milliseconds. */
-async function inTurns(first, second, rounds = ROUNDS) {
-  const times = [[], []];
-  for (let round = -1; round < rounds; round++) {
-    for (const [index, run] of [first, second].entries()) {
-      const start = performance.now();
-      await run();
-      if (round >= 0) times[index].push(performance.now() - start);
-    }
-  }
-  return times;
-}
-
-function report(what, ours, our, theirs, their) {
-  const median = (times) => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)];
-  const [a, b] = [median(our), median(their)];
-  console.log(`${what}: ${(a / b).toFixed(2)} times (${ours}: ${a.toFixed(1)} ms; ${theirs}: ${b.toFixed(1)} ms; medians of ${our.length})`);
 }
 
 async function deployTwin(lambda, live) {

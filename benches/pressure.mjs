@@ -5,7 +5,9 @@ import fs from "node:fs";
 
 import { appWith, serveAll } from "../tests/e2e/support/pressure.mjs";
 import { Sst } from "../tests/e2e/support/sst.mjs";
+import { Figures } from "./support/figures.mjs";
 
+const figures = new Figures("pressure");
 const SLEEP = 100;
 
 for (const limit of [1, 10, 100]) {
@@ -16,13 +18,11 @@ for (const limit of [1, 10, 100]) {
       const names = Array.from({ length: calls }, (_, number) => `F${number % 3}`);
       const { took, workers } = await serveAll(sst, names, SLEEP);
       const ideal = Math.ceil(calls / limit) * SLEEP;
-      console.log(
-        `${String(limit).padStart(3)} workers, ${String(calls).padStart(3)} calls: ${took} ms by ${workers} processes,`,
-        `${(took / ideal).toFixed(1)} times the ${ideal} ms of the calls alone`,
-      );
+      figures.times(`${calls} calls, ${limit} workers at most`, { [`ours, by ${workers} processes`]: [took], "the calls alone": [ideal] });
     }
   } finally {
     await sst.stop();
     fs.rmSync(directory, { recursive: true, force: true });
   }
 }
+figures.save();
