@@ -8,6 +8,7 @@ export SST_BINARY ?= $(CARGO_TARGET_DIR)/debug/sst
 export SST_NPM_ROOT ?= $(CURDIR)/npm
 
 STUB_TARGET := x86_64-unknown-linux-musl
+STUB_TARGET_ARM64 := aarch64-unknown-linux-musl
 export SST_STUB_BINARY ?= $(CARGO_TARGET_DIR)/$(STUB_TARGET)/stub/sst-stub
 PYTHON := $(CARGO_TARGET_DIR)/python/bin/python
 
@@ -23,7 +24,7 @@ E2E := tests/e2e/*.test.mjs tests/e2e/counterpart/*.test.mjs tests/e2e/iam/*.tes
 SUITES := test-rust test-docs test-node test-python test-infra test-e2e
 LINTS := lint-format lint-rust lint-platforms lint-docs
 
-.PHONY: demo java test check faults faults-core faults-fuzz faults-e2e platforms bench build stub package clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
+.PHONY: demo java test check faults faults-core faults-fuzz faults-e2e platforms bench build stub stub-arm64 package clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
 
 # The release build, if there is one of this source.
 RELEASE := $(CARGO_TARGET_DIR)/release/sst
@@ -83,21 +84,30 @@ bench: build counterpart $(patsubst %,%/node_modules/.package-lock.json,tests/fi
 	for bench in $(BENCHES); do node benches/$$bench.mjs || exit 1; done
 	node benches/table.mjs
 
+# Tests need the other packages as well, and what these share with `sst` is compiled once only if it is compiled for all of them.
+PACKAGES := --workspace
+demo: PACKAGES :=
 build: stub npm/node_modules/.package-lock.json
-	cargo build --locked
+	cargo build --locked $(PACKAGES)
 
 stub:
 	@$(call with_target,$(STUB_TARGET))
 	cargo build --locked --package sst-stub --profile stub --target $(STUB_TARGET)
 
+# For Lambda's arm64, where `sst` finds it beside the other one. Functions that declare it are deployed for x86_64 without.
+stub-arm64: $(CARGO_TARGET_DIR)/python/.installed
+	@$(call with_target,$(STUB_TARGET_ARM64))
+	PATH="$(CARGO_TARGET_DIR)/python/bin:$$PATH" cargo zigbuild --locked --package sst-stub --profile stub --target $(STUB_TARGET_ARM64)
+
 # Rust's own library for a target.
 with_target = { rustup target list --installed | grep -qx $(1) || rustup target add $(1); }
 
 # The npm package with the native program inside: `npm install <path>/npm/sst-….tgz`.
-package: stub npm/node_modules/.package-lock.json
+package: stub stub-arm64 npm/node_modules/.package-lock.json
 	cargo build --locked --release
 	mkdir -p npm/native
 	cp $(CARGO_TARGET_DIR)/release/sst $(CARGO_TARGET_DIR)/$(STUB_TARGET)/stub/sst-stub npm/native/
+	cp $(CARGO_TARGET_DIR)/$(STUB_TARGET_ARM64)/stub/sst-stub npm/native/sst-stub-arm64
 	cd npm && npm pack
 
 lint-format:
@@ -107,8 +117,8 @@ lint-format:
 lint-rust: | $(if $(SIDE_BY_SIDE),build)
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-# Whether the program compiles for macOS and for Linux on arm64, and the stub for Lambda's arm64. Nothing is run or linked, so all that it
-# takes besides Rust's own libraries is a compiler for the C of `ring`.
+# Whether the program compiles for macOS and for Linux on arm64. Nothing is run or linked, so all that it takes besides Rust's own libraries
+# is a compiler for the C of `ring`.
 TARGETS := aarch64-apple-darwin aarch64-unknown-linux-gnu aarch64-unknown-linux-musl
 with_targets = $(foreach target,$(TARGETS),$(call with_target,$(target)) &&) true
 ZIG_CC := $(PYTHON) -m ziglang cc -target
@@ -118,7 +128,6 @@ lint-platforms: $(CARGO_TARGET_DIR)/python/.installed | $(if $(SIDE_BY_SIDE),bui
 	@$(with_targets)
 	$(CC_OF_TARGETS) cargo clippy --locked --target aarch64-apple-darwin -- -D warnings
 	$(CC_OF_TARGETS) cargo check --locked --target aarch64-unknown-linux-gnu
-	$(CC_OF_TARGETS) cargo check --locked --package sst-stub --target aarch64-unknown-linux-musl
 
 # The tests for these as well.
 platforms: $(CARGO_TARGET_DIR)/python/.installed
@@ -152,7 +161,7 @@ test-infra: $(CARGO_TARGET_DIR)/python/.installed
 
 # The whole program, where it matters a second time in a local cloud that checks policies. The real VS Code pressing F5 is a part of it;
 # what it shows is kept in target/vscode/screenshots.
-test-e2e: build fixtures debuggers counterpart java
+test-e2e: build stub-arm64 fixtures debuggers counterpart java
 	$(NODE_TEST) --test-force-exit --test-concurrency=$(E2E_FILES_AT_A_TIME) $(E2E) $(if $(SIDE_BY_SIDE),>&3 2>&3)
 
 test-vscode: build fixtures debuggers
@@ -185,7 +194,7 @@ fixtures: packages $(CARGO_TARGET_DIR)/cdk-python/.installed $(CARGO_TARGET_DIR)
 # PyYAML comes with cfn-lint.
 $(CARGO_TARGET_DIR)/python/.installed: Makefile
 	python3 -m venv $(@D)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 botocore==1.44.8 cfn-lint==1.58.0 debugpy==1.8.22 ziglang==0.17.1
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 botocore==1.44.8 cargo-zigbuild==0.24.1 cfn-lint==1.58.0 debugpy==1.8.22 ziglang==0.17.1
 	@touch $@
 
 # An app of the CDK for Python needs it.

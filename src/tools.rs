@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Kind, Result},
     languages,
     process::{Command, Spawner, Stdio},
+    stub_package::Architecture,
 };
 
 /// The oldest major version of Node that the scripts run on.
@@ -31,8 +32,8 @@ pub struct Tools {
     /// The directory into which the embedded scripts were written: `synth/` (all of `infra/synth`), `builder/` (the esbuild sidecar),
     /// and the runner of each language in a directory that is called as it is, e.g. `node/`.
     pub scripts: Utf8PathBuf,
-    /// The stub's executable (Linux, x86_64).
-    pub stub: Utf8PathBuf,
+    /// The stub's executables, for Linux; that for x86_64 first, if it is there. There is one at least.
+    pub stubs: Vec<(Architecture, Utf8PathBuf)>,
 }
 
 impl Tools {
@@ -45,9 +46,9 @@ impl Tools {
         let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
         let directory = program.as_deref().and_then(Utf8Path::parent);
         let npm_root = find_npm_root(directory)?;
-        let stub = find_stub(directory)?;
+        let stubs = find_stubs(directory)?;
         write_scripts(&scripts)?;
-        Ok(Self { node, node_version, npm_root, scripts, stub })
+        Ok(Self { node, node_version, npm_root, scripts, stubs })
     }
 }
 
@@ -93,19 +94,30 @@ fn find_npm_root(program: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
     })
 }
 
-fn find_stub(program: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
-    if let Ok(stub) = std::env::var("SST_STUB_BINARY") {
-        return Ok(Utf8PathBuf::from(stub));
+/// In a checkout there need not be one for arm64: functions get the one that there is.
+fn find_stubs(program: Option<&Utf8Path>) -> Result<Vec<(Architecture, Utf8PathBuf)>> {
+    let of = |architecture| Some((architecture, find_stub(program, architecture)?));
+    let found: Vec<_> = [Architecture::X86_64, Architecture::Arm64].into_iter().filter_map(of).collect();
+    if found.is_empty() {
+        return Err(Error::new(Kind::Environment, "the stub `sst-stub` was not found next to this program")
+            .hint("install `sst` again, or run `make build` in its repository"));
     }
-    let beside = program.map(|directory| directory.join("sst-stub"));
+    Ok(found)
+}
+
+/// What a variable names is taken unseen, so that whoever reads it says what is wrong with it.
+fn find_stub(program: Option<&Utf8Path>, architecture: Architecture) -> Option<Utf8PathBuf> {
+    let (variable, name, target) = match architecture {
+        Architecture::X86_64 => ("SST_STUB_BINARY", "sst-stub", "x86_64-unknown-linux-musl"),
+        Architecture::Arm64 => ("SST_STUB_BINARY_ARM64", "sst-stub-arm64", "aarch64-unknown-linux-musl"),
+    };
+    if let Ok(stub) = std::env::var(variable) {
+        return Some(Utf8PathBuf::from(stub));
+    }
+    let beside = program.map(|directory| directory.join(name));
     // Cargo puts binaries for other targets next to the profile's directory.
-    let built = program
-        .and_then(Utf8Path::parent)
-        .map(|target| target.join("x86_64-unknown-linux-musl/stub/sst-stub"));
-    [built, beside].into_iter().flatten().find(|path| path.is_file()).ok_or_else(|| {
-        Error::new(Kind::Environment, "the stub `sst-stub` was not found next to this program")
-            .hint("install `sst` again, or run `make build` in its repository")
-    })
+    let built = program.and_then(Utf8Path::parent).map(|all| all.join(target).join("stub/sst-stub"));
+    [built, beside].into_iter().flatten().find(|path| path.is_file())
 }
 
 /// Writes what is new or different, so that paths and times of unchanged scripts stay what they were.

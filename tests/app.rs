@@ -64,7 +64,7 @@ async fn an_sst_app_becomes_stubs() {
     let template = live_template(&live, "rest-api.template.json");
     let function = &template["Resources"][list.logical_id.as_str()]["Properties"];
     assert_eq!(function["Runtime"], "provided.al2023");
-    assert_eq!(function["Architectures"], json!(["x86_64"]));
+    assert_eq!(function["Architectures"], Value::Null);
     assert_eq!(function["Code"]["S3Key"], format!("{}.zip", app.stub().sha256));
     assert_eq!(function["Timeout"], 13, "the app's own, and what the way takes");
     let variables = &function["Environment"]["Variables"];

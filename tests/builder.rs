@@ -44,7 +44,7 @@ impl Project {
             node: Utf8PathBuf::from_path_buf(node).expect("UTF-8"),
             npm_root: npm_root(),
             scripts,
-            stub: base.join("none"),
+            stubs: Vec::new(),
         };
         let root = base.join("project");
         let (sender, events) = mpsc::unbounded_channel();

@@ -18,7 +18,7 @@ function packageWithNative(t) {
   }
   fs.mkdirSync(path.join(directory, "native"));
   fs.copyFileSync(path.join(packageRoot, "test/support/native.mjs"), path.join(directory, "native/sst"));
-  fs.writeFileSync(path.join(directory, "native/sst-stub"), "");
+  for (const stub of ["sst-stub", "sst-stub-arm64"]) fs.writeFileSync(path.join(directory, "native", stub), "");
   // The stand-in is a module without an extension.
   fs.writeFileSync(path.join(directory, "native/package.json"), '{ "type": "module" }');
   return directory;
@@ -56,7 +56,7 @@ test("the packed tarball installs a working `sst`", { timeout: 300_000 }, (t) =>
   const source = packageWithNative(t);
   const [{ filename, files }] = JSON.parse(npm(source, "pack", "--json"));
   const names = files.map((file) => file.path);
-  for (const name of ["bin/sst.mjs", "native/sst", "native/sst-stub"]) assert.ok(names.includes(name), name);
+  for (const name of ["bin/sst.mjs", "native/sst", "native/sst-stub", "native/sst-stub-arm64"]) assert.ok(names.includes(name), name);
 
   const directory = project(t);
   npm(directory, "install", path.join(source, filename));

@@ -10,6 +10,7 @@ use crate::{
         Kind,
         manifest::{Layer, Manifest},
     },
+    stub_package::{Architecture, Package, Stubs},
 };
 
 /// What becomes of a function.
@@ -112,6 +113,16 @@ const THE_SAME: [&str; 8] = [
     "Tags",
 ];
 
+/// A stub for each architecture.
+pub(super) fn stubs() -> Stubs {
+    let of = |architecture, sha256: &str| Package {
+        architecture,
+        path: format!("/{sha256}.zip").into(),
+        sha256: sha256.into(),
+    };
+    Stubs::new(of(Architecture::X86_64, "0123"), vec![of(Architecture::Arm64, "4567")])
+}
+
 struct App {
     root: Utf8PathBuf,
     project: Project,
@@ -195,8 +206,7 @@ impl App {
             region: "eu-west-1",
             increase_timeout: false,
             today: jiff::civil::date(2026, 11, 30),
-            stub_zip: "/stub.zip".into(),
-            stub_sha256: "0123",
+            stubs: &stubs(),
             kept: &Kept::new(),
         };
         let rewritten = rewrite(&assembly, &manifest, &options, &self.root.join("live")).unwrap();
@@ -261,8 +271,15 @@ fn each_property_may_be_each_kind_of_expression() {
                     let [function] = &manifest.functions[..] else { panic!("{of}: {manifest:?}") };
                     let properties = &after["Properties"];
                     assert_eq!(properties["Runtime"], "provided.al2023", "{of}");
-                    assert_eq!(properties["Architectures"], json!(["x86_64"]), "{of}");
-                    assert_eq!(properties["Code"]["S3Key"], "0123.zip", "{of}");
+                    let (architectures, key) = match (path, *kind) {
+                        ("Architectures", "Fn::If") => {
+                            (expression, json!({ "Fn::If": ["Sometimes", "4567.zip", "0123.zip"] }))
+                        }
+                        ("Architectures", _) => (json!(["x86_64"]), json!("0123.zip")),
+                        _ => (Value::Null, json!("0123.zip")),
+                    };
+                    assert_eq!(properties["Architectures"], architectures, "{of}");
+                    assert_eq!(properties["Code"]["S3Key"], key, "{of}");
                     assert_well_formed(properties, &of);
                     let mut found = Vec::new();
                     variables(&properties["Environment"], &mut found);

@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use sst_fuzz::{corpus, damaged_values, fuzz};
 
-use super::*;
+use super::{expressions::stubs, *};
 use crate::{debug_stack::DebugStack, project::Kind};
 
 const FILES: [(&str, &str); 6] = [
@@ -76,8 +76,7 @@ impl Place {
                 region: "eu-west-1",
                 increase_timeout,
                 today: jiff::civil::date(2026, 11, 30),
-                stub_zip: "/stub.zip".into(),
-                stub_sha256: "0123",
+                stubs: &stubs(),
                 kept: &Kept::new(),
             };
             let Ok(rewritten) = rewrite(&assembly, &manifest, &options, &live) else { return };

@@ -15,7 +15,7 @@ use sst::{
         Project, StateDir,
         manifest::{Manifest, Source},
     },
-    stub_package::{Package, package},
+    stub_package::{Architecture, Package, Stubs, package_all},
     tools::Tools,
     ui::Ui,
 };
@@ -82,6 +82,7 @@ impl App {
         fs_err::os::unix::fs::symlink(packages, root.join("node_modules")).unwrap();
         let app = Self { project: Project::find(&root).unwrap(), root, _directory: directory };
         app.write("stub", "an executable");
+        app.write("stub-arm64", "another one");
         app
     }
 
@@ -115,7 +116,7 @@ impl App {
             node: Utf8PathBuf::from_path_buf(node).unwrap(),
             npm_root: repository().join("npm"),
             scripts: repository().join("infra"),
-            stub: self.root.join("none"),
+            stubs: Vec::new(),
         };
         (
             tools,
@@ -171,22 +172,28 @@ impl App {
         increase_timeout: bool,
         kept: &Kept,
     ) -> Rewritten {
-        let stub = self.stub();
+        let stubs = self.stubs();
         let options = Options {
             debug_stack,
             region: REGION,
             increase_timeout,
             today: jiff::civil::date(2026, 11, 30),
-            stub_zip: &stub.path,
-            stub_sha256: &stub.sha256,
+            stubs: &stubs,
             kept,
         };
         let directory = self.project.state_dir().unwrap().fresh_directory("cdk.out.live").unwrap();
         rewrite(assembly, manifest, &options, &directory).unwrap()
     }
 
+    /// The stubs that are deployed. Their executables are files of the app, `stub` and `stub-arm64`.
+    pub(crate) fn stubs(&self) -> Stubs {
+        let of = |name: &str| self.root.join(name);
+        let stubs = [(Architecture::X86_64, of("stub")), (Architecture::Arm64, of("stub-arm64"))];
+        package_all(&stubs, &of(".sst/stub")).unwrap()
+    }
+
     pub(crate) fn stub(&self) -> Package {
-        package(&self.root.join("stub"), &self.root.join(".sst/stub")).unwrap()
+        self.stubs().usual().clone()
     }
 
     pub(crate) fn template(&self, assembly: &Assembly, file: &str) -> Value {

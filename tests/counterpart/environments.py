@@ -20,6 +20,10 @@ import web
 from web import Response
 
 
+# What runs the programs of each architecture. A program of the other one is refused, as it is by Lambda's machines.
+MACHINES = {"x86_64": [], "arm64": ["qemu-aarch64"]}
+
+
 class Environment:
     """An execution environment: the emulator, the stub as its child, and the door between them."""
 
@@ -76,7 +80,7 @@ class Environment:
         with open(os.path.join(logs, f"{self.function.name}-{self.number}.log"), "wb") as log:
             with ports.held(2) as (self.rie_port, self.runtime_port):
                 await self._start_emulator(variables, log)
-        self.world.record.add("environment", function=self.function.name, number=self.number, pid=self.process.pid, accessKeyId=self.key["accessKeyId"])
+        self.world.record.add("environment", function=self.function.name, number=self.number, pid=self.process.pid, architecture=self.function.architecture, accessKeyId=self.key["accessKeyId"])
 
     async def _start_emulator(self, variables, log):
         # The emulator takes the last argument for the handler and gives its own address to the runtime; `env` puts both right.
@@ -84,7 +88,7 @@ class Environment:
         command = [
             self.world.rie, "--runtime-interface-emulator-address", f"127.0.0.1:{self.rie_port}",
             "--runtime-api-address", f"127.0.0.1:{self.runtime_port}", "--log-level", "warn",
-            "/usr/bin/env", *settings, os.path.join(self.function.directory, "bootstrap"),
+            "/usr/bin/env", *settings, *MACHINES[self.function.architecture], os.path.join(self.function.directory, "bootstrap"),
         ]
         self.process = await asyncio.create_subprocess_exec(
             *command, cwd=self.function.directory, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

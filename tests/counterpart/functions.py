@@ -71,6 +71,11 @@ class Function:
         """Seconds."""
         return int(self.configuration.get("timeout", 3))
 
+    @property
+    def architecture(self):
+        """What its environments are: `x86_64` or `arm64`."""
+        return self.configuration.get("architecture", "x86_64")
+
 
 class Functions:
     """All functions of the account."""
@@ -94,10 +99,13 @@ class Functions:
             raise Failed(400, "InvalidParameterValueException", f"{message} String measured: {variables}")
         if not 1 <= int(configuration.get("timeout", 3)) <= 900:
             raise Failed(400, "InvalidParameterValueException", "1 validation error detected: Value at 'timeout' failed to satisfy constraint")
+        if configuration.get("architecture", "x86_64") not in ("x86_64", "arm64"):
+            raise Failed(400, "InvalidParameterValueException", "1 validation error detected: Value at 'architectures' failed to satisfy constraint")
         old = self.functions.get(name)
         directory = self._unpacked(name, code, bootstrap) if code or bootstrap else old and old.directory
         self.functions[name] = Function(name, configuration, directory)
-        self.world.record.add("function", name=name, runtime=configuration.get("runtime"), timeout=configuration.get("timeout", 3))
+        told = {"runtime": configuration.get("runtime"), "timeout": configuration.get("timeout", 3)}
+        self.world.record.add("function", name=name, architecture=self.functions[name].architecture, **told)
         if old:
             self._retire(old)
 
@@ -183,7 +191,7 @@ class Functions:
             "FunctionName": function.name, "FunctionArn": self.arn(function.name), "Runtime": known.get("runtime", "provided.al2023"),
             "Role": known.get("role", f"arn:aws:iam::{self.world.account}:role/{function.name}"), "Handler": known.get("handler", "bootstrap"),
             "Timeout": function.timeout, "MemorySize": int(known.get("memory", 128)), "Version": "$LATEST", "State": "Active",
-            "LastUpdateStatus": "Successful", "PackageType": "Zip", "Architectures": ["x86_64"],
+            "LastUpdateStatus": "Successful", "PackageType": "Zip", "Architectures": [function.architecture],
             "Environment": {"Variables": known.get("variables", {})},
         }
 

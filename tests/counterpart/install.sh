@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the counterpart runs besides Python: AWS's runtime interface emulator, and nghttpx, which speaks TLS and HTTP/2 for it.
+# Installs what the counterpart runs besides Python: AWS's runtime interface emulator, nghttpx, which speaks TLS and HTTP/2 for it, and QEMU,
+# which stands for Lambda's arm64 machines.
 # usage: install.sh DIRECTORY, in which `bin/` is made.
 set -euo pipefail
 
@@ -19,4 +20,5 @@ if [ ! -x "$directory/bin/aws-lambda-rie" ] || [ "$(cat "$directory/version" 2>/
 fi
 
 PATH=$PATH:/usr/sbin command -v nghttpx >/dev/null || "$(dirname "$0")/../apt-install.sh" --no-install-recommends nghttp2-proxy
+command -v qemu-aarch64 >/dev/null || "$(dirname "$0")/../apt-install.sh" --no-install-recommends qemu-user
 command -v openssl >/dev/null || "$(dirname "$0")/../apt-install.sh" --no-install-recommends openssl

@@ -263,6 +263,7 @@ class Function(Resource):
             "runtime": known.get("Runtime"), "handler": known.get("Handler"), "timeout": known.get("Timeout", 3), "memory": known.get("MemorySize", 128),
             "role": known["Role"], "variables": known.get("Environment", {}).get("Variables", {}),
         }
+        (configuration["architecture"],) = known.get("Architectures", ["x86_64"])
         try:
             self.world.functions.put(self.physical, configuration, code=archive)
         except Exception as error:

@@ -15,7 +15,7 @@ pub(super) use self::{
     bootstrap::DEFAULT_QUALIFIER,
     discover::{DEFAULT_TIMEOUT_S, LONGEST_TIMEOUT_S, no_room, number, owned_role},
     environment::{LIMIT as ENVIRONMENT_LIMIT, json_size, largest as environment_size},
-    known::{branches, change_branches, change_environments, environments, number_of},
+    known::{branches, change_branches, change_environments, environments, number_of, text},
     owners::edge_functions,
     read::{property, type_of},
     resolve::{Place, names_in, rename},

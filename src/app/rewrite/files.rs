@@ -146,13 +146,15 @@ fn update_assets(
             entry["source"]["path"] = Value::from(normalized(&from.join(path)).into_string());
         }
     }
-    if has_stubs && let Some((name, mut destination)) = stub_destination(assembly, stack) {
-        let sha256 = rewriting.options.stub_sha256;
-        destination["objectKey"] = Value::from(format!("{sha256}.zip"));
-        let mut destinations = Map::new();
-        destinations.insert(name, destination);
-        let source = json!({ "path": rewriting.options.stub_zip, "packaging": "file" });
-        files.insert(sha256.to_owned(), json!({ "source": source, "destinations": destinations }));
+    if has_stubs && let Some((name, destination)) = stub_destination(assembly, stack) {
+        for package in rewriting.options.stubs.all().filter(|package| texts.contains(&package.sha256)) {
+            let mut destination = destination.clone();
+            destination["objectKey"] = Value::from(package.object_key());
+            let mut destinations = Map::new();
+            destinations.insert(name.clone(), destination);
+            let source = json!({ "path": package.path, "packaging": "file" });
+            files.insert(package.sha256.clone(), json!({ "source": source, "destinations": destinations }));
+        }
     }
 }
 

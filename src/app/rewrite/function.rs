@@ -6,9 +6,10 @@ use sst_wire::{CONFIG_VARIABLE, EXTRA_S};
 use crate::{
     app::assembly::{
         DEFAULT_TIMEOUT_S, LONGEST_TIMEOUT_S, change_branches, change_environments, environments, number,
-        number_of,
+        number_of, text,
     },
     project::manifest::ORIGINAL_PREFIX,
+    stub_package::Architecture,
 };
 
 use super::{Place, Rewriting};
@@ -52,9 +53,13 @@ impl Rewriting<'_> {
         let own_timeout = extended.map(|(own, _)| own);
         let config =
             deployed_config.unwrap_or_else(|| Value::from(self.stub_config(id.as_str(), own_timeout)));
-        let code = deployed
-            .and_then(|deployed| deployed.get("Code").cloned())
-            .unwrap_or_else(|| self.stub_code(place.0));
+        let (code, architectures) = match deployed {
+            Some(deployed) => (deployed.get("Code").cloned(), deployed.get("Architectures").cloned()),
+            None => {
+                let (key, architectures) = self.stub_for(place);
+                (Some(self.stub_code(place.0, &key)), architectures)
+            }
+        };
         let longest = kept.is_none() && self.is_given_longest(place);
         let timeout = match deployed {
             Some(deployed) => deployed.get("Timeout").cloned(),
@@ -71,9 +76,13 @@ impl Rewriting<'_> {
         let Some(properties) = self.properties_mut(place) else {
             return;
         };
-        properties.insert("Code".into(), code);
         properties.insert("Runtime".into(), json!("provided.al2023"));
-        properties.insert("Architectures".into(), json!(["x86_64"]));
+        for (name, value) in [("Code", code), ("Architectures", architectures)] {
+            match value {
+                Some(value) => properties.insert(name.into(), value),
+                None => properties.shift_remove(name),
+            };
+        }
         for name in REMOVED {
             properties.shift_remove(name);
         }
@@ -135,8 +144,35 @@ impl Rewriting<'_> {
         (longer > own).then_some((own, longer))
     }
 
-    /// The `Code` of a stub in a template: the asset that is added to the manifest of its stack.
-    fn stub_code(&self, template: usize) -> Value {
+    /// The key of a function's stub in the bucket of assets, and its architectures: those that the function declares, with the stub
+    /// that is made for them, in each way in which its template can choose them. Where they are not known, or there is no such stub, they
+    /// are what there is a stub for.
+    fn stub_for(&self, place: &Place) -> (Value, Option<Value>) {
+        let stubs = self.options.stubs;
+        let declared = self.original(place, "Architectures");
+        let mut all_served = true;
+        let mut key_of = |architectures: &Value| {
+            let architecture = match architectures.as_array().map(Vec::as_slice) {
+                Some([name]) => {
+                    text(self.assembly, place.0, name).and_then(|name| Architecture::named(&name))
+                }
+                _ => architectures.is_null().then_some(Architecture::X86_64),
+            };
+            let package = architecture.map(|architecture| stubs.of(architecture));
+            all_served &= package.is_some() && package.map(|package| package.architecture) == architecture;
+            package.map_or(Value::Null, |package| Value::from(package.object_key()))
+        };
+        let mut key = declared.cloned().unwrap_or_default();
+        change_branches(&mut key, &mut |architectures| *architectures = key_of(architectures));
+        if all_served {
+            return (key, declared.cloned());
+        }
+        let usual = stubs.usual();
+        (Value::from(usual.object_key()), Some(json!([usual.architecture.name()])))
+    }
+
+    /// The `Code` of a stub in a template: the asset that is added to the manifest of its stack, under this key.
+    fn stub_code(&self, template: usize, key: &Value) -> Value {
         let stack = self.assembly.templates[template].stack;
         let bucket = super::files::stub_destination(self.assembly, stack)
             .and_then(|(_, destination)| destination.get("bucketName").cloned())
@@ -145,7 +181,7 @@ impl Rewriting<'_> {
             Value::String(text) if text.contains("${") => json!({ "Fn::Sub": text }),
             other => other,
         };
-        json!({ "S3Bucket": bucket, "S3Key": format!("{}.zip", self.options.stub_sha256) })
+        json!({ "S3Bucket": bucket, "S3Key": key })
     }
 }
 

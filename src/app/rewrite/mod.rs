@@ -12,6 +12,7 @@ use crate::{
     error::Result,
     ids::FunctionId,
     project::manifest::{FunctionSpec, LeftAlone, Manifest},
+    stub_package::Stubs,
 };
 
 use super::assembly::{
@@ -44,10 +45,8 @@ pub struct Options<'a> {
     pub region: &'a str,
     /// Gives every function 900 s, and the queues in front of them as long a visibility timeout.
     pub increase_timeout: bool,
-    /// The stub's zip file, absolute.
-    pub stub_zip: &'a Utf8Path,
-    /// The SHA-256 of that file, in lowercase hex.
-    pub stub_sha256: &'a str,
+    /// Their code; the paths are absolute.
+    pub stubs: &'a Stubs,
     /// The stubs that stay as they are.
     pub kept: &'a Kept,
     /// The day on which AWS creates functions on some runtimes, and on others no more.

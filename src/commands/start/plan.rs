@@ -24,7 +24,7 @@ use crate::{
         manifest::{Layer, LeftAlone, Manifest, UnheededOption},
     },
     relay, settings,
-    stub_package::Package,
+    stub_package::Stubs,
     tools::Tools,
     ui::Ui,
 };
@@ -47,7 +47,7 @@ pub(super) struct App {
     pub debug_stack: DebugStack,
     /// See [`sst_wire::Registration::HOME`].
     pub home: String,
-    pub package: Package,
+    pub stubs: Stubs,
     pub toolchain: Toolchain,
     /// A CDK CLI that waits for the first deployment, to a local cloud that is empty.
     pub standby: Arc<Mutex<Option<Standby>>>,
@@ -226,8 +226,7 @@ impl App {
             region: &self.aws.region,
             increase_timeout: self.settings.increase_timeout,
             today: jiff::ZonedDateTime::now().date(),
-            stub_zip: &self.package.path,
-            stub_sha256: &self.package.sha256,
+            stubs: &self.stubs,
             kept,
         }
     }

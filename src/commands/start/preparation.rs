@@ -32,7 +32,7 @@ use crate::{
     project::{Kind as ProjectKind, StateDir},
     relay::{self, Relay},
     settings,
-    stub_package::{self, Package},
+    stub_package::{self, Architecture, Stubs},
     tools::Tools,
     trace,
     ui::Ui,
@@ -107,7 +107,7 @@ impl Preparation<'_> {
                 None => Box::pin(self.in_account(&context)).await,
             }
         };
-        let (ready, package) = tokio::try_join!(ready, self.pack_stub(&tools))?;
+        let (ready, stubs) = tokio::try_join!(ready, self.pack_stubs(&tools))?;
         let Ready { place, mut target, answering, assembly, standby, began } = ready;
         let (debug_stack, relay) = answering;
         let Place { aws, locks, served, deploying } = place;
@@ -130,7 +130,7 @@ impl Preparation<'_> {
             state_dir: state_dir.clone(),
             debug_stack,
             home: claims::home(&settings.cache)?,
-            package,
+            stubs,
             toolchain,
             standby: Arc::new(Mutex::new(standby)),
             work: work.clone(),
@@ -293,14 +293,19 @@ impl Preparation<'_> {
     }
 
     /// Takes a while to compress, on a thread of its own.
-    async fn pack_stub(self, tools: &Tools) -> Result<Package> {
-        let (stub, directory) = (tools.stub.clone(), self.state_dir.create_directory("stub")?);
-        let packing = tokio::task::spawn_blocking(move || stub_package::package(&stub, &directory));
-        let package = packing
+    async fn pack_stubs(self, tools: &Tools) -> Result<Stubs> {
+        let (mut stubs, directory) = (tools.stubs.clone(), self.state_dir.create_directory("stub")?);
+        if self.settings.local.is_some() {
+            // The local cloud runs them on this machine, whatever its functions declare.
+            stubs.sort_by_key(|(architecture, _)| *architecture != Architecture::HERE);
+            stubs.truncate(1);
+        }
+        let packing = tokio::task::spawn_blocking(move || stub_package::package_all(&stubs, &directory));
+        let stubs = packing
             .await
             .map_err(|error| Error::new(Kind::Other, "the stub cannot be packed").detail(error))??;
         trace::start!("the stub is packed");
-        Ok(package)
+        Ok(stubs)
     }
 }
 
