@@ -26,6 +26,7 @@ use http::{HeaderMap, StatusCode, Uri, header::PROXY_AUTHENTICATE};
 use super::{
     Clock, Network, causes,
     clients::CONNECT,
+    failure::NoAnswer,
     proxy::{Proxy, is_secure, place},
     tunnel::{self, Refusal},
     upload::Progress,
@@ -135,6 +136,7 @@ impl HttpConnector for Connector {
         let clock = self.clock.clone();
         let began = clock.continuous();
         let (connector, way) = self.way(&request);
+        let target = request.uri().to_owned();
         let answer = connector.call(request);
         HttpConnectorFuture::new(async move {
             let answer = match upload {
@@ -144,10 +146,12 @@ impl HttpConnector for Connector {
                     () = upload.stalled() => Err(ConnectorError::timeout("the upload has stalled".into())),
                 },
             };
+            let by = way.as_ref().map(|way| format!(" through {}", way.proxy)).unwrap_or_default();
             let answer = match way {
                 None => answer,
                 Some(way) => way.understand(answer).await,
             };
+            let answer = answer.map_err(|error| NoAnswer::to(&target, &by, error));
             if let Ok(answer) = &answer {
                 hear(&clock, answer, clock.continuous().saturating_sub(began));
             }
@@ -164,7 +168,7 @@ struct Way {
 }
 
 impl Way {
-    /// Says of what has failed that there is a proxy, and what that has against it.
+    /// Says of what has failed what the proxy has against it.
     async fn understand(
         self,
         answer: Result<HttpResponse, ConnectorError>,
@@ -180,12 +184,6 @@ impl Way {
                 let kind = if refusal.said { ConnectorError::user } else { ConnectorError::io };
                 return Err(kind(refusal.into()));
             }
-        }
-        if error.is_timeout() {
-            return Err(ConnectorError::timeout(Through(self.proxy, error).into()));
-        }
-        if error.is_io() {
-            return Err(ConnectorError::io(Through(self.proxy, error).into()));
         }
         Err(error)
     }
@@ -223,11 +221,6 @@ fn is_of_connecting(error: &ConnectorError) -> bool {
         error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
     })
 }
-
-/// What has failed on the way through a proxy.
-#[derive(Debug, thiserror::Error)]
-#[error("through {0}")]
-struct Through(Arc<Proxy>, #[source] ConnectorError);
 
 fn hear(clock: &Clock, answer: &HttpResponse, took: Duration) {
     // What a cache has kept tells an old time.

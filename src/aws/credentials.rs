@@ -30,7 +30,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Clock, chain, profile::Source};
+use super::{
+    Clock,
+    failure::{NO_CREDENTIALS, is_out_of_reach, words},
+    profile::Source,
+};
 use crate::{tasks, ui::Ui};
 
 /// How long a provider may take. It may be a program that asks its user.
@@ -82,9 +86,18 @@ struct Inner {
 struct Kept {
     credentials: Option<(Credentials, SystemTime)>,
     /// The last refusal, and how often the time had been put right before it.
-    refusal: Option<(String, Instant, u64)>,
+    refusal: Option<(Refusal, Instant, u64)>,
     /// What AWS has said no to: whatever they say themselves, they have expired.
     expired: Option<Credentials>,
+}
+
+/// Why there are no credentials.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reason}")]
+pub(super) struct Refusal {
+    reason: String,
+    /// Whether whoever gives them could not be asked, by which nothing is known of them.
+    pub out_of_reach: bool,
 }
 
 /// A provider, and how often the time had been put right when it was made. It may have compared times.
@@ -156,9 +169,9 @@ impl Inner {
         {
             return Some(Ok(credentials.clone()));
         }
-        let (reason, since, corrections) = kept.refusal.as_ref()?;
+        let (refusal, since, corrections) = kept.refusal.as_ref()?;
         let counts = since.elapsed() < REFUSED && *corrections == self.clock.corrections();
-        counts.then(|| Err(CredentialsError::provider_error(reason.clone())))
+        counts.then(|| Err(CredentialsError::provider_error(refusal.clone())))
     }
 
     async fn ask(self: Arc<Self>) -> Result {
@@ -177,13 +190,17 @@ impl Inner {
         };
         let answer = match timeout(PATIENCE, usable.provider.provide_credentials()).await {
             // A program's words may have several lines.
-            Ok(answer) => answer.map_err(|error| {
-                let reason = chain(&error);
-                reason.split_whitespace().collect::<Vec<&str>>().join(" ")
+            Ok(answer) => answer.map_err(|error| Refusal {
+                out_of_reach: is_out_of_reach(&error) && words(&error) != NO_CREDENTIALS,
+                reason: words(&error).split_whitespace().collect::<Vec<&str>>().join(" "),
             }),
-            Err(_) => Err(format!("no credentials were given within {} s", PATIENCE.as_secs())),
+            Err(_) => {
+                let reason = format!("no credentials were given within {} s", PATIENCE.as_secs());
+                Err(Refusal { reason, out_of_reach: false })
+            }
         };
-        match answer.and_then(|credentials| self.check(credentials)) {
+        let expired = |reason| Refusal { reason, out_of_reach: false };
+        match answer.and_then(|credentials| self.check(credentials).map_err(expired)) {
             Ok(credentials) => {
                 // What does not say when it ends is read anew the next time.
                 *provider = credentials.expiry().map(|_| usable);
@@ -191,10 +208,10 @@ impl Inner {
                 self.have(credentials.clone());
                 Ok(credentials)
             }
-            Err(reason) => {
+            Err(refusal) => {
                 drop(provider);
-                self.miss(reason.clone());
-                Err(CredentialsError::provider_error(reason))
+                self.miss(refusal.clone());
+                Err(CredentialsError::provider_error(refusal))
             }
         }
     }
@@ -219,17 +236,17 @@ impl Inner {
         });
     }
 
-    fn miss(self: &Arc<Self>, reason: String) {
-        tracing::debug!(reason, "credentials");
+    fn miss(self: &Arc<Self>, refusal: Refusal) {
+        tracing::debug!(refusal.reason, "credentials");
         let mut kept = self.kept();
         kept.credentials = None;
-        kept.refusal = Some((reason.clone(), Instant::now(), self.clock.corrections()));
+        kept.refusal = Some((refusal.clone(), Instant::now(), self.clock.corrections()));
         drop(kept);
         // Without a network there is nothing to log in with, and whoever needs it says so.
-        if is_network(&reason) {
+        if refusal.out_of_reach {
             return;
         }
-        let missing = CredentialsState::Missing { reason, fix: self.source.fix().to_owned() };
+        let missing = CredentialsState::Missing { reason: refusal.reason, fix: self.source.fix().to_owned() };
         self.state.send_if_modified(|state| {
             let had = *state == CredentialsState::Valid;
             *state = missing;
@@ -254,11 +271,6 @@ async fn look(keeper: Weak<Inner>) {
             return;
         }
     }
-}
-
-/// Whether a provider could not reach whom it asks. Its own words are all that is left of the reason.
-fn is_network(reason: &str) -> bool {
-    ["dispatch failure", "timed out", "timeout", "io error"].iter().any(|words| reason.contains(words))
 }
 
 /// Tells the user when there are no credentials any more, and when there are again. Never returns.

@@ -5,8 +5,10 @@ mod clock;
 mod connector;
 mod credentials;
 mod download;
+mod failure;
 mod profile;
 mod proxy;
+mod regions;
 mod tunnel;
 mod upload;
 
@@ -36,14 +38,15 @@ pub(crate) use self::clock::fake::Fake;
 pub use self::{
     clock::Clock,
     credentials::{CredentialsState, tell},
+    failure::explain,
     tunnel::Stream,
 };
 use self::{
     clock::Steady,
     credentials::{Keeper, signed_with},
+    failure::{NO_CREDENTIALS, NoAnswer, words},
     profile::Source,
     proxy::Proxies,
-    tunnel::Refusal,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -140,6 +143,7 @@ impl Aws {
             let region = options.local_region();
             loader = loader.region(Region::new(region));
         } else {
+            profile::check(options.profile.as_deref()).await?;
             if let Some(region) = options.region.clone() {
                 loader = loader.region(Region::new(region));
             }
@@ -158,6 +162,9 @@ impl Aws {
                 .hint("give `--region`, set `AWS_REGION`, or put `region` into `sst.json`")
         })?;
         let endpoint = options.endpoint.or_else(|| sdk.endpoint_url().map(str::to_owned));
+        if endpoint.is_none() {
+            regions::check(&region)?;
+        }
         if endpoint.is_some() {
             // Where everything is at one endpoint, there is no other kind of it.
             sdk = sdk.to_builder().use_fips(false).use_dual_stack(false).build();
@@ -168,7 +175,8 @@ impl Aws {
         };
         let keeper = Keeper::new(source, clock.clone());
         sdk = sdk.to_builder().credentials_provider(SharedCredentialsProvider::new(keeper.clone())).build();
-        let identity = identity(&sdk, &clock, &keeper).await?;
+        let asked = Asked { region: &region, endpoint: endpoint.as_deref(), clock: &clock, keeper: &keeper };
+        let identity = asked.identity(&sdk).await?;
         Ok(Self {
             account: identity.account.unwrap_or_default(),
             caller_arn: identity.arn.unwrap_or_default(),
@@ -209,7 +217,7 @@ impl Aws {
     /// [`Kind::Cloud`] when they have expired and cannot be renewed.
     pub async fn credentials(&self) -> Result<Credentials> {
         let credentials = self.keeper.provide_credentials().await;
-        credentials.map_err(|error| not_known(&chain(&error), &self.keeper))
+        credentials.map_err(|error| not_known(&words(&error), &self.keeper))
     }
 
     /// Whether there are valid credentials, and when that changes. When there are none any more, it is looked for others all the time, and
@@ -263,31 +271,91 @@ impl Aws {
     }
 }
 
-/// Asks whose the credentials are. The answer also tells what time it is, even where it is no; then the question is asked once more.
-async fn identity(
-    sdk: &aws_config::SdkConfig,
-    clock: &Clock,
-    keeper: &Keeper,
-) -> Result<GetCallerIdentityOutput> {
-    let sts = aws_sdk_sts::Client::new(sdk);
-    let before = clock.corrections();
-    let mut answer = sts.get_caller_identity().send().await;
-    if answer.is_err() && clock.corrections() != before {
-        answer = sts.get_caller_identity().send().await;
-    }
-    answer.map_err(|error| {
-        let said = explain(&error);
-        if is_out_of_reach(&error) {
-            return Error::new(Kind::Cloud, "AWS cannot be reached").detail(said).hint(
-                "check the network; behind a company's proxy `HTTPS_PROXY` names it, and `AWS_CA_BUNDLE` its certificates",
-            );
-        }
-        match clock.fault() {
-            Some(fault) => not_known(&format!("{said}; this machine's clock is {fault} as well"), keeper),
-            None => not_known(&said, keeper),
-        }
-    })
+/// What AWS is asked with whose the credentials are.
+struct Asked<'a> {
+    region: &'a str,
+    endpoint: Option<&'a str>,
+    clock: &'a Clock,
+    keeper: &'a Keeper,
 }
+
+impl Asked<'_> {
+    /// Asks. The answer also tells what time it is, even where it is no; then the question is asked once more.
+    async fn identity(&self, sdk: &aws_config::SdkConfig) -> Result<GetCallerIdentityOutput> {
+        let sts = aws_sdk_sts::Client::new(sdk);
+        let before = self.clock.corrections();
+        let mut answer = sts.get_caller_identity().send().await;
+        if answer.is_err() && self.clock.corrections() != before {
+            answer = sts.get_caller_identity().send().await;
+        }
+        answer.map_err(|error| self.failed(&error))
+    }
+
+    /// What has failed: the way there, whoever is there, or the credentials.
+    fn failed<E>(&self, error: &SdkError<E>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let said = explain(error);
+        if is_out_of_reach(error) {
+            return self.out_of_reach(&said, NoAnswer::behind(error));
+        }
+        let answered = error.raw_response().map(|response| response.status().as_u16());
+        match (answered, error.code(), self.endpoint) {
+            // A server of something else says what it likes.
+            (Some(status), None, Some(endpoint)) => {
+                return Error::new(Kind::Cloud, format!("`{endpoint}` does not answer as AWS does"))
+                    .detail(format!(
+                        "it was asked for `GetCallerIdentity`, and has answered with status {status}"
+                    ))
+                    .hint(NAMED_BY);
+            }
+            (Some(429 | 500..), ..) => {
+                return Error::new(Kind::Cloud, "AWS has not said who you are")
+                    .detail(said)
+                    .hint("this is not about your credentials: try again in a moment");
+            }
+            (_, Some(code), _) if code.contains("Throttl") => {
+                return Error::new(Kind::Cloud, "AWS has not said who you are")
+                    .detail(said)
+                    .hint("the account's requests are throttled: try again in a moment");
+            }
+            _ => {}
+        }
+        match self.clock.fault() {
+            Some(fault) => {
+                not_known(&format!("{said}; this machine's clock is {fault} as well"), self.keeper)
+            }
+            None => not_known(&said, self.keeper),
+        }
+    }
+
+    fn out_of_reach(&self, said: &str, no_answer: Option<&NoAnswer>) -> Error {
+        let hint = match (no_answer, self.endpoint) {
+            (Some(NoAnswer { untrusted: true, .. }), _) => {
+                "`AWS_CA_BUNDLE` names a file of the certificates that are trusted beside the system's, in PEM form"
+                    .to_owned()
+            }
+            (Some(_), Some(_)) => NAMED_BY.to_owned(),
+            (Some(NoAnswer { unresolved: true, .. }), _) if let Some(doubt) = regions::doubt(self.region) => {
+                doubt
+            }
+            _ => NETWORK.to_owned(),
+        };
+        let message = match self.endpoint {
+            Some(endpoint) => format!("`{endpoint}` cannot be reached"),
+            None => "AWS cannot be reached".to_owned(),
+        };
+        Error::new(Kind::Cloud, message).detail(said).hint(hint)
+    }
+}
+
+/// What to do about an endpoint that was asked for.
+const NAMED_BY: &str =
+    "`--endpoint-url` or `AWS_ENDPOINT_URL` names it: see that a local cloud is there, or leave it out";
+
+/// What to do where no answer comes.
+const NETWORK: &str = "check the network; behind a company's proxy `HTTPS_PROXY` names it, and `AWS_CA_BUNDLE` its certificates";
 
 /// Whether a request has come nowhere, by which nothing is known of the credentials.
 fn is_out_of_reach<E: std::error::Error + 'static, R: std::fmt::Debug + 'static>(
@@ -296,21 +364,7 @@ fn is_out_of_reach<E: std::error::Error + 'static, R: std::fmt::Debug + 'static>
     match error {
         SdkError::TimeoutError(_) => true,
         SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => true,
-        _ => causes(error).any(|error| error.is::<Refusal>()),
-    }
-}
-
-/// What an error of the SDK says, without the whole request and response that its own text goes into.
-#[must_use]
-pub fn explain<E, R>(error: &SdkError<E, R>) -> String
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
-    match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        _ => chain(error),
+        _ => failure::is_out_of_reach(error),
     }
 }
 
@@ -342,10 +396,14 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn not_known(detail: &str, keeper: &Keeper) -> Error {
+    const LOG_IN: &str = "log in with `aws login`, `aws sso login` or `aws configure`, or choose a profile with `--profile`; `--local` needs none";
+    if detail == NO_CREDENTIALS {
+        return Error::new(Kind::Cloud, format!("there are no AWS credentials: {NO_CREDENTIALS}"))
+            .hint(LOG_IN);
+    }
     let hint = match (detail.contains("xpired"), keeper.fix()) {
         (true, fix) if !fix.is_empty() => format!("the credentials have expired: {fix}"),
-        _ => "run `aws configure`, `aws sso login` or `aws login`, choose a profile with `--profile`, or try `--local`"
-            .to_owned(),
+        _ => LOG_IN.to_owned(),
     };
     Error::new(Kind::Cloud, "AWS does not know who you are").detail(detail).hint(hint)
 }

@@ -80,13 +80,7 @@ impl Source {
             let fix = "they are in the environment of this program; start it again with others";
             return Ok(source(Origin::Chain, fix.to_owned()));
         }
-        let fs = Fs::real();
-        let asked_for_name = asked_for.map(|name| name.to_owned().into());
-        let profiles =
-            aws_config::profile::load(&fs, &Env::real(), &EnvConfigFiles::default(), asked_for_name).await;
-        let profiles = profiles.map_err(|error| {
-            Error::new(Kind::Usage, "the AWS configuration cannot be read").detail(chain(&error))
-        })?;
+        let profiles = load(asked_for).await?;
         if let Some(device) = Device::of(&profiles)? {
             let user = source(Origin::Profile(device.source.to_owned()), String::new());
             let session = device.session(sdk, user.provider(clock).await).await?;
@@ -144,6 +138,48 @@ impl Source {
             }
         }
     }
+}
+
+/// Looks whether there is a profile, if one was asked for, by the environment or otherwise.
+///
+/// # Errors
+/// [`Kind::Usage`] with those that there are.
+pub(super) async fn check(asked_for: Option<&str>) -> Result<()> {
+    // Then no profile counts, whatever is in it.
+    let by_environment = || match std::env::var_os("AWS_ACCESS_KEY_ID") {
+        Some(_) => None,
+        None => std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty()),
+    };
+    let Some(name) = asked_for.map(str::to_owned).or_else(by_environment) else { return Ok(()) };
+    let profiles = load(asked_for).await?;
+    if profiles.get_profile(&name).is_some() {
+        return Ok(());
+    }
+    let there: Vec<String> = profiles.profiles().map(|name| format!("`{name}`")).collect();
+    let hint = match there.as_slice() {
+        [] => format!("there are none; `aws configure --profile {name}` makes one"),
+        _ => {
+            let nearest = profiles.profiles().find(|other| strsim::damerau_levenshtein(other, &name) < 3);
+            match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`? There are {}", sorted(there)),
+                None => format!("there are {}", sorted(there)),
+            }
+        }
+    };
+    let file = std::env::var("AWS_CONFIG_FILE").unwrap_or_else(|_| "~/.aws/config".to_owned());
+    Err(Error::new(Kind::Usage, format!("there is no profile `{name}` in `{file}`")).hint(hint))
+}
+
+fn sorted(mut names: Vec<String>) -> String {
+    names.sort();
+    names.join(", ")
+}
+
+async fn load(asked_for: Option<&str>) -> Result<ProfileSet> {
+    let name = asked_for.map(|name| name.to_owned().into());
+    aws_config::profile::load(&Fs::real(), &Env::real(), &EnvConfigFiles::default(), name).await.map_err(
+        |error| Error::new(Kind::Usage, "the AWS configuration cannot be read").detail(chain(&error)),
+    )
 }
 
 /// What renews the credentials of the profile that is used: what it says itself, or the profile that its role is assumed from.

@@ -80,7 +80,7 @@ pub fn resolve_stage(
                 return Ok(stage);
             }
             Err(error) => {
-                wrong = Some(format!("{error}: use letters, digits, and hyphens, starting with a letter"));
+                wrong = Some(error.to_string());
             }
         }
     }
@@ -99,10 +99,10 @@ pub fn check_stage(stage: &str) -> Result<String> {
         return Err(Error::new(Kind::Usage, message));
     }
     if !is_name(stage) {
-        let message = format!("the stage `{stage}` cannot be part of the names of stacks");
-        return Err(
-            Error::new(Kind::Usage, message).hint("use letters, digits, and hyphens, starting with a letter")
+        let message = format!(
+            "the stage `{stage}` cannot be part of the names of stacks: use letters, digits, and hyphens, starting with a letter"
         );
+        return Err(Error::new(Kind::Usage, message));
     }
     Ok(stage.to_owned())
 }

@@ -132,7 +132,7 @@ describe("questions", () => {
     const program = run(["doctor", "--profile", "other"], { terminal: null });
     await program.exited;
     await program.closed;
-    assert.match(program.output, /- AWS: AWS does not know who you are: /, "it has none");
+    assert.match(program.output, /- AWS: there are no AWS credentials: neither the environment nor a profile has any/, "it has none");
   });
 });
 

@@ -1,4 +1,4 @@
-"""The partitions of AWS, as this project and botocore say them."""
+"""The partitions and regions of AWS, as this project and botocore say them."""
 
 import json
 import pathlib
@@ -8,6 +8,7 @@ import unittest
 import botocore
 
 OURS = pathlib.Path(__file__).parents[2] / "stub/wire/src/partition.rs"
+REGIONS = pathlib.Path(__file__).parents[2] / "src/aws/regions.rs"
 THEIRS = pathlib.Path(botocore.__file__).parent / "data/partitions.json"
 
 
@@ -25,6 +26,12 @@ class Partitions(unittest.TestCase):
             for region in partition["regions"]:
                 if "global" not in region:
                     self.assertEqual(ours(region), expected, region)
+
+    def test_each_region_has_its_title(self):
+        listed = re.findall(r'^    \("([a-z0-9-]+)", "(.+)"\),$', REGIONS.read_text(), re.MULTILINE)
+        partitions = json.loads(THEIRS.read_text())["partitions"]
+        regions = [region for partition in partitions for region in partition["regions"].items()]
+        self.assertEqual(listed, [(name, said["description"]) for name, said in regions if "global" not in name])
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ async fn as_planned(aws: &Aws, planned: &DeployedStack) -> Result<BTreeMap<Strin
 fn doubt<E, R>(error: &SdkError<E, R>) -> Doubt
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     Doubt { reason: explain(error), unanswered: error.raw_response().is_none() }
 }

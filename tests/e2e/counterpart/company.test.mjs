@@ -48,7 +48,7 @@ describe("behind a proxy", () => {
   test("a password that it does not take is said, with the variable and the proxy", async () => {
     const wrong = counterpart.throughTunnel({ user: "dev", password: "secret" });
     const output = await fails({ HTTPS_PROXY: wrong });
-    assert.match(output, /AWS cannot be reached/);
+    assert.match(output, /error: `https:\/\/counterpart\.test` cannot be reached/);
     assert.ok(output.includes(`the proxy \`127.0.0.1:${counterpart.tunnel.port}\` of \`HTTPS_PROXY\` does not take the user and the password`), output);
   });
 
@@ -85,7 +85,7 @@ describe("behind a proxy", () => {
   test("what NO_PROXY names is not asked through the proxy", async () => {
     const from = counterpart.records.length;
     const output = await fails({ NO_PROXY: "other.example, .counterpart.test:443" });
-    assert.match(output, /AWS cannot be reached/);
+    assert.match(output, /error: `https:\/\/counterpart\.test` cannot be reached/);
     assert.doesNotMatch(output, /the proxy `/);
     await counterpart.settled();
     assert.deepEqual(counterpart.recorded({ kind: "tunnel" }, from), []);
