@@ -73,6 +73,17 @@ pub struct Target {
     pub endpoint_url: Option<String>,
 }
 
+/// Where an app is that is there, or is to be.
+#[derive(Debug, Default, Args)]
+pub struct Place {
+    #[command(flatten)]
+    pub target: Target,
+
+    /// Use the local cloud of the `sst start --local` that runs in this project, and its stage. No account is needed.
+    #[arg(long, conflicts_with_all = ["endpoint_url", "profile"])]
+    pub local: bool,
+}
+
 /// What the app is told when it is synthesised.
 #[derive(Debug, Default, Args)]
 pub struct Synthesis {
@@ -109,7 +120,7 @@ pub struct Deploy {
     pub stacks: Vec<String>,
 
     #[command(flatten)]
-    pub target: Target,
+    pub place: Place,
 
     #[command(flatten)]
     pub synthesis: Synthesis,
@@ -130,7 +141,7 @@ pub struct Deploy {
 #[derive(Debug, Args)]
 pub struct Restore {
     #[command(flatten)]
-    pub target: Target,
+    pub place: Place,
 
     #[command(flatten)]
     pub synthesis: Synthesis,
@@ -152,7 +163,7 @@ pub struct Remove {
     pub stacks: Vec<String>,
 
     #[command(flatten)]
-    pub target: Target,
+    pub place: Place,
 
     #[command(flatten)]
     pub synthesis: Synthesis,
@@ -174,7 +185,7 @@ pub struct Diff {
     pub stacks: Vec<String>,
 
     #[command(flatten)]
-    pub target: Target,
+    pub place: Place,
 
     #[command(flatten)]
     pub synthesis: Synthesis,
@@ -184,7 +195,7 @@ pub struct Diff {
 #[derive(Debug, Args)]
 pub struct Build {
     #[command(flatten)]
-    pub target: Target,
+    pub place: Place,
 
     #[command(flatten)]
     pub synthesis: Synthesis,
@@ -195,7 +206,7 @@ pub struct Build {
 #[command(after_help = EXAMPLES_OF_CDK)]
 pub struct Cdk {
     #[command(flatten)]
-    pub target: Target,
+    pub place: Place,
 
     #[command(flatten)]
     pub synthesis: Synthesis,

@@ -23,6 +23,8 @@ pub(crate) struct App {
     endpoint: Option<String>,
     /// The role with which CloudFormation changes the stacks, if one was asked for.
     deployer: Option<String>,
+    /// Whether it is in the local cloud that a running `sst start` has.
+    pub local: bool,
 }
 
 /// What `sst start` works with.
@@ -69,12 +71,21 @@ impl App {
         Ok(Self {
             context: Map::new(),
             deployer: None,
+            local: false,
             stage: arguments.stage,
             region: arguments.region.or_else(|| project.region.clone()),
             profile: arguments.profile,
             endpoint: arguments.endpoint_url.as_deref().map(endpoint).transpose()?,
             project,
         })
+    }
+
+    /// Resolves the arguments of a command that knows the local cloud of a running `sst start`.
+    ///
+    /// # Errors
+    /// As [`App::resolve`].
+    pub(crate) fn at(arguments: cli::Place, directory: Option<Utf8PathBuf>) -> Result<Self> {
+        Ok(Self { local: arguments.local, ..Self::resolve(arguments.target, directory)? })
     }
 
     /// The same with what the app is told beside its own context.

@@ -53,6 +53,12 @@ use crate::error::{Error, Kind, Result};
 /// The variable that names a file with further trusted certificates, PEM. The SDK for Rust does not know it.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
+/// What is said where a command has to know the region.
+const NO_REGION: &str = "no AWS region is known";
+
+/// The account of the local cloud.
+const NOBODY: &str = "000000000000";
+
 /// How long a signed WebSocket URL may be used.
 const PRESIGNED_FOR: Duration = Duration::from_secs(60);
 
@@ -132,6 +138,44 @@ impl Aws {
     }
 
     async fn connect_by(options: Options, clock: Clock, network: Network) -> Result<Self> {
+        let aws = Self::unknown(options, clock, network).await?;
+        let asked = Asked {
+            region: &aws.region,
+            endpoint: aws.endpoint.as_deref(),
+            clock: &aws.clock,
+            keeper: &aws.keeper,
+        };
+        let identity = asked.identity(&aws.sdk).await?;
+        Ok(Self {
+            account: identity.account.unwrap_or_default(),
+            caller_arn: identity.arn.unwrap_or_default(),
+            ..aws
+        })
+    }
+
+    /// An account that nobody asks anything: that of the local cloud.
+    ///
+    /// # Errors
+    /// As [`Aws::connect`], but that there are no credentials, and no region.
+    pub async fn offline(options: Options) -> Result<Self> {
+        check_endpoints(std::env::vars_os())?;
+        let by_environment = || {
+            let of = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
+            ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(of)
+        };
+        let region = options.region.or_else(by_environment);
+        let options = Options { local: true, region, ..options };
+        let aws = Self::unknown(options, Clock::default(), Network::new(Proxies::default())?).await?;
+        Ok(Self {
+            account: NOBODY.to_owned(),
+            caller_arn: format!("arn:aws:iam::{NOBODY}:root"),
+            endpoint: None,
+            ..aws
+        })
+    }
+
+    /// With all but whose the credentials are.
+    async fn unknown(options: Options, clock: Clock, network: Network) -> Result<Self> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(connector::client(&network, &clock))
             .timeout_config(clients::usual_limits())
@@ -158,7 +202,7 @@ impl Aws {
         let mut sdk =
             loader.load().await.to_builder().time_source(SharedTimeSource::new(clock.clone())).build();
         let region = sdk.region().map(ToString::to_string).ok_or_else(|| {
-            Error::new(Kind::Usage, "no AWS region is known")
+            Error::new(Kind::Usage, NO_REGION)
                 .hint("give `--region`, set `AWS_REGION`, or put `region` into `sst.json`")
         })?;
         let endpoint = options.endpoint.or_else(|| sdk.endpoint_url().map(str::to_owned));
@@ -175,11 +219,9 @@ impl Aws {
         };
         let keeper = Keeper::new(source, clock.clone());
         sdk = sdk.to_builder().credentials_provider(SharedCredentialsProvider::new(keeper.clone())).build();
-        let asked = Asked { region: &region, endpoint: endpoint.as_deref(), clock: &clock, keeper: &keeper };
-        let identity = asked.identity(&sdk).await?;
         Ok(Self {
-            account: identity.account.unwrap_or_default(),
-            caller_arn: identity.arn.unwrap_or_default(),
+            account: String::new(),
+            caller_arn: String::new(),
             sdk,
             network,
             keeper,
@@ -366,6 +408,12 @@ fn is_out_of_reach<E: std::error::Error + 'static, R: std::fmt::Debug + 'static>
         SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => true,
         _ => failure::is_out_of_reach(error),
     }
+}
+
+/// Whether an error says that no region is known.
+#[must_use]
+pub fn is_without_region(error: &Error) -> bool {
+    error.message == NO_REGION
 }
 
 /// Whether CloudFormation says that there is no such stack, for which it has no error of its own.

@@ -122,6 +122,7 @@ async fn dispatch(
 ) -> Result<Option<Program>> {
     let directory = cli.project;
     let target = |arguments, directory| settings::App::resolve(arguments, directory);
+    let place = |arguments, directory| settings::App::at(arguments, directory);
     match cli.command {
         Command::Start(arguments) => {
             tokio::task::spawn_blocking(remove_abandoned_directories);
@@ -141,35 +142,35 @@ async fn dispatch(
             until_interrupted(interrupted, ide::run(&arguments, &project, spawner, ui)).await?;
         }
         Command::Deploy(mut arguments) => {
-            let target = target(std::mem::take(&mut arguments.target), directory)?;
+            let target = place(std::mem::take(&mut arguments.place), directory)?;
             let target =
                 target.with_context(&arguments.synthesis)?.deployed_by(arguments.deployment.role_arn.clone());
             until_interrupted(interrupted, own_code::deploy(&arguments, &target, spawner, ui)).await?;
         }
         Command::Restore(mut arguments) => {
-            let target = target(std::mem::take(&mut arguments.target), directory)?;
+            let target = place(std::mem::take(&mut arguments.place), directory)?;
             let target =
                 target.with_context(&arguments.synthesis)?.deployed_by(arguments.deployment.role_arn.clone());
             until_interrupted(interrupted, restore::run(&arguments, &target, spawner, ui)).await?;
         }
         Command::Remove(mut arguments) => {
-            let target = target(std::mem::take(&mut arguments.target), directory)?;
+            let target = place(std::mem::take(&mut arguments.place), directory)?;
             let target = target.with_context(&arguments.synthesis)?.deployed_by(arguments.role_arn.clone());
             until_interrupted(interrupted, own_code::remove(&arguments, &target, spawner, ui)).await?;
         }
         Command::Build(arguments) => {
-            let target = target(arguments.target, directory)?.with_context(&arguments.synthesis)?;
+            let target = place(arguments.place, directory)?.with_context(&arguments.synthesis)?;
             until_interrupted(interrupted, own_code::build(&target, spawner, ui)).await?;
         }
         Command::Diff(mut arguments) => {
-            let target = target(std::mem::take(&mut arguments.target), directory)?
-                .with_context(&arguments.synthesis)?;
+            let target =
+                place(std::mem::take(&mut arguments.place), directory)?.with_context(&arguments.synthesis)?;
             let arguments = own_code::diff(arguments);
             let cdk = own_code::cdk(&arguments, &target, spawner, ui);
             return until_interrupted(interrupted, cdk).await.map(Some);
         }
         Command::Cdk(arguments) => {
-            let target = target(arguments.target, directory)?.with_context(&arguments.synthesis)?;
+            let target = place(arguments.place, directory)?.with_context(&arguments.synthesis)?;
             let cdk = own_code::cdk(&arguments.arguments, &target, spawner, ui);
             return until_interrupted(interrupted, cdk).await.map(Some);
         }

@@ -7,12 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     claims::{self, Others, Stage},
-    cloud_packages, session,
+    cloud_packages,
+    session::{self, RunningSession},
     stage::{confirm_bootstrap, confirmed, stage},
 };
 use crate::{
     app::{self, Assembly},
-    aws::Aws,
+    aws::{self, Aws},
     builder::Toolchain,
     cache, cli, debug_stack,
     error::{Error, Kind, Result},
@@ -112,7 +113,8 @@ pub(super) async fn remove(
 /// # Errors
 /// [`Kind::Synthesis`].
 pub(super) async fn build(settings: &settings::App, spawner: &Spawner, ui: &Ui) -> Result<()> {
-    let copy = Copy::find("sst build", settings, spawner, ui).await?;
+    let place = Place::to_build(settings, ui).await?;
+    let copy = Copy::at(place, "sst build", settings, spawner, ui).await?;
     let app = copy.synthesize(&[EVERYTHING.to_owned()]).await?;
     ui.info(format!("The cloud assembly is in `{}`", app.assembly.directory));
     Ok(())
@@ -160,6 +162,67 @@ pub(super) fn diff(arguments: cli::Diff) -> Vec<String> {
     ["diff".to_owned()].into_iter().chain(stacks).collect()
 }
 
+/// Where a copy of the app is.
+struct Place {
+    aws: Aws,
+    /// The stage of the session whose local cloud it is.
+    stage: Option<String>,
+    /// Whether nobody is there to be asked.
+    offline: bool,
+}
+
+impl Place {
+    /// The account, or the local cloud of a running session.
+    async fn find(settings: &settings::App, ui: &Ui) -> Result<Self> {
+        if settings.local {
+            let session = session::running(&settings.project.state_dir()?)
+                .map_err(|error| error.hint("run `sst start --local` in another terminal"))?;
+            return Self::of_session(settings, session, ui).await;
+        }
+        Ok(Self { aws: super::connect(settings.aws(), ui).await?, stage: None, offline: false })
+    }
+
+    /// The same; without a session, without credentials, and without a network there is enough to build an app.
+    async fn to_build(settings: &settings::App, ui: &Ui) -> Result<Self> {
+        let offline = async || {
+            let aws = Aws::offline(settings.aws()).await?;
+            Ok(Self { aws, stage: None, offline: true })
+        };
+        if settings.local {
+            return match session::running(&settings.project.state_dir()?) {
+                Ok(session) => Self::of_session(settings, session, ui).await,
+                Err(_) => offline().await,
+            };
+        }
+        let error = match super::connect(settings.aws(), ui).await {
+            Ok(aws) => return Ok(Self { aws, stage: None, offline: false }),
+            Err(error) if error.kind == Kind::Cloud || aws::is_without_region(&error) => error,
+            Err(error) => return Err(error),
+        };
+        let place: Self = offline().await?;
+        let detail = error.detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+        ui.warning(format!(
+            "{}{detail}; the app is built for the account {} in {}, as it is in a local cloud",
+            error.message, place.aws.account, place.aws.region
+        ));
+        Ok(place)
+    }
+
+    async fn of_session(settings: &settings::App, session: RunningSession, ui: &Ui) -> Result<Self> {
+        let Some(endpoint) = session.endpoint else {
+            return Err(Error::new(
+                Kind::Usage,
+                "the `sst start` that runs in this project has no local cloud",
+            )
+            .hint("leave `--local` out to work on its account"));
+        };
+        let options = settings.aws();
+        let region = options.region.or(session.region);
+        let options = aws::Options { local: true, endpoint: Some(endpoint), region, ..options };
+        Ok(Self { aws: super::connect(options, ui).await?, stage: Some(session.stage), offline: false })
+    }
+}
+
 /// A copy of the app in a cloud, and what works on it.
 pub(super) struct Copy<'a> {
     command: &'a str,
@@ -172,6 +235,8 @@ pub(super) struct Copy<'a> {
     tools: Tools,
     cancel: CancellationToken,
     pub(super) aws: Aws,
+    /// Whether nobody is there to be asked.
+    offline: bool,
     pub(super) stage: String,
     pub(super) locks: Stage,
 }
@@ -197,17 +262,27 @@ impl<'a> Copy<'a> {
         spawner: &'a Spawner,
         ui: &'a Ui,
     ) -> Result<Self> {
+        Self::at(Place::find(settings, ui).await?, command, settings, spawner, ui).await
+    }
+
+    async fn at(
+        place: Place,
+        command: &'a str,
+        settings: &'a settings::App,
+        spawner: &'a Spawner,
+        ui: &'a Ui,
+    ) -> Result<Self> {
+        let Place { aws, stage: of_session, offline } = place;
         let work = settings.project.state_dir()?;
         let claim = claims::command(command, &settings.project, ui).await?;
         let tools = Tools::find(work.create_directory("tool")?, spawner).await?;
         crate::process::claim(&tools.node_version);
-        let aws = super::connect(settings.aws(), ui).await?;
-        let fallback = aws.endpoint.is_some().then_some("dev");
-        let stage =
-            stage(&settings.project, settings.stage.as_deref(), fallback, Some(&aws.caller_arn), ui).await?;
+        let fallback = (aws.endpoint.is_some() || offline).then_some("dev");
+        let flag = settings.stage.as_deref().or(of_session.as_deref());
+        let stage = stage(&settings.project, flag, fallback, Some(&aws.caller_arn), ui).await?;
         let locks = Stage::new(&cache::directory()?, &aws, &settings.project, &stage);
         let cancel = CancellationToken::new();
-        Ok(Self { command, settings, spawner, ui, work, claim, tools, cancel, aws, stage, locks })
+        Ok(Self { command, settings, spawner, ui, work, claim, tools, cancel, aws, offline, stage, locks })
     }
 
     pub(super) async fn synthesize(&'a self, bundle: &[String]) -> Result<Synthesized<'a>> {
@@ -220,7 +295,14 @@ impl<'a> Copy<'a> {
         };
         let context = self.context();
         let mut assembly = app::synthesize(&context, &target, bundle).await?;
-        if app::look_up(&context, &self.aws, &target, &assembly).await? {
+        if self.offline {
+            if !assembly.missing.is_empty() {
+                self.ui.warning(format!(
+                    "dummies stand for what the app looks up in its account: {}",
+                    assembly.missing.join(", ")
+                ));
+            }
+        } else if app::look_up(&context, &self.aws, &target, &assembly).await? {
             assembly = app::synthesize(&context, &target, bundle).await?;
         }
         Ok(Synthesized { copy: self, assembly })

@@ -57,6 +57,8 @@ pub(super) struct RunningSession {
     #[serde(default)]
     pub debug_ports: BTreeMap<String, u16>,
     pub stage: String,
+    #[serde(default)]
+    pub region: Option<String>,
     pub endpoint: Option<String>,
     pub control: String,
     pub token: String,

@@ -137,6 +137,12 @@ describe("a mistake", () => {
       said: `error: there are no AWS credentials: neither the environment nor a profile has any\nhint: ${LOG_IN}`,
     },
     {
+      of: "the local cloud of a session that does not run",
+      args: ["deploy", "--local"],
+      code: 2,
+      said: "error: `sst start` does not run in this project\nhint: run `sst start --local` in another terminal",
+    },
+    {
       of: "a stage with an underscore",
       args: ["start", "--local", "--stage", "a_b"],
       code: 2,

@@ -1,16 +1,26 @@
 // Functions that run their own code: deploy, diff, build, cdk, remove, and `sst start` with a choice of functions; and completions.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, binary, clientOptions, copyApp, repository } from "./support/sst.mjs";
+import { Sst, clientOptions, copyApp, repository } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
+
+/** Runs a command to its end, as somebody who has no account. */
+async function withoutAccount(directory, args, env = {}) {
+  const names = Object.keys(process.env).filter((name) => name.startsWith("AWS_"));
+  const nothing = Object.fromEntries(names.map((name) => [name, undefined]));
+  const home = fs.mkdtempSync(path.join(directory, "home-"));
+  const program = new Sst(directory, args, { ...nothing, HOME: home, AWS_EC2_METADATA_DISABLED: "true", ...env });
+  const { code } = await program.exited;
+  await program.closed;
+  return { code, output: program.output };
+}
 
 describe("commands that leave functions their own code", () => {
   let directory;
@@ -18,25 +28,15 @@ describe("commands that leave functions their own code", () => {
 
   before(async () => {
     directory = copyApp("examples/rest-api", path.join(repository, "examples/rest-api/node_modules"));
-    sst = await Sst.start(directory);
+    sst = await Sst.start(directory, ["--stage", "blue"]);
   });
   after(async () => {
     await sst?.stop();
     fs.rmSync(directory, { recursive: true, force: true });
   });
 
-  /** Runs a command to its end, against the local cloud of `sst start`. */
-  const run = (...args) =>
-    new Promise((resolve, reject) => {
-      const { endpoint, region } = sst.session();
-      const keys = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_REGION: region };
-      const env = { ...process.env, ...keys, NO_COLOR: "1", AWS_ENDPOINT_URL: endpoint };
-      const child = spawn(binary(), args, { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"] });
-      let output = "";
-      for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
-      child.once("error", reject);
-      child.once("close", (code) => resolve({ code, output }));
-    });
+  /** Runs a command to its end, in the local cloud and the stage of `sst start`, as somebody who has no account. */
+  const run = ([command, ...args]) => withoutAccount(directory, [command, "--local", ...args]);
   const call = async () => {
     const from = sst.output.length;
     const answer = await fetch(`${sst.stackOutput("ApiEndpoint")}/notes`);
@@ -44,7 +44,7 @@ describe("commands that leave functions their own code", () => {
   };
 
   test("sst build builds the functions and writes the assembly", async () => {
-    const { code, output } = await run("build");
+    const { code, output } = await run(["build"]);
     assert.equal(code, 0, output);
     const assembly = /The cloud assembly is in `(.*)`/.exec(output)[1];
     assert.equal(assembly, path.join(directory, ".sst/cdk.out"));
@@ -55,23 +55,23 @@ describe("commands that leave functions their own code", () => {
   });
 
   test("sst cdk hands everything to the CDK CLI, its exit code too", async () => {
-    const list = await run("cdk", "list");
+    const list = await run(["cdk", "list"]);
     assert.equal(list.code, 0, list.output);
-    assert.match(list.output, /^rest-api \(dev-rest-api-stack\)$/m);
-    assert.notEqual((await run("cdk", "no-such-command")).code, 0);
+    assert.match(list.output, /^rest-api \(blue-rest-api-stack\)$/m);
+    assert.notEqual((await run(["cdk", "no-such-command"])).code, 0);
   });
 
   test("sst deploy knows the stacks", async () => {
-    const { code, output } = await run("deploy", "nothing", "--yes");
+    const { code, output } = await run(["deploy", "nothing", "--yes"]);
     assert.equal(code, 2);
-    assert.match(output, /error: no stack `nothing`; there are `dev-rest-api-stack`/);
+    assert.match(output, /error: no stack `nothing`; there are `blue-rest-api-stack`/);
   });
 
   test("sst deploy gives functions their own code back", async () => {
     const live = await call();
     assert.equal(live.status, 200, live.text);
     assert.ok(live.isLive());
-    const { code, output } = await run("deploy", "stack", "--yes", "--outputs-file", "outputs.json");
+    const { code, output } = await run(["deploy", "stack", "--yes", "--outputs-file", "outputs.json"]);
     assert.equal(code, 0, output);
     const outputs = JSON.parse(fs.readFileSync(path.join(directory, "outputs.json"), "utf8"));
     assert.deepEqual(outputs, sst.session().outputs);
@@ -81,29 +81,75 @@ describe("commands that leave functions their own code", () => {
   });
 
   test("sst diff sees no difference after that", async () => {
-    const { code, output } = await run("diff");
+    const { code, output } = await run(["diff"]);
     assert.equal(code, 0, output);
     assert.match(output, /There were no differences|Number of stacks with differences: 0/);
   });
 
   test("sst remove asks, and removes the app and its debug stack", async () => {
-    const refused = await run("remove");
+    const refused = await run(["remove"]);
     assert.equal(refused.code, 2);
-    assert.match(refused.output, /Remove dev-rest-api-stack, dev-rest-api-debug-stack from aws:\/\/000000000000\/[^]*give `--yes`/);
-    const { code, output } = await run("remove", "--yes");
+    assert.match(refused.output, /Remove blue-rest-api-stack, blue-rest-api-debug-stack from aws:\/\/000000000000\/[^]*give `--yes`/);
+    const { code, output } = await run(["remove", "--yes"]);
     assert.equal(code, 0, output);
     assert.match(output, /The app is removed/);
-    assert.match(output, /The debug stack `dev-rest-api-debug-stack` is removed/);
+    assert.match(output, /The debug stack `blue-rest-api-debug-stack` is removed/);
     assert.equal((await call()).status, 404);
   });
 
   test("completions are those of the commands there are", async () => {
     for (const shell of ["bash", "zsh", "fish"]) {
-      const { code, output } = await run("completions", shell);
+      const { code, output } = await withoutAccount(directory, ["completions", shell]);
       assert.equal(code, 0);
       assert.match(output, /outputs-file/);
     }
   });
+});
+
+describe("sst build", () => {
+  const KEYS = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_REGION: "eu-west-1" };
+  let directory;
+
+  before(() => {
+    directory = copyApp("examples/rest-api", path.join(repository, "examples/rest-api/node_modules"));
+    const file = path.join(directory, "sst.json");
+    const { region: _, ...settings } = JSON.parse(fs.readFileSync(file, "utf8"));
+    fs.writeFileSync(file, JSON.stringify(settings));
+  });
+  after(() => fs.rmSync(directory, { recursive: true, force: true }));
+
+  const AS = (region) => `; the app is built for the account 000000000000 in ${region}, as it is in a local cloud`;
+  for (const { of, args = [], env, says, region = "us-east-1" } of [
+    { of: "without an account", says: "warning: no AWS region is known" + AS("us-east-1") },
+    {
+      of: "without credentials",
+      env: { AWS_REGION: "eu-west-1" },
+      says: "warning: there are no AWS credentials: neither the environment nor a profile has any" + AS("eu-west-1"),
+      region: "eu-west-1",
+    },
+    {
+      of: "without a network",
+      // Nobody listens there.
+      env: { ...KEYS, HTTPS_PROXY: "http://127.0.0.1:9" },
+      says: /warning: AWS cannot be reached \(the proxy `127.0.0.1:9` of `HTTPS_PROXY` cannot be reached: .*\); the app is built for the account 000000000000 in eu-west-1/,
+      region: "eu-west-1",
+    },
+    { of: "for the local cloud, before there is one", args: ["--local"] },
+  ]) {
+    test(`builds the app ${of}`, async () => {
+      const { code, output } = await withoutAccount(directory, ["build", ...args], env);
+      assert.equal(code, 0, output);
+      if (!says) assert.doesNotMatch(output, /warning/);
+      else if (typeof says === "string") assert.ok(output.includes(says), output);
+      else assert.match(output, says);
+      const assembly = /The cloud assembly is in `(.*)`/.exec(output)[1];
+      const { artifacts } = JSON.parse(fs.readFileSync(path.join(assembly, "manifest.json"), "utf8"));
+      const stacks = Object.values(artifacts).filter(({ type }) => type === "aws:cloudformation:stack");
+      assert.deepEqual(stacks.map(({ environment }) => environment), [`aws://000000000000/${region}`]);
+      const bundled = fs.readdirSync(assembly).map((name) => path.join(assembly, name, "index.js")).filter((file) => fs.existsSync(file));
+      assert.ok(bundled.length > 0);
+    });
+  }
 });
 
 describe("a choice of functions", () => {
