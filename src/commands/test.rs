@@ -35,6 +35,11 @@ enum Runner {
 pub(super) async fn run(arguments: &cli::Test, target: &settings::App) -> Result<Command> {
     let root = &target.project.root;
     let runner = runner(root);
+    if runner == Runner::Node && arguments.arguments.is_empty() && !has_tests(root) {
+        return Err(Error::new(Kind::Other, format!("there are no tests in `{root}`")).hint(
+            "Node's test runner looks for files such as `list.test.js`, and in directories called `test`",
+        ));
+    }
     let mut command = command(runner, root, &arguments.arguments);
     let stored = target.project.state_dir()?.read("stage")?.unwrap_or_default();
     let stored = if stored.trim().is_empty() { "dev" } else { stored.trim() };
@@ -74,6 +79,30 @@ fn runner(root: &Utf8Path) -> Runner {
     // A workspace may declare it elsewhere.
     let found = found.or_else(|| known.iter().find(|(_, name)| installed(name)));
     found.map_or(Runner::Node, |(runner, _)| *runner)
+}
+
+/// Whether there is anything that `node --test` runs by itself: https://nodejs.org/api/test.html#running-tests-from-the-command-line. Without
+/// tests it succeeds, so that whoever has misnamed theirs believes that they pass.
+fn has_tests(root: &Utf8Path) -> bool {
+    let is_test = |entry: &ignore::DirEntry| {
+        let path = entry.path();
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let named = stem == "test"
+            || stem.starts_with("test-")
+            || [".test", "-test", "_test"].iter().any(|end| stem.ends_with(end));
+        let below = || {
+            let parent = path.parent().and_then(|parent| parent.strip_prefix(root).ok());
+            parent.is_some_and(|parent| parent.components().any(|part| part.as_os_str() == "test"))
+        };
+        ["js", "cjs", "mjs", "ts", "cts", "mts"].contains(&extension) && (named || below())
+    };
+    ignore::WalkBuilder::new(root)
+        .standard_filters(false)
+        .filter_entry(|entry| entry.file_name() != "node_modules" && entry.file_name() != ".sst")
+        .build()
+        .flatten()
+        .any(|entry| entry.file_type().is_some_and(|kind| kind.is_file()) && is_test(&entry))
 }
 
 fn command(runner: Runner, root: &Utf8Path, arguments: &[String]) -> Command {
@@ -164,6 +193,29 @@ mod tests {
         assert_eq!(runner(root), Runner::Vitest);
         fs_err::write(root.join("package.json"), r#"{"devDependencies":{"jest":"*"}}"#).unwrap();
         assert_eq!(runner(root), Runner::Jest);
+    }
+
+    #[test]
+    fn tests_are_found_where_node_finds_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(directory.path()).unwrap();
+        for (file, expected) in [
+            ("src/list.js", false),
+            ("node_modules/package/list.test.js", false),
+            ("src/list.spec.js", false),
+            ("src/contest.js", false),
+            ("test/data.json", false),
+            ("src/list.test.mjs", true),
+            ("src/list-test.js", true),
+            ("test.cjs", true),
+            ("a/test/deep/whatever.js", true),
+        ] {
+            let path = root.join(file);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(&path, "").unwrap();
+            assert_eq!(has_tests(root), expected, "{file}");
+            fs_err::remove_file(&path).unwrap();
+        }
     }
 
     #[test]

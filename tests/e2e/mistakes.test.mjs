@@ -143,6 +143,20 @@ describe("a mistake", () => {
       said: "error: `sst start` does not run in this project\nhint: run `sst start --local` in another terminal",
     },
     {
+      of: "a port for debuggers that somebody has",
+      args: ["start", "--local", "--inspect-port", "PORT"],
+      code: 3,
+      said: "error: port PORT is taken\nhint: name another one with `--inspect-port`, or none: then it is the next one that is free",
+    },
+    {
+      of: "tests that Node does not find",
+      args: ["test"],
+      code: 1,
+      said:
+        "error: there are no tests in `HERE`\n" +
+        "hint: Node's test runner looks for files such as `list.test.js`, and in directories called `test`",
+    },
+    {
       of: "a stage with an underscore",
       args: ["start", "--local", "--stage", "a_b"],
       code: 2,
@@ -157,9 +171,34 @@ describe("a mistake", () => {
   ];
   for (const { of, args, code, said, ...options } of table) {
     test(`is told: ${of}`, async () => {
-      const found = await run(args.map((arg) => arg.replace("OTHER", other)), options);
-      assert.deepEqual({ ...found, said: found.said.replaceAll(other, "OTHER") }, { code, said });
+      const names = { OTHER: other, PORT: new URL(other).port, HERE: directory };
+      const found = await run(args.map((arg) => names[arg] ?? arg), options);
+      for (const [name, value] of Object.entries(names)) found.said = found.said.replaceAll(value, name);
+      assert.deepEqual(found, { code, said });
       assert.deepEqual(begun(), []);
     });
   }
+
+  test("is told: stacks that need one another, without the CDK's own code", async () => {
+    const app = `const { App, CfnOutput, Stack } = require("aws-cdk-lib");
+const { Bucket } = require("aws-cdk-lib/aws-s3");
+const app = new App();
+const [a, b] = ["a", "b"].map((id) => new Stack(app, id));
+const [x, y] = [new Bucket(a, "X"), new Bucket(b, "Y")];
+new CfnOutput(a, "OfY", { value: y.bucketName });
+new CfnOutput(b, "OfX", { value: x.bucketName });
+`;
+    fs.writeFileSync(path.join(directory, "circular.js"), app);
+    const settings = path.join(directory, "cdk.json");
+    const before = fs.readFileSync(settings);
+    fs.writeFileSync(settings, '{ "app": "node circular.js" }');
+    try {
+      const { code, said } = await run(["build", "--local"]);
+      assert.equal(code, 4);
+      assert.match(said, /error: the app does not synthesise\n\n[^]*'a' depends on 'b' \(a -> b\/Y\/Resource\.Ref\)\. Adding this dependency \(b -> a\/X\/Resource\.Ref\) would create a cyclic reference/);
+      assert.ok(said.split("\n").length < 15 && said.length < 1200, said);
+    } finally {
+      fs.writeFileSync(settings, before);
+    }
+  });
 });

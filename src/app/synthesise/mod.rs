@@ -3,6 +3,7 @@
 mod context;
 mod look_up;
 mod run;
+mod said;
 
 pub use self::{
     context::{Destination, PlainDebugStack},

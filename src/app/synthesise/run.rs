@@ -1,6 +1,9 @@
 //! Runs the app's own code to get its cloud assembly.
 
-use super::context::{Destination, prepare, variables};
+use super::{
+    context::{Destination, prepare, variables},
+    said,
+};
 use crate::{
     app::{Assembly, Context, tool},
     error::{Error, Kind, Result},
@@ -59,9 +62,8 @@ async fn run(context: &Context<'_>, target: &Destination, bundle: &[String]) -> 
             finished.map_err(|problem| problem.into_error(Kind::Synthesis, "the app's synthesis"))?;
         trace::start!(command = %words[0], "the app's code has run");
         if !finished.status.success() {
-            return Err(
-                Error::new(Kind::Synthesis, "the app does not synthesise").detail(finished.output.trim())
-            );
+            let said = said::of_the_app(&finished.output, context.tools.scripts.as_str());
+            return Err(Error::new(Kind::Synthesis, "the app does not synthesise").detail(said));
         }
     }
     if !directory.join("manifest.json").is_file() {

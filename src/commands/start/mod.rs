@@ -61,6 +61,7 @@ pub(super) async fn run(
     ui: &Ui,
     interruption: &CancellationToken,
 ) -> Result<()> {
+    ports::check(&settings)?;
     let state_dir = settings.app.project.state_dir()?;
     let session = tokio::select! {
         session = claims::ProjectClaim::begin(&settings.app.project, ui) => session?,

@@ -8,6 +8,27 @@ use crate::{
     tasks::Tasks,
 };
 
+/// Looks whether the port that was asked for is free, before anything is done that takes a while.
+///
+/// # Errors
+/// [`Kind::Environment`] when somebody has it.
+pub(super) fn check(settings: &settings::Start) -> Result<()> {
+    let Some(port) = settings.inspect_port else { return Ok(()) };
+    match std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(taken(port)),
+        Err(error) => Err(Error::new(Kind::Environment, format!("port {port} cannot be used"))
+            .detail(error)
+            .hint(ANOTHER)),
+    }
+}
+
+const ANOTHER: &str = "name another one with `--inspect-port`, or none: then it is the next one that is free";
+
+fn taken(port: u16) -> Error {
+    Error::new(Kind::Environment, format!("port {port} is taken")).hint(ANOTHER)
+}
+
 /// Opens the inspector endpoint, where it was the last time if possible: debuggers are configured with its port.
 pub(super) async fn open_bridge(
     settings: &settings::Start,
@@ -40,8 +61,7 @@ pub(super) async fn open_bridge(
             .hint("name a free one with `--inspect-port`")
     })?;
     if settings.inspect_port.is_some_and(|wanted| wanted != bridge.address().port()) {
-        return Err(Error::new(Kind::Environment, format!("port {port} is taken"))
-            .hint("name another one with `--inspect-port`"));
+        return Err(taken(port));
     }
     let addresses = [bridge.address(), bridge.flat_address(), bridge.adapter_address()];
     let ports = addresses.map(|address| address.port().to_string()).join(" ");
