@@ -227,6 +227,12 @@ impl State {
             let text = format!("`{function}` was not run: {what} until its caller's time was over");
             return effects.push(Effect::Ui(UiEvent::Warning(text)));
         }
+        if worker.is_some() && self.config.more_time && !std::mem::replace(&mut self.told_of_more_time, true)
+        {
+            let text =
+                "`sst start --increase-timeout` gives each function 900 s, to have time at a breakpoint";
+            effects.push(Effect::Ui(UiEvent::Info(text.to_owned())));
+        }
         // Without a worker it was the initialisation that took too long, if the call was waiting for one.
         let supply = self.pool.supply(self.debuggers > 0).remove(&kind).unwrap_or_default();
         let is_surplus =

@@ -55,6 +55,8 @@ pub struct Config {
     pub keep_spare: Duration,
     /// How long after its last call a function is rebuilt when it is saved, rather than when it is called.
     pub keep_warm: Duration,
+    /// Whether functions could have more time than they declare, which whoever has run out of it is told once.
+    pub more_time: bool,
 }
 
 impl Default for Config {
@@ -67,6 +69,7 @@ impl Default for Config {
             keep_idle: Duration::from_secs(600),
             keep_spare: Duration::from_secs(10),
             keep_warm: Duration::from_secs(1800),
+            more_time: false,
         }
     }
 }
@@ -96,6 +99,8 @@ pub struct State {
     debuggers: usize,
     /// In which languages workers load their functions only after the debuggers have set their breakpoints.
     gate: BTreeSet<LanguageId>,
+    /// It was said how functions get more time.
+    told_of_more_time: bool,
 }
 
 impl State {
@@ -114,6 +119,7 @@ impl State {
             asked: 0,
             pool: Pool::default(),
             stopping: false,
+            told_of_more_time: false,
             debuggers: 0,
             gate: BTreeSet::new(),
         }

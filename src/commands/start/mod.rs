@@ -182,7 +182,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
     let (commands, receiver) = mpsc::unbounded_channel();
     tasks.spawn_fallible(live::RELAY, relay.run(receiver, sender.clone()));
     let live = Live {
-        state: State::new(config(settings.max_workers)),
+        state: State::new(config(&settings)),
         time: Continuous::new(aws.clock.clone()),
         events,
         sender: sender.clone(),
@@ -260,11 +260,16 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
 }
 
 /// How the core works on this machine.
-fn config(max_workers: usize) -> Config {
+fn config(settings: &settings::Start) -> Config {
     let default = Config::default();
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     // Some of a start is waiting for the disk.
-    Config { max_workers, starts_at_once: default.starts_at_once.max(2 * cores), ..default }
+    Config {
+        max_workers: settings.max_workers,
+        starts_at_once: default.starts_at_once.max(2 * cores),
+        more_time: !settings.increase_timeout,
+        ..default
+    }
 }
 
 /// `1 function`, `2 functions`.

@@ -30,6 +30,26 @@ fn a_timeout_kills_the_worker_and_says_what_lambda_says() {
 }
 
 #[test]
+fn whoever_runs_out_of_time_is_told_once_how_to_get_more() {
+    let told = |more_time| {
+        let mut world = World::new(10);
+        world.state = State::new(Config { more_time, ..Config::default() });
+        world.send(Event::Functions(vec![spec("a")])).send(invocation("a", "r0")).built("a", 1, Ok("x"));
+        world.poll(1).answer(1, "r0").poll(1);
+        let mut told = 0;
+        for (worker, request) in [(1, "r1"), (2, "r2")] {
+            world.send(invocation("a", request)).poll(worker);
+            world.now += Duration::from_secs(10);
+            world.send(Event::Tick);
+            let says = |effect: &Effect| matches!(effect, Effect::Ui(UiEvent::Info(text)) if text.contains("--increase-timeout"));
+            told += world.effects.iter().filter(|effect| says(effect)).count();
+        }
+        told
+    };
+    assert_eq!((told(true), told(false)), (1, 0));
+}
+
+#[test]
 fn the_clock_stands_still_while_paused() {
     let mut world = with_running_call();
     assert_eq!(world.send(Event::Paused { worker: WorkerId(1), place: None }).did(), ["working r1 true"]);
