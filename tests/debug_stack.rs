@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use aws_sdk_apigatewaymanagement::primitives::Blob;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use futures_util::{SinkExt, StreamExt};
 use sst::{
     aws::{self, Aws},
     cloud::{Cloud, Options},
     core::{effect::RelayCommand, event::Event},
-    debug_stack::{self, DebugStack},
+    debug_stack::{self, Answers, DebugStack},
     ids::FunctionId,
     process::Spawner,
     relay::{self, Relay},
@@ -62,11 +62,10 @@ async fn it_connects_two_parties_and_refuses_strangers() {
     let deployed = |event: &UiEvent| matches!(event, UiEvent::ProgressBegan { .. });
     assert!(!std::iter::from_fn(|| shown.try_recv().ok()).any(|event| deployed(&event)), "nothing to deploy");
 
-    let signed = aws.presign_websocket(&stack.endpoint).await.unwrap();
-    let mut socket = dial(&signed).await.unwrap();
-    socket.send(Message::text(r#"{"action":"hello"}"#)).await.unwrap();
-    let hello: serde_json::Value = serde_json::from_str(&text(&mut socket).await).unwrap();
+    assert_eq!(stack.answers, Answers::Mock);
+    let (mut socket, hello) = greeted(&aws, &stack).await;
     let id = hello["connectionId"].as_str().expect("an id").to_owned();
+    is_now(hello["now"].as_str().expect("a text, by a template").parse().unwrap());
     let post = aws.management(&stack.management).post_to_connection().connection_id(id);
     post.data(Blob::new("across")).send().await.unwrap();
     assert_eq!(text(&mut socket).await, "across");
@@ -76,7 +75,58 @@ async fn it_connects_two_parties_and_refuses_strangers() {
         matches!(unsigned, Err(Error::Http(response)) if [401, 403].contains(&response.status().as_u16()))
     );
     registrations_are_their_owners(&aws, &stack).await;
+
+    let by_function = debug_stack::deploy_function(&aws, "test-app-debug-stack", None, &ui).await.unwrap();
+    assert_eq!(by_function, DebugStack { answers: Answers::Function, ..stack });
+    let (_, hello) = greeted(&aws, &by_function).await;
+    is_now(hello["now"].as_u64().expect("a number, by the function"));
     cloud.stop().await;
+    a_cloud_that_knows_no_responses_of_routes_has_a_function(&cache.join("sst"), &directory).await;
+}
+
+/// Connects, and asks for the connection's id.
+async fn greeted(aws: &Aws, stack: &DebugStack) -> (WebSocketStream<TcpStream>, serde_json::Value) {
+    let signed = aws.presign_websocket(&stack.endpoint).await.unwrap();
+    let mut socket = dial(&signed).await.unwrap();
+    socket.send(Message::text(r#"{"action":"hello"}"#)).await.unwrap();
+    let hello = serde_json::from_str(&text(&mut socket).await).unwrap();
+    (socket, hello)
+}
+
+fn is_now(millis: u64) {
+    let told = std::time::UNIX_EPOCH + Duration::from_millis(millis);
+    let off = std::time::SystemTime::now().duration_since(told).unwrap_or_else(|early| early.duration());
+    assert!(off < Duration::from_secs(10), "{off:?}");
+}
+
+/// A local cloud that somebody else runs: ministack as it was installed, without anything that is corrected in it.
+async fn a_cloud_that_knows_no_responses_of_routes_has_a_function(cache: &Utf8Path, directory: &Utf8Path) {
+    let is_it = |name: &str| name.starts_with("ministack-");
+    let mut entries = cache.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path());
+    let installed = entries.find(|path| path.file_name().is_some_and(is_it)).unwrap();
+    let port = portpicker::pick_unused_port().unwrap();
+    let mut plain = tokio::process::Command::new(installed.join("bin/ministack"))
+        .envs([("BIND_HOST", "127.0.0.1"), ("IOT_MTLS_ENABLED", "0"), ("SFTP_ENABLED", "0")])
+        .envs([("STATE_DIR", directory.join("state")), ("S3_DATA_DIR", directory.join("s3"))])
+        .env("GATEWAY_PORT", port.to_string())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        assert!(plain.try_wait().unwrap().is_none(), "it does not start");
+        tokio::task::yield_now().await;
+    }
+    let endpoint = Some(format!("http://127.0.0.1:{port}"));
+    let aws = Aws::connect(aws::Options { endpoint, local: true, ..aws::Options::default() }).await.unwrap();
+    let ui = Ui::channel().0;
+    let stack = debug_stack::deploy(&aws, "test-app-debug-stack", None, &ui).await.unwrap();
+    assert_eq!(stack.answers, Answers::Bare);
+    assert_eq!(debug_stack::deploy(&aws, "test-app-debug-stack", None, &ui).await.unwrap(), stack);
+    let (_, hello) = greeted(&aws, &stack).await;
+    is_now(hello["now"].as_u64().expect("a number, by the function"));
+    plain.kill().await.unwrap();
 }
 
 /// What is announced takes nothing from anybody, what is registered does. Whoever leaves first takes only its own registrations along.

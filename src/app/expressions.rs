@@ -200,6 +200,7 @@ impl App {
             table_arn: "arn:aws:dynamodb:eu-west-1:123456789012:table/connections".into(),
             bucket: "payloads".into(),
             stub_policy: stub_policy.map(str::to_owned),
+            answers: crate::debug_stack::Answers::Mock,
         };
         let options = Options {
             debug_stack: &debug_stack,

@@ -49,6 +49,7 @@ impl Place {
             table_arn: "arn:aws:dynamodb:eu-west-1:123456789012:table/connections".into(),
             bucket: "payloads".into(),
             stub_policy: None,
+            answers: crate::debug_stack::Answers::Mock,
         };
         Self { directory: root, project, debug_stack }
     }

@@ -87,7 +87,7 @@ impl Clock {
         self.machine.continuous()
     }
 
-    /// Takes note of AWS's time that was told to the millisecond, as the control function tells it.
+    /// Takes note of AWS's time that was told to the millisecond, as the answer to `hello` tells it.
     pub fn heard(&self, time: SystemTime) {
         self.set(&mut self.lock(), time);
     }

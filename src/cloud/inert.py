@@ -1,7 +1,7 @@
 """Deploys resources of types that ministack does not know, as ones without any effect, and says so by name.
 
 It would refuse the whole template. What an app does with its functions seldom depends on such a resource: dashboards, firewalls,
-alarms, budgets. A route's response is another matter, which its API has.
+alarms, budgets. The responses of routes and of integrations are another matter, which their API has.
 """
 
 import json
@@ -12,9 +12,12 @@ import notices
 # What is replaced or used here, by module.
 USES = {
     "ministack.services.apigateway": [
+        "_create_integration_response",
         "_create_route_response",
+        "_delete_integration_response",
         "_delete_route_response",
         "_invoke_ws_lambda",
+        "_update_integration_response",
         "_update_route_response",
     ],
     "ministack.services.cloudformation.changesets": ["validate_template_support"],
@@ -55,6 +58,7 @@ def apply():
     from ministack.services.cloudformation import changesets, engine, handlers, provisioners
 
     known = provisioners._RESOURCE_HANDLERS
+    known["AWS::ApiGatewayV2::IntegrationResponse"] = _integration_responses()
     known["AWS::ApiGatewayV2::RouteResponse"] = _route_responses()
     validate = engine.validate_template_support
 
@@ -85,32 +89,25 @@ def _inert(resource_type, provisioners):
     return {"create": create, "update": update, "delete": delete}
 
 
-def _route_responses():
-    """By the API's own operations, which ministack has. As on AWS, a message is answered only when its route has a response."""
+def _integration_responses():
+    """By the API's own operations, which ministack has."""
     from ministack.services import apigateway
 
-    def wanted(props):
-        names = ("ModelSelectionExpression", "ResponseModels", "ResponseParameters", "RouteResponseKey")
-        return {name[0].lower() + name[1:]: props[name] for name in names if name in props}
+    names = ("ContentHandlingStrategy", "IntegrationResponseKey", "ResponseParameters", "ResponseTemplates", "TemplateSelectionExpression")
+    operations = (
+        apigateway._create_integration_response,
+        apigateway._update_integration_response,
+        apigateway._delete_integration_response,
+    )
+    return _responses("IntegrationId", names, "integrationResponseId", *operations)
 
-    def route(props):
-        # `Ref` of a route has the API in front.
-        return props["ApiId"], props["RouteId"].rpartition("/")[2]
 
-    def create(logical_id, props, stack_name):
-        status, _, body = apigateway._create_route_response(*route(props), wanted(props))
-        if status >= 400:
-            raise ValueError(body)
-        made = json.loads(body)["routeResponseId"]
-        return made, {"RouteResponseId": made}
+def _route_responses():
+    """The same, but that as on AWS a message is answered only when its route has a response."""
+    from ministack.services import apigateway
 
-    def update(physical_id, old_props, new_props, stack_name):
-        apigateway._update_route_response(*route(new_props), physical_id, wanted(new_props))
-        return physical_id, {"RouteResponseId": physical_id}
-
-    def delete(physical_id, props):
-        apigateway._delete_route_response(*route(props), physical_id)
-
+    names = ("ModelSelectionExpression", "ResponseModels", "ResponseParameters", "RouteResponseKey")
+    operations = (apigateway._create_route_response, apigateway._update_route_response, apigateway._delete_route_response)
     invoke = apigateway._invoke_ws_lambda
 
     async def invoke_ws_lambda(api, account, region, route, stage, connection, event_type, *rest, **named):
@@ -119,4 +116,32 @@ def _route_responses():
         return answer if is_answered or not isinstance(answer, dict) else {**answer, "body": None}
 
     apigateway._invoke_ws_lambda = invoke_ws_lambda
+    return _responses("RouteId", names, "routeResponseId", *operations)
+
+
+def _responses(of, names, number, create_one, update_one, delete_one):
+    def wanted(props):
+        return {name[0].lower() + name[1:]: props[name] for name in names if name in props}
+
+    def place(props):
+        # `Ref` of a route has the API in front.
+        return props["ApiId"], props[of].rpartition("/")[2]
+
+    def attributes(physical_id):
+        return {number[0].upper() + number[1:]: physical_id}
+
+    def create(logical_id, props, stack_name):
+        status, _, body = create_one(*place(props), wanted(props))
+        if status >= 400:
+            raise ValueError(body)
+        made = json.loads(body)[number]
+        return made, attributes(made)
+
+    def update(physical_id, old_props, new_props, stack_name):
+        update_one(*place(new_props), physical_id, wanted(new_props))
+        return physical_id, attributes(physical_id)
+
+    def delete(physical_id, props):
+        delete_one(*place(props), physical_id)
+
     return {"create": create, "update": update, "delete": delete}

@@ -49,7 +49,7 @@ const ATTEMPTS: usize = 3;
 const PROGRESS: &str = "cloud";
 
 /// What starts the server: the first of these, with the corrections in the others.
-const PROGRAM: [(&str, &str); 23] = [
+const PROGRAM: [(&str, &str); 24] = [
     ("server.py", include_str!("server.py")),
     ("addresses.py", include_str!("addresses.py")),
     ("answers.py", include_str!("answers.py")),
@@ -60,6 +60,7 @@ const PROGRAM: [(&str, &str); 23] = [
     ("doors.py", include_str!("doors.py")),
     ("hello.py", include_str!("hello.py")),
     ("inert.py", include_str!("inert.py")),
+    ("mocks.py", include_str!("mocks.py")),
     ("nested_stacks.py", include_str!("nested_stacks.py")),
     ("notices.py", include_str!("notices.py")),
     ("objects.py", include_str!("objects.py")),

@@ -15,6 +15,7 @@ import distributions
 import doors
 import hello
 import inert
+import mocks
 import nested_stacks
 import objects
 import pauses
@@ -35,6 +36,7 @@ CORRECTIONS = [
     bucket_tags,
     custom_resources,
     api_origins,
+    mocks,
     inert,
     resolvers,
     scalar_bodies,

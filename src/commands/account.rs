@@ -4,6 +4,7 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    aws::Aws,
     debug_stack,
     error::{Error, Kind, Result},
     relay::{self, Trial},
@@ -23,16 +24,8 @@ pub(super) async fn run(settings: &settings::App, ui: &Ui, interrupted: &Cancell
         "Trying account {} in {} with a stack of its own, `{name}`, which is removed at the end",
         aws.account, aws.region
     ));
-    let deployed = debug_stack::deploy(&aws, &name, None, ui).await;
-    let tried = match &deployed {
-        Ok(stack) if !interrupted.is_cancelled() => tokio::select! {
-            tried = relay::try_out(&aws, stack) => tried,
-            // What was made is removed all the same.
-            () = interrupted.cancelled() => Vec::new(),
-        },
-        _ => Vec::new(),
-    };
-    for Trial { what, took, failure } in &tried {
+    let tried = try_out(&aws, &name, ui, interrupted).await;
+    for Trial { what, took, failure } in tried.as_deref().unwrap_or_default() {
         match failure {
             None => ui.info(format!("✓ {what} ({} ms)", took.as_millis())),
             Some(reason) => ui.info(format!("✗ {what}: {reason}")),
@@ -44,7 +37,7 @@ pub(super) async fn run(settings: &settings::App, ui: &Ui, interrupted: &Cancell
             "remove it: `aws cloudformation delete-stack --stack-name {name} --region {region}`"
         ))
     });
-    deployed?;
+    let tried = tried?;
     removed?;
     if interrupted.is_cancelled() {
         return Err(Error::new(Kind::Interrupted, "interrupted"));
@@ -57,4 +50,24 @@ pub(super) async fn run(settings: &settings::App, ui: &Ui, interrupted: &Cancell
         ));
     }
     Ok(())
+}
+
+/// Deploys the stack, and tries what is in it. Where its mocks do not answer, a function does, as in a session.
+async fn try_out(aws: &Aws, name: &str, ui: &Ui, interrupted: &CancellationToken) -> Result<Vec<Trial>> {
+    let mut stack = debug_stack::deploy(aws, name, None, ui).await?;
+    while !interrupted.is_cancelled() {
+        let tried = tokio::select! {
+            tried = relay::try_out(aws, &stack) => tried,
+            // What was made is removed all the same.
+            () = interrupted.cancelled() => break,
+        };
+        match tried {
+            Ok(trials) => return Ok(trials),
+            Err(error) => {
+                ui.warning(debug_stack::needs_function(&error));
+                stack = debug_stack::deploy_function(aws, name, None, ui).await?;
+            }
+        }
+    }
+    Ok(Vec::new())
 }

@@ -1,5 +1,6 @@
 //! The debug stack: deploying it, and finding out where it is.
 
+mod answers;
 mod asked;
 mod change_set;
 mod in_use;
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_cloudformation::types::{Stack, StackStatus, Tag};
 
-pub use self::remove::remove;
+pub use self::{answers::Answers, remove::remove};
 
 use crate::{
     aws::Aws,
@@ -44,8 +45,8 @@ pub struct Status {
 /// # Errors
 /// [`Kind::Deployment`] when it does not say.
 pub async fn status(aws: &Aws, name: &str) -> Result<Option<Status>> {
-    let usual = fingerprint(aws, &template(aws.endpoint.is_some()), &[]);
     let stack = asked::describe(aws, name).await?;
+    let usual = fingerprint(aws, TEMPLATE, &[], Answers::of(stack.as_ref()));
     Ok(stack.map(|stack| Status {
         status: stack.stack_status().map_or("unknown", StackStatus::as_str).to_owned(),
         current: tag(stack.tags(), FINGERPRINT_TAG) == Some(usual.as_str()),
@@ -87,6 +88,8 @@ pub struct DebugStack {
     pub bucket: String,
     /// The ARN of the managed policy with what stubs may do. None where the stack has none, as with an older template of the app's own.
     pub stub_policy: Option<String>,
+    /// What answers `$connect` and `hello`.
+    pub answers: Answers,
 }
 
 /// A template other than the usual one.
@@ -98,21 +101,65 @@ pub struct Custom<'a> {
     pub tags: &'a BTreeMap<String, String>,
 }
 
-/// Deploys the stack `name`, or finds it as it should be already.
+/// Deploys the stack `name`, or finds it as it should be already. What answers `$connect` and `hello` stays what it was.
 ///
 /// # Errors
 /// [`Kind::Deployment`] with the reason of the first resource that failed.
 pub async fn deploy(aws: &Aws, name: &str, custom: Option<Custom<'_>>, ui: &Ui) -> Result<DebugStack> {
+    let existing = asked::describe(aws, name).await?;
+    let answers = Answers::of(existing.as_ref());
+    let deployed = deploy_with(aws, name, custom, (existing, answers), ui).await;
+    match deployed {
+        // A local cloud that was not started by this program.
+        Err(error) if aws.endpoint.is_some() && answers != Answers::Bare && knows_no_responses(&error) => {
+            tracing::debug!(detail = error.detail, "a function answers in its place");
+            let existing = asked::describe(aws, name).await?;
+            deploy_with(aws, name, custom, (existing, Answers::Bare), ui).await
+        }
+        deployed => deployed,
+    }
+}
+
+/// Deploys the stack `name` once more, with a function that answers `$connect` and `hello` from now on.
+///
+/// # Errors
+/// As [`deploy`].
+pub async fn deploy_function(
+    aws: &Aws,
+    name: &str,
+    custom: Option<Custom<'_>>,
+    ui: &Ui,
+) -> Result<DebugStack> {
+    let existing = asked::describe(aws, name).await?;
+    deploy_with(aws, name, custom, (existing, Answers::Function), ui).await
+}
+
+/// What is said before that is done.
+#[must_use]
+pub fn needs_function(error: &Error) -> String {
+    format!(
+        "API Gateway does not answer `$connect` and `hello` by itself here ({}), so a Lambda function does from now on",
+        error.detail.as_deref().unwrap_or(&error.message)
+    )
+}
+
+async fn deploy_with(
+    aws: &Aws,
+    name: &str,
+    custom: Option<Custom<'_>>,
+    (existing, answers): (Option<Stack>, Answers),
+    ui: &Ui,
+) -> Result<DebugStack> {
     let (body, mut tags) = match custom {
         Some(custom) => {
             let tags = custom.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-            (custom.template.to_owned(), tags)
+            (custom.template, tags)
         }
-        None => (template(aws.endpoint.is_some()), Vec::new()),
+        None => (TEMPLATE, Vec::new()),
     };
-    let fingerprint = fingerprint(aws, &body, &tags);
+    let fingerprint = fingerprint(aws, body, &tags, answers);
     tags.push((FINGERPRINT_TAG, &fingerprint));
-    if let Some(stack) = asked::describe(aws, name).await?
+    if let Some(stack) = existing
         && is_complete(&stack)
         && tag(stack.tags(), FINGERPRINT_TAG) == Some(fingerprint.as_str())
     {
@@ -122,8 +169,8 @@ pub async fn deploy(aws: &Aws, name: &str, custom: Option<Custom<'_>>, ui: &Ui) 
     let message = format!("Deploying the debug stack `{name}`");
     ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
     let template = change_set::Template {
-        body: &body,
-        parameters: &[("RequireTls", require_tls(aws))],
+        body,
+        parameters: &[("RequireTls", require_tls(aws)), (answers::PARAMETER, answers.value())],
         tags: &tags,
         names_roles: custom.is_some(),
     };
@@ -142,28 +189,16 @@ pub async fn deploy(aws: &Aws, name: &str, custom: Option<Custom<'_>>, ui: &Ui) 
     }
 }
 
-/// The usual template, for a local cloud without what that does not know.
-#[must_use]
-pub fn template(local: bool) -> String {
-    let mut left_out = false;
-    let mut text = String::new();
-    for line in TEMPLATE.lines() {
-        match line.trim() {
-            "# begin: unknown to the local cloud" => left_out = local,
-            "# end" => left_out = false,
-            _ if left_out => {}
-            _ => {
-                text.push_str(line);
-                text.push('\n');
-            }
-        }
-    }
-    text
+/// Whether CloudFormation has refused the template for the types that the mocks need.
+fn knows_no_responses(error: &Error) -> bool {
+    error.detail.as_deref().is_some_and(|detail| {
+        detail.contains("Unrecognized resource types") && detail.contains("AWS::ApiGatewayV2::")
+    })
 }
 
-fn fingerprint(aws: &Aws, body: &str, tags: &[(&str, &str)]) -> String {
+fn fingerprint(aws: &Aws, body: &str, tags: &[(&str, &str)], answers: Answers) -> String {
     let tags: Vec<String> = tags.iter().map(|(key, value)| format!("\n{key}={value}")).collect();
-    let text = format!("{body}\n{}{}", require_tls(aws), tags.concat());
+    let text = format!("{body}\n{} {}{}", require_tls(aws), answers.value(), tags.concat());
     // Half of it is enough to tell templates apart, and easier on the eye in a console.
     sst_wire::sha256_hex(text.as_bytes())[..32].to_owned()
 }
@@ -214,18 +249,6 @@ fn read(aws: &Aws, stack: &Stack) -> Result<DebugStack> {
         table_arn: output("TableArn")?,
         bucket: output("Bucket")?,
         stub_policy: outputs.get("StubPolicyArn").map(|arn| (*arn).to_owned()),
+        answers: Answers::of(Some(stack)),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_local_cloud_gets_nothing_that_it_does_not_know() {
-        assert!(template(false).contains("RouteResponse\n"));
-        let local = template(true);
-        assert!(!local.contains("HelloResponse") && !local.contains("AWS::ApiGatewayV2::RouteResponse"));
-        assert!(local.contains("HelloRoute:") && local.contains("Outputs:"));
-    }
 }

@@ -1,7 +1,7 @@
 //! The WebSocket: kept alive, renewed before API Gateway ends it, made anew when it is lost or deaf.
 //!
 //! A connection that exists may be dead without having said so, e.g. after a change of the network. So a ping is sent every few
-//! seconds. Without a pong the control function is asked, which costs more, and a new connection is dialled at the same time: whichever
+//! seconds. Without a pong `hello` is asked, which costs more, and a new connection is dialled at the same time: whichever
 //! answers first is used from then on. API Gateway may not answer pings at all, so a missing pong alone ends nothing.
 
 use std::{pin::Pin, sync::Arc, time::Duration};

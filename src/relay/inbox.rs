@@ -64,6 +64,9 @@ mod tests {
         let hello = read(r#"{"connectionId":"c=","now":1795687200123}"#);
         let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_795_687_200_123);
         assert!(matches!(hello, Message::Hello(Some(told)) if told == time));
+        let by_template = read(r#"{"connectionId": "c=", "now": "1795687200123"}"#);
+        assert!(matches!(by_template, Message::Hello(Some(told)) if told == time));
+        assert!(matches!(read(r#"{"connectionId": "c=", "now": ""}"#), Message::Hello(None)));
         let platform = r#"{"message":"Internal server error","connectionId":"c=","requestId":"x"}"#;
         assert!(matches!(read(platform), Message::Platform(message) if message == "Internal server error"));
         assert!(matches!(read("what"), Message::Unreadable(_)));

@@ -51,6 +51,7 @@ use self::{
     usage::Usage,
 };
 pub use self::{
+    dial::Unconnected,
     registration::{owners, served},
     trial::{Trial, try_out},
 };
@@ -141,8 +142,8 @@ impl Relay {
     /// Connects and waits until the other side has told the connection's id.
     ///
     /// # Errors
-    /// When the endpoint cannot be reached, or refuses the credentials.
-    pub async fn connect(config: Config, ui: Ui) -> Result<Self> {
+    /// When the endpoint cannot be reached, refuses the credentials, or does not tell that id.
+    pub async fn connect(config: Config, ui: Ui) -> Result<Self, Unconnected> {
         let Config { aws, debug_stack, stack_name, owner, home } = config;
         let client = uuid::Uuid::new_v4().to_string();
         let (services, usage) = (Arc::new(Services::new(&aws, &debug_stack)), Arc::new(Usage::default()));
@@ -150,7 +151,7 @@ impl Relay {
         let identity = Identity { client, owner: owner.clone(), home };
         let registrations = Arc::new(Registrations::new(services.clone(), identity));
         let clock = aws.clock.clone();
-        let connector = Connector::new(aws, debug_stack.endpoint);
+        let connector = Connector::new(aws, debug_stack.endpoint, debug_stack.answers);
         let first = connector.connect_at_first().await?;
         let connection_id = first.id.clone();
         sender.reached_on(&connection_id);

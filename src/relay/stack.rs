@@ -34,7 +34,7 @@ impl Stack {
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         let suspicious = match refusal {
             Refusal::Missing(_) | Refusal::Credentials(_) => true,
-            Refusal::NoCredentials(_) => false,
+            Refusal::NoCredentials(_) | Refusal::Unanswered(_) => false,
             // A name that does not resolve is a network that is down, or an API that is gone.
             Refusal::Unreachable(text) => text.contains("lookup address"),
         };

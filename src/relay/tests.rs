@@ -24,6 +24,7 @@ use crate::{
         effect::Answer,
         event::{FunctionError, Outcome, StreamPart},
     },
+    debug_stack::Answers,
 };
 
 pub(super) const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:user/a</Arn>\
@@ -79,6 +80,7 @@ impl Cloud {
             table_arn: "arn:aws:dynamodb:us-east-1:000000000000:table/t".into(),
             bucket: "payloads".into(),
             stub_policy: None,
+            answers: crate::debug_stack::Answers::Mock,
         };
         let (ui, _) = Ui::channel();
         let services = Arc::new(Services::new(&aws, &stack));
@@ -287,11 +289,13 @@ async fn a_name_that_does_not_resolve_is_told_from_other_troubles() {
     let options =
         aws::Options { endpoint: Some(Cloud::listen().await), local: true, ..aws::Options::default() };
     let aws = Aws::connect(options).await.unwrap();
-    let refused =
-        async |endpoint: &str| match Connector::new(aws.clone(), endpoint.to_owned()).connect().await {
-            Err(Refusal::Unreachable(text)) => text,
-            other => panic!("{other:?}"),
-        };
+    let refused = async |endpoint: &str| match Connector::new(aws.clone(), endpoint.to_owned(), Answers::Mock)
+        .connect()
+        .await
+    {
+        Err(Refusal::Unreachable(text)) => text,
+        other => panic!("{other:?}"),
+    };
     let text = refused("ws://no-such-name.invalid/dev").await;
     assert!(text.contains("lookup address"), "{text}: it is then looked whether the stack is still there");
     let text = refused("ws://127.0.0.1:9/dev").await;

@@ -10,10 +10,11 @@ use sst_wire::{MAX_MESSAGE, Registration};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::dial::{Connection, Connector};
+use super::dial::{Connection, Connector, Unconnected};
 use crate::{
     aws::{Aws, explain},
-    debug_stack::DebugStack,
+    debug_stack::{Answers, DebugStack},
+    error::Error,
 };
 
 /// How long a message may be on its way.
@@ -34,13 +35,29 @@ pub struct Trial {
 }
 
 /// Tries everything, and leaves nothing behind. Without a connection nothing further is tried.
-pub async fn try_out(aws: &Aws, stack: &DebugStack) -> Vec<Trial> {
+///
+/// # Errors
+/// Why `$connect` or `hello` is not answered, where the stack's mocks are to do so: there is another way.
+pub async fn try_out(aws: &Aws, stack: &DebugStack) -> Result<Vec<Trial>, Error> {
     let mut trials = Vec::new();
-    let connect = Connector::new(aws.clone(), stack.endpoint.clone());
-    let connect = async { connect.connect_at_first().await.map_err(|error| said(&error)) };
-    let connection =
-        of("a connection by a signed handshake, whose `hello` is answered", connect, &mut trials);
-    let Some(mut connection) = connection.await else { return trials };
+    let began = Instant::now();
+    let connected = Connector::new(aws.clone(), stack.endpoint.clone(), stack.answers);
+    let connected = connected.connect_at_first().await;
+    let what = match stack.answers {
+        Answers::Mock => {
+            "a connection by a signed handshake, whose `hello` is answered without a Lambda function"
+        }
+        Answers::Function | Answers::Bare => {
+            "a connection by a signed handshake, whose `hello` is answered by a Lambda function"
+        }
+    };
+    let (connection, failure) = match connected {
+        Ok(connection) => (Some(connection), None),
+        Err(Unconnected::Unanswered(error)) if stack.answers == Answers::Mock => return Err(error),
+        Err(unconnected) => (None, Some(said(&unconnected.into()))),
+    };
+    trials.push(Trial { what, took: began.elapsed(), failure });
+    let Some(mut connection) = connection else { return Ok(trials) };
     of("a ping is answered", ping(&mut connection), &mut trials).await;
     let small = across(aws, stack, &mut connection, "across".to_owned());
     of("a message is posted to the connection, and arrives", small, &mut trials).await;
@@ -57,7 +74,7 @@ pub async fn try_out(aws: &Aws, stack: &DebugStack) -> Vec<Trial> {
     of("a payload is stored, read and removed", store(aws, stack), &mut trials).await;
     let gone = gone(aws, stack, connection);
     of("a connection that was closed is known to be gone", gone, &mut trials).await;
-    trials
+    Ok(trials)
 }
 
 async fn of<T>(
@@ -75,7 +92,7 @@ async fn of<T>(
     result
 }
 
-fn said(error: &crate::error::Error) -> String {
+fn said(error: &Error) -> String {
     let parts = [Some(error.message.as_str()), error.detail.as_deref()];
     parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
 }

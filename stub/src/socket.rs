@@ -20,7 +20,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(8 * 60);
 const AGE_LIMIT: Duration = Duration::from_secs(100 * 60);
 /// How long the test may take.
 const TEST_LIMIT: Duration = Duration::from_millis(500);
-/// How long a handshake and the answer to `hello` may take, with a cold start of the function behind it.
+/// How long a handshake and the answer to `hello` may take, with a cold start where a function answers.
 const DIAL_LIMIT: Duration = Duration::from_secs(5);
 /// How long an endpoint may refuse before it is taken at its word. What does not answer at all is tried for longer.
 const REFUSALS: Duration = Duration::from_secs(4);

@@ -270,6 +270,7 @@ pub(crate) fn debug_stack() -> DebugStack {
         table_arn: "arn:aws:dynamodb:eu-west-1:123456789012:table/dev-app-debug-stack-Connections-ABC".into(),
         bucket: "dev-app-debug-stack-payloads-abc".into(),
         stub_policy: Some(STUB_POLICY.into()),
+        answers: sst::debug_stack::Answers::Mock,
     }
 }
 

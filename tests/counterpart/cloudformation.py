@@ -364,6 +364,13 @@ class CloudFormation:
 
     # ---- Deploying ----
 
+    async def make(self, name, text, parameters):
+        """Makes what a template says, of which nobody is told that it is a stack. Returns the outputs."""
+        stack, template = Stack(self.world, name), templates.read(text)
+        listed = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        await self._apply(stack, text, template, self._given(template, listed, None))
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.outputs}
+
     async def _execute(self, stack, change_set, rollback):
         word = "CREATE" if change_set["kind"] == "CREATE" else "UPDATE"
         before = (stack.text, stack.template, stack.parameters)
@@ -433,9 +440,10 @@ class CloudFormation:
             raise resources.Failed(f"The following resource(s) failed: [{logical}].") from error
 
     async def _remove(self, stack, logicals):
-        """Removes resources, the last first."""
+        """Removes resources, each before those that it needs."""
         failed = []
-        for logical in reversed(logicals):
+        known = templates.in_order(stack.template, set(logicals))
+        for logical in reversed([logical for logical in logicals if logical not in known] + known):
             await asyncio.sleep(0)
             resource, kind = stack.resources[logical], stack.types[logical]
             stack.happened(logical, resource.physical, kind, "DELETE_IN_PROGRESS")

@@ -73,7 +73,7 @@ class Control:
         world = self.world
         return {
             "connections": [connection.shown() for connection in world.gateway.connections.values()],
-            "apis": {api: sorted(stages) for api, stages in world.gateway.apis.items()},
+            "apis": {name: sorted(api.stages) for name, api in world.gateway.apis.items()},
             "tables": {name: list(table["items"].values()) for name, table in world.dynamodb.tables.items()},
             "objects": {name: {key: len(found["body"]) for key, found in bucket.items()} for name, bucket in world.s3.buckets.items()},
             "functions": {
@@ -152,8 +152,8 @@ class Control:
 
     # ---- What there shall be ----
 
-    def _debugStack(self, stage="live"):
-        return self.world.create_debug_stack(stage)
+    async def _debugStack(self, replace=(), **parameters):
+        return await self.world.create_debug_stack(parameters, replace)
 
     def _function(self, name, bootstrap, **configuration):
         self.world.functions.put(name, configuration, bootstrap=bootstrap)

@@ -263,11 +263,12 @@ export class Counterpart {
 
   /**
    * What a debug stack consists of, without a deployment: `api`, `stage`, `table`, `bucket`, and the endpoints as `sst` sees them. The
-   * counterpart exchanges them for those of functions when it starts an environment.
+   * counterpart exchanges them for those of functions when it starts an environment. `parameters` are those of its template, in which
+   * `replace` makes mistakes: `[{ text, by }]`.
    */
-  async debugStack(stage = "live") {
-    const names = await this.ask("debugStack", { stage });
-    const management = `${this.endpoint}/_aws/execute-api/${names.api}/${stage}`;
+  async debugStack(parameters = {}) {
+    const names = await this.ask("debugStack", parameters);
+    const management = `${this.endpoint}/_aws/execute-api/${names.api}/${names.stage}`;
     return { ...names, management, endpoint: management.replace(/^http/, "ws") };
   }
 

@@ -1,6 +1,6 @@
-"""API Gateway's WebSocket APIs: the signed `$connect`, the route `hello`, `@connections`, and the documented limits of all of them.
+"""API Gateway's WebSocket APIs: the signed `$connect`, the other routes, `@connections`, and the documented limits of all of them.
 
-What the debug stack's control function does is done here: it answers `hello` with the id of the connection and the time.
+What a route comes to is what was deployed (`routes.py`). Only what the debug stack's control function does is done here, and counted.
 """
 
 import asyncio
@@ -9,11 +9,13 @@ import email.utils
 import hashlib
 import json
 import random
+import re
 import secrets
 import struct
 import time
 import urllib.parse
 
+import routes
 from settings import Bucket
 from signatures import Refused
 from web import Response, json_response, write_response
@@ -121,7 +123,7 @@ class Gateway:
     def create_api(self):
         """A new API; its stages come with the stack's resources."""
         api = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(10))
-        self.apis[api] = set()
+        self.apis[api] = routes.Api()
         return api
 
     def close_all(self, api):
@@ -175,10 +177,16 @@ class Gateway:
             write_response(writer, refused)
             await writer.drain()
             return
+        connection = Connection(self, reader, writer, api, stage, key, request.headers)
+        status, _ = self._answered(connection, "$connect", "CONNECT", None)
+        if not 200 <= status < 300:
+            message = {"message": "Internal server error" if status == 500 else "Forbidden"}
+            write_response(writer, json_response(status, message, {"connection": "close"}))
+            await writer.drain()
+            return
         accept = base64.b64encode(hashlib.sha1((request.headers["sec-websocket-key"] + GUID).encode()).digest()).decode()
         answer = Response(101, headers={"upgrade": "websocket", "connection": "upgrade", "sec-websocket-accept": accept})
         lines = ["HTTP/1.1 101 Switching Protocols"] + [f"{name}: {value}" for name, value in answer.headers.items()]
-        connection = Connection(self, reader, writer, api, stage, key, request.headers)
         # Posts to the id are good from here on: `$connect` has succeeded.
         self.connections[connection.id] = connection
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
@@ -214,7 +222,7 @@ class Gateway:
     def _place(self, path):
         """API and stage of a path `/_aws/execute-api/{api}/{stage}…`, if there are such."""
         parts = path.split("/")
-        if len(parts) >= 5 and parts[1:3] == ["_aws", "execute-api"] and parts[4] in self.apis.get(parts[3], ()):
+        if len(parts) >= 5 and parts[1:3] == ["_aws", "execute-api"] and parts[4] in getattr(self.apis.get(parts[3]), "stages", ()):
             return parts[3], parts[4]
         return None, None
 
@@ -282,18 +290,72 @@ class Gateway:
             value = json.loads(message)
             action = value.get("action") if isinstance(value, dict) else None
         except ValueError:
-            action = None
+            value = action = None
         trouble = {"connectionId": connection.id, "requestId": base64.b64encode(secrets.token_bytes(9)).decode()}
-        if action != "hello":
+        api = self.apis.get(connection.api)
+        number, _ = api.route(action) if api and not str(action).startswith("$") else (None, None)
+        if number is None:
             # There is no `$default` route, so nobody is there for it.
             return connection.say({"message": "Forbidden", **trouble})
-        if self.settings["helloMs"]:
-            await self.clock.until(self.clock.now() + self.settings["helloMs"] / 1000)
-        if self.settings["hello"] == "fail":
+        if action == "hello":
+            if self.settings["helloMs"]:
+                await self.clock.until(self.clock.now() + self.settings["helloMs"] / 1000)
+            if self.settings["hello"] == "fail":
+                return connection.say({"message": "Internal server error", **trouble})
+            if self.settings["hello"] == "ignore":
+                return None
+        status, text = self._answered(connection, action, "MESSAGE", value)
+        if text is None and status == 500:
             return connection.say({"message": "Internal server error", **trouble})
-        if self.settings["hello"] == "answer":
-            connection.say({"connectionId": connection.id, "now": int(self.clock.wall() * 1000)})
+        if text is not None:
+            connection.touch()
+            connection.deliver(text.encode())
         return None
+
+    def _answered(self, connection, key, event, body):
+        """What comes of a route: a status, and a text where one is to be said. A mistake is a status of 500, and recorded."""
+        try:
+            return self._integrated(connection, key, event, body)
+        except routes.Misconfigured as mistake:
+            self.record.add("misconfigured", route=key, who=connection.who, why=str(mistake))
+            return 500, None
+
+    def _integrated(self, connection, key, event, body):
+        api = self.apis[connection.api]
+        number, route = api.route(key)
+        if route is None:
+            raise routes.Misconfigured(f"there is no route {key}, so anybody would be let in")
+        target, integration = api.integration(route)
+        if integration["IntegrationType"] == "MOCK":
+            if not self.settings["mock"][key]:
+                raise routes.Misconfigured("mocks are not supported here, as the test wants it")
+            status, text = routes.mock(api, target, integration, self._context(connection, key, event), body)
+        elif integration["IntegrationType"] == "AWS_PROXY":
+            status, text = self._invoked(connection, key, integration)
+        else:
+            raise routes.Misconfigured(f"the counterpart has no integrations of type {integration['IntegrationType']}")
+        return status, text if event == "MESSAGE" and api.answers(number) else None
+
+    def _context(self, connection, key, event):
+        """The variables of a request, by the names that templates have for them."""
+        now = self.clock.wall()
+        number = base64.b64encode(secrets.token_bytes(9)).decode()
+        context = {
+            "apiId": connection.api, "connectedAt": int(connection.connected_at * 1000), "connectionId": connection.id,
+            "domainName": f"{connection.api}.execute-api.{self.world.region}.amazonaws.com", "eventType": event, "extendedRequestId": number,
+            "requestId": number, "requestTime": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)), "requestTimeEpoch": int(now * 1000),
+            "routeKey": key, "stage": connection.stage,
+        }
+        return {**context, "messageId": number} if event == "MESSAGE" else context
+
+    def _invoked(self, connection, key, integration):
+        """What the control function answers."""
+        match = re.fullmatch(r"arn:aws:apigateway:[^:]+:lambda:path/2015-03-31/functions/arn:aws:lambda:[^:]+:\d+:function:([^:/]+)/invocations", integration.get("IntegrationUri", ""))
+        function = match and self.world.functions.functions.get(match.group(1))
+        if not function or routes.CONTROL not in function.configuration.get("inline", ""):
+            raise routes.Misconfigured(f"there is no control function at {integration.get('IntegrationUri')}")
+        self.record.add("control", function=match.group(1), route=key, who=connection.who, connection=connection.id)
+        return 200, json.dumps({"connectionId": connection.id, "now": int(self.clock.wall() * 1000)})
 
     # ---- @connections ----
 

@@ -78,17 +78,95 @@ class Stage(Resource):
         return self.properties["StageName"]
 
     def create(self):
-        self.world.gateway.apis[self.properties["ApiId"]].add(self.physical)
+        if not self.properties.get("AutoDeploy"):
+            raise Failed("the counterpart has no stages but those that deploy themselves")
+        self.world.gateway.apis[self.properties["ApiId"]].stages.add(self.physical)
 
     def delete(self):
-        self.world.gateway.apis.get(self.properties["ApiId"], set()).discard(self.physical)
+        if api := self.world.gateway.apis.get(self.properties["ApiId"]):
+            api.stages.discard(self.physical)
 
 
 class Part(Resource):
-    """An integration, a route and so on: only their ids matter."""
+    """What is only known by its id."""
 
     def name(self):
         return suffix(7).lower()
+
+
+class PartOfApi(Part):
+    """An integration, a route and so on, which the stages have at once when it changes."""
+
+    # Among what of the API it is, and what it has to have.
+    among, required = "", ()
+
+    def create(self):
+        self._put(self.properties)
+
+    def update(self, properties):
+        super().update(properties)
+        self._put(properties)
+
+    def delete(self):
+        if api := self.world.gateway.apis.get(self.properties["ApiId"]):
+            getattr(api, self.among).pop(self.physical, None)
+
+    def _put(self, properties):
+        if missing := [name for name in self.required if name not in properties]:
+            raise Failed(f"Model validation failed: required keys {missing} are missing")
+        api = self.world.gateway.apis[properties["ApiId"]]
+        self.check(api, properties)
+        getattr(api, self.among)[self.physical] = properties
+
+    def check(self, api, properties):
+        """Fails when the API would not take it."""
+
+
+class Integration(PartOfApi):
+    """What answers at a route."""
+
+    among, required = "integrations", ("IntegrationType",)
+
+    def delete(self):
+        api = self.world.gateway.apis.get(self.properties["ApiId"])
+        if api and any(one.get("Target") == f"integrations/{self.physical}" for one in api.routes.values()):
+            raise Failed(f"Cannot delete the integration {self.physical}, to which a route goes")
+        super().delete()
+
+
+class IntegrationResponse(PartOfApi):
+    """What is made of the answer of an integration."""
+
+    among, required = "integration_responses", ("IntegrationId", "IntegrationResponseKey")
+
+    def check(self, api, properties):
+        if properties["IntegrationId"] not in api.integrations:
+            raise Failed(f"Invalid Integration identifier specified: {properties['IntegrationId']}")
+
+
+class Route(PartOfApi):
+    """What messages are for. Only at `$connect` there is authorisation, and here nobody is let in without it."""
+
+    among, required = "routes", ("RouteKey",)
+
+    def check(self, api, properties):
+        key, authorised = properties["RouteKey"], properties.get("AuthorizationType", "NONE")
+        if (authorised == "AWS_IAM") != (key == "$connect"):
+            raise Failed(f"Authorization type {authorised} of the route {key}: it has to be AWS_IAM for $connect, and NONE for any other")
+        if api.route(key)[0] not in (None, self.physical):
+            raise Failed(f"Route with key {key} already exists for this API")
+        if properties.get("Target", "").removeprefix("integrations/") not in api.integrations:
+            raise Failed(f"Target {properties.get('Target')} of the route {key} is no integration")
+
+
+class RouteResponse(PartOfApi):
+    """Without one, what comes of a route is not said to the client."""
+
+    among, required = "route_responses", ("RouteId", "RouteResponseKey")
+
+    def check(self, api, properties):
+        if properties["RouteId"] not in api.routes or properties["RouteResponseKey"] != "$default":
+            raise Failed(f"a response {properties['RouteResponseKey']} of the route {properties['RouteId']}")
 
 
 class Role(Resource):
@@ -262,6 +340,7 @@ class Function(Resource):
         configuration = {
             "runtime": known.get("Runtime"), "handler": known.get("Handler"), "timeout": known.get("Timeout", 3), "memory": known.get("MemorySize", 128),
             "role": known["Role"], "variables": known.get("Environment", {}).get("Variables", {}),
+            "inline": code.get("ZipFile", ""),
         }
         (configuration["architecture"],) = known.get("Architectures", ["x86_64"])
         try:
@@ -333,9 +412,10 @@ class Repository(Resource):
 TYPES = {
     "AWS::ApiGatewayV2::Api": Api,
     "AWS::ApiGatewayV2::Deployment": Part,
-    "AWS::ApiGatewayV2::Integration": Part,
-    "AWS::ApiGatewayV2::Route": Part,
-    "AWS::ApiGatewayV2::RouteResponse": Part,
+    "AWS::ApiGatewayV2::Integration": Integration,
+    "AWS::ApiGatewayV2::IntegrationResponse": IntegrationResponse,
+    "AWS::ApiGatewayV2::Route": Route,
+    "AWS::ApiGatewayV2::RouteResponse": RouteResponse,
     "AWS::ApiGatewayV2::Stage": Stage,
     "AWS::CDK::Metadata": Resource,
     "AWS::DynamoDB::Table": Table,

@@ -28,9 +28,11 @@ def defaults():
             "pingIsActivity": False,
             # What may wait for a receiver that does not read before a post is answered with 429. Documented without a number.
             "socketBuffer": None,
-            # How long the control function takes to answer `hello`, e.g. for a cold start, and whether it answers at all.
+            # How long it takes until `hello` is answered, e.g. for a cold start, and whether it is answered at all.
             "helloMs": 0,
             "hello": "answer",
+            # At which routes mocks are supported.
+            "mock": {"$connect": True, "hello": True},
             # What goes wrong with messages that were answered with 200, for those to the developer's machine and those to stubs.
             "toClient": {},
             "toStub": {},

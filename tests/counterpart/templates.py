@@ -160,6 +160,7 @@ def dependencies(template, logical):
 
     resource = template["Resources"][logical]
     look(resource.get("Properties", {}))
+    look(resource.get("Metadata", {}))
     after = resource.get("DependsOn", [])
     found.update([after] if isinstance(after, str) else after)
     return sorted(found & set(template["Resources"]) - {logical})

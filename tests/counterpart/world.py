@@ -1,6 +1,7 @@
 """The account: everything that the services share, and which service a request is for."""
 
 import asyncio
+import pathlib
 import re
 
 import cloudformation
@@ -15,6 +16,8 @@ from record import Clock, Record
 from settings import Faults, defaults
 from signatures import Checker, Keys, Refused, scope_of
 from web import Response, json_response
+
+DEBUG_STACK = pathlib.Path(__file__).parents[2] / "infra/debug-stack.yaml"
 
 # The access keys that tests are given. Those of roles are made as they are needed.
 DEVELOPER = ("developer", "ASIADEVELOPER0000001", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYDEVELOPER")
@@ -51,14 +54,15 @@ class World:
             "cloudformation": self.cloudformation, "lambda": self.functions,
         }
 
-    def create_debug_stack(self, stage="live"):
-        """What the debug stack consists of, for tests that deploy nothing."""
-        api = self.gateway.create_api()
-        self.gateway.apis[api].add(stage)
-        names = {"api": api, "stage": stage, "table": f"registrations-{api}", "bucket": f"payloads-{api}"}
-        self.dynamodb.create_table(names["table"])
-        self.s3.create_bucket(names["bucket"])
-        return names
+    async def create_debug_stack(self, parameters, replace):
+        """What the debug stack consists of, made of its own template, or of one with mistakes, for tests that deploy nothing."""
+        text = DEBUG_STACK.read_text()
+        for wrong in replace:
+            if wrong["text"] not in text:
+                raise ValueError(f"the template has no {wrong['text']}")
+            text = text.replace(wrong["text"], wrong["by"])
+        outputs = await self.cloudformation.make("debug-stack", text, {"RequireTls": "false", **parameters})
+        return {"api": outputs["ApiId"], "stage": outputs["ApiStage"], "table": outputs["Table"], "bucket": outputs["Bucket"]}
 
     def as_functions_see(self, text):
         """A text in which sst has written its own way to this server: functions have theirs."""

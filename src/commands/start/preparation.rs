@@ -25,12 +25,12 @@ use crate::{
     builder::Toolchain,
     cloud::{self, Cloud},
     core::event::Event,
-    debug_stack::{self, DebugStack},
+    debug_stack::{self, Answers, DebugStack},
     error::{Error, Kind, Result},
     lock::Lock,
     process::{self, Spawner},
     project::{Kind as ProjectKind, StateDir},
-    relay::{self, Relay},
+    relay::{self, Relay, Unconnected},
     settings,
     stub_package::{self, Architecture, Stubs},
     tools::Tools,
@@ -167,7 +167,7 @@ impl Preparation<'_> {
         let stage =
             stage(&settings.app.project, settings.app.stage.as_deref(), Some("dev"), None, ui).await?;
         let region = settings.aws(None).local_region();
-        let mut target = self.destination(stage, cloud::ACCOUNT.to_owned(), region, true)?;
+        let mut target = self.destination(stage, cloud::ACCOUNT.to_owned(), region)?;
         let may_change = settings.app.project.may_change_debug_stack();
         let began = SystemTime::now();
         let there = async {
@@ -219,8 +219,7 @@ impl Preparation<'_> {
         let stage = stage(project, flag, fallback, Some(&aws.caller_arn), ui).await?;
         let place = self.claim(aws, &stage).await?;
         let aws = &place.aws;
-        let target =
-            self.destination(stage, aws.account.clone(), aws.region.clone(), aws.endpoint.is_some())?;
+        let target = self.destination(stage, aws.account.clone(), aws.region.clone())?;
         let began = SystemTime::now();
         let synthesis = app::synthesize(context, &target, &[]);
         let (answering, assembly) = if project.may_change_debug_stack() {
@@ -248,14 +247,8 @@ impl Preparation<'_> {
         Ok(Place { aws, locks, served, deploying })
     }
 
-    fn destination(
-        self,
-        stage: String,
-        account: String,
-        region: String,
-        local: bool,
-    ) -> Result<app::Destination> {
-        self.state_dir.write(DEBUG_TEMPLATE, debug_stack::template(local).as_bytes())?;
+    fn destination(self, stage: String, account: String, region: String) -> Result<app::Destination> {
+        self.state_dir.write(DEBUG_TEMPLATE, debug_stack::TEMPLATE.as_bytes())?;
         let name = debug_stack::name(&stage, &self.settings.app.project.name);
         let debug_stack = app::PlainDebugStack { name, template: self.state_dir.path(DEBUG_TEMPLATE) };
         let context = self.settings.app.context.clone();
@@ -278,16 +271,26 @@ impl Preparation<'_> {
             Some(debug_stack::Custom { template, tags: &word.tags })
         });
         let stack_name = debug_stack::name(&target.stage, &settings.app.project.name);
-        let debug_stack = debug_stack::deploy(aws, &stack_name, custom, ui).await?;
         let home = claims::home(&settings.cache)?;
-        let config = relay::Config {
-            aws: aws.clone(),
-            debug_stack: debug_stack.clone(),
-            stack_name,
-            owner: owner(),
-            home,
+        let connect = |debug_stack: &DebugStack| {
+            let config = relay::Config {
+                aws: aws.clone(),
+                debug_stack: debug_stack.clone(),
+                stack_name: stack_name.clone(),
+                owner: owner(),
+                home: home.clone(),
+            };
+            Relay::connect(config, ui.clone())
         };
-        let relay = Relay::connect(config, ui.clone()).await?;
+        let mut debug_stack = debug_stack::deploy(aws, &stack_name, custom, ui).await?;
+        let relay = match connect(&debug_stack).await {
+            Err(Unconnected::Unanswered(error)) if debug_stack.answers == Answers::Mock => {
+                ui.warning(debug_stack::needs_function(&error));
+                debug_stack = debug_stack::deploy_function(aws, &stack_name, custom, ui).await?;
+                connect(&debug_stack).await?
+            }
+            connected => connected?,
+        };
         trace::start!("connected to the stubs' API");
         Ok((debug_stack, relay))
     }

@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::*;
 use crate::{
     aws::{self, Aws},
+    debug_stack::Answers,
     relay::tests::IDENTITY,
     ui::UiEvent,
 };
@@ -60,7 +61,7 @@ struct State {
     connections: BTreeMap<String, mpsc::UnboundedSender<Deed>>,
     /// How many pings have come.
     pings: usize,
-    /// How often the control function was asked.
+    /// How often `hello` was asked.
     hellos: usize,
 }
 
@@ -218,7 +219,7 @@ impl Session {
         let options = aws::Options { endpoint: Some(sts_endpoint), local: true, ..aws::Options::default() };
         let aws = Aws::connect(options).await.unwrap();
         let clock = aws.clock.clone();
-        let connector = Connector::new(aws, api_endpoint);
+        let connector = Connector::new(aws, api_endpoint, Answers::Mock);
         let first = connector.connect_at_first().await.unwrap();
         assert_eq!(first.id, "c1");
         let (sender, incoming) = mpsc::unbounded_channel();
@@ -388,7 +389,7 @@ async fn a_connection_without_pongs_is_no_dead_one() {
     };
     let mut session = Session::begin(timing).await;
     session.gateway.set(|behaviour| (behaviour.pong, behaviour.slow) = (false, Duration::from_millis(400)));
-    // After a few pings that say nothing, the control function is asked instead, and seldom.
+    // After a few pings that say nothing, `hello` is asked instead, and seldom.
     session.until(|state| state.pings >= 6 && state.hellos >= 6).await;
     session.hears("c1", "alive").await;
     assert_eq!(session.told(), [] as [&str; 0]);
