@@ -191,10 +191,10 @@ fixtures: packages $(CARGO_TARGET_DIR)/cdk-python/.installed $(CARGO_TARGET_DIR)
 	cd $* && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-# PyYAML comes with cfn-lint.
+# PyYAML comes with cfn-lint. A later setuptools has no `pkg_resources`, by which parliament finds its data.
 $(CARGO_TARGET_DIR)/python/.installed: Makefile
 	python3 -m venv $(@D)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 botocore==1.44.8 cargo-zigbuild==0.24.1 cfn-lint==1.58.0 debugpy==1.8.22 ziglang==0.17.1
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 botocore==1.44.8 cargo-zigbuild==0.24.1 cfn-lint==1.58.0 debugpy==1.8.22 parliament==1.6.4 setuptools==80.9.0 ziglang==0.17.1
 	@touch $@
 
 # An app of the CDK for Python needs it.

@@ -9,6 +9,8 @@ mod kept;
 mod lint;
 #[path = "app/order.rs"]
 mod order;
+#[path = "app/policies.rs"]
+mod policies;
 #[path = "app/snapshots.rs"]
 mod snapshots;
 #[path = "app/support.rs"]

@@ -309,4 +309,31 @@ mod tests {
             assert_eq!(reaches(&needs(&body), "R", &["F"].into()), expected, "{role}");
         }
     }
+
+    #[test]
+    fn what_a_template_says_comes_to_the_same_policy() {
+        for partition in ["aws", "aws-cn", "aws-us-gov"] {
+            let stack = DebugStack {
+                endpoint: String::new(),
+                management: String::new(),
+                api_id: "api".into(),
+                api_stage: "live".into(),
+                table: "table".into(),
+                table_arn: format!("arn:{partition}:dynamodb:eu-west-1:1234:table/table"),
+                bucket: "bucket".into(),
+                stub_policy: None,
+                answers: crate::debug_stack::Answers::Mock,
+            };
+            let mut within = stub_policy_in_template(&stack, "eu-west-1");
+            for statement in within["Statement"].as_array_mut().unwrap() {
+                for resource in statement["Resource"].as_array_mut().unwrap() {
+                    let text = resource["Fn::Sub"].as_str().unwrap();
+                    let text =
+                        text.replace("${AWS::Partition}", partition).replace("${AWS::AccountId}", "1234");
+                    *resource = Value::from(text);
+                }
+            }
+            assert_eq!(within, stub_policy(&stack, "eu-west-1", "1234"));
+        }
+    }
 }
