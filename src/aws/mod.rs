@@ -524,4 +524,6 @@ fn websocket_tls(bundle: Option<&[u8]>) -> Result<rustls::ClientConfig> {
 }
 
 #[cfg(test)]
+mod signatures;
+#[cfg(test)]
 mod tests;

@@ -64,6 +64,12 @@ impl Source {
         Self { from: Origin::Fixed(credentials), region: None, network, fix: String::new() }
     }
 
+    /// Those that a test gives.
+    #[cfg(test)]
+    pub(super) fn fixed(credentials: Credentials, network: Network) -> Self {
+        Self { from: Origin::Fixed(credentials), region: None, network, fix: String::new() }
+    }
+
     /// What the profile that was asked for says, or else the environment.
     ///
     /// # Errors

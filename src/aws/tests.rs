@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{clock::fake::Fake, *};
 
-const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:user/a</Arn>\
+pub(super) const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:user/a</Arn>\
     <Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
 
 const REFUSAL: &str = "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>Signature expired</Message>\

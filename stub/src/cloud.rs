@@ -360,6 +360,9 @@ pub(crate) fn stream_error_body(error: &sst_wire::StreamError) -> Bytes {
 }
 
 #[cfg(test)]
+mod signatures;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
