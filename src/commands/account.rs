@@ -64,7 +64,8 @@ async fn try_out(aws: &Aws, name: &str, ui: &Ui, interrupted: &CancellationToken
         match tried {
             Ok(trials) => return Ok(trials),
             Err(error) => {
-                ui.warning(debug_stack::needs_function(&error));
+                let unanswered = debug_stack::unanswered(&error);
+                ui.warning(format!("{unanswered}; in a session a Lambda function does then, and so here"));
                 stack = debug_stack::deploy_function(aws, name, None, ui).await?;
             }
         }

@@ -134,13 +134,11 @@ pub async fn deploy_function(
     deploy_with(aws, name, custom, (existing, Answers::Function), ui).await
 }
 
-/// What is said before that is done.
+/// What is said when that is needed; what becomes of it follows.
 #[must_use]
-pub fn needs_function(error: &Error) -> String {
-    format!(
-        "API Gateway does not answer `$connect` and `hello` by itself here ({}), so a Lambda function does from now on",
-        error.detail.as_deref().unwrap_or(&error.message)
-    )
+pub fn unanswered(error: &Error) -> String {
+    let reason = error.detail.as_deref().unwrap_or(&error.message);
+    format!("API Gateway does not answer `$connect` and `hello` by itself here ({reason})")
 }
 
 async fn deploy_with(

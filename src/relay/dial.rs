@@ -27,8 +27,8 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(8);
 const FIRST_CONNECTION: Duration = Duration::from_secs(30);
 
 /// For how long nothing else than no answer may come of an endpoint whose mocks are to answer, before a function is to answer instead.
-/// Deploying an API's routes takes a few seconds longer than CloudFormation says.
-const UNANSWERED: Duration = Duration::from_secs(12);
+/// Deploying an API's routes takes a while longer than CloudFormation says, and the function stays.
+const UNANSWERED: Duration = Duration::from_secs(20);
 
 /// The longest pause between two attempts at first.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

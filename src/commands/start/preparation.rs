@@ -285,7 +285,8 @@ impl Preparation<'_> {
         let mut debug_stack = debug_stack::deploy(aws, &stack_name, custom, ui).await?;
         let relay = match connect(&debug_stack).await {
             Err(Unconnected::Unanswered(error)) if debug_stack.answers == Answers::Mock => {
-                ui.warning(debug_stack::needs_function(&error));
+                let unanswered = debug_stack::unanswered(&error);
+                ui.warning(format!("{unanswered}, so a Lambda function does from now on"));
                 debug_stack = debug_stack::deploy_function(aws, &stack_name, custom, ui).await?;
                 connect(&debug_stack).await?
             }

@@ -31,7 +31,7 @@ test("everything works in the counterpart, and nothing stays", async () => {
 test("where API Gateway does not answer by itself, the rest is tried with a function, as a session would have it", async () => {
   const { code, output, stacks } = await tried((counterpart) => counterpart.settings({ gateway: { mock: { hello: false } } }));
   assert.equal(code, 0, output);
-  assert.match(output, /API Gateway does not answer `\$connect` and `hello` by itself here \(the WebSocket API answers: Internal server error\), so a Lambda function does/);
+  assert.match(output, /API Gateway does not answer `\$connect` and `hello` by itself here \(the WebSocket API answers: Internal server error\); in a session a Lambda function does then/);
   assert.match(output, /✓ a connection by a signed handshake, whose `hello` is answered by a Lambda function/);
   assert.doesNotMatch(output, /✗/);
   assert.deepEqual(stacks, []);
