@@ -206,10 +206,10 @@ impl Live {
                     listener.deliver(delivery);
                 }
             }
-            Effect::Build { spec, generation } => {
+            Effect::Build { spec, generation, since } => {
                 trace::save!(function = %spec.id, "a build is asked for");
                 self.begun.insert(spec.id.clone(), SystemTime::now());
-                self.builder.build(spec, generation);
+                self.builder.build(spec, generation, since);
             }
             Effect::Watch { function, paths } => {
                 // Without a build there is nothing that could have changed since it began.

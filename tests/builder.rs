@@ -23,6 +23,7 @@ struct Project {
     builder: Builder,
     events: mpsc::UnboundedReceiver<Event>,
     generation: Generation,
+    changed: Generation,
     _tasks: Tasks,
     shown: sst::ui::Events,
     _directory: tempfile::TempDir,
@@ -59,7 +60,16 @@ impl Project {
         let mut tasks = Tasks::default();
         let builder = Builder::new(tools, toolchain, root.clone(), sender, &mut tasks);
         let generation = Generation(0);
-        let project = Self { root, builder, events, generation, shown, _tasks: tasks, _directory: directory };
+        let project = Self {
+            root,
+            builder,
+            events,
+            generation,
+            changed: generation,
+            shown,
+            _tasks: tasks,
+            _directory: directory,
+        };
         project.write("package.json", "{}");
         for (path, text) in files {
             project.write(path, text);
@@ -81,9 +91,16 @@ impl Project {
         function(&format!("stack/{path}"), "index.handler", source)
     }
 
+    /// Builds what was saved just now.
     async fn build(&mut self, spec: &Arc<FunctionSpec>) -> Result<Arc<Artifact>, BuildError> {
+        self.changed = self.generation;
+        self.build_next(spec).await
+    }
+
+    /// Builds one more, with nothing saved since the last one.
+    async fn build_next(&mut self, spec: &Arc<FunctionSpec>) -> Result<Arc<Artifact>, BuildError> {
         self.generation = self.generation.next();
-        self.builder.build(spec.clone(), self.generation);
+        self.builder.build(spec.clone(), self.generation, self.changed);
         self.built(spec, self.generation).await
     }
 
@@ -573,9 +590,9 @@ async fn many_functions_are_built_at_once_each_exactly_once() {
     let mut project = Project::new(&files);
     let specs: Vec<_> = names.iter().map(|name| project.entry(name, Bundling::default())).collect();
     for spec in &specs {
-        project.builder.build(spec.clone(), Generation(1));
+        project.builder.build(spec.clone(), Generation(1), Generation(0));
         project.builder.cool(&spec.id);
-        project.builder.build(spec.clone(), Generation(2));
+        project.builder.build(spec.clone(), Generation(2), Generation(1));
     }
     let mut built = std::collections::BTreeSet::new();
     for _ in 0..specs.len() * 2 {
@@ -586,6 +603,52 @@ async fn many_functions_are_built_at_once_each_exactly_once() {
     }
     project.builder.end().await;
     assert!(project.events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn functions_of_one_file_are_built_once_and_each_runs_its_own_handler() {
+    // The project's own esbuild, which writes down each of its builds.
+    let counting = format!(
+        "const real = require({:?});
+        const note = () => require('node:fs').appendFileSync(`${{__dirname}}/builds`, '.');
+        exports.version = real.version;
+        exports.formatMessages = real.formatMessages;
+        exports.build = (options) => (note(), real.build(options));
+        exports.context = async (options) => {{
+          const context = await real.context(options);
+          return {{ dispose: () => context.dispose(), rebuild: () => (note(), context.rebuild()) }};
+        }};",
+        npm_root().join("node_modules/esbuild")
+    );
+    let text = |version: u32| {
+        (0..3).map(|n| format!("export const h{n} = async () => [{n}, {version}];\n")).collect::<String>()
+    };
+    let mut project =
+        Project::new(&[("node_modules/esbuild/index.js", &counting), ("src/handlers.ts", &text(0))]);
+    let entry = project.entry("src/handlers.ts", Bundling::default());
+    let specs = [0, 1, 2].map(|number| {
+        let mut spec = FunctionSpec { id: format!("stack/f{number}").into(), ..(*entry).clone() };
+        let Source::Entry { export, .. } = &mut spec.source else { unreachable!() };
+        *export = format!("h{number}");
+        Arc::new(spec)
+    });
+    let builds = |project: &Project| {
+        fs_err::read(project.root.join("node_modules/esbuild/builds")).map_or(0, |all| all.len())
+    };
+    for version in 0..3 {
+        project.write("src/handlers.ts", &text(version));
+        project.changed = project.generation;
+        let before = builds(&project);
+        for (number, spec) in specs.iter().enumerate() {
+            let built = project.build_next(spec).await.unwrap_or_else(|error| panic!("{}", error.detail));
+            assert_eq!(run(&built), format!("[{number},{version}]"));
+            assert!(built.task_root.ends_with(spec.id.as_file_name()));
+        }
+        // Only once a second function has come it is known that what is built is needed again.
+        let expected = if version == 0 { 2 } else { 1 };
+        assert_eq!(builds(&project) - before, expected);
+    }
+    project.builder.end().await;
 }
 
 #[tokio::test]
@@ -628,7 +691,7 @@ async fn it_is_told_when_cargo_waits_for_another_one() {
     let (path, directory) = (project.root.join("rust/Cargo.toml"), project.root.join("rust"));
     let source = Source::Program { path, directory, build: build.into() };
     let spec = function("stack/rust", "", source);
-    project.builder.build(spec.clone(), Generation(1));
+    project.builder.build(spec.clone(), Generation(1), Generation(0));
     let told = async {
         // Which directory that is depends on Cargo's version.
         let waits = "Compiling `stack/rust`: cargo is waiting for file lock on ";

@@ -43,6 +43,9 @@ pub(super) struct Request {
     pub bundling: Bundling,
     /// Which packages the runtime has.
     pub provided: Option<Sdk>,
+    /// See [`Builder::build`](super::Builder::build).
+    pub generation: u64,
+    pub since: u64,
 }
 
 #[derive(Debug, Deserialize)]

@@ -43,8 +43,9 @@ impl Builder {
         Self { sidecar, toolchain, builds: JoinSet::new(), events }
     }
 
-    /// Builds a function.
-    pub fn build(&mut self, spec: Arc<FunctionSpec>, generation: Generation) {
+    /// Builds a function. No file is known to have changed since the builds after that of `since` have begun, so what one of those has
+    /// made may be taken for another function that is built alike.
+    pub fn build(&mut self, spec: Arc<FunctionSpec>, generation: Generation, since: Generation) {
         tasks::reap(&mut self.builds);
         tracing::debug!(function = %spec.id, "a build begins");
         let events = self.events.clone();
@@ -53,7 +54,7 @@ impl Builder {
         let name = format!("the build of `{}`", spec.id);
         self.builds.spawn(tasks::named(name, async move {
             let build = async {
-                let artifact = build(&spec, &sidecar, &toolchain).await?;
+                let artifact = build(&spec, (generation, since), &sidecar, &toolchain).await?;
                 let (found, inputs) = toolchain.layers(&spec).await.map_err(|error| BuildError {
                     inputs: artifact.inputs.iter().chain(&error.inputs).cloned().collect(),
                     ..error
@@ -84,6 +85,7 @@ impl Builder {
 
 async fn build(
     spec: &Arc<FunctionSpec>,
+    (generation, since): (Generation, Generation),
     sidecar: &Sidecar,
     toolchain: &Toolchain,
 ) -> Result<Artifact, BuildError> {
@@ -97,6 +99,8 @@ async fn build(
         directory: toolchain.tools().directory(spec),
         bundling: Bundling::clone(bundling),
         provided: Sdk::of(&spec.runtime),
+        generation: generation.0,
+        since: since.0,
     };
     let program = languages::program_for(toolchain.tools(), &spec.runtime).await;
     let (artifact, packages) = sidecar.build(request, export, program).await?;

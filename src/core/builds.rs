@@ -19,7 +19,11 @@ impl State {
         let Some(function) = self.functions.get_mut(id) else { return };
         self.generation = self.generation.next();
         function.code.begin(self.generation, now);
-        effects.push(Effect::Build { spec: function.spec.clone(), generation: self.generation });
+        effects.push(Effect::Build {
+            spec: function.spec.clone(),
+            generation: self.generation,
+            since: self.changed,
+        });
     }
 
     pub(super) fn files_changed(
@@ -28,6 +32,7 @@ impl State {
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
+        self.changed = self.generation;
         let changes = Arc::new(Changes::of(changes));
         let mut changed = Vec::new();
         for (id, function) in &mut self.functions {

@@ -35,8 +35,8 @@ pub enum Effect {
     Relay(RelayCommand),
     /// Tell those something, or do something for them, who call functions on this machine.
     Local(LocalCommand),
-    /// Build a function.
-    Build { spec: Arc<FunctionSpec>, generation: Generation },
+    /// Build a function. All builds after that of `since`, of whatever function, begin with the files as they are now, as far as is known here.
+    Build { spec: Arc<FunctionSpec>, generation: Generation, since: Generation },
     /// The function is not in use any more; forget what was kept to build it quickly.
     Cool { function: FunctionId },
     /// A build has ended, or the function is gone: its code depends on these paths, and on nothing else any more. They are as

@@ -18,6 +18,7 @@ impl State {
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
+        self.changed = self.generation;
         let mut former = std::mem::take(&mut self.functions);
         for spec in specs {
             let id = spec.id.clone();

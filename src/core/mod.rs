@@ -83,6 +83,8 @@ pub struct State {
     removed: BTreeMap<FunctionId, Code>,
     /// That of the latest build, of whatever function.
     generation: Generation,
+    /// That of the latest build when a file or a function has changed last.
+    changed: Generation,
     /// Some function may have changed since it was built.
     stale: bool,
     /// The requests that have no outcome yet.
@@ -112,6 +114,7 @@ impl State {
             functions: BTreeMap::new(),
             removed: BTreeMap::new(),
             generation: Generation::default(),
+            changed: Generation::default(),
             stale: false,
             open: HashMap::new(),
             arrived: 0,

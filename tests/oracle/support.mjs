@@ -124,7 +124,7 @@ export async function liveOnce(builds, one, { standby = false } = {}) {
   return { ...answer, built, isSplit };
 }
 
-const directoryOf = ({ directory }) => path.join(directory, ".sst/artifacts/function");
+const directoryOf = ({ directory, place = "function" }) => path.join(directory, ".sst/artifacts", place);
 
 /** What the sidecar is asked, by way of what is read off the construct. */
 export function requestOf(one) {

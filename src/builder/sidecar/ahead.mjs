@@ -6,7 +6,6 @@ import fs from "node:fs";
 import { isBuiltin } from "node:module";
 import path from "node:path";
 
-import { replace } from "./output.mjs";
 import { isAlone, isInstalled } from "./vendor.mjs";
 
 /** Reads of variables, which change nothing. */
@@ -27,10 +26,10 @@ const CHANGES = new RegExp(
 );
 
 /**
- * The module that a standby loads, which is written beside the bundle and has its name from what it does: `[[name, directory]]`, or nothing.
- * Packages are evaluated by it in the order in which the function would, and as often.
+ * The module that a standby loads, which lies beside the bundle and has its name from what it does: { name, text }, or nothing. Packages
+ * are evaluated by it in the order in which the function would, and as often.
  */
-export function ahead({ result, vendor, root, directory, extension }) {
+export function ahead({ result, vendor, root, extension }) {
   const { inputs, outputs } = result.metafile;
   const [output] = Object.values(outputs).filter((one) => one.entryPoint);
   const included = new Set([...Object.keys(output.inputs), ...output.imports.map((one) => one.path)]);
@@ -63,7 +62,7 @@ export function ahead({ result, vendor, root, directory, extension }) {
   // A module's imports from outside come before everything else.
   if (extension === "mjs") steps.sort((one, other) => (typeof one === "number") - (typeof other === "number"));
   const alone = (vendor?.isAlone ?? true) && isAlone(output, vendor?.file);
-  return steps.length ? [[`./${write(directory, vendor?.file, steps, extension, alone)}`, directory]] : [];
+  return steps.length ? written(vendor?.file, steps, extension, alone) : undefined;
 }
 
 class Stop extends Error {}
@@ -90,10 +89,10 @@ function read(file) {
 }
 
 /**
- * Writes the module that a standby loads. Where a part of the vendor bundle fails, the function is told so when it comes to it, as if it
+ * The module that a standby loads. Where a part of the vendor bundle fails, the function is told so when it comes to it, as if it
  * had failed then; and what comes after it is not loaded, as it would not be. It names the files that it imports when there are no others.
  */
-function write(directory, vendorFile, steps, extension, alone) {
+function written(vendorFile, steps, extension, alone) {
   const isModule = extension === "mjs";
   const from = JSON.stringify(`./${vendorFile}`);
   const begin = isModule ? `import { open } from ${from};` : `const { open } = require(${from});`;
@@ -115,7 +114,5 @@ for (const step of ${JSON.stringify(steps)}) {
   }
 }
 ${isModule && alone ? `export const files = [${from}];\n` : ""}`;
-  const name = `ahead-${createHash("sha256").update(text).digest("hex").slice(0, 16)}.${extension}`;
-  replace(path.join(directory, name), Buffer.from(text));
-  return name;
+  return { name: `ahead-${createHash("sha256").update(text).digest("hex").slice(0, 16)}.${extension}`, text };
 }

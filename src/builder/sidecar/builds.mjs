@@ -1,4 +1,5 @@
-// The builds of all functions: for each of the functions built last it is kept what makes the next build of it quick.
+// The builds of all functions: for each of the functions built last it is kept what makes the next build of it quick. Functions that are
+// built alike, as those of one file with several handlers, have that in common.
 
 import fs from "node:fs";
 import { createRequire } from "node:module";
@@ -7,17 +8,20 @@ import path from "node:path";
 import { explain } from "./explain.mjs";
 import { formatOf } from "./format.mjs";
 import { FunctionBuilds } from "./function.mjs";
+import { Place } from "./output.mjs";
 
-/** Of so many functions it is kept in any case. */
+/** Of so many functions that are built differently it is kept in any case. */
 const ALWAYS_KEPT = 20;
 
 /** What is kept are parsed files, which take several times their size. Of further functions they are kept up to so many bytes of files in all. */
 const KEPT_BYTES = 4_000_000;
 
 export class Builds {
-  /** Function → { key, builds, isBusy, isForgotten }, the one used last at the end. */
+  /** How functions are built → what is kept of those that are built so, the one used last at the end. */
   #kept = new Map();
-  /** Function → its last build. Builds of one function write the same files, so they take turns. */
+  /** Function → how it is built. */
+  #ways = new Map();
+  /** Function, or how it is built → the last build. Builds of one function write the same files, so they take turns. */
   #turns = new Map();
   #esbuild;
   #worthwhile;
@@ -30,71 +34,78 @@ export class Builds {
 
   /** Builds a function. The answer says how it went; nothing is thrown. */
   build(request) {
-    const before = this.#turns.get(request.function) ?? Promise.resolve();
-    const turn = before.then(() => this.#attempt(request));
-    this.#turns.set(request.function, turn);
-    turn.then(() => {
-      if (this.#turns.get(request.function) === turn) this.#turns.delete(request.function);
-    });
+    return this.#inTurn(request.function, () => this.#attempt(request));
+  }
+
+  #inTurn(key, work) {
+    const before = this.#turns.get(key) ?? Promise.resolve();
+    const turn = before.then(work, work);
+    this.#turns.set(key, turn);
+    const end = () => {
+      if (this.#turns.get(key) === turn) this.#turns.delete(key);
+    };
+    turn.then(end, end);
     return turn;
   }
 
   async #attempt(request) {
+    let key;
     try {
-      return { built: await this.#build(request) };
+      const way = wayOf(request);
+      key = way.key;
+      return { built: await this.#inTurn(key, () => this.#build(request, way)) };
     } catch (error) {
-      const watched = this.#kept.get(request.function)?.builds.watched ?? [];
+      const watched = this.#kept.get(key)?.builds.watched ?? [];
       return { failed: await explain(this.#esbuild, error, request, this.projectRoot, watched) };
     }
   }
 
   /** Forgets what was kept to build a function quickly. */
   cool(name) {
-    const known = this.#kept.get(name);
-    this.#kept.delete(name);
-    if (known) forget(known);
+    const key = this.#ways.get(name);
+    this.#ways.delete(name);
+    this.#kept.get(key)?.leave(name);
+    if (this.#kept.get(key)?.isUnused) this.#forget(key);
   }
 
   /** Ends when nothing is done for a function in the background. */
   async settled(name) {
-    await this.#kept.get(name)?.builds.settled();
+    await this.#kept.get(this.#ways.get(name))?.builds.settled();
   }
 
-  async #build(request) {
-    const kept = await this.#keptFor(this.#load(), request);
-    try {
-      return await kept.builds.build();
-    } finally {
-      kept.isBusy = false;
-      if (kept.isForgotten) forget(kept);
-    }
+  async #build(request, way) {
+    const kept = await this.#keptFor(this.#load(), request, way);
+    return kept.build(request);
   }
 
-  /** What is kept of the function, busy from now on. */
-  async #keptFor(esbuild, request) {
-    const { function: name, bundling } = request;
-    const format = formatOf(request.entry, bundling.format);
-    const changed = bundling.plugins && fs.statSync(bundling.plugins, { throwIfNoEntry: false })?.mtimeMs;
-    const key = JSON.stringify([request, format, changed]);
-    const known = this.#kept.get(name);
-    this.#kept.delete(name);
-    if (known?.key === key) {
-      this.#kept.set(name, known);
-      known.isBusy = true;
-      return known;
-    }
-    if (known) forget(known);
-    const builds = await FunctionBuilds.create(esbuild, request, this.projectRoot, format, changed, this.#worthwhile);
-    const made = { key, builds, isBusy: true, isForgotten: false };
-    this.#kept.set(name, made);
+  async #keptFor(esbuild, request, { key, format, changed }) {
+    const { function: name } = request;
+    if (this.#ways.get(name) !== key) this.cool(name);
+    const known = this.#kept.get(key);
+    this.#kept.delete(key);
+    const kept = known ?? new Kept(await FunctionBuilds.create(esbuild, request, this.projectRoot, format, changed, this.#worthwhile));
+    this.#kept.set(key, kept);
+    this.#ways.set(name, key);
+    kept.join(request);
+    if (!known) this.#keepLess();
+    return kept;
+  }
+
+  #keepLess() {
     let bytes = 0;
     for (const { builds } of this.#kept.values()) bytes += builds.bytes;
     for (const [oldest, { builds }] of this.#kept) {
       if (this.#kept.size <= ALWAYS_KEPT || bytes <= KEPT_BYTES) break;
       bytes -= builds.bytes;
-      this.cool(oldest);
+      this.#forget(oldest);
     }
-    return made;
+  }
+
+  #forget(key) {
+    const kept = this.#kept.get(key);
+    this.#kept.delete(key);
+    for (const name of kept.names) this.#ways.delete(name);
+    kept.forget();
   }
 
   /** The project's own esbuild, so that its version and its plugins fit; else ours. */
@@ -114,8 +125,68 @@ export class Builds {
   }
 }
 
-/** Frees what is kept. A build fails when that goes away meanwhile, so it is freed at its end. */
-function forget(known) {
-  known.isForgotten = true;
-  if (!known.isBusy) known.builds.dispose();
+/** What is kept of functions that are built alike. */
+class Kept {
+  /** Function → where its bundle lies. */
+  #places = new Map();
+  /** What was built last, while it may be taken for another one of them, and by which build: { bundle, generation }. */
+  #last;
+  #isBusy = false;
+  #isForgotten = false;
+
+  constructor(builds) {
+    this.builds = builds;
+  }
+
+  get names() {
+    return this.#places.keys();
+  }
+
+  get isUnused() {
+    return this.#places.size === 0;
+  }
+
+  join({ function: name, directory }) {
+    if (!this.#places.has(name)) this.#places.set(name, new Place(directory));
+  }
+
+  leave(name) {
+    this.#places.delete(name);
+    // What it was made of is watched for those for which it was built.
+    this.#last = undefined;
+  }
+
+  /** Builds a function, or takes what was built for another one when that has read the same files. */
+  async build({ function: name, generation, since }) {
+    const place = this.#places.get(name);
+    this.#isBusy = true;
+    try {
+      if (this.#last?.generation > since && this.#last.bundle.isCurrent()) return this.builds.put({ ...this.#last.bundle, steps: [] }, place);
+      this.#last = undefined;
+      const bundle = await this.builds.build();
+      // For one function alone nothing is kept in memory.
+      if (this.#places.size > 1) this.#last = { bundle, generation };
+      return this.builds.put(bundle, place);
+    } finally {
+      this.#isBusy = false;
+      if (this.#isForgotten) this.builds.dispose();
+    }
+  }
+
+  /** Frees all. A build fails when that goes away meanwhile, so it is freed at its end. */
+  forget() {
+    this.#isForgotten = true;
+    if (!this.#isBusy) this.builds.dispose();
+  }
+}
+
+/** How a function is built, as a key that only functions have in common that are built alike, and what is not in the request for that. */
+function wayOf(request) {
+  const { function: name, directory, generation: _, since: __, ...rest } = request;
+  const { plugins, commands } = request.bundling;
+  const format = formatOf(request.entry, request.bundling.format);
+  const changed = plugins && fs.statSync(plugins, { throwIfNoEntry: false })?.mtimeMs;
+  // Source maps name files as they are found from beside the bundle. Plugins may do anything for the one function, and commands write for it.
+  const beside = plugins || commands ? directory : path.dirname(directory);
+  return { key: JSON.stringify([plugins || commands ? name : null, beside, rest, format, changed]), format, changed };
 }

@@ -1,4 +1,4 @@
-// One function's builds. The first is the whole bundle, exactly as it is deployed. Where much of it comes from packages, a vendor bundle is
+// The builds of a function, or of several that are built alike. The first is the whole bundle, exactly as it is deployed. Where much of it comes from packages, a vendor bundle is
 // made afterwards, in the background, and from then on only the function's own files are built, which takes milliseconds however large its
 // packages are. Whatever does not fit the vendor bundle (another package, an error, a package that was installed anew) is
 // built whole again: that is always right.
@@ -13,7 +13,7 @@ import { ahead } from "./ahead.mjs";
 import { externalsPlugin, importsPlugin } from "./externals.mjs";
 import { INSTALLED, importsOf, inputsOf, stateOfPackages } from "./inputs.mjs";
 import { options, pluginsOf } from "./options.mjs";
-import { link, replace, stamped } from "./output.mjs";
+import { Beside, stamped } from "./output.mjs";
 import { Stamps, bundle, describe, isInstalled, manifestsOf, packagesOf, splitPlugin, unknownIn, usedIn, weightOf } from "./vendor.mjs";
 
 /** From how many bytes of packages on a vendor bundle is worth it. Below, the whole bundle takes hardly longer. */
@@ -34,14 +34,12 @@ export class FunctionBuilds {
   #worthwhile;
   /** The context of the whole bundle, while that is what is built at each save. */
   #whole;
-  /** What there is when one has been made: { which, known, used, file, isAlone, manifests, stamps, run, ownRun, context } */
+  /** What there is when one has been made: { which, known, used, file, isAlone, files, manifests, stamps, run, ownRun, context } */
   #vendor;
   /** The making of a vendor bundle, and of which packages the last one was that could not be made. */
   #making;
   #refused;
   #misfits = 0;
-  /** The files beside the bundle that the last two builds load. A worker may still be starting with the former. */
-  #recent = [];
   #isDisposed = false;
   /** What plugins of the project said in the last build that they depend on. */
   watched;
@@ -65,12 +63,20 @@ export class FunctionBuilds {
     this.#worthwhile = worthwhile;
   }
 
-  /** Builds and writes what runs: { file, fingerprint, inputs, packages, provided, steps }. Throws esbuild's errors. */
+  /** Builds what runs, for `put`. Throws esbuild's errors. */
   async build() {
-    const steps = new Steps();
+    const steps = new Steps([]);
     const built = (await this.#buildOwnPart()) ?? (await this.#buildWhole());
     steps.end(built.vendor ? "own files" : "whole bundle");
-    return this.#write(built, steps);
+    return this.#bundleOf(built, steps);
+  }
+
+  /** Writes what was built to where a function's bundle lies: { file, fingerprint, inputs, packages, provided, steps }. */
+  put({ outputs, links, vendor, ahead, isCurrent: _, steps: before, ...built }, place) {
+    const steps = new Steps(before);
+    place.put({ file: built.file, outputs, links, vendor: vendor?.files, ahead, next: this.#vendor?.files });
+    steps.end("written");
+    return { ...built, packages: ahead ? [[`./${ahead.name}`, place.directory]] : [], steps: steps.ended };
   }
 
   /** Ends when no vendor bundle is being made any more. For whoever compares or measures. */
@@ -86,6 +92,7 @@ export class FunctionBuilds {
 
   /** The own files against the vendor bundle; nothing if they do not fit it. */
   async #buildOwnPart() {
+    if (this.#vendor && !this.#vendor.files.areThere()) this.#forgetVendor();
     const vendor = this.#vendor;
     if (!vendor) return undefined;
     clear(vendor.ownRun);
@@ -192,12 +199,13 @@ export class FunctionBuilds {
     const stamps = new Stamps([...inputs, ...manifests, ...installations(this.#request.entry)]);
     // What was installed meanwhile may be in there by half.
     if (!stamps.areSince(began) || this.#isDisposed) return;
-    for (const output of outputFiles) replace(output.path, output.contents);
     const ownRun = newRun();
     const plugin = splitPlugin(known, `./${file}`, this.#format);
     const context = await this.#esbuild.context(this.#options(ownRun, plugin));
     if (this.#isDisposed) return void context.dispose();
-    this.#vendor = { which, known, used, file, isAlone, manifests, stamps, run, ownRun, context };
+    // Written only now that it is known to be wanted: whatever is put there meanwhile removes what nobody needs.
+    const files = new Beside(file, this.#request.directory, outputFiles);
+    this.#vendor = { which, known, used, file, isAlone, files, manifests, stamps, run, ownRun, context };
     this.#leaveWhole();
   }
 
@@ -211,54 +219,44 @@ export class FunctionBuilds {
     }
   }
 
-  /** Removes what no worker loads any more. What an earlier session has left is taken for the former build's. */
-  #keepOnly(names, directory) {
-    const found = fs.readdirSync(directory).filter((name) => /^(vendor|ahead)-\w+\.[cm]js(\.map)?$/.test(name));
-    this.#recent = [this.#recent[1] ?? found, names];
-    const needed = [...this.#recent.flat(), this.#vendor?.file];
-    for (const name of found) {
-      if (!needed.some((one) => name === one || name === `${one}.map`)) fs.rmSync(path.join(directory, name), { force: true });
-    }
-  }
-
-  #write({ result, run, vendor }, steps) {
+  #bundleOf({ result, run, vendor }, steps) {
     const { directory, entry } = this.#request;
     const extension = this.#format === "esm" ? "mjs" : "cjs";
-    fs.mkdirSync(directory, { recursive: true });
     const hash = createHash("sha256");
     const maps = new Map(result.outputFiles.map((output) => [output.path, output.contents]));
-    for (const output of result.outputFiles) {
+    const outputs = result.outputFiles.map((output) => {
       const contents = stamped(output.contents, maps.get(`${output.path}.map`));
       hash.update(path.basename(output.path)).update(contents);
-      replace(output.path, contents);
-    }
-    // A function that has changed its format must not find its former self.
-    fs.rmSync(path.join(directory, `index.${extension === "mjs" ? "cjs" : "mjs"}`), { force: true });
-    link(path.join(directory, "node_modules"), run.packages);
+      return [path.relative(directory, output.path), contents];
+    });
     for (const [name, target] of [...run.packages].sort()) {
       // A package that is installed anew lies where the former one lay.
       const installed = fs.statSync(path.join(target, "package.json"), { throwIfNoEntry: false })?.mtimeMs;
       hash.update(`${name}\0${target}\0${installed}\0`);
     }
-    steps.end("written");
     const files = Object.keys(result.metafile.inputs).filter((input) => !/^(\(disabled\)|[\w-]{2,}):/.test(input));
     this.bytes = files.reduce((sum, input) => sum + result.metafile.inputs[input].bytes, 0);
     const absolute = files.map((input) => path.resolve(this.#root, input));
+    const read = new Stamps(absolute);
     const own = absolute.filter((file) => !isInstalled(file));
     const manifests = [...(vendor?.manifests ?? []), ...manifestsOf(absolute), ...installations(entry)];
     const imports = importsOf(run.metafile ?? result.metafile, this.#root);
     const inputs = inputsOf(this.#request, [...own, ...manifests, ...this.watched], imports);
     hash.update(stateOfPackages(inputs));
     steps.end("what it depends on");
-    const packages = ahead({ result, vendor, root: this.#root, directory, extension });
-    this.#keepOnly([...(vendor ? [vendor.file] : []), ...packages.map(([name]) => path.basename(name))], directory);
+    const loaded = ahead({ result, vendor, root: this.#root, extension });
     steps.end("what standbys load");
     return {
       file: `index.${extension}`,
       fingerprint: hash.digest("hex"),
       inputs,
-      packages,
       provided: [...run.provided].sort(),
+      outputs,
+      links: new Map(run.packages),
+      vendor,
+      ahead: loaded,
+      /** Whether what it was made of, also of packages, whose files are not watched, is as it was, and all that belongs to it still there. */
+      isCurrent: () => read.areCurrent() && (!vendor || (vendor.stamps.areCurrent() && vendor.files.areThere())),
       steps: steps.ended,
     };
   }
@@ -266,8 +264,11 @@ export class FunctionBuilds {
 
 /** What a build is busy with one after the other: [what, milliseconds]. */
 class Steps {
-  ended = [];
   #since = performance.now();
+
+  constructor(before) {
+    this.ended = [...before];
+  }
 
   end(what) {
     const now = performance.now();

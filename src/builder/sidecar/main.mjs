@@ -1,9 +1,11 @@
 // Builds functions with esbuild. One JSON object per line: requests on standard input, answers on standard output.
 //
-//   { "id": 1, "build": { "function", "entry", "root", "directory", "bundling", "provided" } }
+//   { "id": 1, "build": { "function", "entry", "root", "directory", "bundling", "provided", "generation", "since" } }
 //     → { "id": 1, "built": { "file", "fingerprint", "inputs", "packages", "provided", "steps" } }
 //     → { "id": 1, "failed": { "summary", "detail", "errorType", "inputs" } }
 //   { "cool": "<function>" }
+//
+// No file is known to have changed since the builds after that of `since` have begun: what one of those has made may be taken again.
 //
 // The process ends with its standard input.
 

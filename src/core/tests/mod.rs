@@ -115,7 +115,7 @@ fn describe(effect: &Effect) -> Option<String> {
         Effect::Bridge(BridgeCommand::Offer { worker, .. }) => format!("offer {worker}"),
         Effect::Bridge(BridgeCommand::Withdraw { worker }) => format!("withdraw {worker}"),
         Effect::Relay(_) | Effect::Ui(_) | Effect::Watch { .. } => return None,
-        Effect::Build { spec, generation } => format!("build {} {generation}", spec.id),
+        Effect::Build { spec, generation, .. } => format!("build {} {generation}", spec.id),
         Effect::Cool { function } => format!("cool {function}"),
     })
 }

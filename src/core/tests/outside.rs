@@ -53,6 +53,8 @@ pub(super) struct Outside {
     pub saved: BTreeMap<FunctionId, u64>,
     pub processes: BTreeMap<WorkerId, Process>,
     pub compilers: Vec<Compiler>,
+    /// All functions are built alike: what was read last, and by which build. Later ones take that for as long as nothing has changed.
+    pub read: Option<(Generation, BTreeMap<FunctionId, u64>)>,
     /// All requests in order of arrival, with the environments that they have to be run in.
     pub sent: Vec<(RequestId, FunctionId, BTreeMap<String, String>)>,
     pub delivered: HashSet<RequestId>,
@@ -93,6 +95,7 @@ impl Outside {
             saved: NAMES.iter().map(|name| (FunctionId::from(name), 0)).collect(),
             processes: BTreeMap::new(),
             compilers: Vec::new(),
+            read: None,
             sent: Vec::new(),
             delivered: HashSet::new(),
             returned: BTreeSet::new(),
@@ -216,7 +219,7 @@ impl Outside {
             Effect::Ui(UiEvent::Request { request, function, .. }) if self.calls.contains(&request) => {
                 self.sent.push((request, function.clone(), self.told[&function].clone()));
             }
-            Effect::Build { spec, generation } => {
+            Effect::Build { spec, generation, since } => {
                 assert!(
                     self.compilers.iter().all(|compiler| compiler.spec.id != spec.id),
                     "two builds of one function at a time"
@@ -226,7 +229,10 @@ impl Outside {
                     "two builds with the same generation"
                 );
                 assert_eq!(spec, self.specs[&spec.id], "built as it was before a deployment");
-                let version = self.saved[&spec.id];
+                let begun = self.read.take().filter(|(begun, _)| *begun > since);
+                let (begun, files) = begun.unwrap_or_else(|| (generation, self.saved.clone()));
+                let version = files[&spec.id];
+                self.read = Some((begun, files));
                 self.compilers.push(Compiler { spec, generation, version });
             }
             Effect::Bridge(BridgeCommand::Offer { worker, .. }) => {

@@ -38,7 +38,7 @@ fn serve(calls: usize, functions: usize, limit: usize) -> (usize, Duration) {
         let mut later = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Build { spec, generation } => {
+                Effect::Build { spec, generation, .. } => {
                     let result = Ok(artifact(spec.id.as_str(), "x"));
                     later.push(Event::Built { function: spec.id.clone(), generation, result });
                 }
