@@ -404,3 +404,59 @@ pub(super) fn assignment(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// A function whose standby loads `text`.
+    fn purpose(recipe: &Recipe, directory: &Utf8PathBuf, function: &str, text: &str) -> Purpose {
+        std::fs::write(directory.join(format!("{function}.cjs")), text).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        Purpose {
+            function: function.into(),
+            launch: recipe.anybody(),
+            environment: [("PATH".to_owned(), path)].into(),
+            task_root: directory.clone(),
+            handler: "index.handler".to_owned(),
+            provided: None,
+            packages: vec![(format!("./{function}.cjs"), directory.clone())],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_standby_is_waited_for_once_its_turn_has_come() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Utf8PathBuf::from_path_buf(directory.path().canonicalize().unwrap()).unwrap();
+        let pipe = place.join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let recipe = Recipe {
+            spawner: crate::process::for_tests(),
+            node: Utf8PathBuf::from_path_buf(which::which("node").unwrap()).unwrap(),
+            scripts: concat!(env!("CARGO_MANIFEST_DIR"), "/runners").into(),
+        };
+        let mut standbys = Standbys {
+            starting: JoinSet::new(),
+            made: mpsc::unbounded_channel(),
+            turns: Arc::new(Semaphore::new(1)),
+            anybody: Anybody { environment: BTreeMap::new(), process: None, starting: None },
+            functions: VecDeque::new(),
+        };
+        // It says that it is loaded, and then is so for ever.
+        let says = format!("require('fs').writeFileSync({:?}, 'loaded');", pipe.as_str());
+        let slow = purpose(&recipe, &place, "slow", &format!("{says} for (;;);"));
+        let other = purpose(&recipe, &place, "other", "");
+        standbys.replenish(&recipe, slow.clone());
+        let said = tokio::task::spawn_blocking(move || std::fs::read_to_string(pipe)).await.unwrap();
+        assert_eq!(said.unwrap(), "loaded");
+        standbys.replenish(&recipe, other.clone());
+        tokio::task::yield_now().await;
+
+        let taken = standbys.take(&other, &recipe);
+        assert!(taken.is_none(), "a worker would wait for the standby of another function: {taken:?}");
+        let taken = standbys.take(&slow, &recipe);
+        assert!(matches!(taken, Some(Taken::Starting(..))), "{taken:?}");
+    }
+}
