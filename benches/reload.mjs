@@ -7,7 +7,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import fs from "node:fs";
-import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { performance } from "node:perf_hooks";
@@ -16,6 +15,7 @@ import process from "node:process";
 import { Sst, repository } from "../tests/e2e/support/sst.mjs";
 import { Figures, ROUNDS, timed } from "./support/figures.mjs";
 import { OldTool } from "./support/old-tool.mjs";
+import { Caller, call, link, processesOf, proportional, resident, write } from "./support/running.mjs";
 
 const CALLS = Number(process.env.CALLS ?? 500);
 const MANY = 100;
@@ -59,12 +59,12 @@ try {
 figures.save();
 
 async function measure() {
-  await call("hello");
+  await call(app, "hello");
   await old.call("hello");
   const [ours, kept, theirs] = [[], [], []];
-  const caller = new Caller();
+  const caller = new Caller(app);
   for (let round = 0; round < CALLS; round += 1) {
-    ours.push(await timed(() => call("hello")));
+    ours.push(await timed(() => call(app, "hello")));
     kept.push(await timed(() => caller.call("hello")));
     theirs.push((await old.call("hello")).took);
   }
@@ -76,7 +76,7 @@ async function measure() {
   await saves(`a shared file, 1 of ${MANY} functions warm`, "m0", "src/shared.ts", sources.shared);
   await saves("Python", "python", "py/app.py", sources.python);
   memory("one function of each kind");
-  for (let number = 0; number < MANY; number += 1) await call(`m${number}`);
+  for (let number = 0; number < MANY; number += 1) await call(app, `m${number}`);
   await saves(`a shared file, ${MANY} of ${MANY} functions warm`, `m${MANY - 1}`, "src/shared.ts", sources.shared);
   await allFresh();
   memory(`${MANY} functions that were called`);
@@ -89,13 +89,13 @@ async function measure() {
 /** From a save to the first answer of the new code, called again and again. */
 async function saves(what, name, relative, text, theirName) {
   const [ours, theirs] = [[], []];
-  await call(name);
+  await call(app, name);
   for (let round = -3; round < ROUNDS; round += 1) {
     const version = 1_000 + round;
     const began = performance.now();
     fs.writeFileSync(path.join(app, relative), text(version));
     for (;;) {
-      const { v } = await call(name);
+      const { v } = await call(app, name);
       if (v === version) break;
       assert.ok(performance.now() - began < 10_000, `${what}: old code answers 10 s after a save`);
     }
@@ -121,7 +121,7 @@ async function allFresh() {
     const built = () => sst.output.slice(from).match(/BUILT +perf\/m\d+/g)?.length ?? 0;
     while (built() < MANY) await new Promise((resolve) => setTimeout(resolve, 5));
     times.push(performance.now() - began);
-    assert.equal((await call("m7")).v, 5_000 + round);
+    assert.equal((await call(app, "m7")).v, 5_000 + round);
     await new Promise((resolve) => setTimeout(resolve, TYPING));
   }
   row(`save → all ${MANY} built`, times);
@@ -131,7 +131,7 @@ async function throughput(atOnce) {
   const calls = 3_000;
   let left = calls;
   const serve = async () => {
-    const caller = new Caller();
+    const caller = new Caller(app);
     while (left-- > 0) await caller.call("hello");
     caller.end();
   };
@@ -142,12 +142,9 @@ async function throughput(atOnce) {
 }
 
 function memory(when) {
-  const own = resident(sst.child.pid);
-  const all = descendants(sst.child.pid);
-  const cloud = new Set(all.filter((pid) => /server\.py/.test(commandOf(pid))).flatMap((pid) => [pid, ...descendants(pid)]));
-  const children = all.filter((pid) => !cloud.has(pid));
+  const { own, children } = processesOf(sst);
   const sum = (of) => children.reduce((sum, pid) => sum + of(pid), 0);
-  figures.values(`memory of the program, ${when}`, "MB", { ours: own });
+  figures.values(`memory of the program, ${when}`, "MB", { ours: resident(own) });
   // What several processes share, as the program of Node, is resident in each of them, but is there only once.
   figures.values(`memory of ${children.length} processes besides it and the local cloud, ${when}`, "MB", {
     resident: sum(resident),
@@ -159,47 +156,7 @@ function row(what, ours, theirs = []) {
   figures.times(what, { ours, ...(theirs.length && { "SST 0.69.7": theirs }) });
 }
 
-/** A call of a function of the app, on a connection of its own, as `sst invoke` makes it. */
-async function call(name, event = {}) {
-  const caller = new Caller();
-  const answer = await caller.call(name, event);
-  caller.end();
-  return answer;
-}
-
-/** A connection to the program, for calls one after the other. */
-function Caller() {
-  const { control, token } = session();
-  const [host, port] = control.split(":");
-  const socket = net.connect({ host, port: Number(port), noDelay: true });
-  let text = "";
-  let waiting;
-  socket.setEncoding("utf8").on("data", (more) => {
-    text += more;
-    if (text.endsWith("\n")) waiting.resolve(JSON.parse(text));
-  });
-  socket.on("error", (error) => waiting.reject(error));
-  this.call = async (name, event = {}) => {
-    const question = { token, function: `perf/${name}`, event: Buffer.from(JSON.stringify(event)).toString("base64") };
-    text = "";
-    socket.write(`${JSON.stringify(question)}\n`);
-    const answer = await new Promise((resolve, reject) => (waiting = { resolve, reject }));
-    if (answer.outcome !== "returned") throw new Error(text);
-    return JSON.parse(Buffer.from(answer.body, "base64").toString());
-  };
-  this.end = () => socket.end();
-}
-
-function session() {
-  session.known ??= JSON.parse(fs.readFileSync(path.join(app, ".sst/session.json"), "utf8"));
-  return session.known;
-}
-
 function layOut() {
-  const write = (file, text) => {
-    fs.mkdirSync(path.dirname(file), { recursive: true });
-    fs.writeFileSync(file, text);
-  };
   write(path.join(app, "package.json"), `{ "name": "perf", "private": true, "type": "module" }\n`);
   write(path.join(app, "package-lock.json"), "{}");
   write(path.join(app, "sst.json"), `{ "name": "perf", "main": "stacks/index.js" }\n`);
@@ -231,46 +188,4 @@ export default function main(app) {
     const text = `import { shared } from "../shared";\nexport async function main() {\n  return { v: shared, number: ${number} };\n}\n`;
     write(path.join(app, `src/many/h${number}.ts`), text);
   }
-}
-
-function link(from, to) {
-  fs.mkdirSync(to, { recursive: true });
-  for (const name of fs.readdirSync(from).filter((name) => !name.startsWith("."))) {
-    if (name.startsWith("@")) link(path.join(from, name), path.join(to, name));
-    else if (!fs.existsSync(path.join(to, name))) fs.symlinkSync(path.join(from, name), path.join(to, name));
-  }
-}
-
-function descendants(pid) {
-  const children = new Map();
-  for (const one of fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    const parent = read(`/proc/${one}/stat`).split(") ").pop().split(" ")[1];
-    children.set(parent, [...(children.get(parent) ?? []), one]);
-  }
-  const all = [];
-  const walk = (parent) => (children.get(String(parent)) ?? []).forEach((child) => (all.push(child), walk(child)));
-  walk(pid);
-  return all;
-}
-
-function read(file) {
-  try {
-    return fs.readFileSync(file, "utf8");
-  } catch {
-    return "";
-  }
-}
-
-function commandOf(pid) {
-  return read(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
-}
-
-/** In MB. */
-function resident(pid) {
-  return Number(/^VmRSS:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) / 1024;
-}
-
-/** In MB: what several processes share counts for each of them by their number. */
-function proportional(pid) {
-  return Number(/^Pss:\s+(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0) / 1024;
 }

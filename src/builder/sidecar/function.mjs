@@ -1,7 +1,7 @@
-// The builds of a function, or of several that are built alike. The first is the whole bundle, exactly as it is deployed. Where much of it comes from packages, a vendor bundle is
-// made afterwards, in the background, and from then on only the function's own files are built, which takes milliseconds however large its
-// packages are. Whatever does not fit the vendor bundle (another package, an error, a package that was installed anew) is
-// built whole again: that is always right.
+// The builds of a function, or of several that are built alike. The first is the whole bundle, exactly as it is deployed. Where much of it
+// comes from packages, a vendor bundle is made afterwards, in the background, and from then on only the function's own files are built,
+// which takes milliseconds however large its packages are. Whatever does not fit the vendor bundle (another package, an error, a package
+// that was installed anew) is built whole again: that is always right.
 
 import { createHash } from "node:crypto";
 import fs from "node:fs";
