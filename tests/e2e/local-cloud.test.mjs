@@ -1,10 +1,13 @@
 // What the local cloud is corrected for, as a user's own clients see it: browsers, WebSockets, AWS's SDKs in functions.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import fs from "node:fs";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
 
-import { Sst, clientOptions, copyApp, until } from "./support/sst.mjs";
+import { Sst, clientOptions, copyApp, localClouds, repository, until } from "./support/sst.mjs";
 import { launchChromium, require, servePage } from "./support/web.mjs";
 
 const { InvokeCommand, LambdaClient } = require("@aws-sdk/client-lambda");
@@ -376,4 +379,18 @@ describe("a deployment", () => {
   test("takes functions whose logical ids are as long as may be", async () => {
     assert.equal((await invoke("LongName")).statusCode, 200);
   });
+});
+
+test("a call of a stub is answered when it is answered", async () => {
+  const release = /RELEASE = "(.*)"/.exec(fs.readFileSync(path.join(repository, "src/cloud/server.py"), "utf8"))[1];
+  const place = localClouds().find((one) => path.basename(one).startsWith(`ministack-${release}`));
+  const calls = path.join(repository, "tests/e2e/support/stub-calls.py");
+  const temporary = path.join(directory, ".sst/stub-calls");
+  fs.mkdirSync(temporary);
+  const env = { ...process.env, TMPDIR: temporary, PYTHONDONTWRITEBYTECODE: "1" };
+  const { stdout } = await promisify(execFile)(path.join(place, "bin/python"), [calls, path.join(repository, "src/cloud")], { env });
+  const { sleeps, atOnce } = JSON.parse(stdout.trim().split("\n").pop());
+  // Of a millisecond each: ministack itself has 50, and waits for an acknowledgement between the head and the body of an event.
+  assert.ok(sleeps <= 2, `${sleeps} pauses`);
+  assert.deepEqual(atOnce, [true]);
 });

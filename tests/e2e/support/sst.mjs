@@ -43,12 +43,17 @@ export function copyApp(source, modules = path.join(fixtures, "node_modules"), p
 /** A cache directory of its own, in which only the local cloud is installed. */
 export function onlyLocalCloud() {
   const cache = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-cache-"));
-  const usual = path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), ".cache"), "sst");
   fs.mkdirSync(path.join(cache, "sst"));
+  for (const one of localClouds()) fs.symlinkSync(one, path.join(cache, "sst", path.basename(one)));
+  return cache;
+}
+
+/** Where the local cloud is installed, in each release of it. */
+export function localClouds() {
+  const usual = path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), ".cache"), "sst");
   const installed = fs.existsSync(usual) ? fs.readdirSync(usual) : [];
   const isComplete = (name) => name.startsWith("ministack") && fs.existsSync(path.join(usual, name, "complete"));
-  for (const name of installed.filter(isComplete)) fs.symlinkSync(path.join(usual, name), path.join(cache, "sst", name));
-  return cache;
+  return installed.filter(isComplete).map((name) => path.join(usual, name));
 }
 
 /** Whether the system lets programs have mounts of their own, as another program finds: then functions see `/opt`. */
