@@ -100,7 +100,9 @@ test("one build of esbuild serves all, and each has all that belongs to it", asy
   assert.ok(sources.map((source) => path.resolve(file(".sst/artifacts/f3"), source)).includes(file("index.ts")));
 
   save("export const handler = ;");
+  builds();
   for (const name of names) assert.match((await build(name)).failed.summary, /^index.ts:1:24: Unexpected ";"/);
+  assert.equal(builds(), 3, "the own files, the whole bundle, and what it depends on");
   save(text(3));
   for (const name of names) assert.deepEqual(await answer(name), ["tiny", 3, name]);
 
@@ -156,6 +158,15 @@ test("a package that was edited is noticed, although nobody says so", async (t) 
     write(file("node_modules/tiny/index.js"), `export const tiny = "edited";`);
     for (const name of ["f2", "f3"]) assert.deepEqual(await answer(name), ["edited", 0, name]);
   }
+});
+
+test("an error that is mended is gone, although nobody says so", async (t) => {
+  const { save, build, file, answer } = app(t);
+  for (const name of ["f0", "f1"]) await build(name);
+  save(text(1, `import "./missing";`));
+  for (const name of ["f0", "f1"]) assert.match((await build(name)).failed.summary, /Could not resolve ".\/missing"/);
+  write(file("missing.ts"), "");
+  for (const name of ["f0", "f1", "f2"]) assert.deepEqual(await answer(name), ["tiny", 1, name]);
 });
 
 test("plugins and commands are asked for each function", async (t) => {

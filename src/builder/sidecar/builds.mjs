@@ -9,6 +9,7 @@ import { explain } from "./explain.mjs";
 import { formatOf } from "./format.mjs";
 import { FunctionBuilds } from "./function.mjs";
 import { Place } from "./output.mjs";
+import { Stamps } from "./vendor.mjs";
 
 /** Of so many functions that are built differently it is kept in any case. */
 const ALWAYS_KEPT = 20;
@@ -49,14 +50,15 @@ export class Builds {
   }
 
   async #attempt(request) {
-    let key;
+    const failed = async (error, watched = []) => ({ failed: await explain(this.#esbuild, error, request, this.projectRoot, watched) });
     try {
       const way = wayOf(request);
-      key = way.key;
-      return { built: await this.#inTurn(key, () => this.#build(request, way)) };
+      return await this.#inTurn(way.key, async () => {
+        const kept = await this.#keptFor(this.#load(), request, way);
+        return kept.build(request, failed);
+      });
     } catch (error) {
-      const watched = this.#kept.get(key)?.builds.watched ?? [];
-      return { failed: await explain(this.#esbuild, error, request, this.projectRoot, watched) };
+      return failed(error);
     }
   }
 
@@ -71,11 +73,6 @@ export class Builds {
   /** Ends when nothing is done for a function in the background. */
   async settled(name) {
     await this.#kept.get(this.#ways.get(name))?.builds.settled();
-  }
-
-  async #build(request, way) {
-    const kept = await this.#keptFor(this.#load(), request, way);
-    return kept.build(request);
   }
 
   async #keptFor(esbuild, request, { key, format, changed }) {
@@ -129,7 +126,7 @@ export class Builds {
 class Kept {
   /** Function → where its bundle lies. */
   #places = new Map();
-  /** What was built last, while it may be taken for another one of them, and by which build: { bundle, generation }. */
+  /** What came of the last build, while it may be taken for another one of them: { generation, bundle or outcome, isCurrent }. */
   #last;
   #isBusy = false;
   #isForgotten = false;
@@ -156,21 +153,34 @@ class Kept {
     this.#last = undefined;
   }
 
-  /** Builds a function, or takes what was built for another one when that has read the same files. */
-  async build({ function: name, generation, since }) {
+  /** Builds a function, or takes what came of a build of another one when that has read the same files. */
+  async build({ function: name, generation, since }, explained) {
     const place = this.#places.get(name);
     this.#isBusy = true;
     try {
-      if (this.#last?.generation > since && this.#last.bundle.isCurrent()) return this.builds.put({ ...this.#last.bundle, steps: [] }, place);
+      const last = this.#last;
+      if (last?.generation > since && last.isCurrent()) {
+        return last.outcome ?? { built: this.builds.put({ ...last.bundle, steps: [] }, place) };
+      }
       this.#last = undefined;
       const bundle = await this.builds.build();
-      // For one function alone nothing is kept in memory.
-      if (this.#places.size > 1) this.#last = { bundle, generation };
-      return this.builds.put(bundle, place);
+      this.#keep({ generation, bundle, isCurrent: bundle.isCurrent });
+      return { built: this.builds.put(bundle, place) };
+    } catch (error) {
+      const outcome = await explained(error, this.builds.watched);
+      const looked = new Stamps(outcome.failed.inputs);
+      // Anything else than an error in the files may be the function's own.
+      if (error.errors?.length) this.#keep({ generation, outcome, isCurrent: () => looked.areCurrent() });
+      return outcome;
     } finally {
       this.#isBusy = false;
       if (this.#isForgotten) this.builds.dispose();
     }
+  }
+
+  #keep(last) {
+    // For one function alone nothing is kept in memory.
+    if (this.#places.size > 1) this.#last = last;
   }
 
   /** Frees all. A build fails when that goes away meanwhile, so it is freed at its end. */
