@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     State,
-    changes::Changes,
+    changes::{Changes, LookedUp},
     effect::Effect,
     event::{Artifact, BuildError, FileChange, FunctionError, Outcome},
     function::Finished,
@@ -34,13 +34,20 @@ impl State {
     ) {
         self.changed = self.generation;
         let changes = Arc::new(Changes::of(changes));
+        let mut looked_up = LookedUp::new(&changes);
+        let concerned =
+            self.functions.iter().filter(|(_, function)| function.code.is_concerned(&mut looked_up));
+        let concerned: Vec<FunctionId> = concerned.map(|(id, _)| id.clone()).collect();
+        for function in self.functions.values_mut() {
+            function.code.changed_meanwhile(&changes);
+        }
         let mut changed = Vec::new();
-        for (id, function) in &mut self.functions {
-            if function.code.changed(&changes) {
-                tracing::debug!(function = %id, "changed");
-                changed.push((id.clone(), function.spec.is_compiled()));
-                self.stale = true;
-            }
+        for id in concerned {
+            let Some(function) = self.functions.get_mut(&id) else { continue };
+            tracing::debug!(function = %id, "changed");
+            function.code.expire();
+            changed.push((id, function.spec.is_compiled()));
+            self.stale = true;
         }
         for (id, compiled) in changed {
             // Compiling takes so long that it had better begin; and a call that waits is to run what was saved.

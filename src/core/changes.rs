@@ -1,6 +1,9 @@
 //! Which builds have to be made again when files have changed.
 
-use std::{collections::BTreeSet, ops::Bound};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Bound,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -54,6 +57,29 @@ impl Changes {
     }
 }
 
+/// Which paths changes concern, each of them looked up once: the functions of an app have most of theirs in common.
+#[derive(Debug)]
+pub(super) struct LookedUp<'a> {
+    changes: &'a Changes,
+    known: HashMap<&'a str, bool>,
+}
+
+impl<'a> LookedUp<'a> {
+    pub(super) fn new(changes: &'a Changes) -> Self {
+        Self { changes, known: HashMap::new() }
+    }
+
+    /// As [`Changes::concern`].
+    pub(super) fn concern(&mut self, inputs: &'a [Utf8PathBuf]) -> bool {
+        inputs.iter().any(|input| {
+            *self
+                .known
+                .entry(input.as_str())
+                .or_insert_with(|| self.changes.concern(std::slice::from_ref(input)))
+        })
+    }
+}
+
 /// Paths are in the order of their parts, so what is in a directory comes right after it.
 fn from<'a>(paths: &'a BTreeSet<Utf8PathBuf>, path: &Utf8Path) -> impl Iterator<Item = &'a Utf8PathBuf> {
     paths.range::<Utf8Path, _>((Bound::Included(path), Bound::Unbounded))
@@ -88,7 +114,12 @@ mod tests {
             ("/other/new.ts", true, false),
         ] {
             let change = FileChange { path: path.into(), structural };
-            assert_eq!(Changes::of(vec![change.clone()]).concern(&inputs), expected, "{path} {structural}");
+            let alone = Changes::of(vec![change.clone()]);
+            assert_eq!(alone.concern(&inputs), expected, "{path} {structural}");
+            let mut looked_up = LookedUp::new(&alone);
+            for _ in 0..2 {
+                assert_eq!(looked_up.concern(&inputs), expected, "{path} {structural}, looked up");
+            }
             let others = (0..50).map(|n| FileChange { path: format!("/q/{n}.ts").into(), structural: true });
             let all = others.chain([change]).collect();
             assert_eq!(Changes::of(all).concern(&inputs), expected, "{path} {structural}, among others");

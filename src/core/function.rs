@@ -9,7 +9,7 @@ use std::{
 use camino::Utf8PathBuf;
 
 use super::{
-    changes::Changes,
+    changes::{Changes, LookedUp},
     event::{Artifact, BuildError},
     pool::{SHORT_WAIT, SLOW},
 };
@@ -134,21 +134,25 @@ impl Code {
         Self { running, ..Self::default() }
     }
 
-    /// Notes that files changed. Returns whether the code has to be built again, by a build that has not begun.
-    pub(super) fn changed(&mut self, changes: &Arc<Changes>) -> bool {
+    /// Notes that files changed while a build runs.
+    pub(super) fn changed_meanwhile(&mut self, changes: &Arc<Changes>) {
         if let Some(running) = &mut self.running {
             running.changes.push(changes.clone());
-            return false;
         }
+    }
+
+    /// Whether the code has to be built again by a build that has not begun, as files have changed that it depends on.
+    pub(super) fn is_concerned<'a>(&'a self, looked_up: &mut LookedUp<'a>) -> bool {
         let results = [
             self.good.as_ref().map(|(_, artifact)| artifact.inputs.as_slice()),
             self.broken.as_ref().map(|error| error.inputs.as_slice()),
         ];
-        if !results.into_iter().flatten().any(|inputs| changes.concern(inputs)) {
-            return false;
-        }
+        !self.building() && results.into_iter().flatten().any(|inputs| looked_up.concern(inputs))
+    }
+
+    /// Notes that it is.
+    pub(super) fn expire(&mut self) {
         self.stale = true;
-        true
     }
 
     /// All that the code depends on as it serves, and as it failed to build.
