@@ -32,7 +32,7 @@ use tokio::{
 
 use super::{
     Clock,
-    failure::{NO_CREDENTIALS, is_out_of_reach, words},
+    failure::{NO_CREDENTIALS, NoCredentials, is_out_of_reach, words},
     profile::Source,
 };
 use crate::{tasks, ui::Ui};
@@ -86,18 +86,9 @@ struct Inner {
 struct Kept {
     credentials: Option<(Credentials, SystemTime)>,
     /// The last refusal, and how often the time had been put right before it.
-    refusal: Option<(Refusal, Instant, u64)>,
+    refusal: Option<(NoCredentials, Instant, u64)>,
     /// What AWS has said no to: whatever they say themselves, they have expired.
     expired: Option<Credentials>,
-}
-
-/// Why there are no credentials.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{reason}")]
-pub(super) struct Refusal {
-    reason: String,
-    /// Whether whoever gives them could not be asked, by which nothing is known of them.
-    pub out_of_reach: bool,
 }
 
 /// A provider, and how often the time had been put right when it was made. It may have compared times.
@@ -190,16 +181,16 @@ impl Inner {
         };
         let answer = match timeout(PATIENCE, usable.provider.provide_credentials()).await {
             // A program's words may have several lines.
-            Ok(answer) => answer.map_err(|error| Refusal {
+            Ok(answer) => answer.map_err(|error| NoCredentials {
                 out_of_reach: is_out_of_reach(&error) && words(&error) != NO_CREDENTIALS,
                 reason: words(&error).split_whitespace().collect::<Vec<&str>>().join(" "),
             }),
             Err(_) => {
                 let reason = format!("no credentials were given within {} s", PATIENCE.as_secs());
-                Err(Refusal { reason, out_of_reach: false })
+                Err(NoCredentials { reason, out_of_reach: false })
             }
         };
-        let expired = |reason| Refusal { reason, out_of_reach: false };
+        let expired = |reason| NoCredentials { reason, out_of_reach: false };
         match answer.and_then(|credentials| self.check(credentials).map_err(expired)) {
             Ok(credentials) => {
                 // What does not say when it ends is read anew the next time.
@@ -236,7 +227,7 @@ impl Inner {
         });
     }
 
-    fn miss(self: &Arc<Self>, refusal: Refusal) {
+    fn miss(self: &Arc<Self>, refusal: NoCredentials) {
         tracing::debug!(refusal.reason, "credentials");
         let mut kept = self.kept();
         kept.credentials = None;

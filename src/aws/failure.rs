@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use http::Uri;
 
 use super::{
-    causes, chain, credentials,
+    causes, chain,
     proxy::{is_secure, place},
     tunnel::Refusal,
 };
@@ -74,6 +74,15 @@ impl NoAnswer {
     }
 }
 
+/// Why there are no credentials.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reason}")]
+pub(super) struct NoCredentials {
+    pub reason: String,
+    /// Whether whoever gives them could not be asked, by which nothing is known of them.
+    pub out_of_reach: bool,
+}
+
 /// What an error of the SDK says, without the whole request and response that its own text goes into.
 #[must_use]
 pub fn explain<E, R>(error: &SdkError<E, R>) -> String
@@ -114,7 +123,7 @@ pub(super) fn words(error: &(dyn std::error::Error + 'static)) -> String {
 /// Whether whoever was to be asked for credentials, or by them, could not be, by which nothing is known of them.
 pub(super) fn is_out_of_reach(error: &(dyn std::error::Error + 'static)) -> bool {
     let is = |cause: &(dyn std::error::Error + 'static)| {
-        let no_credentials = cause.downcast_ref::<credentials::Refusal>();
+        let no_credentials = cause.downcast_ref::<NoCredentials>();
         cause.is::<Refusal>()
             || cause.is::<NoAnswer>()
             || no_credentials.is_some_and(|refusal| refusal.out_of_reach)
