@@ -350,6 +350,14 @@ describe("a chat", () => {
     });
   }
 
+  test("has its mocks answer with what their templates say", async () => {
+    first.send("who", "me");
+    const told = () => first.received.map((text) => text.startsWith('{"who"') && JSON.parse(text)).find(Boolean);
+    await until("an answer of the mock", told);
+    assert.match(told().who, /^[A-Za-z0-9+/=_-]{8,}$/);
+    assert.deepEqual({ ...told(), who: "" }, { who: "", said: "me", at: "dev" });
+  });
+
   test("has its messages posted by Go's own HTTP client, as by any program that trusts what the system does", async () => {
     first.send("sendmessage-go", "by Go");
     await first.has("by Go");
