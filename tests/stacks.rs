@@ -431,3 +431,22 @@ async fn a_function_that_answers_stays_until_the_stack_is_removed() {
     tried.remove().await.unwrap();
     assert_eq!(tried.deploy().await.unwrap().answers, Answers::Mock);
 }
+
+#[tokio::test]
+#[ignore = "it is run by the one above"]
+async fn a_start_beside_the_one_that_needs_the_function_leaves_it_there() {
+    let tried = Tried::new("beside").await;
+    tried.deploy().await.unwrap();
+    tried.becomes("UPDATE_IN_PROGRESS");
+    let before = tried.asked("DescribeStacks");
+    let other = async {
+        until(|| tried.asked("DescribeStacks") >= before + 2).await;
+        let parameters = json!({ "Answers": "function" });
+        ask(json!({ "name": tried.name, "status": "UPDATE_COMPLETE", "parameters": parameters }), "stack");
+    };
+    let (beside, ()) = tokio::join!(tried.deploy(), other);
+    assert_eq!(
+        (beside.unwrap().answers, tried.of_routes()),
+        (Answers::Function, FUNCTION.map(str::to_owned).to_vec())
+    );
+}

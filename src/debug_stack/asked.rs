@@ -83,14 +83,23 @@ pub(super) async fn settled(aws: &Aws, name: &str) -> Result<Option<Stack>> {
     let until = Instant::now() + PATIENCE;
     loop {
         let stack = look(aws, name).await?;
-        let moves = stack.as_ref().and_then(Stack::stack_status).is_some_and(|status| {
-            status.as_str().ends_with("_IN_PROGRESS") && *status != StackStatus::ReviewInProgress
-        });
-        if !moves || Instant::now() > until {
+        if !moves(stack.as_ref()) || Instant::now() > until {
             return Ok(stack);
         }
         sleep(look_every(aws)).await;
     }
+}
+
+/// The same, but that it has to be possible to ask for it. Somebody else may be about to change what answers at its routes.
+pub(super) async fn at_rest(aws: &Aws, name: &str) -> Result<Option<Stack>> {
+    let stack = describe(aws, name).await?;
+    if moves(stack.as_ref()) { settled(aws, name).await } else { Ok(stack) }
+}
+
+fn moves(stack: Option<&Stack>) -> bool {
+    stack.and_then(Stack::stack_status).is_some_and(|status| {
+        status.as_str().ends_with("_IN_PROGRESS") && *status != StackStatus::ReviewInProgress
+    })
 }
 
 /// The stack's events, newest first. They are for people; without them the deployment goes on.

@@ -106,14 +106,14 @@ pub struct Custom<'a> {
 /// # Errors
 /// [`Kind::Deployment`] with the reason of the first resource that failed.
 pub async fn deploy(aws: &Aws, name: &str, custom: Option<Custom<'_>>, ui: &Ui) -> Result<DebugStack> {
-    let existing = asked::describe(aws, name).await?;
+    let existing = asked::at_rest(aws, name).await?;
     let answers = Answers::of(existing.as_ref());
     let deployed = deploy_with(aws, name, custom, (existing, answers), ui).await;
     match deployed {
         // A local cloud that was not started by this program.
         Err(error) if aws.endpoint.is_some() && answers != Answers::Bare && knows_no_responses(&error) => {
             tracing::debug!(detail = error.detail, "a function answers in its place");
-            let existing = asked::describe(aws, name).await?;
+            let existing = asked::at_rest(aws, name).await?;
             deploy_with(aws, name, custom, (existing, Answers::Bare), ui).await
         }
         deployed => deployed,
@@ -130,7 +130,7 @@ pub async fn deploy_function(
     custom: Option<Custom<'_>>,
     ui: &Ui,
 ) -> Result<DebugStack> {
-    let existing = asked::describe(aws, name).await?;
+    let existing = asked::at_rest(aws, name).await?;
     deploy_with(aws, name, custom, (existing, Answers::Function), ui).await
 }
 

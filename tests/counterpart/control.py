@@ -143,11 +143,12 @@ class Control:
         key = self.world.keys.mint(who, f"arn:aws:sts::{self.world.account}:assumed-role/Developer/{who}")
         return {name: key[name] for name in ("accessKeyId", "secretAccessKey", "sessionToken")}
 
-    def _stack(self, name, status, reason=None):
-        """Has a stack be in some state, e.g. one that another deployment has left behind."""
+    def _stack(self, name, status, reason=None, parameters=None):
+        """Has a stack be in some state, e.g. one that another deployment has left behind, with parameters of its own."""
         stacks = self.world.cloudformation.stacks
         if name not in stacks:
             stacks[name] = Stack(self.world, name)
+        stacks[name].parameters = {**stacks[name].parameters, **(parameters or {})}
         stacks[name].becomes(status, reason)
 
     # ---- What there shall be ----
