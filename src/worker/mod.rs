@@ -147,6 +147,7 @@ impl Workers {
         let (stop, stopped) = watch::channel(None);
         let (publish, output) = watch::channel(None);
         let worker = start.worker;
+        let memory_mb = start.spec.memory_mb;
         let (load, may_load) = watch::channel(!start.gated);
         let (messages, to_tell) = mpsc::unbounded_channel();
         let debugger = start.artifact.program.debugger.clone();
@@ -176,6 +177,7 @@ impl Workers {
             // Its output is published before it is told anything: it may ask for its first call in the next moment, and where its
             // debugger attaches has to be known by then.
             let show = |process: &Process| {
+                process.output.declare(memory_mb);
                 let _ = publish.send(Some(process.output.clone()));
                 if let Some(target) = target(&artifact.program, process.pid()) {
                     let _ = events.send(Event::Debuggable { worker, target });

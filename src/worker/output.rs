@@ -38,6 +38,41 @@ struct Stream {
     is_stderr: bool,
     /// Where the process listens for debuggers, once it has said so and until somebody asks.
     listening: Option<Listening>,
+    /// What Node has said of its heap, once it says its last words for want of memory.
+    last_words: Option<LastWords>,
+    /// How much memory the function declares, in MB.
+    declared_mb: Option<u64>,
+}
+
+/// What Node writes when its heap is full: some thirty lines, most of them of its own code. They become one.
+#[derive(Debug, Default)]
+struct LastWords {
+    /// How much was in the heap at its last collection, in MB.
+    heap_mb: Option<String>,
+}
+
+impl LastWords {
+    /// With what they begin.
+    const BEGINNING: &str = "<--- Last few GCs --->";
+
+    /// What is shown of a line of them; an error for a line of something else. It may have been a child of the function that has ended.
+    fn hear(&mut self, line: &str, declared_mb: Option<u64>) -> Result<Option<String>, ()> {
+        if let Some((_, rest)) = line.split_once("Mark-Compact ") {
+            let number = |word: &&str| word.parse::<f64>().is_ok();
+            let found = rest.split(' ').find(number).map(|heap| heap.split('.').next().unwrap_or(heap));
+            self.heap_mb = found.map(str::to_owned).or(self.heap_mb.take());
+        }
+        if line.starts_with("FATAL ERROR: ") {
+            let heap = self.heap_mb.as_ref().map(|heap| format!(" with {heap} MB")).unwrap_or_default();
+            let declared =
+                declared_mb.map(|size| format!("; the function declares {size} MB")).unwrap_or_default();
+            return Ok(Some(format!("out of memory: the heap was full{heap}{declared}")));
+        }
+        let is_frame =
+            line.trim_start().split_once(": 0x").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+        let is_heading = line.starts_with("<---") || line.starts_with("-----") || line.starts_with('[');
+        if is_frame || is_heading || line.is_empty() { Ok(None) } else { Err(()) }
+    }
 }
 
 /// Where a process listens for debuggers, as it says itself.
@@ -65,9 +100,17 @@ impl Output {
             partial: Vec::new(),
             is_stderr,
             listening: None,
+            last_words: None,
+            declared_mb: None,
         };
         let streams = Arc::new(Mutex::new([stream(stdout, false), stream(stderr, true)]));
         Ok((Self { streams }, ChildEnds { stdout: child_stdout, stderr: child_stderr }))
+    }
+
+    /// Names the memory that the function declares, in MB, where it has too little.
+    pub(super) fn declare(&self, memory_mb: Option<u64>) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.iter_mut().for_each(|stream| stream.declared_mb = memory_mb);
     }
 
     /// Says through `ready` whenever there is something to read, until both pipes are closed.
@@ -178,6 +221,15 @@ impl Stream {
         let line = String::from_utf8_lossy(&self.partial).trim_end_matches('\r').to_owned();
         self.partial.clear();
         if self.is_stderr {
+            if line == LastWords::BEGINNING {
+                self.last_words = Some(LastWords::default());
+            }
+            if let Some(last_words) = &mut self.last_words {
+                match last_words.hear(&line, self.declared_mb) {
+                    Ok(shown) => return lines.extend(shown),
+                    Err(()) => self.last_words = None,
+                }
+            }
             if let Some(url) = line.strip_prefix("Debugger listening on ")
                 && url.starts_with("ws://127.0.0.1:")
             {
@@ -246,6 +298,25 @@ mod tests {
         }
         assert!((1..=4).contains(&count), "it says so once or twice for each pipe, not for ever: {count}");
         assert_eq!(output.drain().0, ["one"]);
+    }
+
+    #[test]
+    fn the_last_words_of_a_full_heap_are_one_line() {
+        let (output, ends) = Output::new().unwrap();
+        output.declare(Some(128));
+        let mut stderr = std::fs::File::from(ends.stderr);
+        let words = "\n<--- Last few GCs --->\n\n\
+            [32690:0x42b35670]     5656 ms: Mark-Compact 4102.5 (4110.9) -> 4102.5 (4114.9) MB, 10.48 / 0.00 ms\n\n\n\
+            <--- JS stacktrace --->\n\n\
+            FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n\
+            ----- Native stack trace -----\n\n 1: 0xb78db3 node::OOMErrorHandler(char const*) [/usr/bin/node]\n\
+            16: 0x195e476  [/usr/bin/node]\n";
+        stderr.write_all(words.as_bytes()).unwrap();
+        let shown = ["", "out of memory: the heap was full with 4102 MB; the function declares 128 MB"];
+        assert_eq!(output.drain().0, shown);
+        // It was a child of the function's.
+        stderr.write_all(b"and on it goes\n\n1: 0x2\n").unwrap();
+        assert_eq!(output.drain().0, ["and on it goes", "", "1: 0x2"]);
     }
 
     #[test]
