@@ -26,6 +26,7 @@ use crate::{
     cli::{Cli, Command},
     descriptors,
     error::{Error, Kind, Result},
+    platform,
     process::{Command as Program, Spawner, remove_abandoned_directories},
     project::Project,
     settings, tasks,
@@ -45,6 +46,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Runs what the command line says. Nothing that was started is left running when it returns.
 pub async fn run(cli: Cli, options: printer::Options, ui: &Ui, printing: Printing) -> ExitCode {
     tasks::tell_panics(ui);
+    platform::return_large_blocks();
     let interrupts = match Interrupts::listen() {
         Ok(interrupts) => interrupts,
         Err(error) => {

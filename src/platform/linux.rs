@@ -58,6 +58,19 @@ pub(crate) fn process(pid: i32) -> Option<Process> {
     Some(Process { parent, session, start, has_ended: state == "Z", is_stopped: matches!(state, "t" | "T") })
 }
 
+/// Has the memory of large blocks given back whenever one is freed. By itself glibc does so only until one has been: from then on it takes
+/// blocks of that size from its heaps, and of these only what is at the end is given back. A deployment needs several, for moments.
+pub(crate) fn return_large_blocks() {
+    /// From this many bytes on a block is large.
+    #[cfg(target_env = "gnu")]
+    const LARGE: i32 = 128 * 1024;
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes numbers only, and may be called at any time, by any thread.
+    unsafe {
+        nix::libc::mallopt(nix::libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
 /// Makes this process the parent of all who lose theirs below it.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(set_child_subreaper(true)?)

@@ -76,6 +76,9 @@ pub(crate) fn process(pid: i32) -> Option<Process> {
     })
 }
 
+/// They are, by themselves.
+pub(crate) fn return_large_blocks() {}
+
 /// Nobody can be adopted here.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(())

@@ -17,7 +17,7 @@ compile_error!("`sst` runs on Linux and macOS only; on Windows, WSL 2 is a Linux
 
 pub(crate) use system::{
     ADOPTS_ORPHANS, CACHE_DIRECTORY, CONTINUOUS_CLOCK, MOST_OPEN_FILES, TELLS_CLOSED_FILES, View,
-    WATCHES_TREES, adopt_orphans, prepare_child, process, processes, this_program,
+    WATCHES_TREES, adopt_orphans, prepare_child, process, processes, return_large_blocks, this_program,
 };
 
 /// What the system knows of a process.
@@ -61,5 +61,27 @@ mod tests {
         }
         child.wait().unwrap();
         assert_eq!(process(pid), None);
+    }
+
+    /// With the allocator of glibc, which by itself keeps blocks as large as any that was freed before.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[test]
+    fn large_blocks_are_given_back_when_they_are_freed() {
+        const SIZE: usize = 8 * 1024 * 1024;
+        let resident = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+            line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+        };
+        return_large_blocks();
+        drop(vec![1_u8; 2 * SIZE]);
+        let block = vec![1_u8; SIZE];
+        // What is in use behind it keeps a heap from becoming smaller.
+        let behind = vec![1_u8; 1024];
+        let before = resident();
+        drop(block);
+        let given_back = before.saturating_sub(resident());
+        assert!(given_back > SIZE / 2, "{given_back} of {SIZE} bytes");
+        drop(behind);
     }
 }
