@@ -30,7 +30,11 @@ impl Changes {
     /// Whether a build that depends on these paths may turn out differently now. What is not among them concerns no build: a file that
     /// comes can only change how imports resolve where its path was tried, and whoever builds names what was tried and is not there.
     pub(super) fn concern(&self, inputs: &[Utf8PathBuf]) -> bool {
-        inputs.iter().any(|input| self.is_in(input) || self.has_replaced(input) || self.has_added(input))
+        inputs.iter().any(|input| self.concerns(input))
+    }
+
+    fn concerns(&self, input: &Utf8Path) -> bool {
+        self.is_in(input) || self.has_replaced(input) || self.has_added(input)
     }
 
     /// The input itself has changed, or something in it.
@@ -71,12 +75,10 @@ impl<'a> LookedUp<'a> {
 
     /// As [`Changes::concern`].
     pub(super) fn concern(&mut self, inputs: &'a [Utf8PathBuf]) -> bool {
-        inputs.iter().any(|input| {
-            *self
-                .known
-                .entry(input.as_str())
-                .or_insert_with(|| self.changes.concern(std::slice::from_ref(input)))
-        })
+        let mut known = |input: &'a Utf8Path| {
+            *self.known.entry(input.as_str()).or_insert_with(|| self.changes.concerns(input))
+        };
+        inputs.iter().any(|input| known(input))
     }
 }
 
