@@ -282,6 +282,9 @@ describe("the first deployment", () => {
     await again.reached(4);
     const sent = await again.send("interrupted");
     await again.allRan(sent);
+    // They have run when they are answered: until then, interrupting them is told.
+    const answered = () => again.sst.output.match(/^RESPONSE /gm)?.length ?? 0;
+    await until(() => `${sent.length} answers\n${again.sst.output}`, () => answered() >= sent.length);
     assert.deepEqual(await again.sst.stop("SIGINT"), { code: 130, signal: null });
     again.open(4);
     assert.match(again.sst.output, /stopping/);
