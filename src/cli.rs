@@ -3,9 +3,11 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
+use crate::version::VERSION;
+
 /// Events in the cloud run the code on your disk.
 #[derive(Debug, Parser)]
-#[command(name = "sst", version, about, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "sst", version = VERSION, about, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -225,6 +227,10 @@ pub struct Doctor {
     /// Make a stack in the account, try in it what a session needs of AWS, and remove it again.
     #[arg(long)]
     pub account: bool,
+
+    /// Print what a report of a mistake should have: versions, and no names, paths or accounts.
+    #[arg(long, conflicts_with = "account")]
+    pub report: bool,
 }
 
 /// Arguments of `sst completions`.

@@ -42,6 +42,7 @@ pub mod tasks;
 pub mod tools;
 pub mod trace;
 pub mod ui;
+mod version;
 pub mod watch;
 mod web_pages;
 mod worker;

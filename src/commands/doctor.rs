@@ -90,7 +90,7 @@ impl Findings<'_> {
 }
 
 /// The functions of the app, if `sst start` has ever found them.
-fn manifest(state_dir: &StateDir) -> Result<Manifest> {
+pub(super) fn manifest(state_dir: &StateDir) -> Result<Manifest> {
     let text = state_dir.read("functions.json")?.unwrap_or_default();
     Ok(serde_json::from_str(&text).unwrap_or_default())
 }
@@ -147,7 +147,7 @@ fn python_is_old(version: &str) -> bool {
 }
 
 /// The first line that a program says of its version.
-async fn version(spawner: &Spawner, program: &str, arguments: &[&str]) -> Option<String> {
+pub(super) async fn version(spawner: &Spawner, program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(which::which(program).ok()?);
     command.args(arguments).stdout(Stdio::piped());
     let said = spawner.spawn(command).await.ok()?.wait_with_output();
@@ -164,8 +164,8 @@ async fn cloud(findings: &mut Findings<'_>, settings: &settings::App) {
         // `--local` needs no account.
         Err(error) => {
             let hint = error.hint.as_deref().unwrap_or("see `--verbose`");
-            return findings
-                .note(&format!("AWS: {}", error.message), &format!("{hint}; `--local` needs none"));
+            let local = if hint.contains("`--local`") { "" } else { "; `--local` needs none" };
+            return findings.note(&format!("AWS: {}", error.message), &format!("{hint}{local}"));
         }
     };
     findings.good(format!("{} in account {}, {}", aws.caller_arn, aws.account, aws.region));

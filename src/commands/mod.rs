@@ -8,6 +8,7 @@ mod ide;
 mod interrupts;
 mod invoke;
 mod own_code;
+mod report;
 mod restore;
 mod session;
 mod stage;
@@ -178,9 +179,10 @@ async fn dispatch(
         }
         Command::Doctor(arguments) => {
             let target = target(arguments.target, directory)?;
-            match arguments.account {
-                true => account::run(&target, ui, interrupted).await?,
-                false => until_interrupted(interrupted, doctor::run(&target, spawner, ui)).await?,
+            match (arguments.account, arguments.report) {
+                (true, _) => account::run(&target, ui, interrupted).await?,
+                (_, true) => until_interrupted(interrupted, report::run(&target, spawner, ui)).await?,
+                _ => until_interrupted(interrupted, doctor::run(&target, spawner, ui)).await?,
             }
         }
         Command::Completions(arguments) => {

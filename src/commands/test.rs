@@ -81,7 +81,7 @@ fn runner(root: &Utf8Path) -> Runner {
     found.map_or(Runner::Node, |(runner, _)| *runner)
 }
 
-/// Whether there is anything that `node --test` runs by itself: https://nodejs.org/api/test.html#running-tests-from-the-command-line. Without
+/// Whether there is anything that `node --test` runs by itself: <https://nodejs.org/api/test.html#running-tests-from-the-command-line>. Without
 /// tests it succeeds, so that whoever has misnamed theirs believes that they pass.
 fn has_tests(root: &Utf8Path) -> bool {
     let is_test = |entry: &ignore::DirEntry| {

@@ -32,7 +32,7 @@ const isMarkdown = (name) => name.endsWith(".md");
 const isReadme = (name) => name === "README.md";
 const pages = filesBelow("docs", isMarkdown);
 const documents = [
-  ...["README.md", "ARCHITECTURE.md"],
+  ...["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"],
   ...pages,
   ...filesBelow("examples", isReadme),
   ...filesBelow("launch-configs", isReadme),

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import fs from "node:fs";
 import { createRequire } from "node:module";
+import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
@@ -139,6 +140,23 @@ describe("beside a running sst start", () => {
     assert.match(stdout, /^✓ this machine's clock is right$/m);
     assert.match(stdout, /^✓ `sst start` runs in this project$/m);
     assert.match(stdout, /^✓ launch configuration `.vscode\/launch.json`$/m);
+  });
+
+  test("sst doctor --report has versions, and nothing that is anybody's", async () => {
+    const proxy = "http://user:secret@127.0.0.1:9";
+    const { code, stdout } = await run(directory, ["doctor", "--report"], "", { HTTPS_PROXY: proxy });
+    assert.equal(code, 0, stdout);
+    const lines = stdout.trimEnd().split("\n");
+    const version = (await run(directory, ["--version"])).stdout.trim();
+    assert.match(version, /^sst \d+\.\d+\.\d+ \([^,]+, [a-z0-9_]+-[a-z0-9-]+\)$/);
+    assert.equal(lines[0], version);
+    for (const line of [/^.*Linux \S+ \w+.*$/, /^Node\.js v\d+\.\d+\.\d+$/, /^CDK CLI 2\.\d+\.\d+$/, /^Python 3\.\d+/, /^an app of the CDK: 5 × nodejs\d+\.x$/, /^variables: .*HTTPS_PROXY/]) {
+      assert.ok(lines.some((said) => line.test(said)), `${line}: ${stdout}`);
+    }
+    for (const own of [os.homedir(), os.hostname(), directory, "Explicit", "cdk-plain", "secret", "/"]) {
+      const found = lines.filter((line) => line.includes(own) && !/^sst |Linux/.test(line));
+      assert.deepEqual(found, [], own);
+    }
   });
 
   test("sst invoke runs a function that nobody has called yet, once", async () => {
