@@ -319,6 +319,31 @@ mod tests {
         assert_eq!(output.drain().0, ["and on it goes", "", "1: 0x2"]);
     }
 
+    /// What this machine's Node itself says.
+    #[test]
+    fn a_full_heap_of_node_is_one_line() {
+        let (output, ends) = Output::new().unwrap();
+        output.declare(Some(128));
+        let status = std::process::Command::new("node")
+            .args([
+                "--max-old-space-size=16",
+                "-e",
+                "const all = []; for (;;) all.push(new Array(1e5).fill(1.5))",
+            ])
+            .stdout(ends.stdout)
+            .stderr(ends.stderr)
+            .status()
+            .unwrap();
+        assert!(!status.success());
+        let mut lines = output.drain().0;
+        lines.retain(|line| !line.is_empty());
+        let [line] = lines.as_slice() else { panic!("{lines:#?}") };
+        let heap = line.strip_prefix("out of memory: the heap was full with ").unwrap();
+        let (heap, declared) = heap.split_once(" MB; ").unwrap();
+        assert!(heap.parse::<u32>().unwrap() >= 10, "{line}");
+        assert_eq!(declared, "the function declares 128 MB");
+    }
+
     #[test]
     fn lines_are_whole_whatever_the_writes_were() {
         let (output, ends) = Output::new().unwrap();
