@@ -83,7 +83,7 @@ function linksOf(markdown) {
       // A title may follow, and a target with spaces is in angle brackets.
       /\]\(\s*(?:<([^>]*)>|([^\s()]*(?:\([^\s()]*\)[^\s()]*)*))(?:\s+["'(][^)]*)?\s*\)/g,
       /^\s{0,3}\[[^\]]+\]:\s*(?:<([^>]*)>|(\S+))/g,
-      /<(?:a|img)\b[^>]*?\b(?:href|src)=["']([^"']*)["']/g,
+      /<(?:a|img|source)\b[^>]*?\b(?:href|src|srcset)=["']([^"']*)["']/g,
     ];
     for (const pattern of patterns) {
       for (const match of plain.matchAll(pattern)) found.push({ target: match[1] ?? match[2], line: index + 1 });
@@ -139,8 +139,8 @@ describe("the checker itself", () => {
   });
 
   test("links are found, those in code are not", () => {
-    const text = '[a](b.md#c "t") `[x](y)` ![p](<d e.svg>) <img src="f.png">\n```\n[x](y)\n```\n[r]: g.md\n[a](b_(c).md)';
-    assert.deepEqual(linksOf(text).map(({ target }) => target), ["b.md#c", "d e.svg", "f.png", "g.md", "b_(c).md"]);
+    const text = '[a](b.md#c "t") `[x](y)` ![p](<d e.svg>) <img src="f.png"><source srcset="h.png">\n```\n[x](y)\n```\n[r]: g.md\n[a](b_(c).md)';
+    assert.deepEqual(linksOf(text).map(({ target }) => target), ["b.md#c", "d e.svg", "f.png", "h.png", "g.md", "b_(c).md"]);
   });
 
   test("what leads nowhere is reported", () => {

@@ -14,7 +14,7 @@ flock 8
 [ -f "$complete" ] && exit 0
 
 if ! command -v chromium >/dev/null || ! command -v rg >/dev/null || ! command -v g++ >/dev/null; then
-  "$(dirname "$0")/../apt-install.sh" --no-install-recommends chromium fonts-dejavu-core ripgrep g++ make python3 pkg-config libkrb5-dev
+  "$(dirname "$0")/../apt-install.sh" --no-install-recommends chromium fonts-dejavu-core fonts-symbola ripgrep g++ make python3 pkg-config libkrb5-dev
 fi
 
 # Node's headers lie beside it: nothing is to be downloaded for node-gyp.

@@ -83,7 +83,7 @@ export async function loadPlaywright(from) {
 export class VSCode {
   // Options: workspace, out, install (folder that holds node_modules/code-server
   // and node_modules/playwright-core), node, chromium, settings, env, extensions
-  // (folders of further VS Code extensions)
+  // (folders of further VS Code extensions), viewport
   static async open(options) {
     const vscode = new VSCode();
     vscode.workspace = fs.realpathSync(options.workspace);
@@ -144,14 +144,14 @@ export class VSCode {
     });
   }
 
-  async #startBrowser({ install, chromium = "/usr/bin/chromium" }) {
+  async #startBrowser({ install, chromium = "/usr/bin/chromium", viewport = { width: 1500, height: 1800 } }) {
     const launcher = await loadPlaywright(install);
     this.context = await launcher.launchPersistentContext(path.join(this.data, "chromium"), {
       executablePath: chromium,
       headless: true,
       args: CHROMIUM_FLAGS,
       // High, because only rows that are in view are in the page: in a short list the frame in question may be scrolled away.
-      viewport: { width: 1500, height: 1800 },
+      viewport,
     });
     this.page = this.context.pages()[0] ?? (await this.context.newPage());
     await this.page.goto(`http://127.0.0.1:${this.port}/?folder=${encodeURIComponent(this.workspace)}`);
@@ -243,7 +243,7 @@ export class VSCode {
   async chooseConfiguration(name) {
     await this.page.keyboard.press("Control+Shift+D");
     // All the height is for the call stack.
-    for (const title of ["Variables", "Watch", "Breakpoints"]) await this.#expand(title, false);
+    for (const title of ["Variables", "Watch", "Breakpoints"]) await this.expand(title, false);
     const item = this.page.locator(".start-debug-action-item");
     const select = item.locator("select"); // older versions
     const dropdown = item.locator(".dropdown-label"); // newer ones
@@ -262,7 +262,7 @@ export class VSCode {
   }
 
   // Opens a section of the Run and Debug view, or closes it.
-  async #expand(title, wanted) {
+  async expand(title, wanted) {
     const header = this.page.locator(`.pane-header[aria-label="${title} Section"]`);
     await header.waitFor({ timeout: 30_000 });
     const isExpanded = (await header.getAttribute("aria-expanded")) === "true";
@@ -271,11 +271,11 @@ export class VSCode {
 
   // Has the debugger stop at exceptions of a kind, by its checkbox in the list of breakpoints. It is there from the first session on.
   async checkExceptions(label) {
-    await this.#expand("Breakpoints", true);
+    await this.expand("Breakpoints", true);
     const row = this.page.locator(".debug-breakpoints .monaco-list-row").filter({ hasText: label });
     const box = row.locator('input[type="checkbox"]');
     await box.check({ timeout: 20_000 });
-    await this.#expand("Breakpoints", false);
+    await this.expand("Breakpoints", false);
   }
 
   // What is shown of the exception at which it has stopped, a moment after the stop.

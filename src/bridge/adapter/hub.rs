@@ -164,7 +164,7 @@ impl Session {
             "port": address.port(),
             "continueOnAttach": true,
             "autoAttachChildProcesses": false,
-            "skipFiles": ["<node_internals>/**"],
+            "skipFiles": ["<node_internals>/**", "**/.sst/tool/**"],
         });
         let number = self.start(configuration).await;
         self.starting.push((number, None));
