@@ -5,9 +5,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 import { createRequire } from "node:module";
-import net from "node:net";
 import path from "node:path";
-import { text } from "node:stream/consumers";
 
 import { Hub } from "../tests/e2e/support/dap.mjs";
 import { Sst, clientOptions, copyApp, repository } from "../tests/e2e/support/sst.mjs";
@@ -117,8 +115,7 @@ async function invoke(id) {
 /** A call as `sst invoke` makes it: a local cloud takes its time for each call, which would hide what is measured. */
 async function send(id, event) {
   const { control, token } = sst.session();
-  const [host, port] = control.split(":");
-  const socket = net.connect(Number(port), host);
-  socket.end(`${JSON.stringify({ token, function: `languages/${id}`, event: Buffer.from(JSON.stringify(event)).toString("base64") })}\n`);
-  return JSON.parse(await text(socket));
+  const url = `http://${control}/api/v1/functions/${encodeURIComponent(`languages/${id}`)}/invoke`;
+  const answer = await fetch(url, { method: "POST", headers: { authorization: `Bearer ${token}` }, body: JSON.stringify(event) });
+  return answer.json();
 }

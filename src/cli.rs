@@ -33,6 +33,16 @@ pub enum Command {
     Start(Start),
     /// Call a function through the running `sst start`, without the cloud.
     Invoke(Invoke),
+    /// List the calls of this session and of the last seven days.
+    History(History),
+    /// Show a call: its event, what it has written, and what came of it.
+    Show(Show),
+    /// Call a function once more with the event of an earlier call.
+    Replay(Replay),
+    /// Save the event of a call in the project, for `sst invoke --event` and for your team.
+    Save(Save),
+    /// Show what runs: stage, functions, outputs, and where debuggers attach.
+    Status(Status),
     /// Run the project's tests: with Jest or Vitest if they are installed, else with Node's own runner.
     Test(Test),
     /// Write the launch configurations of an editor into the project.
@@ -248,9 +258,74 @@ pub struct Invoke {
     /// The function: its id as `sst start` prints it, or the end of it.
     pub function: String,
 
-    /// A file with the event in JSON, or `-` for standard input [default: {}].
-    #[arg(long, short, value_name = "FILE")]
+    /// A file with the event in JSON, the name of one that `sst save` has saved, or `-` for standard input [default: {}].
+    #[arg(long, short, value_name = "FILE|NAME")]
     pub event: Option<String>,
+}
+
+/// Arguments of `sst history`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_HISTORY)]
+pub struct History {
+    /// Only calls of this function: its id, or the end of it.
+    #[arg(long, value_name = "FUNCTION")]
+    pub function: Option<String>,
+
+    /// Only calls that have failed.
+    #[arg(long)]
+    pub failed: bool,
+
+    /// How many, the last ones.
+    #[arg(long, short = 'n', value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub limit: u16,
+
+    /// Print one JSON object for each call.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `sst show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The call: its request id, the beginning of it, or `last`.
+    pub id: String,
+
+    /// Print it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `sst replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The call: its request id, the beginning of it, or `last`.
+    pub id: String,
+
+    /// A file with another event in JSON, the name of one that `sst save` has saved, or `-` for standard input.
+    #[arg(long, short, value_name = "FILE|NAME")]
+    pub event: Option<String>,
+}
+
+/// Arguments of `sst save`.
+#[derive(Debug, Args)]
+pub struct Save {
+    /// The call: its request id, the beginning of it, or `last`.
+    pub id: String,
+
+    /// What the event is to be called: it is written to `events/NAME.json`.
+    pub name: String,
+
+    /// Write it as it was, with what looks like a secret.
+    #[arg(long)]
+    pub unmasked: bool,
+}
+
+/// Arguments of `sst status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Print it as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `sst test`.
@@ -329,6 +404,10 @@ pub struct Start {
     /// Bootstrap the account for the CDK without asking, if that is needed.
     #[arg(long, short)]
     pub yes: bool,
+
+    /// Write no calls to `.sst/history`; the last ones are in memory all the same.
+    #[arg(long)]
+    pub no_history: bool,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -360,6 +439,12 @@ const EXAMPLES_OF_TEST: &str = "Examples:
 const EXAMPLES_OF_INVOKE: &str = "Examples:
   sst invoke List --event event.json
   echo '{\"id\":1}' | sst invoke api/Get --event -";
+
+const EXAMPLES_OF_HISTORY: &str = "Examples:
+  sst history --failed
+  sst show last
+  sst replay 9f5a0ec1
+  sst save 9f5a0ec1 new-order            then: sst invoke api/Order --event new-order";
 
 const EXAMPLES_OF_CDK: &str = "Examples:
   sst cdk list

@@ -20,6 +20,7 @@ use crate::{
     },
     error::Result,
     extensions::Extensions,
+    history::{Fact, History},
     ids::{FunctionId, RequestId, WorkerId},
     local::Local,
     project::manifest::FunctionSpec,
@@ -74,6 +75,8 @@ pub(crate) struct Live {
     pub saved: mpsc::UnboundedSender<Vec<FileChange>>,
     /// Who waits until all functions are answered for here, and by nobody else.
     pub registered: Option<oneshot::Sender<()>>,
+    /// What remembers the calls.
+    pub history: History,
     /// The terminal.
     pub ui: Ui,
 }
@@ -160,7 +163,13 @@ impl Live {
     fn handle(&mut self, event: Event) {
         match &event {
             Event::Invoked(invocation) => trace::call!(request = %invocation.request, "the loop has it"),
-            Event::Called(call) => trace::call!(function = %call.function, "the loop has it"),
+            Event::Called(call) => {
+                trace::call!(function = %call.function, "the loop has it");
+                if let Some(of) = &call.replays {
+                    self.history.tell(Fact::Replays { request: call.id.clone(), of: of.clone() });
+                }
+            }
+            Event::Resumed { worker } => self.history.tell(Fact::Resumed { worker: *worker }),
             Event::Polled { worker } => trace::save!(%worker, "the worker asks for a call"),
             Event::Answered { worker, .. } => trace::call!(%worker, "the loop has the answer"),
             Event::Built { function, .. } => trace::save!(%function, "the loop has the build"),
@@ -191,7 +200,13 @@ impl Live {
     /// Each effect goes to one room.
     fn have_done(&mut self, effect: Effect) {
         match effect {
-            Effect::Answer { caller, request, answer } => self.answer(caller, request, answer),
+            Effect::Arrived(invocation) => self.history.tell(Fact::Arrived(invocation)),
+            Effect::Answer { caller, request, answer } => {
+                if !matches!(answer, Answer::Working { .. }) {
+                    self.history.tell(Fact::Answered { request: request.clone(), answer: answer.clone() });
+                }
+                self.answer(caller, request, answer);
+            }
             Effect::Relay(command) => drop(self.relay.send(command)),
             Effect::Local(command) => self.local.command(command),
             Effect::Start(start) => self.start(*start),
@@ -202,6 +217,7 @@ impl Live {
                 delivery.deadline = self.time.awake(delivery.deadline);
                 self.bridge.used(worker);
                 trace::call!(request = %delivery.request, %worker, "given to a worker");
+                self.history.tell(Fact::Given { request: delivery.request.clone(), worker });
                 if let Some(listener) = self.listeners.get(&worker) {
                     listener.deliver(delivery);
                 }
@@ -218,7 +234,10 @@ impl Live {
             }
             Effect::Cool { function } => self.builder.cool(&function),
             Effect::Bridge(command) => self.bridge.command(command),
-            Effect::Ui(event) => self.ui.send(event),
+            Effect::Ui(event) => {
+                self.history.tell(Fact::Told(event.clone()));
+                self.ui.send(event);
+            }
         }
     }
 

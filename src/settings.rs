@@ -50,6 +50,8 @@ pub(crate) struct Start {
     pub restore_on_exit: bool,
     /// Whether to go ahead where a question would be asked.
     pub yes: bool,
+    /// Whether calls are written to the disk.
+    pub history: bool,
     /// Where what can be downloaded again is kept.
     pub cache: Utf8PathBuf,
 }
@@ -134,6 +136,7 @@ impl Start {
             inspect_port: arguments.inspect_port,
             restore_on_exit: arguments.restore_on_exit,
             yes: arguments.yes,
+            history: !arguments.no_history,
             cache: cache::directory()?,
         })
     }

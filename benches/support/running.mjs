@@ -1,7 +1,7 @@
 // Calls of a running app by the way of `sst invoke`, and what its processes take.
 
 import fs from "node:fs";
-import net from "node:net";
+import http from "node:http";
 import path from "node:path";
 
 /** A call of a function of the app in a directory, on a connection of its own, as `sst invoke` makes it. */
@@ -15,24 +15,23 @@ export async function call(app, name, event = {}) {
 /** A connection to the program, for calls one after the other. */
 export function Caller(app) {
   const { control, token } = session(app);
-  const [host, port] = control.split(":");
-  const socket = net.connect({ host, port: Number(port), noDelay: true });
-  let text = "";
-  let waiting;
-  socket.setEncoding("utf8").on("data", (more) => {
-    text += more;
-    if (text.endsWith("\n")) waiting.resolve(JSON.parse(text));
-  });
-  socket.on("error", (error) => waiting.reject(error));
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1, noDelay: true });
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
   this.call = async (name, event = {}) => {
-    const question = { token, function: name, event: Buffer.from(JSON.stringify(event)).toString("base64") };
-    text = "";
-    socket.write(`${JSON.stringify(question)}\n`);
-    const answer = await new Promise((resolve, reject) => (waiting = { resolve, reject }));
+    const body = JSON.stringify(event);
+    const url = `http://${control}/api/v1/functions/${encodeURIComponent(name)}/invoke`;
+    const text = await new Promise((resolve, reject) => {
+      const request = http.request(url, { method: "POST", agent, headers: { ...headers, "content-length": Buffer.byteLength(body) } }, (response) => {
+        let text = "";
+        response.setEncoding("utf8").on("data", (more) => (text += more)).on("end", () => resolve(text)).on("error", reject);
+      });
+      request.on("error", reject).end(body);
+    });
+    const answer = JSON.parse(text);
     if (answer.outcome !== "returned") throw new Error(text);
     return JSON.parse(Buffer.from(answer.body, "base64").toString());
   };
-  this.end = () => socket.end();
+  this.end = () => agent.destroy();
 }
 
 /** Directory → what its session says. */

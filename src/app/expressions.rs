@@ -142,6 +142,7 @@ impl App {
             kind: Kind::Cdk { app: "node app.js".to_owned(), build: None, context: Default::default() },
             functions: Default::default(),
             stage_in_file: None,
+            masked: Vec::new(),
             unknown: Vec::new(),
         };
         Self { root: root.to_owned(), project }

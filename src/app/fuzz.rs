@@ -37,6 +37,7 @@ impl Place {
             kind,
             functions: Default::default(),
             stage_in_file: None,
+            masked: Vec::new(),
             unknown: Vec::new(),
             cdk: Default::default(),
         };

@@ -21,9 +21,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::{session, stage::confirmed};
 use crate::{
     aws::Aws,
-    debug_stack,
+    console, debug_stack,
     error::{Error, Kind, Result},
-    local,
     lock::{Attempt, Holder, Lock, holder, outlast_exec},
     project::Project,
     relay,
@@ -284,7 +283,7 @@ pub(super) fn owner() -> String {
 /// Tells an `sst start` that `this` changes its stage. None when it listens no more, or not yet.
 async fn announce(server: &Holder, this: &Holder) -> Option<TcpStream> {
     let session = session::of(server)?;
-    let announced = local::announce(&session.control, &session.token, this).await;
+    let announced = console::announce(&session.control, &session.token, this).await;
     announced.inspect_err(|error| tracing::debug!(%error, "not announced")).ok()
 }
 

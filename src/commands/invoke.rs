@@ -1,13 +1,14 @@
 //! `sst invoke`: calls a function through the running `sst start`, without the cloud.
 
-use std::io::Read;
+use std::io;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
+use super::events;
 use crate::{
     cli,
     error::{Error, Kind, Result},
-    local::{self, Answer},
+    local::Answer,
     project::Project,
     ui::{Ui, UiEvent},
 };
@@ -18,14 +19,17 @@ use crate::{
 /// [`Kind::Usage`] when nothing runs or the function is not known; [`Kind::Other`] when the function fails.
 pub(super) async fn run(arguments: cli::Invoke, project: &Project, ui: &Ui) -> Result<()> {
     let session = super::session::running(&project.state_dir()?)?;
-    let event = event(arguments.event.as_deref()).await?;
-    let answer = local::call(&session.control, &session.token, &arguments.function, Some(&event)).await;
-    let answer = answer.map_err(|error| {
-        Error::new(Kind::Other, "`sst start` did not answer")
-            .detail(error)
-            .hint("look at its terminal, or start it again")
-    })?;
-    match answer {
+    let event = events::read(arguments.event.as_deref(), project).await?;
+    let answer = session.client().invoke(&arguments.function, event).await;
+    show(answer, ui)
+}
+
+/// Shows what has become of a call.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn show(answer: io::Result<Answer>, ui: &Ui) -> Result<()> {
+    match answer.map_err(|error| silent(&error))? {
         Answer::Returned { body } => {
             ui.send(UiEvent::Result(bytes(&body)));
             Ok(())
@@ -36,10 +40,15 @@ pub(super) async fn run(arguments: cli::Invoke, project: &Project, ui: &Ui) -> R
         }
         Answer::Refused { message, hint } => Err(refused(message, hint)),
         // Nobody has asked for it.
-        Answer::Environment { .. } | Answer::Noted => {
-            Err(refused("the function was not called".to_owned(), None))
-        }
+        Answer::Environment { .. } => Err(refused("the function was not called".to_owned(), None)),
     }
+}
+
+/// The error of a session that runs, and does not answer.
+pub(super) fn silent(error: &io::Error) -> Error {
+    Error::new(Kind::Other, "`sst start` did not answer")
+        .detail(error)
+        .hint("look at its terminal, or start it again")
 }
 
 /// The error of a command that `sst start` would not serve.
@@ -53,32 +62,4 @@ pub(super) fn refused(message: String, hint: Option<String>) -> Error {
 
 fn bytes(body: &str) -> Vec<u8> {
     STANDARD.decode(body).unwrap_or_default()
-}
-
-async fn event(source: Option<&str>) -> Result<Vec<u8>> {
-    let unreadable = |what: &str, error: &dyn std::fmt::Display| {
-        Error::new(Kind::Usage, format!("{what} cannot be read")).detail(error)
-    };
-    let (what, bytes) = match source {
-        None => return Ok(b"{}".to_vec()),
-        Some("-") => {
-            // On a thread of its own, because the terminal may take as long as it likes.
-            let read = tokio::task::spawn_blocking(|| {
-                let mut bytes = Vec::new();
-                std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
-            });
-            let bytes = read.await.map_err(|error| unreadable("standard input", &error))?;
-            ("standard input".to_owned(), bytes.map_err(|error| unreadable("standard input", &error))?)
-        }
-        Some(file) => {
-            let what = format!("`{file}`");
-            (what.clone(), fs_err::read(file).map_err(|error| unreadable(&what, &error))?)
-        }
-    };
-    if let Err(error) = serde_json::from_slice::<serde_json::Value>(&bytes) {
-        return Err(
-            Error::new(Kind::Usage, format!("{what} is not JSON, which every event is")).detail(error)
-        );
-    }
-    Ok(bytes)
 }

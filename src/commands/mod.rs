@@ -4,6 +4,8 @@ mod account;
 mod claims;
 mod cloud_packages;
 mod doctor;
+mod events;
+mod history;
 mod ide;
 mod interrupts;
 mod invoke;
@@ -13,6 +15,7 @@ mod restore;
 mod session;
 mod stage;
 mod start;
+mod status;
 mod test;
 mod test_as;
 
@@ -135,6 +138,26 @@ async fn dispatch(
         Command::Invoke(arguments) => {
             let project = find_project(directory)?;
             until_interrupted(interrupted, invoke::run(arguments, &project, ui)).await?;
+        }
+        Command::History(arguments) => {
+            let project = find_project(directory)?;
+            until_interrupted(interrupted, history::list(arguments, &project, ui)).await?;
+        }
+        Command::Show(arguments) => {
+            let project = find_project(directory)?;
+            until_interrupted(interrupted, history::show(&arguments, &project, ui)).await?;
+        }
+        Command::Replay(arguments) => {
+            let project = find_project(directory)?;
+            until_interrupted(interrupted, history::replay(&arguments, &project, ui)).await?;
+        }
+        Command::Save(arguments) => {
+            let project = find_project(directory)?;
+            until_interrupted(interrupted, history::save(&arguments, &project, ui)).await?;
+        }
+        Command::Status(arguments) => {
+            let project = find_project(directory)?;
+            until_interrupted(interrupted, status::run(&arguments, &project, ui)).await?;
         }
         Command::Test(mut arguments) => {
             let target = target(std::mem::take(&mut arguments.target), directory)?;

@@ -6,6 +6,7 @@ use nix::sys::signal::kill;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    console::Client,
     error::{Error, Kind, Result},
     lock::{Holder, holder},
     project::StateDir,
@@ -36,7 +37,7 @@ pub(super) struct Session {
     /// Where debuggers attach that know one process at a time, by function: for those that do not run on Node.
     #[serde(rename = "debugPorts")]
     pub debug_ports: BTreeMap<String, u16>,
-    /// Where `sst invoke` asks, and the token that it has to show.
+    /// Where the session's API is, and the token that a request has to show.
     pub control: String,
     /// The token.
     pub token: String,
@@ -63,6 +64,13 @@ pub(super) struct RunningSession {
     pub control: String,
     pub token: String,
     pid: i32,
+}
+
+impl RunningSession {
+    /// By which it is asked.
+    pub(super) fn client(&self) -> Client {
+        Client::new(&self.control, &self.token)
+    }
 }
 
 /// Finds the `sst start` of a project.

@@ -65,11 +65,11 @@ fn manifest(state_dir: &StateDir) -> Result<Manifest> {
 }
 
 async fn ask(running: &RunningSession, spec: &FunctionSpec) -> Result<BTreeMap<String, String>> {
-    let answer = local::call(&running.control, &running.token, spec.id.as_str(), None).await;
+    let answer = running.client().environment(spec.id.as_str()).await;
     match answer {
         Ok(Answer::Environment { variables }) => Ok(variables),
         Ok(Answer::Refused { message, hint }) => Err(refused(message, hint)),
-        Ok(Answer::Returned { .. } | Answer::Failed { .. } | Answer::Noted) => {
+        Ok(Answer::Returned { .. } | Answer::Failed { .. }) => {
             Err(Error::new(Kind::Other, "`sst start` is of another version").hint("start it again"))
         }
         Err(error) => Err(Error::new(Kind::Other, "`sst start` did not answer")

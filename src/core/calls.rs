@@ -33,6 +33,7 @@ impl State {
         if self.open.contains_key(&request) {
             return;
         }
+        effects.push(Effect::Arrived(Box::new(invocation.clone())));
         effects.push(Effect::Ui(UiEvent::Request {
             request: request.clone(),
             function: invocation.function.clone(),

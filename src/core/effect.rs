@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use camino::Utf8PathBuf;
 
-use super::event::{Artifact, Caller, Outcome, StreamPart, Target};
+use super::event::{Artifact, Caller, Invocation, Outcome, StreamPart, Target};
 use crate::{
     ids::{FunctionId, Generation, RequestId, WorkerId},
     project::manifest::FunctionSpec,
@@ -29,6 +29,8 @@ pub enum Effect {
     Deliver { worker: WorkerId, delivery: Box<Delivery> },
     /// End a worker process.
     Stop { worker: WorkerId, how: Stop },
+    /// A request has arrived that will have an outcome: what it came with, for whoever remembers.
+    Arrived(Box<Invocation>),
     /// Tell whoever has called what becomes of the request.
     Answer { caller: Caller, request: RequestId, answer: Answer },
     /// Tell the relay something.

@@ -86,6 +86,8 @@ pub struct Call {
     pub event: Option<Bytes>,
     /// The trace that it begins, as X-Ray's header names one.
     pub trace_id: String,
+    /// Whose event it has once more.
+    pub replays: Option<RequestId>,
 }
 
 /// One request to run a function.

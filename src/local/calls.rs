@@ -8,7 +8,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::sync::oneshot;
 
-use super::control::{Answer, LocalCall};
+use super::{Answer, LocalCall};
 use crate::{
     core::{
         effect,
@@ -46,10 +46,9 @@ fn new_trace(now: SystemTime) -> String {
 impl Calls {
     /// Keeps where the answer to a call goes. The rest is for the core.
     pub(super) fn open(&mut self, call: LocalCall) -> Call {
-        let LocalCall { function, event, reply } = call;
-        let id = RequestId::from(uuid::Uuid::new_v4().to_string());
+        let LocalCall { id, function, event, replays, reply } = call;
         self.open.insert(id.clone(), Open { reply, streamed: Vec::new(), too_long: false });
-        Call { id, function, event, trace_id: new_trace(SystemTime::now()) }
+        Call { id, function, event, trace_id: new_trace(SystemTime::now()), replays }
     }
 
     /// What becomes of a call. Its caller waits for all of it.

@@ -1,22 +1,20 @@
-//! How other commands of this machine reach a running `sst start`: `sst invoke` and `sst test --as`, with calls of functions that do
-//! not come from a stub, and those that change what is deployed.
+//! Calls of functions that do not come from a stub, but from other commands of this machine, such as `sst invoke` and `sst test --as`.
+//! They come by way of the session's API.
 //!
 //! As the relay does for stubs, this tells the core who calls, and those who have called what it answers. The core decides whether a
 //! function's stub is asked first for its variables and credentials; then this asks it.
 
 mod calls;
-mod control;
 mod questions;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
 
 use self::calls::Calls;
-pub(crate) use self::{
-    control::{Answer, Control, LocalCall, Notice, announce, call},
-    questions::configuration,
-};
+pub(crate) use self::questions::configuration;
 use crate::{
     aws::Aws,
     core::{
@@ -24,6 +22,7 @@ use crate::{
         event::Event,
     },
     ids::RequestId,
+    lock::Holder,
     project::manifest::FunctionSpec,
     tasks,
 };
@@ -89,4 +88,43 @@ impl Local {
             });
         }));
     }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "outcome")]
+pub(crate) enum Answer {
+    /// The function's result in base64, byte for byte.
+    Returned { body: String },
+    /// The function failed: the body that a caller would get, in base64.
+    #[serde(rename_all = "camelCase")]
+    Failed { error_type: String, body: String },
+    /// The variables of the function, with its role's credentials.
+    Environment { variables: BTreeMap<String, String> },
+    /// It was not called.
+    Refused { message: String, hint: Option<String> },
+}
+
+/// Another command changes what is deployed of the stage that is served here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// It begins.
+    Began(Holder),
+    /// It has ended, in whatever way.
+    Ended(Holder),
+}
+
+/// Something that somebody on this machine wants of a function.
+#[derive(Debug)]
+pub(crate) struct LocalCall {
+    /// By which it is answered, and the request id when it leads to one.
+    pub id: RequestId,
+    /// The function's id, or what is enough of it.
+    pub function: String,
+    /// The event to call it with; none when only its environment is wanted.
+    pub event: Option<Bytes>,
+    /// Whose event it has once more.
+    pub replays: Option<RequestId>,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Answer>,
 }

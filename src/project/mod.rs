@@ -34,6 +34,8 @@ pub struct Project {
     pub functions: BTreeMap<String, HandMapping>,
     /// The stage in `sst.json`, which is deprecated because a team shares that file.
     pub stage_in_file: Option<String>,
+    /// Names in events and results whose values a history does not show, besides those that it never shows.
+    pub masked: Vec<String>,
     /// What `sst.json` says that nobody reads, one sentence each.
     pub unknown: Vec<String>,
     /// What is in `cdk.json`; empty where there is none.
@@ -180,9 +182,10 @@ impl Project {
             Some(sst) => (sst.name()?, sst.text("region")?, sst.hand_mappings(root)?, sst.text("stage")?),
             None => (name_without_sst_json(root)?, None, BTreeMap::new(), None),
         };
+        let masked = sst.as_ref().map(Fields::masked).transpose()?.unwrap_or_default();
         let unknown = sst.map(|sst| unknown::fields(&sst.path, &sst.fields)).unwrap_or_default();
         let cdk = cdk.map(|cdk| cdk.fields).unwrap_or_default();
-        Ok(Self { root: root.to_owned(), name, region, kind, functions, stage_in_file, unknown, cdk })
+        Ok(Self { root: root.to_owned(), name, region, kind, functions, stage_in_file, masked, unknown, cdk })
     }
 }
 
@@ -282,6 +285,17 @@ impl Fields {
             format!("the name `{name}` in `{}` cannot be part of the names of stacks", self.path),
         )
         .hint("use letters, digits, and hyphens, starting with a letter"))
+    }
+
+    /// `"history": { "mask": ["cardNumber"] }`.
+    fn masked(&self) -> Result<Vec<String>> {
+        let Some(mask) = self.object("history")?.and_then(|history| history.get("mask")) else {
+            return Ok(Vec::new());
+        };
+        let names = mask.as_array().and_then(|names| {
+            names.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        });
+        names.ok_or_else(|| self.wrong_type("history.mask", "a list of strings", mask))
     }
 
     fn hand_mappings(&self, root: &Utf8Path) -> Result<BTreeMap<String, HandMapping>> {

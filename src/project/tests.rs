@@ -119,6 +119,7 @@ fn project(place: &Place, stage_in_file: Option<&str>) -> Project {
         kind: Kind::Sst { main: None, context: Map::new() },
         functions: BTreeMap::new(),
         stage_in_file: stage_in_file.map(str::to_owned),
+        masked: Vec::new(),
         unknown: Vec::new(),
         cdk: Default::default(),
     }

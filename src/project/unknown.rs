@@ -4,13 +4,16 @@ use camino::Utf8Path;
 use serde_json::{Map, Value};
 
 /// The fields that `docs/getting-started.md` lists.
-const FIELDS: [&str; 5] = ["name", "main", "region", "functions", "stage"];
+const FIELDS: [&str; 6] = ["name", "main", "region", "functions", "history", "stage"];
 
 /// Those that apps of `@serverless-stack/resources` may have, and that of editors.
 const OF_OTHERS: [&str; 6] = ["$schema", "esbuildConfig", "lint", "ssmPrefix", "type", "typeCheck"];
 
 /// The fields of a function's mapping.
 const OF_FUNCTIONS: [&str; 5] = ["entry", "directory", "command", "handler", "policyAttached"];
+
+/// The fields of `history`.
+const OF_HISTORY: [&str; 1] = ["mask"];
 
 /// How much a word has to be like another one to be meant by it, from 0 to 1.
 const ALIKE: f64 = 0.75;
@@ -27,6 +30,10 @@ pub(super) fn fields(path: &Utf8Path, file: &Map<String, Value>) -> Vec<String> 
             let whole = format!("functions.\"{function}\".{name}");
             found.push(sentence(path, &whole, name, &OF_FUNCTIONS));
         }
+    }
+    let history = file.get("history").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    for name in history.filter(|name| !OF_HISTORY.contains(&name.as_str())) {
+        found.push(sentence(path, &format!("history.{name}"), name, &OF_HISTORY));
     }
     found
 }

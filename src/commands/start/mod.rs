@@ -30,12 +30,14 @@ use crate::{
     aws, bridge,
     builder::Builder,
     cloud,
+    console::Console,
     continuous::Continuous,
     core::{Config, State},
     descriptors,
     error::{Error, Kind, Result},
+    history::History,
     live::{self, Live},
-    local::{Control, Local},
+    local::Local,
     process::Spawner,
     project::{StateDir, manifest::ORIGINAL_PREFIX},
     settings,
@@ -153,12 +155,14 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         ui: ui.clone(),
     };
     let bridge = ports::open_bridge(&settings, &state_dir, &stage, means, &mut tasks).await?;
-    let control = Control::open(&mut tasks).await.map_err(|error| {
+    let written = settings.history.then(|| state_dir.below("history")).transpose()?;
+    let history = History::begin(written, &settings.app.project.masked, &mut tasks);
+    let console = Console::open(history.clone(), state_dir.clone(), &mut tasks).await.map_err(|error| {
         Error::new(Kind::Environment, "no socket for other commands to connect to").detail(error)
     })?;
     let session = Session {
-        control: control.address().to_string(),
-        token: control.token().to_owned(),
+        control: console.address().to_string(),
+        token: console.token().to_owned(),
         pid: std::process::id(),
         stage: stage.clone(),
         region: aws.region.clone(),
@@ -187,7 +191,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         events,
         sender: sender.clone(),
         relay: commands,
-        local: Local::new(control.calls, aws.clone(), sender.clone()),
+        local: Local::new(console.calls, aws.clone(), sender.clone()),
         workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
         ready,
         listeners: HashMap::new(),
@@ -197,6 +201,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         begun: HashMap::new(),
         saved: saved_sender,
         registered: Some(registered_sender),
+        history,
         ui: ui.clone(),
     };
     let infrastructure = Infrastructure {
@@ -206,7 +211,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         publication,
         events: sender,
         saved,
-        notices: control.notices,
+        notices: console.notices,
         enter: prompt::lines(),
         halfway: false,
         keyboard: true,

@@ -30,6 +30,7 @@ impl World {
             function: function.to_owned(),
             event,
             trace_id: String::new(),
+            replays: None,
         }))
     }
 
@@ -39,6 +40,7 @@ impl World {
             function: function.to_owned(),
             event: None,
             trace_id: String::new(),
+            replays: None,
         }))
     }
 

@@ -114,7 +114,7 @@ fn describe(effect: &Effect) -> Option<String> {
         Effect::Local(LocalCommand::Refuse { call, message, .. }) => format!("refuse {call}: {message}"),
         Effect::Bridge(BridgeCommand::Offer { worker, .. }) => format!("offer {worker}"),
         Effect::Bridge(BridgeCommand::Withdraw { worker }) => format!("withdraw {worker}"),
-        Effect::Relay(_) | Effect::Ui(_) | Effect::Watch { .. } => return None,
+        Effect::Arrived(_) | Effect::Relay(_) | Effect::Ui(_) | Effect::Watch { .. } => return None,
         Effect::Build { spec, generation, .. } => format!("build {} {generation}", spec.id),
         Effect::Cool { function } => format!("cool {function}"),
     })

@@ -58,6 +58,8 @@ pub(super) struct Outside {
     /// All requests in order of arrival, with the environments that they have to be run in.
     pub sent: Vec<(RequestId, FunctionId, BTreeMap<String, String>)>,
     pub delivered: HashSet<RequestId>,
+    /// The requests that a history was told of.
+    pub arrived: HashSet<RequestId>,
     pub returned: BTreeSet<RequestId>,
     pub failed: BTreeMap<RequestId, String>,
     /// All that was wanted by somebody on this machine.
@@ -98,6 +100,7 @@ impl Outside {
             read: None,
             sent: Vec::new(),
             delivered: HashSet::new(),
+            arrived: HashSet::new(),
             returned: BTreeSet::new(),
             failed: BTreeMap::new(),
             calls: BTreeSet::new(),
@@ -153,6 +156,9 @@ impl Outside {
                 };
                 self.processes.insert(start.worker, process);
             }
+            Effect::Arrived(invocation) => {
+                assert!(self.arrived.insert(invocation.request), "told of twice");
+            }
             Effect::Load { worker } => self.processes.get_mut(&worker).unwrap().gated = false,
             Effect::Deliver { worker, delivery } => {
                 let request = delivery.request.clone();
@@ -165,6 +171,7 @@ impl Outside {
                     "a first call was let go before debuggers knew of the worker"
                 );
                 assert!(self.delivered.insert(request.clone()), "given twice");
+                assert!(self.arrived.contains(&request), "given without a history of it");
                 (process.asks, process.had_one) = (false, true);
                 assert_eq!(process.holds.replace(request.clone()), None, "given to a busy worker");
                 let (function, environment) = (process.function.clone(), process.environment.clone());
@@ -301,6 +308,7 @@ impl Outside {
             function: name.to_owned(),
             event: event.map(Bytes::from),
             trace_id: String::new(),
+            replays: None,
         }));
     }
 

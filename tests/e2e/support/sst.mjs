@@ -183,19 +183,14 @@ export function clientOptions(sst) {
 }
 
 /** Calls a function as `sst invoke` does. */
-export function call({ control, token }, name, event) {
-  const [host, port] = control.split(":");
-  const request = { token, function: name, event: Buffer.from(JSON.stringify(event)).toString("base64") };
-  return new Promise((resolve, reject) => {
-    let text = "";
-    const socket = net.connect(Number(port), host, () => socket.write(JSON.stringify(request) + "\n"));
-    socket.setEncoding("utf8").on("data", (data) => {
-      text += data;
-      // The answer is one line, whether or not another request could follow.
-      if (data.endsWith("\n")) socket.end();
-    });
-    socket.on("error", reject).on("close", () => (text ? resolve(JSON.parse(text)) : reject(new Error("no answer"))));
-  });
+export async function call({ control, token }, name, event) {
+  const answer = await api({ control, token }, `functions/${encodeURIComponent(name)}/invoke`, { method: "POST", body: JSON.stringify(event) });
+  return answer.json();
+}
+
+/** Asks a session's API. */
+export function api({ control, token }, path, { headers, ...options } = {}) {
+  return fetch(`http://${control}/api/v1/${path}`, { ...options, headers: { authorization: `Bearer ${token}`, ...headers } });
 }
 
 /** Has an app's debuggers attach at ports that no other program takes while it is restarted, as if it had run at these before. */

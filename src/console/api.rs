@@ -1,0 +1,233 @@
+//! The requests, and what they are answered with: JSON, but for events and results, which are bytes as they were.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Path, State},
+    http::{StatusCode, Uri, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use futures_util::stream;
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use super::guard::guard;
+use crate::{
+    history::{History, Query},
+    ids::RequestId,
+    local::{Answer, LocalCall, Notice},
+    lock::Holder,
+    project::StateDir,
+};
+
+/// The longest event: what Lambda takes.
+const MAX_EVENT: usize = 6 << 20;
+
+/// How often a stream says something, so that whoever reads knows that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What the requests have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    pub token: Arc<str>,
+    pub history: History,
+    pub state_dir: StateDir,
+    pub calls: mpsc::UnboundedSender<LocalCall>,
+    pub notices: mpsc::UnboundedSender<Notice>,
+}
+
+/// All that there is.
+pub(super) fn router(session: Session) -> Router {
+    let token = session.token.clone();
+    Router::new()
+        .route("/api/v1/state", get(state))
+        .route("/api/v1/stream", get(changes_of_calls))
+        .route("/api/v1/invocations", get(list))
+        .route("/api/v1/invocations/{id}", get(show))
+        .route("/api/v1/invocations/{id}/event", get(event))
+        .route("/api/v1/invocations/{id}/result", get(result))
+        .route("/api/v1/invocations/{id}/replay", post(replay))
+        .route("/api/v1/functions/{function}/invoke", post(invoke))
+        .route("/api/v1/functions/{function}/environment", get(environment))
+        .route("/api/v1/changes", post(change))
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing at this address") })
+        .layer(DefaultBodyLimit::max(MAX_EVENT))
+        .layer(middleware::from_fn_with_state(token, guard))
+        .with_state(session)
+}
+
+/// What the session has published: itself, its functions, its outputs.
+async fn state(State(session): State<Session>) -> Response {
+    let published = |file: &str| {
+        let text = session.state_dir.read(file).ok().flatten()?;
+        serde_json::from_str::<Map<String, Value>>(&text).ok()
+    };
+    let Some(mut state) = published("session.json") else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the app is still being deployed");
+    };
+    // Whoever asks has it.
+    state.remove("token");
+    let functions = published("functions.json").and_then(|mut manifest| manifest.remove("functions"));
+    state.insert("functions".to_owned(), functions.unwrap_or_default());
+    Json(state).into_response()
+}
+
+async fn list(State(session): State<Session>, uri: Uri) -> Response {
+    let mut query = Query::default();
+    for (name, value) in parameters(&uri) {
+        match (name.as_str(), value.as_str()) {
+            ("function", function) => query.function = Some(function.to_owned()),
+            ("failed", "true" | "false") => query.failed = value == "true",
+            ("limit", limit) if limit.parse().is_ok_and(|limit: usize| limit > 0) => {
+                query.limit = limit.parse().unwrap_or_default();
+            }
+            _ => return problem(StatusCode::BAD_REQUEST, &format!("`{name}={value}` is not understood")),
+        }
+    }
+    // Those of earlier sessions are read from the disk.
+    let listed = tokio::task::spawn_blocking(move || session.history.list(&query)).await;
+    Json(json!({ "invocations": listed.unwrap_or_default() })).into_response()
+}
+
+async fn show(State(session): State<Session>, Path(id): Path<String>) -> Response {
+    match tokio::task::spawn_blocking(move || session.history.find(&id)).await {
+        Ok(Ok(record)) => Json(record).into_response(),
+        Ok(Err(message)) => problem(StatusCode::NOT_FOUND, &message),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "it could not be read"),
+    }
+}
+
+async fn event(State(session): State<Session>, Path(id): Path<String>) -> Response {
+    raw(tokio::task::spawn_blocking(move || session.history.event_of(&id).map(|(_, bytes)| bytes)).await)
+}
+
+async fn result(State(session): State<Session>, Path(id): Path<String>) -> Response {
+    raw(tokio::task::spawn_blocking(move || session.history.result_of(&id)).await)
+}
+
+fn raw(read: Result<Result<Vec<u8>, String>, tokio::task::JoinError>) -> Response {
+    match read {
+        // Whatever it says of itself, no browser is to make anything of it.
+        Ok(Ok(bytes)) => (
+            [(header::CONTENT_TYPE, "application/octet-stream"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")],
+            bytes,
+        )
+            .into_response(),
+        Ok(Err(message)) => problem(StatusCode::NOT_FOUND, &message),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "it could not be read"),
+    }
+}
+
+async fn invoke(State(session): State<Session>, Path(function): Path<String>, event: Bytes) -> Response {
+    called(&session, function, Some(event), None).await
+}
+
+/// The event of a call once more, or another one in its place, which the request carries.
+async fn replay(State(session): State<Session>, Path(id): Path<String>, event: Bytes) -> Response {
+    let history = session.history.clone();
+    let is_another = !event.is_empty();
+    let found = tokio::task::spawn_blocking(move || match is_another {
+        true => history.find(&id).map(|record| (record, Vec::new())),
+        false => history.event_of(&id),
+    });
+    match found.await {
+        Ok(Ok((record, bytes))) => {
+            let event = if is_another { event } else { bytes.into() };
+            let of = RequestId::from(&record.summary.id);
+            called(&session, record.summary.function, Some(event), Some(of)).await
+        }
+        Ok(Err(message)) => problem(StatusCode::NOT_FOUND, &message),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "it could not be read"),
+    }
+}
+
+async fn environment(State(session): State<Session>, Path(function): Path<String>) -> Response {
+    called(&session, function, None, None).await
+}
+
+async fn called(
+    session: &Session,
+    function: String,
+    event: Option<Bytes>,
+    replays: Option<RequestId>,
+) -> Response {
+    let id = RequestId::from(uuid::Uuid::new_v4().to_string());
+    let (reply, answer) = oneshot::channel();
+    let _ = session.calls.send(LocalCall { id: id.clone(), function, event, replays, reply });
+    let answer = answer.await.unwrap_or_else(|_| Answer::Refused {
+        message: "`sst start` ended before the function answered".to_owned(),
+        hint: None,
+    });
+    let mut value = serde_json::to_value(&answer).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("id".to_owned(), Value::from(id.as_str()));
+    }
+    Json(value).into_response()
+}
+
+/// Another command changes what is deployed, for as long as it listens to this answer.
+async fn change(State(session): State<Session>, Json(other): Json<Holder>) -> Response {
+    let _ = session.notices.send(Notice::Began(other.clone()));
+    let until = Until { other, notices: session.notices };
+    let noted = Bytes::from(format!("{}\n", json!({ "outcome": "noted" })));
+    // It says nothing more. What is captured is dropped when the connection ends, however that ended.
+    let body = stream::unfold((Some(noted), until), |(line, until)| async move {
+        match line {
+            Some(line) => Some((Ok::<_, std::convert::Infallible>(line), (None, until))),
+            None => std::future::pending().await,
+        }
+    });
+    Body::from_stream(body).into_response()
+}
+
+/// Tells that it is over when it is dropped.
+struct Until {
+    other: Holder,
+    notices: mpsc::UnboundedSender<Notice>,
+}
+
+impl Drop for Until {
+    fn drop(&mut self) {
+        let _ = self.notices.send(Notice::Ended(self.other.clone()));
+    }
+}
+
+/// Calls as they change, one line of JSON for those that have changed since the line before: `after` is the number of the last one that is
+/// known.
+async fn changes_of_calls(State(session): State<Session>, uri: Uri) -> Response {
+    let after = parameters(&uri).into_iter().find(|(name, _)| name == "after");
+    let after = match after.map(|(_, value)| value.parse::<u64>()).transpose() {
+        Ok(after) => after.unwrap_or(0),
+        Err(_) => return problem(StatusCode::BAD_REQUEST, "`after` is not a number"),
+    };
+    let lines = stream::unfold((after, session.history, true), |(after, history, first)| async move {
+        // The first line comes at once, so that whoever reads knows where it begins.
+        if !first {
+            let _ = tokio::time::timeout(HEARTBEAT, history.changed(after)).await;
+        }
+        let (change, calls) = history.since(after);
+        // The number of another session, which had more calls.
+        let (change, calls) = if change < after { history.since(0) } else { (change, calls) };
+        let line = format!("{}\n", json!({ "change": change, "invocations": calls }));
+        Some((Ok::<_, std::convert::Infallible>(line), (change, history, false)))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+fn parameters(uri: &Uri) -> Vec<(String, String)> {
+    let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
+}
+
+fn problem(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "error": message }))).into_response()
+}

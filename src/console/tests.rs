@@ -1,0 +1,124 @@
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{Method, StatusCode};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::*;
+use crate::{local::Answer, lock::Holder};
+
+/// A session's API, and the directory that it publishes in.
+async fn open(tasks: &mut Tasks) -> (Console, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let state_dir = StateDir::open(camino::Utf8Path::from_path(directory.path()).unwrap()).unwrap();
+    let history = History::begin(None, &[], tasks);
+    (Console::open(history, state_dir, tasks).await.unwrap(), directory)
+}
+
+#[tokio::test]
+async fn only_who_knows_the_token_is_answered() {
+    let mut tasks = Tasks::default();
+    let (mut console, _directory) = open(&mut tasks).await;
+    assert!(console.address().ip().is_loopback());
+    assert_eq!(console.token().len(), 64);
+    let address = console.address().to_string();
+    let client = Client::new(&address, console.token());
+    let mut calls = console.calls;
+    let answering = tokio::spawn(async move {
+        let call = calls.recv().await.unwrap();
+        assert_eq!((call.function.as_str(), call.event.as_deref()), ("a/b c", Some(&b"\xff{}"[..])));
+        call.reply.send(Answer::Returned { body: "e30=".to_owned() }).unwrap();
+        calls
+    });
+    let answer = client.invoke("a/b c", b"\xff{}".to_vec()).await.unwrap();
+    assert_eq!(answer, Answer::Returned { body: "e30=".to_owned() });
+    let mut calls = answering.await.unwrap();
+    for token in ["guessed", ""] {
+        let stranger = Client::new(&address, token);
+        for (method, path) in [
+            (Method::GET, "/api/v1/state"),
+            (Method::GET, "/api/v1/stream"),
+            (Method::GET, "/api/v1/invocations"),
+            (Method::POST, "/api/v1/functions/a/invoke"),
+            (Method::GET, "/api/v1/functions/a/environment"),
+            (Method::POST, "/api/v1/changes"),
+            (Method::GET, "/"),
+        ] {
+            let (status, body) = stranger.ask(method, path, Vec::new()).await.unwrap();
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
+            assert_eq!(&body[..], b"the token of .sst/session.json is missing\n");
+        }
+    }
+    assert!(calls.try_recv().is_err());
+    assert!(console.notices.try_recv().is_err());
+    // Nor is a page answered that has found out the token.
+    let mut page = TcpStream::connect(&address).await.unwrap();
+    let request = format!(
+        "GET /api/v1/state HTTP/1.1\r\nHost: {address}\r\nOrigin: http://localhost:3000\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+        console.token
+    );
+    page.write_all(request.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    page.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 403 "), "{said}");
+    assert!(!said.to_lowercase().contains("access-control"), "{said}");
+}
+
+#[tokio::test]
+async fn who_changes_what_is_deployed_is_noted_until_it_ends() {
+    let mut tasks = Tasks::default();
+    let (mut console, _directory) = open(&mut tasks).await;
+    let address = console.address().to_string();
+    let this = Holder::this("sst deploy", Some("dev"), "/project".into());
+    assert!(announce(&address, "guessed", &this).await.is_err());
+    let announced = announce(&address, console.token(), &this).await.unwrap();
+    assert_eq!(console.notices.try_recv(), Ok(Notice::Began(this.clone())));
+    assert!(console.notices.try_recv().is_err());
+    drop(announced);
+    assert_eq!(console.notices.recv().await, Some(Notice::Ended(this)));
+}
+
+#[tokio::test]
+async fn what_is_published_is_told_without_the_token() {
+    let mut tasks = Tasks::default();
+    let (console, directory) = open(&mut tasks).await;
+    let client = Client::new(&console.address().to_string(), console.token());
+    let state = || client.ask(Method::GET, "/api/v1/state", Vec::new());
+    assert_eq!(state().await.unwrap().0, StatusCode::SERVICE_UNAVAILABLE);
+    let write =
+        |name: &str, text: &str| std::fs::write(directory.path().join(".sst").join(name), text).unwrap();
+    write("session.json", r#"{"stage":"dev","token":"t"}"#);
+    write("functions.json", r#"{"functions":[{"id":"a/F"}]}"#);
+    let (status, body) = state().await.unwrap();
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        (status, told),
+        (StatusCode::OK, serde_json::json!({ "stage": "dev", "functions": [{ "id": "a/F" }] }))
+    );
+    let (status, _) = client.ask(Method::GET, "/api/v1/invocations?limit=x", Vec::new()).await.unwrap();
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let (status, _) = client.ask(Method::GET, "/api/v1/invocations/last", Vec::new()).await.unwrap();
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_event_as_long_as_lambda_takes_it_is_passed_on() {
+    let mut tasks = Tasks::default();
+    let (console, _directory) = open(&mut tasks).await;
+    let client = Client::new(&console.address().to_string(), console.token());
+    let mut calls = console.calls;
+    let answering = tokio::spawn(async move {
+        let call = calls.recv().await.unwrap();
+        let body = STANDARD.encode(call.event.unwrap());
+        call.reply.send(Answer::Returned { body }).unwrap();
+    });
+    let event = vec![b'7'; 6 << 20];
+    let answer = client.invoke("a", event.clone()).await.unwrap();
+    assert!(answer == Answer::Returned { body: STANDARD.encode(&event) });
+    answering.await.unwrap();
+    let longer =
+        client.ask(Method::POST, "/api/v1/functions/a/invoke", vec![b'7'; (6 << 20) + 1]).await.unwrap();
+    assert_eq!(longer.0, StatusCode::PAYLOAD_TOO_LARGE);
+}

@@ -1,0 +1,182 @@
+//! What has been called, with what, and what came of it: for `sst history`, `sst show` and `sst replay`, and whoever else asks the
+//! session.
+//!
+//! The loop tells a task of this room what it hears and what it has done; the task remembers it, so that no call waits for that. In memory
+//! there are the last calls as they were, up to a number and a size; on disk those of a week, with whatever looks like a secret masked.
+
+mod call;
+mod disk;
+mod mask;
+mod record;
+mod store;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::sync::{mpsc, watch};
+
+pub(crate) use self::{
+    disk::Disk,
+    record::{Query, Record, Status, Stored, Summary},
+};
+use self::{mask::Mask, store::Store};
+use crate::{
+    core::{effect::Answer, event::Invocation},
+    ids::{RequestId, WorkerId},
+    project::StateDir,
+    tasks::Tasks,
+    ui::UiEvent,
+};
+
+/// How many facts are taken in at once.
+const AT_ONCE: usize = 256;
+
+/// Something that became of a call.
+#[derive(Debug)]
+pub(crate) enum Fact {
+    /// It has arrived.
+    Arrived(Box<Invocation>),
+    /// It is another one's event once more.
+    Replays { request: RequestId, of: RequestId },
+    /// A worker was given it.
+    Given { request: RequestId, worker: WorkerId },
+    /// A debugger let a worker go on.
+    Resumed { worker: WorkerId },
+    /// What the terminal is told.
+    Told(UiEvent),
+    /// What its caller is told.
+    Answered { request: RequestId, answer: Answer },
+}
+
+/// The calls of this session, and on disk those of others before it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    facts: mpsc::UnboundedSender<(SystemTime, Fact)>,
+    store: Arc<Mutex<Store>>,
+    changes: watch::Receiver<u64>,
+    disk: Option<Disk>,
+}
+
+impl History {
+    /// Begins to remember. Without a `directory` nothing is written. `keys` are masked besides those that are masked anyway.
+    pub(crate) fn begin(directory: Option<StateDir>, keys: &[String], tasks: &mut Tasks) -> Self {
+        let (facts, mut coming) = mpsc::unbounded_channel();
+        let (changed, changes) = watch::channel(0);
+        let store = Arc::new(Mutex::new(Store::new(Mask::new(keys))));
+        let disk = directory.map(Disk::open);
+        let history = Self { facts, store, changes, disk };
+        let (store, disk) = (history.store.clone(), history.disk.clone());
+        tasks.spawn("the history of calls", async move {
+            if let Some(disk) = disk.clone() {
+                let _ = tokio::task::spawn_blocking(move || disk.prune()).await;
+            }
+            let mut batch = Vec::new();
+            while coming.recv_many(&mut batch, AT_ONCE).await > 0 {
+                let ended = {
+                    let mut store = lock(&store);
+                    batch.drain(..).for_each(|(at, fact)| store.take_in(at, fact));
+                    changed.send_replace(store.change());
+                    store.ended()
+                };
+                if let (Some(disk), false) = (disk.clone(), ended.is_empty()) {
+                    // On a thread of its own: a disk may take its time, and what is masked may be megabytes.
+                    let write = move || ended.iter().for_each(|call| disk.write(&call.record()));
+                    let _ = tokio::task::spawn_blocking(write).await;
+                }
+            }
+        });
+        history
+    }
+
+    /// Remembers a fact. Never waits.
+    pub(crate) fn tell(&self, fact: Fact) {
+        let _ = self.facts.send((SystemTime::now(), fact));
+    }
+
+    /// The calls that are asked for, the last one first.
+    pub(crate) fn list(&self, query: &Query) -> Vec<Summary> {
+        let mut found = lock(&self.store).list(query);
+        let wanted = query.limit.saturating_sub(found.len());
+        if let (Some(disk), true) = (&self.disk, wanted > 0) {
+            let is_here = |summary: &Summary| found.iter().any(|here| here.id == summary.id);
+            let older: Vec<Summary> =
+                disk.list(query, found.len()).into_iter().filter(|one| !is_here(one)).collect();
+            found.extend(older.into_iter().take(wanted));
+        }
+        found
+    }
+
+    /// One call, by its id or the beginning of that, or `last`.
+    ///
+    /// # Errors
+    /// A sentence that says why there is none.
+    pub(crate) fn find(&self, id: &str) -> Result<Record, String> {
+        let here = lock(&self.store).find(id);
+        if let Some(call) = here? {
+            return Ok(call.record());
+        }
+        let missing = || format!("no call `{id}`: `sst history` lists those that are known");
+        self.disk.as_ref().map_or(Ok(None), |disk| disk.find(id))?.ok_or_else(missing)
+    }
+
+    /// What a call was called with, byte for byte, and of which function; where only the masked event of an earlier session is left, and
+    /// something in that is masked, a sentence that says so.
+    ///
+    /// # Errors
+    /// That sentence, or why there is no such call.
+    pub(crate) fn event_of(&self, id: &str) -> Result<(Record, Vec<u8>), String> {
+        let here = lock(&self.store).find(id)?;
+        let record = match &here {
+            Some(call) => call.record(),
+            None => self.find(id)?,
+        };
+        let known = here.and_then(|call| call.event.clone()).map(|event| event.to_vec());
+        match known.or_else(|| record.event.bytes()) {
+            Some(bytes) => Ok((record, bytes)),
+            None => Err(format!(
+                "of the call `{}` only an event is left in which {} masked: give another one",
+                record.summary.id,
+                match record.event.masked {
+                    1 => "a value is".to_owned(),
+                    many => format!("{many} values are"),
+                }
+            )),
+        }
+    }
+
+    /// What a call has returned, byte for byte, or the body of its error.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn result_of(&self, id: &str) -> Result<Vec<u8>, String> {
+        let here = lock(&self.store).find(id)?;
+        let record = match &here {
+            Some(call) => call.record(),
+            None => self.find(id)?,
+        };
+        let known = here.and_then(|call| call.result_bytes());
+        known.or_else(|| record.result.as_ref().and_then(Stored::bytes)).ok_or_else(|| match record.result {
+            None => format!("the call `{}` has no result yet", record.summary.id),
+            Some(_) => format!("of the call `{}` only a masked result is left", record.summary.id),
+        })
+    }
+
+    /// What has changed since a number, in the order in which it has, and the number from which to ask next.
+    pub(crate) fn since(&self, after: u64) -> (u64, Vec<Summary>) {
+        lock(&self.store).since(after)
+    }
+
+    /// Waits until something has changed since a number. Whether it ever will.
+    pub(crate) async fn changed(&self, after: u64) -> bool {
+        self.changes.clone().wait_for(|change| *change > after).await.is_ok()
+    }
+}
+
+fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
+    store.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! The last calls, in memory.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use super::{
+    Fact,
+    call::{Call, millis},
+    mask::Mask,
+    record::{Query, Status, Summary},
+};
+use crate::{ids::WorkerId, ui::UiEvent};
+
+/// How many calls are remembered.
+const MOST_CALLS: usize = 2_000;
+
+/// How much memory they take at most, in bytes. Events and results of the oldest ones are forgotten first.
+const MOST_BYTES: usize = 64 << 20;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Store {
+    mask: Arc<Mask>,
+    calls: HashMap<String, Entry>,
+    /// Their ids, in order of arrival.
+    order: VecDeque<String>,
+    /// Which call each worker was given last.
+    serving: HashMap<WorkerId, String>,
+    /// Whose event a call has once more that has not arrived yet.
+    replays: HashMap<String, String>,
+    /// The number of the last change.
+    change: u64,
+    bytes: usize,
+    /// How many of the first calls have forgotten their event and result already.
+    forgotten: usize,
+    /// Those that have ended since they were asked for.
+    ended: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    call: Call,
+    /// What it weighed when it was weighed last.
+    weight: usize,
+    /// The number of its last change.
+    change: u64,
+}
+
+impl Store {
+    /// An empty one.
+    pub(super) fn new(mask: Mask) -> Self {
+        Self {
+            mask: Arc::new(mask),
+            calls: HashMap::new(),
+            order: VecDeque::new(),
+            serving: HashMap::new(),
+            replays: HashMap::new(),
+            change: 0,
+            bytes: 0,
+            forgotten: 0,
+            ended: Vec::new(),
+        }
+    }
+
+    /// Takes in what has happened.
+    pub(super) fn take_in(&mut self, at: SystemTime, fact: Fact) {
+        match fact {
+            Fact::Arrived(invocation) => {
+                let mut call = Call::new(*invocation, at, self.mask.clone());
+                let id = call.summary.id.clone();
+                call.summary.replay_of = self.replays.remove(&id);
+                self.insert(id, call);
+            }
+            Fact::Replays { request, of } => {
+                self.replays.insert(request.to_string(), of.to_string());
+            }
+            Fact::Given { request, worker } => {
+                let id = request.to_string();
+                self.update(&id, |call| call.summary.waited_ms = Some(since(call.summary.at, at)));
+                self.serving.insert(worker, id);
+            }
+            Fact::Resumed { worker } => {
+                let Some(id) = self.serving.get(&worker).cloned() else { return };
+                self.update(&id, |call| {
+                    if call.summary.status == Status::Paused {
+                        call.summary.status = Status::Running;
+                        call.summary.place = None;
+                    }
+                });
+            }
+            Fact::Told(event) => self.told(at, event),
+            Fact::Answered { request, answer } => {
+                let id = request.to_string();
+                self.update(&id, |call| call.answered(answer));
+                if self.calls.get(&id).is_some_and(|entry| entry.call.has_ended()) {
+                    self.ended.push(id);
+                }
+            }
+        }
+        self.make_room();
+    }
+
+    fn told(&mut self, at: SystemTime, event: UiEvent) {
+        match event {
+            UiEvent::Request { request, source, .. } => {
+                self.update(request.as_str(), |call| call.summary.source = source);
+            }
+            UiEvent::Log { request: Some(request), line, .. } => {
+                self.update(request.as_str(), |call| call.wrote(line, at));
+            }
+            UiEvent::Response { request, took, summary, .. } => self.update(request.as_str(), |call| {
+                call.summary.took_ms = Some(took.as_secs_f64() * 1000.0);
+                call.summary.summary = summary;
+            }),
+            UiEvent::Failure { request, took, detail, .. } => self.update(request.as_str(), |call| {
+                call.summary.took_ms = Some(took.as_secs_f64() * 1000.0);
+                call.failed(detail);
+            }),
+            UiEvent::Paused { request, place, .. } => self.update(request.as_str(), |call| {
+                call.summary.status = Status::Paused;
+                call.summary.place = place;
+            }),
+            _ => {}
+        }
+    }
+
+    /// The number of the last change.
+    pub(super) fn change(&self) -> u64 {
+        self.change
+    }
+
+    /// The calls that have ended since this was asked last.
+    pub(super) fn ended(&mut self) -> Vec<Call> {
+        let ended = std::mem::take(&mut self.ended);
+        ended.iter().filter_map(|id| Some(self.calls.get(id)?.call.clone())).collect()
+    }
+
+    /// The calls that are wanted, the last one first.
+    pub(super) fn list(&self, query: &Query) -> Vec<Summary> {
+        let all = self.order.iter().rev().filter_map(|id| self.calls.get(id));
+        let wanted = all.map(|entry| &entry.call.summary).filter(|summary| query.wants(summary));
+        wanted.take(query.limit).cloned().collect()
+    }
+
+    /// The call with an id, or whose id begins so; for `last`, the last one.
+    ///
+    /// # Errors
+    /// A sentence, when there are several.
+    pub(super) fn find(&self, id: &str) -> Result<Option<Call>, String> {
+        if let Some(entry) = self.calls.get(id) {
+            return Ok(Some(entry.call.clone()));
+        }
+        if id == "last" {
+            let last = self.order.back().and_then(|id| self.calls.get(id));
+            return Ok(last.map(|entry| entry.call.clone()));
+        }
+        let mut found = self.order.iter().filter(|known| known.starts_with(id));
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(self.calls.get(one).map(|entry| entry.call.clone())),
+            (None, _) => Ok(None),
+            (Some(one), Some(other)) => {
+                Err(format!("`{id}` could be several calls, e.g. `{one}` and `{other}`"))
+            }
+        }
+    }
+
+    /// What has changed since a number, in order, and the number of the last change.
+    pub(super) fn since(&self, after: u64) -> (u64, Vec<Summary>) {
+        let mut changed: Vec<&Entry> = self.calls.values().filter(|entry| entry.change > after).collect();
+        changed.sort_unstable_by_key(|entry| entry.change);
+        (self.change, changed.into_iter().map(|entry| entry.call.summary.clone()).collect())
+    }
+
+    fn insert(&mut self, id: String, call: Call) {
+        self.change += 1;
+        let weight = call.weight();
+        self.bytes += weight;
+        self.order.push_back(id.clone());
+        self.calls.insert(id, Entry { call, weight, change: self.change });
+    }
+
+    fn update(&mut self, id: &str, change: impl FnOnce(&mut Call)) {
+        let Some(entry) = self.calls.get_mut(id) else { return };
+        change(&mut entry.call);
+        self.change += 1;
+        entry.change = self.change;
+        let weight = entry.call.weight();
+        self.bytes = self.bytes + weight - entry.weight;
+        entry.weight = weight;
+    }
+
+    fn make_room(&mut self) {
+        while self.order.len() > MOST_CALLS {
+            let Some(entry) = self.order.pop_front().and_then(|id| self.calls.remove(&id)) else { continue };
+            self.bytes -= entry.weight;
+            self.forgotten = self.forgotten.saturating_sub(1);
+        }
+        // Those that run, and those that are not written yet, are passed over.
+        let mut next = self.forgotten;
+        while self.bytes > MOST_BYTES {
+            let Some(entry) = self.order.get(next).and_then(|id| self.calls.get_mut(id)) else { return };
+            next += 1;
+            if !entry.call.has_ended() || self.ended.contains(&entry.call.summary.id) {
+                continue;
+            }
+            if self.forgotten + 1 == next {
+                self.forgotten = next;
+            }
+            entry.call.forget();
+            let weight = entry.call.weight();
+            self.bytes = self.bytes + weight - entry.weight;
+            entry.weight = weight;
+        }
+    }
+}
+
+/// How long after a time in milliseconds since 1970 another one is, in milliseconds.
+fn since(began: u64, at: SystemTime) -> f64 {
+    millis(at).saturating_sub(began) as f64
+}
