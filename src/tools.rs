@@ -123,7 +123,9 @@ fn find_stub(program: Option<&Utf8Path>, architecture: Architecture) -> Option<U
 /// Writes what is new or different, so that paths and times of unchanged scripts stay what they were.
 fn write_scripts(target: &Utf8Path) -> Result<()> {
     let failed = |error: std::io::Error| {
-        Error::new(Kind::Environment, format!("cannot write to `{target}`")).detail(error)
+        let full = error.kind() == std::io::ErrorKind::StorageFull;
+        let message = if full { "the disk is full: cannot write" } else { "cannot write" };
+        Error::new(Kind::Environment, format!("{message} to `{target}`")).detail(error)
     };
     let scripts = SCRIPTS.iter().map(|(name, directory)| (*name, directory));
     let runners =

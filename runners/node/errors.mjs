@@ -137,7 +137,7 @@ export function userLines(text) {
   const lines = text.split("\n").filter((line) => {
     const frame = isFrame(line);
     const own = frame && (line.includes(RUNNER_URL) || line.includes(RUNNER_DIRECTORY));
-    belowRunner = own || (belowRunner && frame && /node:internal\/|\(<anonymous>\)$/.test(line));
+    belowRunner = own || (belowRunner && frame && /\bnode:|\(<anonymous>\)$/.test(line));
     return !belowRunner;
   });
   // A heading with nothing below it would only puzzle.

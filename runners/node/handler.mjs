@@ -28,8 +28,13 @@ const NODE_MAJOR = Number(process.versions.node.split(".")[0]);
  * @returns {"classic" | "modern"}
  */
 export function runtimeKind() {
+  return declaredMajor() >= 24 ? "modern" : "classic";
+}
+
+/** The version of Node that the function's runtime has. */
+function declaredMajor() {
   const declared = /^AWS_Lambda_nodejs(\d+)\.x$/.exec(process.env.AWS_EXECUTION_ENV ?? "")?.[1];
-  return Number(declared ?? NODE_MAJOR) >= 24 ? "modern" : "classic";
+  return Number(declared ?? NODE_MAJOR);
 }
 
 /**
@@ -140,16 +145,30 @@ async function loadModule(taskRoot, directory, name, kind) {
     return { file, loaded: loadByRequire(file) };
   } catch (error) {
     if (error instanceof SyntaxError) {
-      throw runtimeError("UserCodeSyntaxError", `${error}`, error);
+      throw runtimeError("UserCodeSyntaxError", `${error}${whatLoadsModules(error, kind)}`, error);
     }
     if (error?.code === "MODULE_NOT_FOUND") {
       const looked = found ? [] : ["Looked for:", ...candidates.map(({ file }) => `  ${file}`)];
       const near = found ? undefined : nearestFile(base, EXTENSIONS);
       const meant = near ? [`Did you mean \`${path.join(directory, near)}\`?`] : [];
-      throw runtimeError("ImportModuleError", [`${error}`, ...looked, ...meant].join("\n"), error);
+      // Of one that is not there nobody but Node and this runner has asked.
+      throw runtimeError("ImportModuleError", [`${error}`, ...looked, ...meant].join("\n"), found && error);
     }
     throw error;
   }
+}
+
+/** What to do about an ES module that was taken for a CommonJS module; nothing for other errors. */
+function whatLoadsModules({ message }, kind) {
+  if (!/^Unexpected token 'export'|^Cannot use import statement outside|^Cannot use 'import\.meta' outside/.test(message)) {
+    return "";
+  }
+  const declared = declaredMajor();
+  if (kind === "modern" && declared > NODE_MAJOR) {
+    const here = `this is Node.js ${process.versions.node}`;
+    return `: \`nodejs${declared}.x\` may take it for an ES module, but ${here}; install Node.js ${declared}`;
+  }
+  return ': to Node it is no ES module; name it `.mjs`, or set `"type": "module"` in its `package.json`';
 }
 
 function loadByRequire(file) {

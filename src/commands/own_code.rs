@@ -346,7 +346,8 @@ impl Synthesized<'_> {
         app::bootstrap(&self.context(), &self.aws, &lacking).await?;
         let _change = self.locks.change(self.command, self.ui).await;
         let state_dir = &self.work;
-        if self.aws.endpoint.is_some() && session::running(state_dir).is_ok() {
+        let in_session = self.aws.endpoint.is_some() && session::running(state_dir).is_ok();
+        if in_session {
             // The local cloud is that of a running `sst start`, which looks for packages where that has said.
             let (root, artifacts) = (project.root.clone(), state_dir.path("artifacts"));
             let toolchain =
@@ -357,7 +358,7 @@ impl Synthesized<'_> {
             directory: &self.assembly.directory,
             stacks,
             rollback,
-            from_nothing: false,
+            direct: in_session,
             asset_buckets: &BTreeSet::new(),
         };
         app::deploy(&self.context(), &self.aws, &source, None).await

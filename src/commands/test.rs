@@ -147,7 +147,10 @@ fn variables(root: &Utf8Path) -> Result<BTreeMap<String, String>> {
         let unreadable = |error: dotenvy::Error| {
             Error::new(Kind::Usage, format!("`{name}` cannot be understood")).detail(error)
         };
-        for pair in dotenvy::from_path_iter(&path).map_err(unreadable)? {
+        let bytes = fs_err::read(&path).map_err(|error| unreadable(dotenvy::Error::Io(error)))?;
+        // Some editors write a byte order mark.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        for pair in dotenvy::from_read_iter(bytes) {
             let (key, value) = pair.map_err(unreadable)?;
             if std::env::var_os(&key).is_none() {
                 found.entry(key).or_insert(value);

@@ -35,6 +35,12 @@ impl Choice {
         Ok(Self { only: parse(only)?, except: parse(except)? })
     }
 
+    /// Whether it chooses anything, so that it can be wrong.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        !self.only.is_empty() || !self.except.is_empty()
+    }
+
     /// Moves the functions that are not chosen to those that are left alone. Returns how many.
     ///
     /// # Errors
@@ -43,7 +49,8 @@ impl Choice {
         for pattern in self.only.iter().chain(&self.except) {
             let mut ids = manifest.functions.iter().map(|function| function.id.as_str());
             if !ids.any(|id| pattern.matches(id)) {
-                return Err(unmatched(&format!("no function matches `{}`", pattern.text), manifest));
+                let message = format!("no function matches `{}`", pattern.text);
+                return Err(unmatched(&message, pattern.nearest(manifest), manifest));
             }
         }
         let chosen = |id: &str| {
@@ -53,7 +60,7 @@ impl Choice {
         let (functions, others): (Vec<_>, Vec<_>) =
             manifest.functions.iter().cloned().partition(|function| chosen(function.id.as_str()));
         if functions.is_empty() && !others.is_empty() {
-            return Err(unmatched("no function is left to run here", manifest));
+            return Err(unmatched("no function is left to run here", None, manifest));
         }
         manifest.functions = functions;
         let count = others.len();
@@ -63,9 +70,19 @@ impl Choice {
     }
 }
 
-fn unmatched(message: &str, manifest: &Manifest) -> Error {
+/// How much a word has to be like another one to be meant by it, from 0 to 1.
+const ALIKE: f64 = 0.7;
+
+fn unmatched(message: &str, nearest: Option<&str>, manifest: &Manifest) -> Error {
     let ids = manifest.functions.iter().map(|function| format!("`{}`", function.id));
-    Error::new(Kind::Usage, message).hint(format!("the functions are {}", ids.collect::<Vec<_>>().join(", ")))
+    let ids = match ids.collect::<Vec<_>>() {
+        none if none.is_empty() => "no function of the app can run here".to_owned(),
+        ids => format!("there are {}", ids.join(", ")),
+    };
+    Error::new(Kind::Usage, message).hint(match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`? T{}", &ids[1..]),
+        None => ids,
+    })
 }
 
 impl Pattern {
@@ -76,11 +93,25 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() })
     }
 
+    /// The function that was probably meant: the one whose id, or the end of it, is most like the pattern.
+    fn nearest<'a>(&self, manifest: &'a Manifest) -> Option<&'a str> {
+        let wanted = self.text.to_lowercase();
+        let alike = |end: &str| strsim::normalized_damerau_levenshtein(&wanted, &end.to_lowercase());
+        let ids = manifest.functions.iter().map(|function| function.id.as_str());
+        let rated = ids.map(|id| (ends(id).map(alike).fold(0.0, f64::max), id));
+        let nearest = rated.max_by(|(one, _), (other, _)| one.total_cmp(other));
+        nearest.filter(|(alike, _)| *alike >= ALIKE).map(|(_, id)| id)
+    }
+
     /// Whether the whole id matches, or what is behind one of its slashes.
     fn matches(&self, id: &str) -> bool {
-        let ends = id.match_indices('/').map(|(slash, _)| &id[slash + 1..]);
-        std::iter::once(id).chain(ends).any(|end| self.matcher.is_match(end))
+        ends(id).any(|end| self.matcher.is_match(end))
     }
+}
+
+/// An id, and what is behind each of its slashes.
+fn ends(id: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(id).chain(id.match_indices('/').map(|(slash, _)| &id[slash + 1..]))
 }
 
 #[cfg(test)]
@@ -122,6 +153,18 @@ mod tests {
             [(&["Lst"][..], &[][..]), (&[], &["ist"]), (&["["], &[]), (&["List"], &["api/*"])]
         {
             assert_eq!(chosen(only, except).unwrap_err().kind, Kind::Usage, "{only:?} {except:?}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_function_is_named_by_its_id_or_its_end() {
+        let there = "here are `api/List`, `api/Get`, `jobs/Nightly/Handler`";
+        for (pattern, nearest) in
+            [("Lsit", Some("api/List")), ("nigthly/handler", Some("jobs/Nightly/Handler")), ("nope", None)]
+        {
+            let nearest = nearest.map_or("t".to_owned(), |id| format!("did you mean `{id}`? T"));
+            let hint = chosen(&[pattern], &[]).unwrap_err().hint.unwrap();
+            assert_eq!(hint, format!("{nearest}{there}"), "{pattern}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct FunctionSpec {
     /// tells, as with a parameter of the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_s: Option<u64>,
-    /// The memory that the app declared, in megabytes. Reported to the function, not enforced. None as with `timeout_s`.
+    /// The memory that the app declared, in megabytes. Reported to the function, and enforced if that is asked for. None as with `timeout_s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mb: Option<u64>,
     /// The names of the environment variables that the template sets. Their values come with each invocation.

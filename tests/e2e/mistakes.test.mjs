@@ -1,5 +1,19 @@
-// Mistakes that users make: what is said of each, with which exit code, and that nothing was begun before it was said. As the table of
-// `expected` has it, word for word.
+// Mistakes that users make with arguments and accounts: what is said of each, with which exit code, and that nothing was begun before it was
+// said, word for word. Those of a project and its stacks are in `mistakes-project.test.mjs`, those of functions in `mistakes-functions.test.mjs`.
+//
+// Others are tried elsewhere:
+//
+// | mistake | where |
+// |---|---|
+// | a command or an option that there is not, values out of range, options that exclude one another, an editor that there is not | `tests/docs/help.txt` |
+// | Node that is missing or too old, no Python | `bad-moments.test.mjs` |
+// | Ctrl-C while the app is deployed, or while a function runs | `bad-moments.test.mjs`, `orphans.test.mjs` |
+// | credentials that have expired | `counterpart/expired.test.mjs` |
+// | `sst invoke`: a function that there is not, no session, an event that is no JSON | `commands.test.mjs` |
+// | a `launch.json` that cannot be understood | `commands.test.mjs` |
+// | a second `sst start`; `sst deploy`, `sst remove` and `sst cdk` beside one | `lock.test.mjs` |
+// | a session that has ended: its callers get a 503 | `counterpart/ended.test.mjs` |
+// | a launcher that is killed | `launcher.test.mjs` |
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
@@ -7,7 +21,8 @@ import http from "node:http";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, copyApp } from "./support/sst.mjs";
+import { begun, run } from "./support/mistakes.mjs";
+import { copyApp } from "./support/sst.mjs";
 
 const LOG_IN = "log in with `aws login`, `aws sso login` or `aws configure`, or choose a profile with `--profile`; `--local` needs none";
 const NAMED_BY = "`--endpoint-url` or `AWS_ENDPOINT_URL` names it: see that a local cloud is there, or leave it out";
@@ -29,28 +44,6 @@ describe("a mistake", () => {
     server?.closeAllConnections();
     if (directory) fs.rmSync(directory, { recursive: true, force: true });
   });
-
-  /** Runs a command to its end, as somebody who has the files of AWS's configuration that are given, and nothing in the environment. */
-  async function run(args, { config, env = {}, terminal } = {}) {
-    const home = fs.mkdtempSync(path.join(directory, "home-"));
-    if (config) {
-      fs.mkdirSync(path.join(home, ".aws"));
-      fs.writeFileSync(path.join(home, ".aws/config"), config);
-    }
-    const aws = Object.keys(process.env).filter((name) => name.startsWith("AWS_"));
-    const nothing = Object.fromEntries(aws.map((name) => [name, undefined]));
-    const variables = { ...nothing, HOME: home, AWS_EC2_METADATA_DISABLED: "true", ...env };
-    const sst = new Sst(directory, args, variables, { terminal });
-    const { code } = await sst.exited;
-    await sst.closed;
-    return { code, said: sst.output.replaceAll(/ +$/gm, "").trimEnd() };
-  }
-
-  /** What must not have been begun when a mistake is told that can be told before. */
-  const begun = () => {
-    const states = ["cdk.out", "cdk.out.live", "start", "artifacts"].map((name) => path.join(directory, ".sst", name));
-    return states.filter((state) => fs.existsSync(state) && fs.readdirSync(state).length > 0);
-  };
 
   const keys = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test" };
   const config = "[default]\nregion = eu-west-1\n[profile dev]\n[profile work]\n";
@@ -157,6 +150,18 @@ describe("a mistake", () => {
         "hint: Node's test runner looks for files such as `list.test.js`, and in directories called `test`",
     },
     {
+      of: "an endpoint that is no URL",
+      args: ["start", "--endpoint-url", "127.0.0.1:4566"],
+      code: 2,
+      said: "error: `127.0.0.1:4566` is not an endpoint\nhint: give a URL without a path, e.g. `--endpoint-url http://127.0.0.1:4566`",
+    },
+    {
+      of: "a file for an event that there is not",
+      args: ["invoke", "Explicit", "--event", "nope.json"],
+      code: 2,
+      said: "error: `sst start` does not run in this project\nhint: start it in another terminal",
+    },
+    {
       of: "a stage with an underscore",
       args: ["start", "--local", "--stage", "a_b"],
       code: 2,
@@ -171,34 +176,11 @@ describe("a mistake", () => {
   ];
   for (const { of, args, code, said, ...options } of table) {
     test(`is told: ${of}`, async () => {
-      const names = { OTHER: other, PORT: new URL(other).port, HERE: directory };
-      const found = await run(args.map((arg) => names[arg] ?? arg), options);
+      const names = { OTHER: other, PORT: new URL(other).port };
+      const found = await run(directory, args.map((arg) => names[arg] ?? arg), options);
       for (const [name, value] of Object.entries(names)) found.said = found.said.replaceAll(value, name);
       assert.deepEqual(found, { code, said });
-      assert.deepEqual(begun(), []);
+      assert.deepEqual(begun(directory), []);
     });
   }
-
-  test("is told: stacks that need one another, without the CDK's own code", async () => {
-    const app = `const { App, CfnOutput, Stack } = require("aws-cdk-lib");
-const { Bucket } = require("aws-cdk-lib/aws-s3");
-const app = new App();
-const [a, b] = ["a", "b"].map((id) => new Stack(app, id));
-const [x, y] = [new Bucket(a, "X"), new Bucket(b, "Y")];
-new CfnOutput(a, "OfY", { value: y.bucketName });
-new CfnOutput(b, "OfX", { value: x.bucketName });
-`;
-    fs.writeFileSync(path.join(directory, "circular.js"), app);
-    const settings = path.join(directory, "cdk.json");
-    const before = fs.readFileSync(settings);
-    fs.writeFileSync(settings, '{ "app": "node circular.js" }');
-    try {
-      const { code, said } = await run(["build", "--local"]);
-      assert.equal(code, 4);
-      assert.match(said, /error: the app does not synthesise\n\n[^]*'a' depends on 'b' \(a -> b\/Y\/Resource\.Ref\)\. Adding this dependency \(b -> a\/X\/Resource\.Ref\) would create a cyclic reference/);
-      assert.ok(said.split("\n").length < 15 && said.length < 1200, said);
-    } finally {
-      fs.writeFileSync(settings, before);
-    }
-  });
 });

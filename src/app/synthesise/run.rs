@@ -62,8 +62,12 @@ async fn run(context: &Context<'_>, target: &Destination, bundle: &[String]) -> 
             finished.map_err(|problem| problem.into_error(Kind::Synthesis, "the app's synthesis"))?;
         trace::start!(command = %words[0], "the app's code has run");
         if !finished.status.success() {
-            let said = said::of_the_app(&finished.output, context.tools.scripts.as_str());
-            return Err(Error::new(Kind::Synthesis, "the app does not synthesise").detail(said));
+            let (said, hint) = said::of_the_app(&finished.output, context.tools.scripts.as_str());
+            let error = Error::new(Kind::Synthesis, "the app does not synthesise").detail(said);
+            return Err(match hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            });
         }
     }
     if !directory.join("manifest.json").is_file() {

@@ -225,7 +225,7 @@ export class FunctionBuilds {
     const hash = createHash("sha256");
     const maps = new Map(result.outputFiles.map((output) => [output.path, output.contents]));
     const outputs = result.outputFiles.map((output) => {
-      const contents = stamped(output.contents, maps.get(`${output.path}.map`));
+      const contents = stamped(withEntry(output, entry), maps.get(`${output.path}.map`));
       hash.update(path.basename(output.path)).update(contents);
       return [path.relative(directory, output.path), contents];
     });
@@ -275,6 +275,14 @@ class Steps {
     this.ended.push([what, Math.round((now - this.#since) * 1000) / 1000]);
     this.#since = now;
   }
+}
+
+/** A map of nothing names the entry all the same: who looks for a handler in an empty bundle is told of which file it was made. */
+function withEntry({ path: file, contents }, entry) {
+  const nothing = '"sources": []';
+  if (!file.endsWith(".map") || contents.length > 200) return contents;
+  const source = JSON.stringify(path.relative(path.dirname(file), entry));
+  return Buffer.from(Buffer.from(contents).toString().replace(nothing, `"sources": [${source}]`));
 }
 
 /** What is done while nobody waits for it. */

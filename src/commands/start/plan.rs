@@ -198,8 +198,8 @@ impl App {
         }
         let deployment = app::Deployment::from(&plan.live);
         let standby = self.standby.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (rollback, from_nothing) = (self.settings.rollback, standby.is_some());
-        let deployment = app::Deployment { rollback, from_nothing, ..deployment };
+        let (rollback, direct) = (self.settings.rollback, self.settings.local.is_some());
+        let deployment = app::Deployment { rollback, direct, ..deployment };
         let result = app::deploy(&self.context(), &self.aws, &deployment, standby).await;
         // Whether that went well or not: a resource that does nothing may be why another one fails.
         for notice in self.notices.iter().flat_map(Notices::take) {
@@ -273,7 +273,7 @@ impl App {
             None => (&own.assembly.directory, &nothing),
         };
         let rollback = self.settings.rollback;
-        let deployment = app::Deployment { directory, stacks, rollback, from_nothing: false, asset_buckets };
+        let deployment = app::Deployment { directory, stacks, rollback, direct: false, asset_buckets };
         app::deploy(&self.context(), &self.aws, &deployment, None).await.map(drop)
     }
 }

@@ -168,7 +168,7 @@ impl Preparation<'_> {
             stage(&settings.app.project, settings.app.stage.as_deref(), Some("dev"), None, ui).await?;
         let region = settings.aws(None).local_region();
         let mut target = self.destination(stage, cloud::ACCOUNT.to_owned(), region)?;
-        let may_change = settings.app.project.may_change_debug_stack();
+        let waits = self.waits_for_synthesis();
         let began = SystemTime::now();
         let there = async {
             let options = cloud::Options {
@@ -183,7 +183,7 @@ impl Preparation<'_> {
             let aws = self.connect(Some(endpoint)).await?;
             let place = self.claim(aws, &target.stage).await?;
             let answering = async {
-                match may_change {
+                match waits {
                     true => Ok(None),
                     false => self.answer(&place.aws, &target, None).await.map(Some),
                 }
@@ -195,13 +195,13 @@ impl Preparation<'_> {
             let (answering, ()) = tokio::try_join!(answering, bootstrap)?;
             Ok((place, answering))
         };
-        let synthesis = app::synthesize(context, &target, &[]);
+        let synthesis = self.synthesise(context, &target);
         let standby = async { Ok(Standby::start(context).await) };
         let (standby, (place, answering), mut assembly) = tokio::try_join!(standby, there, synthesis)?;
         if (&place.aws.account, &place.aws.region) != (&target.account, &target.region) {
             target.account.clone_from(&place.aws.account);
             target.region.clone_from(&place.aws.region);
-            assembly = app::synthesize(context, &target, &[]).await?;
+            assembly = self.synthesise(context, &target).await?;
         }
         let answering = match answering {
             Some(answering) => answering,
@@ -221,8 +221,8 @@ impl Preparation<'_> {
         let aws = &place.aws;
         let target = self.destination(stage, aws.account.clone(), aws.region.clone())?;
         let began = SystemTime::now();
-        let synthesis = app::synthesize(context, &target, &[]);
-        let (answering, assembly) = if project.may_change_debug_stack() {
+        let synthesis = self.synthesise(context, &target);
+        let (answering, assembly) = if self.waits_for_synthesis() {
             let assembly = synthesis.await?;
             (self.answer(aws, &target, Some(&assembly.debug_stack)).await?, assembly)
         } else {
@@ -230,6 +230,23 @@ impl Preparation<'_> {
             tokio::try_join!(self.answer(aws, &target, None), synthesis)?
         };
         Ok(Ready { place, target, answering, assembly, standby: None, began })
+    }
+
+    /// Whether the debug stack is only deployed when the app is synthesised: that may want another one, or turn out not to have the
+    /// functions that were asked for, of which nobody should hear after something was deployed.
+    fn waits_for_synthesis(self) -> bool {
+        self.settings.app.project.may_change_debug_stack() || self.settings.choice.is_any()
+    }
+
+    /// Synthesises the app, and looks whether it has the functions that were asked for.
+    async fn synthesise(self, context: &app::Context<'_>, target: &app::Destination) -> Result<Assembly> {
+        let assembly = app::synthesize(context, target, &[]).await?;
+        // What is made of dummies may have other functions.
+        if self.settings.choice.is_any() && assembly.missing.is_empty() {
+            let mut manifest = app::discover(&assembly, context.project)?;
+            self.settings.choice.apply(&mut manifest)?;
+        }
+        Ok(assembly)
     }
 
     async fn connect(self, endpoint: Option<String>) -> Result<Aws> {
