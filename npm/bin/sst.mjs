@@ -19,9 +19,11 @@ const SIGNALS = [...TERMINAL_SIGNALS, "SIGTERM", "SIGHUP"];
 const packageRoot = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const binary = findBinary();
 const child = spawn(binary, process.argv.slice(2), {
-  stdio: "inherit",
-  env: { ...process.env, SST_NPM_ROOT: process.env.SST_NPM_ROOT || findToolsRoot() },
+  // The last one is a line on which nothing is ever said: its end tells the native program that this one is gone, also when it was killed.
+  stdio: ["inherit", "inherit", "inherit", "pipe"],
+  env: { ...process.env, SST_NPM_ROOT: process.env.SST_NPM_ROOT || findToolsRoot(), SST_LAUNCHER: `3:${process.pid}` },
 });
+child.stdio[3]?.on("error", () => {}).unref();
 
 for (const signal of SIGNALS) {
   // With a listener this process outlives the signal, and ends with the native program, which has to clean up.

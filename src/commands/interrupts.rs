@@ -1,11 +1,14 @@
 //! Ctrl-C and its relatives. The first asks for an orderly end, the second ends the program, whatever it is doing.
 
 use std::{
+    fs::File,
     io,
+    os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd},
     thread::{self, sleep},
     time::{Duration, Instant},
 };
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::{SignalsInfo, exfiltrator::WithOrigin},
@@ -20,6 +23,9 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// How long the same Ctrl-C may take to arrive once more, passed on by a program that was to end as well: the launcher of the npm
 /// package, or `npx`, when a whole process group is told.
 const ECHO: Duration = Duration::from_secs(1);
+
+/// The variable by which the launcher says where its line is, and which process it is: `3:4711`.
+const LAUNCHER: &str = "SST_LAUNCHER";
 
 /// What the user has asked for.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +42,8 @@ impl Interrupts {
         let interrupts = Self::default();
         let heard = interrupts.clone();
         // Within this call, so that none can come before somebody listens.
-        let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP])?;
+        let heeded = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
+        let mut signals = SignalsInfo::<WithOrigin>::new(heeded)?;
         let listen = move || {
             let mut count = Count::default();
             for origin in signals.forever() {
@@ -54,8 +61,45 @@ impl Interrupts {
             std::process::exit(Error::new(Kind::Interrupted, "interrupted").exit_code().into());
         };
         thread::Builder::new().name("interrupts".to_owned()).spawn(listen)?;
+        if let Some(mut line) = launcher() {
+            let gently = interrupts.gently.clone();
+            let wait = move || {
+                // Nothing is ever said. The end of the line is that of the launcher, also when it was killed.
+                let _ = io::copy(&mut line, &mut io::sink());
+                gently.cancel();
+            };
+            thread::Builder::new().name("launcher".to_owned()).spawn(wait)?;
+        }
         Ok(interrupts)
     }
+}
+
+/// Whether whoever has started this program wants it to go on after a signal, as `nohup` does with the end of a terminal.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: it is a plain structure, which the system fills in.
+    let mut action: nix::libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: the only pointer is to a local variable, and nothing is changed.
+    let asked = unsafe { nix::libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    asked == 0 && action.sa_sigaction == nix::libc::SIG_IGN
+}
+
+/// The line to the launcher of the npm package, if that has started this program. What it has started itself has another parent.
+fn launcher() -> Option<File> {
+    let said = std::env::var(LAUNCHER).ok()?;
+    let (descriptor, pid) = said.split_once(':')?;
+    if pid.parse() != Ok(nix::unistd::getppid().as_raw()) {
+        return None;
+    }
+    let descriptor: RawFd = descriptor.parse().ok().filter(|number| *number > 2)?;
+    // SAFETY: the launcher has opened it for this, and nothing else here knows of it.
+    let line = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    // Nobody who is started from here has to do with it. It also tells whether it is open.
+    if fcntl(&line, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).is_err() {
+        // What is not open is not to be closed.
+        let _ = line.into_raw_fd();
+        return None;
+    }
+    Some(File::from(line))
 }
 
 /// Whoever is in a terminal is no process; the kernel speaks for them.
