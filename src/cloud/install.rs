@@ -48,8 +48,7 @@ pub(super) async fn install(cache: &Utf8Path, spawner: &Spawner, ui: &Ui) -> Res
     let server = REQUIREMENTS[0];
     let message = format!("Installing the local cloud ({server}) into `{directory}`, once");
     ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
-    let still = || format!("Still installing the local cloud ({server})");
-    let result = ui.remind(still, create(&python, &directory, spawner)).await;
+    let result = create(&python, &directory, spawner).await;
     match result {
         Ok(()) => {
             // Written last: a directory without it is the remains of an installation that was interrupted.

@@ -222,7 +222,7 @@ impl Provided {
         let message =
             format!("Installing what Lambda's runtimes bring along ({what}) into `{}`, once", self.cache);
         self.ui.send(UiEvent::ProgressBegan { key: PROGRESS, message });
-        let result = self.ui.remind(|| format!("Still installing {what}"), install).await;
+        let result = install.await;
         self.ui.send(match &result {
             Ok(_) => {
                 let message = format!("What Lambda's runtimes bring along is installed ({what})");

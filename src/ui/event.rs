@@ -22,6 +22,8 @@ pub enum UiEvent {
     ProgressEnded { key: &'static str, message: String },
     /// The same thing failed; what follows is an error event of its own.
     ProgressFailed { key: &'static str },
+    /// Everything is in place, and calls are answered.
+    Listening(String),
     /// A stack output.
     Output { stack: String, name: String, value: String },
     /// A request arrived. `source` describes the event, e.g. `API GET /notes`.

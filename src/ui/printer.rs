@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it may take for all that is left then.
 const FAREWELL: Duration = Duration::from_secs(3);
 
+/// How often there is a word of what is still going on, where nobody sees a bar.
+const WORD: Duration = Duration::from_secs(10);
+
 /// How the terminal is written to.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -69,23 +72,24 @@ impl Options {
 pub fn start(options: Options) -> io::Result<(Ui, Printing)> {
     let output = io::stdout().as_fd().try_clone_to_owned()?;
     let error = io::stderr().as_fd().try_clone_to_owned()?;
-    start_on(options, output, error)
+    start_on(options, WORD, output, error)
 }
 
-fn start_on(options: Options, output: OwnedFd, error: OwnedFd) -> io::Result<(Ui, Printing)> {
+fn start_on(options: Options, word: Duration, output: OwnedFd, error: OwnedFd) -> io::Result<(Ui, Printing)> {
     let (ui, events) = Ui::channel();
     let (ended, end) = oneshot::channel();
     let progress = Arc::new(AtomicU64::new(0));
     let stream = |descriptor| Stream { descriptor, buffer: Vec::new(), progress: progress.clone() };
     let (output, error) = (stream(output), stream(error));
     // Only to wait with.
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let print = move || {
         let bars = MultiProgress::new();
         if !options.bars {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
-        let printer = Printer { options, bars, running: HashMap::new(), output, error };
+        let running = HashMap::new();
+        let printer = Printer { options, word, bars, running, going_on: HashMap::new(), output, error };
         runtime.block_on(printer.run(events));
         let _ = ended.send(());
     };
@@ -130,16 +134,33 @@ impl Printing {
 
 struct Printer {
     options: Options,
+    word: Duration,
     bars: MultiProgress,
     running: HashMap<&'static str, ProgressBar>,
+    /// What is said in words instead.
+    going_on: HashMap<&'static str, GoingOn>,
     output: Stream,
     error: Stream,
+}
+
+/// Something that takes its time.
+struct GoingOn {
+    message: String,
+    since: Instant,
+    /// When there is the next word of it.
+    due: Instant,
 }
 
 impl Printer {
     async fn run(mut self, mut events: Events) {
         'printing: loop {
-            for event in events.some().await {
+            let due = self.going_on.values().map(|one| one.due).min();
+            let some = match due {
+                Some(due) => tokio::time::timeout_at(due.into(), events.some()).await.unwrap_or_default(),
+                None => events.some().await,
+            };
+            self.say_what_goes_on();
+            for event in some {
                 // Some task may hold a handle for as long as the program lives, so the end of the handles is not waited for.
                 if event == UiEvent::End {
                     break 'printing;
@@ -170,6 +191,9 @@ impl Printer {
                 if let Some(bar) = self.running.get(key) {
                     bar.set_message(message_of(message));
                 }
+                if let Some(one) = self.going_on.get_mut(key) {
+                    one.message.clone_from(message);
+                }
             }
             UiEvent::ProgressFailed { key } => self.clear(key),
             UiEvent::Result(bytes) if !terminal => {
@@ -186,7 +210,11 @@ impl Printer {
                 if let UiEvent::ProgressEnded { key, .. } = event {
                     self.clear(key);
                 }
-                self.output.line(&render(event, colour));
+                if let UiEvent::ProgressBegan { key, message } = event {
+                    let (message, since) = (message.clone(), Instant::now());
+                    self.going_on.insert(key, GoingOn { message, since, due: since + self.word });
+                }
+                self.output.line(&laid_out(event, colour, terminal));
             }
         }
     }
@@ -195,6 +223,20 @@ impl Printer {
         if let Some(bar) = self.running.remove(key) {
             bar.finish_and_clear();
         }
+        self.going_on.remove(key);
+    }
+
+    /// Says of what takes long that it still goes on, when it is time to.
+    fn say_what_goes_on(&mut self) {
+        let now = Instant::now();
+        for (key, one) in &mut self.going_on {
+            if one.due <= now {
+                let message = format!("{} ({} s)", one.message, one.since.elapsed().as_secs());
+                self.output.line(&render(&UiEvent::ProgressBegan { key, message }, self.options.colour));
+                one.due = now + self.word;
+            }
+        }
+        self.flush();
     }
 
     fn flush(&mut self) {
@@ -207,6 +249,34 @@ impl Printer {
             error.flush();
         });
     }
+}
+
+/// An event as text; on a terminal so that nothing of ours is broken where it ends.
+fn laid_out(event: &UiEvent, colour: bool, terminal: bool) -> Text {
+    let text = render(event, colour);
+    match columns().filter(|_| terminal) {
+        Some(columns) if is_ours(event) => text.wrapped(columns),
+        _ => text,
+    }
+}
+
+/// Whether an event is a sentence of ours, rather than what a function or a tool has laid out itself.
+fn is_ours(event: &UiEvent) -> bool {
+    matches!(
+        event,
+        UiEvent::Info(_)
+            | UiEvent::Warning(_)
+            | UiEvent::Error { .. }
+            | UiEvent::Listening(_)
+            | UiEvent::Output { .. }
+            | UiEvent::ProgressEnded { .. }
+    )
+}
+
+/// How many columns the terminal has now.
+fn columns() -> Option<usize> {
+    let (_, columns) = console::Term::stdout().size_checked()?;
+    Some(columns.into()).filter(|columns| *columns > 0)
 }
 
 fn message_of(message: &str) -> String {

@@ -194,7 +194,10 @@ impl Lane {
 fn weight(event: &UiEvent) -> usize {
     let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let texts = match event {
-        UiEvent::Info(text) | UiEvent::Warning(text) | UiEvent::Diagnostic(text) => text.len(),
+        UiEvent::Info(text)
+        | UiEvent::Listening(text)
+        | UiEvent::Warning(text)
+        | UiEvent::Diagnostic(text) => text.len(),
         UiEvent::Error { message, hint } => message.len() + optional(hint),
         UiEvent::Fatal { message, detail, hint } => message.len() + optional(detail) + optional(hint),
         UiEvent::ProgressBegan { message, .. }

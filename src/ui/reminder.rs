@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Ui;
 
 /// How often there is a word.
-const PAUSE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(10);
 
 impl Ui {
     /// Waits for `work`. As long as that takes, what `still` says of it is shown now and then.

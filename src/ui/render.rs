@@ -25,7 +25,10 @@ pub(super) fn render(event: &UiEvent, colour: bool) -> Text {
         UiEvent::ProgressBegan { message, .. } => text.line("… ").line(message),
         UiEvent::ProgressEnded { message, .. } => word("✓", Style::new().green()).line(" ").line(message),
         UiEvent::ProgressMoved { message, .. } => text.line(message),
-        UiEvent::Output { name, value, .. } => text.line("  ").line(name).line(": ").block(value),
+        UiEvent::Listening(message) => word(message, Style::new().green().bold()),
+        UiEvent::Output { name, value, .. } => {
+            word("  ", Style::new()).word(name, Style::new().bold()).line(": ").block(value)
+        }
         UiEvent::Request { request, function, source } => {
             head("REQUEST", Style::new().cyan(), request, function).line(" ").line(source)
         }
@@ -155,6 +158,7 @@ mod tests {
         let (request, took) = (RequestId::from(text), Duration::from_millis(5));
         let all = vec![
             UiEvent::Info(message.clone()),
+            UiEvent::Listening(message.clone()),
             UiEvent::Warning(message.clone()),
             UiEvent::Error { message: message.clone(), hint: Some(message.clone()) },
             UiEvent::ProgressBegan { key: "k", message: message.clone() },
@@ -209,6 +213,7 @@ mod tests {
         for event in &all {
             match event {
                 UiEvent::Info(_)
+                | UiEvent::Listening(_)
                 | UiEvent::Warning(_)
                 | UiEvent::Error { .. }
                 | UiEvent::ProgressBegan { .. } => {}

@@ -101,6 +101,13 @@ impl Text {
         self
     }
 
+    /// The same with no line longer than a terminal is wide. Lines end between words, and in none of `…`, so that an address or a command
+    /// can be clicked on and copied. What is longer than a line by itself begins one.
+    pub(super) fn wrapped(self, columns: usize) -> Self {
+        let lines: Vec<String> = self.shown.split('\n').map(|line| wrap(line, columns)).collect();
+        Self { shown: lines.join("\n"), ..self }
+    }
+
     /// What is written.
     pub(super) fn as_str(&self) -> &str {
         &self.shown
@@ -153,6 +160,45 @@ fn next_colour(text: &str) -> Option<(&str, &str, &str)> {
         }
     }
     None
+}
+
+/// A line in as many as it takes. Those that go on are indented as the first one, and a little more.
+fn wrap(line: &str, columns: usize) -> String {
+    if console::measure_text_width(line) <= columns {
+        return line.to_owned();
+    }
+    let depth = line.len() - line.trim_start().len();
+    let indentation = " ".repeat(depth + 2);
+    let (mut all, mut width) = (String::new(), 0);
+    for word in words(line) {
+        let length = console::measure_text_width(word.trim_end());
+        if width > 0 && width + length > columns {
+            let shown = all.trim_end().len();
+            all.truncate(shown);
+            all.push('\n');
+            // What fits a line only without an indentation is not broken for its sake.
+            width = if length + indentation.len() > columns { 0 } else { indentation.len() };
+            all.push_str(&indentation[..width]);
+        }
+        all.push_str(word);
+        width += console::measure_text_width(word);
+    }
+    all
+}
+
+/// The words of a line with the blanks behind them; the indentation belongs to the first one, and all of `…` is one.
+fn words(line: &str) -> Vec<&str> {
+    let (mut words, mut begin, mut quoted, mut blank) = (Vec::new(), 0, false, true);
+    for (at, character) in line.char_indices() {
+        if character != ' ' && blank && at > begin && !line[begin..at].trim().is_empty() {
+            words.push(&line[begin..at]);
+            begin = at;
+        }
+        quoted ^= character == '`';
+        blank = character == ' ' && !quoted;
+    }
+    words.push(&line[begin..]);
+    words
 }
 
 #[cfg(test)]
@@ -215,6 +261,24 @@ mod tests {
         for (written, coloured, plain) in table {
             assert_eq!(Text::new(true).log(written).shown, coloured, "{written:?}");
             assert_eq!(Text::new(false).log(written).shown, plain, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_a_line_goes_on_in_the_next_one_and_addresses_and_commands_stay_whole() {
+        let address = "http://127.0.0.1:4566/restapis/a1b2c3/dev/_user_request_/";
+        let table = [
+            ("short", "short".to_owned()),
+            ("one two three four five six", "one two three four five\n  six".to_owned()),
+            ("  in  a b c d e f g h i j k l", "  in  a b c d e f g h i j\n    k l".to_owned()),
+            ("run `sst deploy --stage a` now", "run\n  `sst deploy --stage a`\n  now".to_owned()),
+            (&format!("  Url: {address} x"), format!("  Url:\n{address}\n    x")),
+            ("\x1b[1mone\x1b[0m two three four five", "\x1b[1mone\x1b[0m two three four five".to_owned()),
+            ("", String::new()),
+        ];
+        for (text, expected) in table {
+            let text = Text { shown: text.to_owned(), colour: true };
+            assert_eq!(text.wrapped(25).shown, expected);
         }
     }
 }

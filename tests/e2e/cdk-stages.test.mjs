@@ -35,7 +35,7 @@ describe("a CDK app with stages", () => {
   test("all stacks of all stages are deployed, and all functions are live", () => {
     assert.deepEqual(Object.keys(sst.session().outputs).sort(), ["Beta-Data", "Beta-Service", "Prod-Data", "Prod-Service"]);
     assert.match(sst.output, /The app is synthesised \(4 stacks\)/);
-    assert.match(sst.output, /Listening for requests \(stage dev, 4 functions,/);
+    assert.match(sst.output, /Listening for requests \(stage dev, 4 functions\)/);
     assert.doesNotMatch(sst.output, /is not live/);
   });
 

@@ -220,7 +220,7 @@ describe("the first deployment", () => {
     assert.doesNotMatch(fresh.sst.output, /Listening for requests/);
     assert.ok(!fs.existsSync(path.join(fresh.directory, ".sst/session.json")));
     fresh.open(1);
-    await fresh.sst.waitFor(/Listening for requests \(stage dev, 1 function, /);
+    await fresh.sst.waitFor(/Listening for requests \(stage dev, 1 function\)/);
     const after = await fresh.send("after");
     await fresh.allRan(after);
     assert.deepEqual(fresh.ran(), [...early, ...late, ...after].sort());

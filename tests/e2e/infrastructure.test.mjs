@@ -99,7 +99,7 @@ describe("infrastructure changes", () => {
       .replace("    this.addNotes();", '    this.addNotes();\n    new CfnResource(this, "Wrong", { type: "AWS::CloudFormation::NoSuch" });')
       .replace("{ CfnOutput,", "{ CfnOutput, CfnResource,");
     await save(broken, /Press ENTER to deploy/);
-    assert.match(await enter(/What was deployed before keeps running. Press ENTER to try again/), /AWS::CloudFormation::NoSuch/);
+    assert.match(await enter(/keeps\s+running\.\s+Press\s+ENTER\s+to\s+try\s+again/), /AWS::CloudFormation::NoSuch/);
     assert.equal((await get("extra")).status, 200);
     assert.equal((await get("notes")).status, 200);
     await save(withExtra(), /what the deployment that failed has left[^]*Press ENTER to deploy/);

@@ -92,14 +92,14 @@ impl Publication {
         }
         let Session { stage, inspector, flat_inspector, debug_adapter, .. } = &self.session;
         let count = counted(functions.len(), "function");
-        self.ui.info(format!(
-            "Listening for requests (stage {stage}, {count}, inspector {inspector}, flat {flat_inspector})"
-        ));
+        let listening = format!("Listening for requests (stage {stage}, {count})");
+        self.ui.send(UiEvent::Listening(listening));
+        self.ui.info(format!("Debuggers attach at {inspector} (inspector), {flat_inspector} (flat)"));
         if functions.iter().any(|function| !languages::get(&function.language).debugger().is_inspector()) {
             self.ui.info(format!("Debuggers for all languages attach at {debug_adapter}"));
         }
         if mentions {
-            self.ui.info("To debug in your editor: `sst ide vscode`, `webstorm`, or `intellij` writes its launch configurations");
+            self.ui.info("To debug in an editor: `sst ide vscode`, `webstorm` or `intellij`, once");
         }
         Ok(())
     }

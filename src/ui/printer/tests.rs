@@ -10,7 +10,7 @@ const PLAIN: Options = Options { colour: false, error_colour: false, terminal: f
 fn printer(options: Options) -> (Ui, Printing, PipeReader, PipeReader) {
     let (output, output_end) = io::pipe().unwrap();
     let (error, error_end) = io::pipe().unwrap();
-    let (ui, printing) = start_on(options, output_end.into(), error_end.into()).unwrap();
+    let (ui, printing) = start_on(options, WORD, output_end.into(), error_end.into()).unwrap();
     (ui, printing, output, error)
 }
 
@@ -113,4 +113,26 @@ async fn a_reader_that_went_away_is_no_reason_to_stop() {
     let mut text = String::new();
     error.read_to_string(&mut text).unwrap();
     assert_eq!(text, "error: somebody\n");
+}
+
+#[test]
+fn without_bars_there_is_a_word_now_and_then_of_what_takes_long_and_none_when_it_has_ended() {
+    let (output, output_end) = io::pipe().unwrap();
+    let (_error, error_end) = io::pipe().unwrap();
+    let (ui, printing) =
+        start_on(PLAIN, Duration::from_millis(5), output_end.into(), error_end.into()).unwrap();
+    let mut lines = io::BufRead::lines(io::BufReader::new(output)).map(Result::unwrap);
+    ui.send(UiEvent::ProgressBegan { key: "a", message: "Deploying".into() });
+    assert_eq!(lines.next().unwrap(), "… Deploying");
+    assert_eq!(lines.next().unwrap(), "… Deploying (0 s)");
+    assert_eq!(lines.next().unwrap(), "… Deploying (0 s)");
+    ui.send(UiEvent::ProgressMoved { key: "a", message: "Half of it".into() });
+    assert!(lines.any(|line| line == "… Half of it (0 s)"));
+    ui.send(UiEvent::ProgressEnded { key: "a", message: "Deployed".into() });
+    assert!(lines.any(|line| line == "✓ Deployed"));
+    ui.send(UiEvent::ProgressBegan { key: "b", message: "Another".into() });
+    assert_eq!(lines.next().unwrap(), "… Another");
+    assert_eq!(lines.next().unwrap(), "… Another (0 s)");
+    ui.send(UiEvent::End);
+    printing.wait();
 }
