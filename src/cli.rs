@@ -2,8 +2,9 @@
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
+use clap_complete::ArgValueCandidates;
 
-use crate::version::VERSION;
+use crate::{completions, version::VERSION};
 
 /// Events in the cloud run the code on your disk.
 #[derive(Debug, Parser)]
@@ -14,15 +15,15 @@ pub struct Cli {
     pub command: Command,
 
     /// The project's directory, or one below it.
-    #[arg(long, global = true, value_name = "DIRECTORY")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIRECTORY")]
     pub project: Option<Utf8PathBuf>,
 
     /// Do not use colours (as does the variable NO_COLOR).
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub no_color: bool,
 
     /// Say more: what the program does, on standard error. RUST_LOG selects further.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE)]
     pub verbose: bool,
 }
 
@@ -69,7 +70,7 @@ pub enum Command {
 #[derive(Debug, Default, Args)]
 pub struct Target {
     /// The stage: which copy of the app to work on.
-    #[arg(long)]
+    #[arg(long, add = ArgValueCandidates::new(completions::stages))]
     pub stage: Option<String>,
 
     /// The AWS region.
@@ -128,7 +129,7 @@ pub struct Deployment {
 #[command(after_help = EXAMPLES_OF_DEPLOY)]
 pub struct Deploy {
     /// The stacks, by their names [default: all].
-    #[arg(value_name = "STACK")]
+    #[arg(value_name = "STACK", add = ArgValueCandidates::new(completions::stacks))]
     pub stacks: Vec<String>,
 
     #[command(flatten)]
@@ -171,7 +172,7 @@ pub struct Restore {
 #[command(after_help = EXAMPLES_OF_REMOVE)]
 pub struct Remove {
     /// The stacks, by their names [default: all, and the debug stack].
-    #[arg(value_name = "STACK")]
+    #[arg(value_name = "STACK", add = ArgValueCandidates::new(completions::stacks))]
     pub stacks: Vec<String>,
 
     #[command(flatten)]
@@ -193,7 +194,7 @@ pub struct Remove {
 #[derive(Debug, Args)]
 pub struct Diff {
     /// The stacks, as the CDK CLI selects them [default: all].
-    #[arg(value_name = "STACK")]
+    #[arg(value_name = "STACK", add = ArgValueCandidates::new(completions::stacks))]
     pub stacks: Vec<String>,
 
     #[command(flatten)]
@@ -256,6 +257,7 @@ pub struct Completions {
 #[command(after_help = EXAMPLES_OF_INVOKE)]
 pub struct Invoke {
     /// The function: its id as `sst start` prints it, or the end of it.
+    #[arg(add = ArgValueCandidates::new(completions::functions))]
     pub function: String,
 
     /// A file with the event in JSON, the name of one that `sst save` has saved, or `-` for standard input [default: {}].
@@ -333,7 +335,7 @@ pub struct Status {
 #[command(after_help = EXAMPLES_OF_TEST)]
 pub struct Test {
     /// Run the tests with the environment variables and the role of this function: its id, or the end of it.
-    #[arg(long = "as", value_name = "FUNCTION")]
+    #[arg(long = "as", value_name = "FUNCTION", add = ArgValueCandidates::new(completions::functions))]
     pub as_function: Option<String>,
 
     #[command(flatten)]
@@ -374,11 +376,11 @@ pub struct Start {
     pub deployment: Deployment,
 
     /// Run only these functions here: ids or their ends, with `*` as in shells. Repeatable.
-    #[arg(long = "function", value_name = "PATTERN")]
+    #[arg(long = "function", value_name = "PATTERN", add = ArgValueCandidates::new(completions::functions))]
     pub functions: Vec<String>,
 
     /// Do not run these functions here: they keep their own code. Repeatable.
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", add = ArgValueCandidates::new(completions::functions))]
     pub except: Vec<String>,
 
     /// Write the outputs of the stacks to this file, as JSON.
@@ -410,30 +412,33 @@ pub struct Start {
     pub no_history: bool,
 }
 
+/// Over the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
+
 const EXAMPLES: &str = "Examples:
-  sst start --local                      try it on this machine, without an account
-  sst start --stage dev                  connect the functions of stage `dev` to your code
-  sst ide vscode                         then press F5
-  sst deploy --stage prod                deploy without stubs";
+  sst start --local          try it on this machine, without an account
+  sst start --stage dev      connect the functions of stage `dev` to your code
+  sst ide vscode             then press F5
+  sst deploy --stage prod    deploy without stubs";
 
 const EXAMPLES_OF_START: &str = "Examples:
   sst start --local
-  sst start --increase-timeout           to have time at a breakpoint
+  sst start --increase-timeout    to have time at a breakpoint
   sst start --function 'api/*' --except Nightly
-  sst start --restore-on-exit            leaves no stubs behind";
+  sst start --restore-on-exit     leaves no stubs behind";
 
 const EXAMPLES_OF_DEPLOY: &str = "Examples:
   sst deploy --stage prod
-  sst deploy api                         only the stack `api`, and those that it needs
+  sst deploy api    only the stack `api`, and those that it needs
   sst deploy --stage prod --yes --outputs-file outputs.json";
 
 const EXAMPLES_OF_REMOVE: &str = "Examples:
-  sst remove --stage alice               the whole stage, its debug stack too
-  sst remove api                         only the stack `api`, and those that need it";
+  sst remove --stage alice    the whole stage, its debug stack too
+  sst remove api              only the stack `api`, and those that need it";
 
 const EXAMPLES_OF_TEST: &str = "Examples:
   sst test
-  sst test --runInBand --watchAll=false  what is not known here goes to the test runner
+  sst test --runInBand    what is not known here goes to the test runner
   sst test --as api/List test/list.test.js";
 
 const EXAMPLES_OF_INVOKE: &str = "Examples:

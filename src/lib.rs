@@ -17,6 +17,7 @@ pub mod cli;
 pub mod cloud;
 pub mod commands;
 mod console;
+pub mod completions;
 mod continuous;
 pub mod core;
 pub mod debug_stack;

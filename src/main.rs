@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use sst::{
-    commands,
+    commands, completions,
     error::{Error, Kind},
     process, trace,
     ui::{UiEvent, arguments, printer},
@@ -17,6 +17,9 @@ const LAST_MOMENT: Duration = Duration::from_millis(200);
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == process::GUARD) {
         return process::guard();
+    }
+    if completions::answer() {
+        return ExitCode::SUCCESS;
     }
     let cli = match sst::cli::Cli::try_parse() {
         Ok(cli) => cli,

@@ -21,14 +21,13 @@ mod test_as;
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::CommandFactory;
 use tokio_util::sync::CancellationToken;
 
 use self::interrupts::Interrupts;
 use crate::{
     aws::{self, Aws},
     cli::{Cli, Command},
-    descriptors,
+    completions, descriptors,
     error::{Error, Kind, Result},
     platform,
     process::{Command as Program, Spawner, remove_abandoned_directories},
@@ -209,9 +208,8 @@ async fn dispatch(
             }
         }
         Command::Completions(arguments) => {
-            let mut script = Vec::new();
-            clap_complete::generate(arguments.shell, &mut Cli::command(), "sst", &mut script);
-            ui.send(UiEvent::Result(script));
+            let unwritten = |error: std::io::Error| Error::new(Kind::Other, "no script").detail(error);
+            ui.send(UiEvent::Result(completions::script(arguments.shell).map_err(unwritten)?));
         }
     }
     Ok(None)
