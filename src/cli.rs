@@ -391,6 +391,10 @@ pub struct Start {
     #[arg(long)]
     pub increase_timeout: bool,
 
+    /// Give each function the memory that it declares, and no more.
+    #[arg(long)]
+    pub enforce_memory: bool,
+
     /// The most worker processes at a time.
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_workers: u16,

@@ -42,6 +42,8 @@ pub(crate) struct Start {
     pub outputs_file: Option<Utf8PathBuf>,
     /// Whether the stubs get all the time there is.
     pub increase_timeout: bool,
+    /// Whether each function has the memory that it declares, and no more.
+    pub enforce_memory: bool,
     /// The most worker processes at a time.
     pub max_workers: usize,
     /// The port of the inspector endpoint, if one was asked for.
@@ -132,6 +134,7 @@ impl Start {
             choice: Choice::new(&arguments.functions, &arguments.except)?,
             outputs_file: arguments.outputs_file,
             increase_timeout: arguments.increase_timeout,
+            enforce_memory: arguments.enforce_memory,
             max_workers: arguments.max_workers.into(),
             inspect_port: arguments.inspect_port,
             restore_on_exit: arguments.restore_on_exit,

@@ -141,7 +141,7 @@ impl State {
             return self.end_stream(request, error, now, effects);
         }
         let Some(open) = self.open.remove(request) else { return };
-        effects.push(Effect::Ui(report(&open, &outcome, now)));
+        effects.push(Effect::Ui(report(&open, &outcome, self.config.every_frame, now)));
         effects.push(open.answer(Answer::Outcome(outcome)));
     }
 
@@ -161,7 +161,7 @@ impl State {
             }
             Some(error) => {
                 let body = STANDARD.decode(&error.error_body).unwrap_or_default();
-                let detail = source::explain(&error.error_type, &body);
+                let detail = source::explain(&error.error_type, &body, self.config.every_frame);
                 UiEvent::Failure { request: request.clone(), function, took, detail }
             }
         }));
@@ -286,7 +286,7 @@ impl State {
     }
 }
 
-fn report(open: &Open, outcome: &Outcome, now: Instant) -> UiEvent {
+fn report(open: &Open, outcome: &Outcome, every_frame: bool, now: Instant) -> UiEvent {
     let request = open.invocation.request.clone();
     let function = open.invocation.function.clone();
     let took = now.saturating_duration_since(open.since);
@@ -298,7 +298,7 @@ fn report(open: &Open, outcome: &Outcome, now: Instant) -> UiEvent {
             request,
             function,
             took,
-            detail: source::explain(&error.error_type, &error.body),
+            detail: source::explain(&error.error_type, &error.body, every_frame),
         },
     }
 }

@@ -57,6 +57,8 @@ pub struct Config {
     pub keep_warm: Duration,
     /// Whether functions could have more time than they declare, which whoever has run out of it is told once.
     pub more_time: bool,
+    /// Whether of an error all frames are shown, rather than those that are not of what runs functions.
+    pub every_frame: bool,
 }
 
 impl Default for Config {
@@ -70,6 +72,7 @@ impl Default for Config {
             keep_spare: Duration::from_secs(10),
             keep_warm: Duration::from_secs(1800),
             more_time: false,
+            every_frame: false,
         }
     }
 }

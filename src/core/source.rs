@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// By what frames are known of those who load a function and wait for what it does.
+const FOREIGN: [&str; 3] = [":internal/", "\"<frozen ", "/importlib/__init__.py\""];
+
 /// Describes where an event comes from, e.g. `API GET /notes` or `SQS queue orders (2 messages)`.
 #[must_use]
 pub fn describe(payload: &[u8]) -> String {
@@ -35,9 +38,10 @@ pub fn summarize(body: &[u8]) -> String {
     }
 }
 
-/// An error as Lambda's clients post it, readable: type and message, then the stack.
+/// An error as Lambda's clients post it, readable: type and message, then the stack: `every_frame` of it, or those that are not of
+/// what runs functions.
 #[must_use]
-pub fn explain(error_type: &str, body: &[u8]) -> String {
+pub fn explain(error_type: &str, body: &[u8], every_frame: bool) -> String {
     let Ok(error) = serde_json::from_slice::<Value>(body) else {
         return format!("{error_type}: {}", String::from_utf8_lossy(body));
     };
@@ -55,8 +59,8 @@ pub fn explain(error_type: &str, body: &[u8]) -> String {
         .skip_while(|line| !line.trim_start().starts_with("at ") && !line.contains("File \""))
         .collect();
     // What the interpreter does on its way tells nobody anything, unless it is all that there is.
-    let is_foreign = |line: &str| line.contains(":internal/");
-    let all = stack.iter().all(|line| is_foreign(line));
+    let is_foreign = |line: &str| FOREIGN.iter().any(|sign| line.contains(sign));
+    let all = every_frame || stack.iter().all(|line| is_foreign(line));
     let shown = stack.into_iter().filter(|line| all || !is_foreign(line));
     shown.fold(head, |text, line| text + "\n" + line.trim_end())
 }
@@ -173,12 +177,23 @@ mod tests {
     #[test]
     fn errors_are_shown_with_their_stack_once() {
         let body = br#"{"errorType":"TypeError","errorMessage":"boom","trace":["TypeError: boom","    at handler (/a.js:1:2)"]}"#;
-        assert_eq!(explain("Unhandled", body), "TypeError: boom\n    at handler (/a.js:1:2)");
-        assert_eq!(explain("Runtime.Unknown", b"plain"), "Runtime.Unknown: plain");
+        assert_eq!(explain("Unhandled", body, false), "TypeError: boom\n    at handler (/a.js:1:2)");
+        assert_eq!(explain("Runtime.Unknown", b"plain", false), "Runtime.Unknown: plain");
         let body = br#"{"errorType":"E","errorMessage":"m","trace":["E: m","    at a (node:internal/x:1:2)","    at f (/a.js:1:2)","    at node:internal/y:3:4"]}"#;
-        assert_eq!(explain("E", body), "E: m\n    at f (/a.js:1:2)");
+        assert_eq!(explain("E", body, false), "E: m\n    at f (/a.js:1:2)");
         let body =
             br#"{"errorType":"E","errorMessage":"m","trace":["E: m","    at a (node:internal/x:1:2)"]}"#;
-        assert_eq!(explain("E", body), "E: m\n    at a (node:internal/x:1:2)");
+        assert_eq!(explain("E", body, false), "E: m\n    at a (node:internal/x:1:2)");
+        let frames = [
+            r#"  File \"/p/lib/importlib/__init__.py\", line 90, in import_module\n    return\n"#,
+            r#"  File \"<frozen importlib._bootstrap>\", line 1, in _gcd_import\n"#,
+            r#"  File \"/a.py\", line 3, in <module>\n    TABLE\n"#,
+        ];
+        let body =
+            format!(r#"{{"errorType":"E","errorMessage":"m","stackTrace":["{}"]}}"#, frames.join("\",\""));
+        let own = "  File \"/a.py\", line 3, in <module>\n    TABLE";
+        assert_eq!(explain("E", body.as_bytes(), false), format!("E: m\n{own}"));
+        let every = explain("E", body.as_bytes(), true);
+        assert!(every.starts_with("E: m\n  File \"/p/lib/importlib/") && every.ends_with(own), "{every}");
     }
 }

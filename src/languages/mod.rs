@@ -121,6 +121,7 @@ pub(crate) trait Language: Debug + Sync {
             arguments: program.arguments.clone(),
             native: true,
             first_in_path: None,
+            most_data_mb: None,
         }
     }
 
@@ -133,6 +134,13 @@ pub(crate) trait Language: Debug + Sync {
         _task_root: &Utf8Path,
     ) -> Vec<(&'static str, String)> {
         Vec::new()
+    }
+
+    /// Keeps what is started for a program to the memory that its function declares, in megabytes. What a program can write to is limited
+    /// by the system, with what its runtime sets aside when it starts and does not use: Go's is the largest.
+    fn limit_memory(&self, launch: &mut Launch, declared_mb: u64) {
+        const SET_ASIDE_MB: u64 = 112;
+        launch.most_data_mb = Some(declared_mb + SET_ASIDE_MB);
     }
 
     /// Gives scripts in `directory` that are plain copies of those in `original` what debuggers find the originals by.
@@ -295,6 +303,8 @@ pub(crate) struct Launch {
     pub native: bool,
     /// Where what the function starts finds the same interpreter, when that is not the first in the `PATH`.
     pub first_in_path: Option<Utf8PathBuf>,
+    /// How much it may have that it can write to, in megabytes, if there is a limit.
+    pub most_data_mb: Option<u64>,
 }
 
 /// What runs the functions of a runtime.

@@ -126,7 +126,17 @@ impl Language for Node {
             arguments,
             native: false,
             first_in_path,
+            most_data_mb: None,
         }
+    }
+
+    /// Node reserves far more than it uses, so its heap is limited. What else a process has is some 40 MB, whatever the heap
+    /// (measured: `docs/commands.md` says so, too).
+    fn limit_memory(&self, launch: &mut Launch, declared_mb: u64) {
+        const BESIDE_THE_HEAP_MB: u64 = 40;
+        const LEAST_HEAP_MB: u64 = 16;
+        let heap = declared_mb.saturating_sub(BESIDE_THE_HEAP_MB).max(LEAST_HEAP_MB);
+        launch.arguments.insert(0, format!("--max-old-space-size={heap}"));
     }
 
     /// As Lambda's start script sets it, less the directories of the runtime, whose packages are provided in another way.

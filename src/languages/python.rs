@@ -85,7 +85,14 @@ impl Language for Python {
             arguments,
             native: false,
             first_in_path: None,
+            most_data_mb: None,
         }
+    }
+
+    /// Threads of Python have stacks of 8 MB each that count before they are used, so there is room for some of them.
+    fn limit_memory(&self, launch: &mut Launch, declared_mb: u64) {
+        const STACKS_MB: u64 = 32;
+        launch.most_data_mb = Some(declared_mb + STACKS_MB);
     }
 
     /// The directories that Lambda's client puts behind the function's own.

@@ -35,6 +35,9 @@ pub(crate) const TELLS_CLOSED_FILES: bool = true;
 /// Whether the system watches whole trees of directories at no extra cost.
 pub(crate) const WATCHES_TREES: bool = false;
 
+/// In which parts of a megabyte getrusage(2) says the most memory that a process has had.
+pub(crate) const PEAK_UNITS_IN_MB: u64 = 1024;
+
 /// This program, as it is started once more. This path stays right when the file is replaced by a newer one.
 pub(crate) fn this_program() -> PathBuf {
     PathBuf::from("/proc/self/exe")

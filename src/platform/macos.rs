@@ -52,6 +52,9 @@ pub(crate) const TELLS_CLOSED_FILES: bool = false;
 /// Whether the system watches whole trees of directories at no extra cost.
 pub(crate) const WATCHES_TREES: bool = true;
 
+/// In which parts of a megabyte getrusage(2) says the most memory that a process has had.
+pub(crate) const PEAK_UNITS_IN_MB: u64 = 1024 * 1024;
+
 /// This program, as it is started once more.
 pub(crate) fn this_program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| PathBuf::from("sst"))

@@ -38,6 +38,7 @@ pub struct Child {
     pid: i32,
     guard: Guard,
     status: Option<ExitStatus>,
+    peak_mb: Option<u32>,
 }
 
 /// The line to a guard, whose end is that of all that it guards.
@@ -90,7 +91,7 @@ impl Child {
         guard: Guard,
         (stdin, stdout, stderr): (Option<Sender>, Option<Receiver>, Option<Receiver>),
     ) -> Self {
-        Self { stdin, stdout, stderr, pid, guard, status: None }
+        Self { stdin, stdout, stderr, pid, guard, status: None, peak_mb: None }
     }
 
     /// Waits until it has ended and everything that it started is gone. What it reads ends now. Waiting may be given up, and begun
@@ -105,7 +106,10 @@ impl Child {
         }
         let status = loop {
             match self.guard.report().await {
-                Ok(Report::Ended(status)) => break ExitStatus::from_raw(status),
+                Ok(Report::Ended(status, peak_mb)) => {
+                    self.peak_mb = Some(peak_mb).filter(|peak_mb| *peak_mb > 0);
+                    break ExitStatus::from_raw(status);
+                }
                 Ok(Report::Started(_) | Report::NotStarted(_)) => {}
                 Err(error) => {
                     // The child itself has been killed by the kernel.
@@ -122,6 +126,12 @@ impl Child {
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.status.is_none().then(|| self.pid.cast_unsigned())
+    }
+
+    /// The most memory that it has had, in megabytes, when its end was waited for and that is known.
+    #[must_use]
+    pub fn peak_mb(&self) -> Option<u32> {
+        self.peak_mb
     }
 
     /// Asks it to end, with SIGTERM.

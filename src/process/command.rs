@@ -27,6 +27,7 @@ pub struct Command {
     pub(super) streams: [Stdio; 3],
     pub(super) inherited: Vec<(OwnedFd, RawFd)>,
     debuggable: bool,
+    most_data: Option<u64>,
     mounts: Vec<(PathBuf, PathBuf)>,
     pub(super) scratch: Option<Scratch>,
 }
@@ -75,6 +76,7 @@ impl Command {
             streams: [Stdio::Null, Stdio::Null, Stdio::Null],
             inherited: Vec::new(),
             debuggable: false,
+            most_data: None,
             mounts: Vec::new(),
             scratch: None,
         }
@@ -182,6 +184,12 @@ impl Command {
         self
     }
 
+    /// Lets the program have so many bytes that it can write to, and no more. Memory that it has only reserved does not count.
+    pub fn limit_data(&mut self, bytes: u64) -> &mut Self {
+        self.most_data = Some(bytes);
+        self
+    }
+
     /// Lets the program, and what it starts, see a directory in another place as well, which need not exist for others. It cannot be
     /// started where [`Spawner::can_mount`](super::Spawner::can_mount) says no.
     pub fn mount(&mut self, directory: impl AsRef<Path>, place: impl AsRef<Path>) -> &mut Self {
@@ -260,6 +268,7 @@ impl Command {
             directory: self.directory.clone(),
             numbers: self.inherited.iter().map(|(_, number)| *number).collect(),
             debuggable: self.debuggable,
+            most_data: self.most_data,
             mounts: self.mounts.clone(),
             open_files: descriptors::original(),
             scratch: self.scratch.as_ref().map(|scratch| scratch.path().to_owned().into()),
@@ -284,6 +293,8 @@ pub(super) struct Order {
     /// The numbers under which it gets descriptors, besides its standard streams.
     pub numbers: Vec<RawFd>,
     pub debuggable: bool,
+    /// How much it may have that it can write to, in bytes, if there is a limit.
+    pub most_data: Option<u64>,
     /// Directories, and where it sees them as well.
     pub mounts: Vec<(PathBuf, PathBuf)>,
     /// How many files it may have open, if not as many as the guard.
@@ -302,6 +313,7 @@ impl Order {
             path(self.directory),
             path(self.scratch),
             number(usize::from(self.debuggable)),
+            OsString::from(self.most_data.map(|bytes| bytes.to_string()).unwrap_or_default()),
             OsString::from(self.open_files.map(|limit| limit.to_string()).unwrap_or_default()),
             number(self.arguments.len()),
             number(self.environment.len()),
@@ -340,6 +352,7 @@ impl Order {
         let directory = path(next()?);
         let scratch = path(next()?);
         let debuggable = next()? == "1";
+        let most_data = next()?.to_str()?.parse().ok();
         let open_files = next()?.to_str()?.parse().ok();
         let mut number = || next()?.to_str()?.parse::<usize>().ok();
         let (arguments, variables, mounts) = (number()?, number()?, number()?);
@@ -357,6 +370,7 @@ impl Order {
             directory,
             numbers,
             debuggable,
+            most_data,
             mounts,
             open_files,
             scratch,
@@ -373,7 +387,7 @@ mod tests {
         let odd = OsString::from_vec(vec![0xff, b'\n', b'=']);
         let mut command = Command::new(&odd);
         command.args(["", "a b"]).env_clear().env("A", "").env("B", &odd).current_dir("/x").allow_debuggers();
-        command.mount("/a", "/opt").mount(&odd, "/b");
+        command.limit_data(1 << 40).mount("/a", "/opt").mount(&odd, "/b");
         let order = command.order();
         assert_eq!(order.environment.len(), 2);
         let bytes = order.encode().unwrap();

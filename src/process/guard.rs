@@ -20,6 +20,7 @@ use nix::{
     cmsg_space,
     fcntl::{FcntlArg, fcntl},
     sys::{
+        resource::Resource,
         signal::Signal,
         socket::{ControlMessageOwned, MsgFlags, recvmsg},
     },
@@ -46,14 +47,23 @@ const FIRST_FREE: RawFd = 64;
 
 /// What a guard hears of.
 enum Happening {
-    /// Children of it have ended: their ids, and how.
-    Ended(Vec<(i32, i32)>),
+    /// Children of it have ended.
+    Ended(Vec<Ended>),
     /// The same, and it has none any more, so nobody descends from it.
-    Alone(Vec<(i32, i32)>),
+    Alone(Vec<Ended>),
     /// The child is to be asked to end.
     Terminate,
     /// Everything is to end.
     End,
+}
+
+/// A child of it that has ended.
+struct Ended {
+    pid: i32,
+    /// How, as of waitpid(2).
+    status: i32,
+    /// The most memory that it has had.
+    peak_mb: u32,
 }
 
 /// Runs as a guard: reads from standard input what is to be run, and reports there.
@@ -71,8 +81,8 @@ pub fn guard() -> ExitCode {
                 // Nobody is there any more, which the end of the socket says as well.
                 tracing::debug!("nobody waits for the child");
             }
-            let status = attend(leader, &control);
-            Report::Ended(status)
+            let (status, peak_mb) = attend(leader, &control);
+            Report::Ended(status, peak_mb)
         }
         Err(error) => Report::NotStarted(error.raw_os_error().unwrap_or(nix::libc::EINVAL)),
     };
@@ -143,10 +153,14 @@ fn start(order: Order, descriptors: Vec<OwnedFd>) -> io::Result<ProcessIdentity>
         // SAFETY: it was opened in the line above.
         placed.push(unsafe { OwnedFd::from_raw_fd(number) });
     }
-    let (parent, debuggable, open_files) = (nix::unistd::getpid(), order.debuggable, order.open_files);
+    let (parent, debuggable) = (nix::unistd::getpid(), order.debuggable);
+    let (open_files, most_data) = (order.open_files, order.most_data);
     let prepare = move || {
         if let Some(limit) = open_files {
             descriptors::limit(limit);
+        }
+        if let Some(bytes) = most_data {
+            nix::sys::resource::setrlimit(Resource::RLIMIT_DATA, bytes, bytes)?;
         }
         if let Some((view, directory)) = &view {
             view.enter()?;
@@ -166,8 +180,9 @@ fn start(order: Order, descriptors: Vec<OwnedFd>) -> io::Result<ProcessIdentity>
     ProcessIdentity::of(child.id().cast_signed()).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// Waits for the child's end, or brings it about, and ends what it leaves behind. Returns its status, as of waitpid(2).
-fn attend(leader: ProcessIdentity, control: &UnixStream) -> i32 {
+/// Waits for the child's end, or brings it about, and ends what it leaves behind. Returns its status, as of waitpid(2), and the most
+/// memory that it has had, in megabytes, if that is known.
+fn attend(leader: ProcessIdentity, control: &UnixStream) -> (i32, u32) {
     let (sender, happenings) = mpsc::channel();
     let of_control = sender.clone();
     let Ok(mut orders) = control.try_clone() else { return end_at_once(leader) };
@@ -196,10 +211,10 @@ fn attend(leader: ProcessIdentity, control: &UnixStream) -> i32 {
             alone |= matches!(happening, Happening::Alone(_));
             match happening {
                 Happening::Ended(ended) | Happening::Alone(ended) => {
-                    if let Some((_, how)) = ended.into_iter().find(|(pid, _)| *pid == leader.pid())
+                    if let Some(ended) = ended.into_iter().find(|ended| ended.pid == leader.pid())
                         && status.is_none()
                     {
-                        status = Some(how);
+                        status = Some((ended.status, ended.peak_mb));
                         ending.get_or_insert_with(Instant::now);
                     }
                 }
@@ -221,7 +236,7 @@ fn attend(leader: ProcessIdentity, control: &UnixStream) -> i32 {
             known.iter().for_each(|member| member.kill());
         }
         if alone || late {
-            return status.unwrap_or(nix::libc::SIGKILL);
+            return status.unwrap_or((nix::libc::SIGKILL, 0));
         }
     }
 }
@@ -246,10 +261,15 @@ fn wait(happenings: &mpsc::Sender<Happening>) {
         // Whoever has ended is reported together with whether there is anybody else.
         let options = if ended.is_empty() { 0 } else { nix::libc::WNOHANG };
         let mut status = 0;
-        // SAFETY: the only pointer is to a local variable.
-        match unsafe { nix::libc::waitpid(-1, &raw mut status, options) } {
+        // SAFETY: it is a plain structure of numbers, which the system fills in.
+        let mut usage: nix::libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: the only pointers are to local variables.
+        match unsafe { nix::libc::wait4(-1, &raw mut status, options, &raw mut usage) } {
             0 => drop(happenings.send(Happening::Ended(std::mem::take(&mut ended)))),
-            pid if pid > 0 => ended.push((pid, status)),
+            pid if pid > 0 => {
+                let peak_mb = usage.ru_maxrss.max(0).cast_unsigned() / platform::PEAK_UNITS_IN_MB;
+                ended.push(Ended { pid, status, peak_mb: u32::try_from(peak_mb).unwrap_or(u32::MAX) });
+            }
             _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
             _ => return drop(happenings.send(Happening::Alone(ended))),
         }
@@ -257,8 +277,8 @@ fn wait(happenings: &mpsc::Sender<Happening>) {
 }
 
 /// Without threads nobody can be waited for.
-fn end_at_once(leader: ProcessIdentity) -> i32 {
+fn end_at_once(leader: ProcessIdentity) -> (i32, u32) {
     descendants(std::process::id().cast_signed()).into_iter().for_each(ProcessIdentity::kill);
     leader.kill();
-    nix::libc::SIGKILL
+    (nix::libc::SIGKILL, 0)
 }

@@ -91,7 +91,7 @@ impl Spawner {
         match guard.report().await? {
             Report::Started(pid) => Ok(Child::new(pid, guard, pipes)),
             Report::NotStarted(errno) => Err(io::Error::from_raw_os_error(errno)),
-            Report::Ended(_) => Err(io::Error::other("it has ended before it began")),
+            Report::Ended(..) => Err(io::Error::other("it has ended before it began")),
         }
     }
 

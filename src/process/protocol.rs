@@ -28,31 +28,33 @@ pub(super) enum Report {
     Started(i32),
     /// It does not, because of this error (see errno(3)).
     NotStarted(i32),
-    /// It has ended with this status (see waitpid(2)), and everything that it started is gone.
-    Ended(i32),
+    /// It has ended with this status (see waitpid(2)), and everything that it started is gone. The second number is the most memory
+    /// that it has had, in megabytes, as far as that is known.
+    Ended(i32, u32),
 }
 
 impl Report {
     /// How long each is.
-    pub(super) const LENGTH: usize = 5;
+    pub(super) const LENGTH: usize = 9;
 
     /// As it is sent.
     pub(super) fn encode(self) -> [u8; Self::LENGTH] {
-        let (kind, [a, b, c, d]) = match self {
-            Self::Started(number) => (b'S', number.to_le_bytes()),
-            Self::NotStarted(number) => (b'N', number.to_le_bytes()),
-            Self::Ended(number) => (b'E', number.to_le_bytes()),
+        let (kind, number, peak_mb) = match self {
+            Self::Started(number) => (b'S', number, 0),
+            Self::NotStarted(number) => (b'N', number, 0),
+            Self::Ended(number, peak_mb) => (b'E', number, peak_mb),
         };
-        [kind, a, b, c, d]
+        let ([a, b, c, d], [e, f, g, h]) = (number.to_le_bytes(), peak_mb.to_le_bytes());
+        [kind, a, b, c, d, e, f, g, h]
     }
 
     /// The reverse. None for what is no report.
-    pub(super) fn decode([kind, a, b, c, d]: [u8; Self::LENGTH]) -> Option<Self> {
-        let number = i32::from_le_bytes([a, b, c, d]);
+    pub(super) fn decode([kind, a, b, c, d, e, f, g, h]: [u8; Self::LENGTH]) -> Option<Self> {
+        let (number, peak_mb) = (i32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
         match kind {
             b'S' => Some(Self::Started(number)),
             b'N' => Some(Self::NotStarted(number)),
-            b'E' => Some(Self::Ended(number)),
+            b'E' => Some(Self::Ended(number, peak_mb)),
             _ => None,
         }
     }
@@ -81,9 +83,9 @@ mod tests {
 
     #[test]
     fn a_report_arrives_as_it_was_sent() {
-        for report in [Report::Started(i32::MAX), Report::NotStarted(2), Report::Ended(-1)] {
+        for report in [Report::Started(i32::MAX), Report::NotStarted(2), Report::Ended(-1, u32::MAX)] {
             assert_eq!(Report::decode(report.encode()), Some(report));
         }
-        assert_eq!(Report::decode(*b"?0000"), None);
+        assert_eq!(Report::decode(*b"?00000000"), None);
     }
 }

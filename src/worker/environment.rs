@@ -220,6 +220,11 @@ fn with_layers(variables: &mut BTreeMap<String, String>, opt: &Utf8Path, task_ro
     }
 }
 
+/// How much memory the function of a worker with these variables declares, in megabytes.
+pub(super) fn memory_mb(environment: &BTreeMap<String, String>) -> Option<u64> {
+    environment.get(MEMORY_SIZE)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,6 +48,8 @@ use crate::{
 pub(crate) struct Workers {
     tools: Tools,
     surroundings: Surroundings,
+    /// Whether each has the memory that its function declares, and no more.
+    enforces_memory: bool,
     recipe: Recipe,
     running: HashMap<WorkerId, Running>,
     standbys: Standbys,
@@ -85,6 +87,7 @@ impl Workers {
         tools: Tools,
         spawner: Spawner,
         surroundings: Surroundings,
+        enforces_memory: bool,
         ready: mpsc::UnboundedSender<WorkerId>,
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
@@ -93,6 +96,7 @@ impl Workers {
         Self {
             tools,
             surroundings,
+            enforces_memory,
             recipe,
             running: HashMap::new(),
             standbys,
@@ -116,6 +120,11 @@ impl Workers {
         }
         let has_runner = runner.is_some();
         let environment = self.environment(&start, &launch, has_runner);
+        let memory_mb = environment::memory_mb(&environment);
+        let limited = self.enforces_memory && memory_mb.is_some();
+        if limited && let Some(declared_mb) = memory_mb {
+            languages::get(&start.artifact.program.language).limit_memory(&mut launch, declared_mb);
+        }
         let wrapped = match wrapper::wrap(&mut launch, &start.spec, &start.artifact, &environment) {
             Ok(wrapped) => wrapped,
             Err(reason) => {
@@ -147,7 +156,6 @@ impl Workers {
         let (stop, stopped) = watch::channel(None);
         let (publish, output) = watch::channel(None);
         let worker = start.worker;
-        let memory_mb = start.spec.memory_mb;
         let (load, may_load) = watch::channel(!start.gated);
         let (messages, to_tell) = mpsc::unbounded_channel();
         let debugger = start.artifact.program.debugger.clone();
@@ -242,7 +250,7 @@ impl Workers {
             match process {
                 Ok(process) => {
                     let gated = (start.gated && has_runner).then_some((assignment, may_load));
-                    process.run(worker, gated, to_tell, companions, stopped, (ready, events.clone())).await;
+                    process.run((worker, limited), gated, to_tell, companions, stopped, (ready, events.clone())).await;
                 }
                 Err(error) => {
                     let reason = format!("cannot start `{}`: {error}", launch.program);

@@ -16,10 +16,16 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::ids::WorkerId;
+use crate::{core::event::Exit, ids::WorkerId};
 
 /// The most that is read at once, so that a worker which never stops writing cannot hold everything else up.
 const MAX_AT_ONCE: usize = 256 * 1024;
+
+/// How a process is called that Lambda ends for want of memory.
+const KILLED: &str = "killed";
+
+/// A process that has had so much of what its function declares may have ended for want of more.
+const NEAR_PERCENT: u64 = 80;
 
 /// A longer line is shown in pieces.
 const MAX_LINE: usize = 64 * 1024;
@@ -42,36 +48,32 @@ struct Stream {
     last_words: Option<LastWords>,
     /// How much memory the function declares, in MB.
     declared_mb: Option<u64>,
+    /// What is said of it when it has ended, after all that it has said itself.
+    epilogue: Option<String>,
 }
 
-/// What Node writes when its heap is full: some thirty lines, most of them of its own code. They become one.
+/// What Node writes when its heap is full: some thirty lines, most of them of its own code. They become one, which comes at its end,
+/// when it is known how much memory it has had.
 #[derive(Debug, Default)]
 struct LastWords {
-    /// How much was in the heap at its last collection, in MB.
-    heap_mb: Option<String>,
+    /// They have said that it is the heap.
+    is_full: bool,
 }
 
 impl LastWords {
     /// With what they begin.
     const BEGINNING: &str = "<--- Last few GCs --->";
 
-    /// What is shown of a line of them; an error for a line of something else. It may have been a child of the function that has ended.
-    fn hear(&mut self, line: &str, declared_mb: Option<u64>) -> Result<Option<String>, ()> {
-        if let Some((_, rest)) = line.split_once("Mark-Compact ") {
-            let number = |word: &&str| word.parse::<f64>().is_ok();
-            let found = rest.split(' ').find(number).map(|heap| heap.split('.').next().unwrap_or(heap));
-            self.heap_mb = found.map(str::to_owned).or(self.heap_mb.take());
-        }
+    /// Whether a line is one of them. It may have been a child of the function that has ended, and something else that goes on.
+    fn hear(&mut self, line: &str) -> bool {
         if line.starts_with("FATAL ERROR: ") {
-            let heap = self.heap_mb.as_ref().map(|heap| format!(" with {heap} MB")).unwrap_or_default();
-            let declared =
-                declared_mb.map(|size| format!("; the function declares {size} MB")).unwrap_or_default();
-            return Ok(Some(format!("out of memory: the heap was full{heap}{declared}")));
+            self.is_full = true;
+            return true;
         }
         let is_frame =
             line.trim_start().split_once(": 0x").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
         let is_heading = line.starts_with("<---") || line.starts_with("-----") || line.starts_with('[');
-        if is_frame || is_heading || line.is_empty() { Ok(None) } else { Err(()) }
+        is_frame || is_heading || line.is_empty()
     }
 }
 
@@ -102,6 +104,7 @@ impl Output {
             listening: None,
             last_words: None,
             declared_mb: None,
+            epilogue: None,
         };
         let streams = Arc::new(Mutex::new([stream(stdout, false), stream(stderr, true)]));
         Ok((Self { streams }, ChildEnds { stdout: child_stdout, stderr: child_stderr }))
@@ -111,6 +114,27 @@ impl Output {
     pub(super) fn declare(&self, memory_mb: Option<u64>) {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         streams.iter_mut().for_each(|stream| stream.declared_mb = memory_mb);
+    }
+
+    /// The process has ended, and has had so much memory at most. With `exit` it had no more than its function declares, and has ended in
+    /// this way by itself, of which too little memory may be the reason.
+    pub(super) fn has_ended(&self, exit: Option<&Exit>, peak_mb: Option<u32>) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        for stream in streams.iter_mut().filter(|stream| stream.is_stderr) {
+            let is_full = stream.last_words.take().is_some_and(|words| words.is_full);
+            let was_near = peak_mb
+                .zip(stream.declared_mb)
+                .is_some_and(|(peak_mb, declared_mb)| u64::from(peak_mb) * 100 >= declared_mb * NEAR_PERCENT);
+            let for_want_of_it = match exit {
+                // A runner ends so that is told of it by its language.
+                Some(Exit::Signal(signal)) => signal == KILLED || was_near,
+                Some(Exit::Code(code)) => *code != 0 && was_near,
+                _ => false,
+            };
+            if is_full || for_want_of_it {
+                stream.epilogue = Some(out_of_memory(peak_mb, stream.declared_mb));
+            }
+        }
     }
 
     /// Says through `ready` whenever there is something to read, until both pipes are closed.
@@ -146,6 +170,10 @@ impl Output {
         let mut more = false;
         for stream in streams.iter_mut() {
             more |= stream.read(&mut lines);
+        }
+        // What both have said comes first.
+        if !more {
+            lines.extend(streams.iter_mut().filter_map(|stream| stream.epilogue.take()));
         }
         (lines, more)
     }
@@ -223,12 +251,17 @@ impl Stream {
         if self.is_stderr {
             if line == LastWords::BEGINNING {
                 self.last_words = Some(LastWords::default());
+                // With an empty line before it.
+                lines.pop_if(|line| line.is_empty());
             }
             if let Some(last_words) = &mut self.last_words {
-                match last_words.hear(&line, self.declared_mb) {
-                    Ok(shown) => return lines.extend(shown),
-                    Err(()) => self.last_words = None,
+                if last_words.hear(&line) {
+                    return;
                 }
+                if last_words.is_full {
+                    lines.push(out_of_memory(None, self.declared_mb));
+                }
+                self.last_words = None;
             }
             if let Some(url) = line.strip_prefix("Debugger listening on ")
                 && url.starts_with("ws://127.0.0.1:")
@@ -243,6 +276,14 @@ impl Stream {
             lines.push(line);
         }
     }
+}
+
+/// The one line that is said of too little memory.
+fn out_of_memory(peak_mb: Option<u32>, declared_mb: Option<u64>) -> String {
+    let peak = peak_mb.map(|peak| format!(": {peak} MB were in use at most")).unwrap_or_default();
+    let mark = if peak.is_empty() { ": " } else { "; " };
+    let declared = declared_mb.map(|size| format!("{mark}the function declares {size} MB"));
+    format!("out of memory{peak}{}", declared.unwrap_or_default())
 }
 
 /// How many bytes at the end are a character whose other bytes have not come yet.
@@ -312,11 +353,16 @@ mod tests {
             ----- Native stack trace -----\n\n 1: 0xb78db3 node::OOMErrorHandler(char const*) [/usr/bin/node]\n\
             16: 0x195e476  [/usr/bin/node]\n";
         stderr.write_all(words.as_bytes()).unwrap();
-        let shown = ["", "out of memory: the heap was full with 4102 MB; the function declares 128 MB"];
-        assert_eq!(output.drain().0, shown);
+        assert!(output.drain().0.is_empty(), "it is not known yet how much memory it has had");
         // It was a child of the function's.
         stderr.write_all(b"and on it goes\n\n1: 0x2\n").unwrap();
-        assert_eq!(output.drain().0, ["and on it goes", "", "1: 0x2"]);
+        let shown = ["out of memory: the function declares 128 MB", "and on it goes", "", "1: 0x2"];
+        assert_eq!(output.drain().0, shown);
+        stderr.write_all(words.as_bytes()).unwrap();
+        assert!(output.drain().0.is_empty());
+        output.has_ended(None, Some(4150));
+        let shown = ["out of memory: 4150 MB were in use at most; the function declares 128 MB"];
+        assert_eq!(output.drain().0, shown);
     }
 
     /// What this machine's Node itself says.
@@ -335,13 +381,30 @@ mod tests {
             .status()
             .unwrap();
         assert!(!status.success());
-        let mut lines = output.drain().0;
-        lines.retain(|line| !line.is_empty());
-        let [line] = lines.as_slice() else { panic!("{lines:#?}") };
-        let heap = line.strip_prefix("out of memory: the heap was full with ").unwrap();
-        let (heap, declared) = heap.split_once(" MB; ").unwrap();
-        assert!(heap.parse::<u32>().unwrap() >= 10, "{line}");
-        assert_eq!(declared, "the function declares 128 MB");
+        assert!(output.drain().0.is_empty());
+        output.has_ended(None, Some(70));
+        assert_eq!(
+            output.drain().0,
+            ["out of memory: 70 MB were in use at most; the function declares 128 MB"]
+        );
+    }
+
+    #[test]
+    fn what_a_limited_process_ends_of_is_its_memory_if_it_had_most_of_that() {
+        let (killed, aborted) = (Exit::Signal("killed".to_owned()), Exit::Signal("aborted".to_owned()));
+        for (exit, peak, expected) in [
+            (Some(&killed), 30, true),
+            (Some(&aborted), 125, true),
+            (Some(&aborted), 30, false),
+            (Some(&Exit::Code(2)), 125, true),
+            (Some(&Exit::Code(0)), 125, false),
+            (None, 125, false),
+        ] {
+            let (output, _ends) = Output::new().unwrap();
+            output.declare(Some(128));
+            output.has_ended(exit, Some(peak));
+            assert_eq!(!output.drain().0.is_empty(), expected, "{exit:?} {peak}");
+        }
     }
 
     #[test]

@@ -69,6 +69,9 @@ impl Process {
         if launch.native {
             command.allow_debuggers();
         }
+        if let Some(mb) = launch.most_data_mb {
+            command.limit_data(mb * 1024 * 1024);
+        }
         if let Some(opt) = opt
             && spawner.can_mount().await.is_ok()
         {
@@ -113,11 +116,12 @@ impl Process {
         serde_json::from_slice(&line).ok()
     }
 
-    /// Lets the process run under a worker's id until it ends. A gated one is sent its assignment as soon as it may load; `messages`
+    /// Lets the process run under a worker's id until it ends. One that is `limited` to the memory that its function declares may have
+    /// ended for want of more. A gated one is sent its assignment as soon as it may load; `messages`
     /// are sent whenever they come. Reports what it writes and how it ended, after everything that it started is gone as well.
     pub(super) async fn run(
         mut self,
-        worker: WorkerId,
+        (worker, limited): (WorkerId, bool),
         gated: Option<(serde_json::Value, watch::Receiver<bool>)>,
         mut messages: mpsc::UnboundedReceiver<serde_json::Value>,
         mut companions: Companions,
@@ -175,6 +179,8 @@ impl Process {
         companions.end(reason).await;
         drop(self.lifeline);
         let _ = tokio::time::timeout(LAST_WORDS, reader).await;
+        let by_itself = limited && reason == Reason::Failure;
+        self.output.has_ended(by_itself.then_some(&exit), self.child.peak_mb());
         let _ = events.send(Event::Exited { worker, exit });
     }
 

@@ -1,6 +1,8 @@
 """Errors in the shapes that Lambda hands to callers."""
 
 import os
+import resource
+import signal
 import traceback
 
 from . import DIRECTORY
@@ -57,6 +59,13 @@ class Report:
             "exceptions": [{"message": self._message, "type": self._xray_type, "stack": stack}],
             "paths": sorted({frame["path"] for frame in stack}),
         }
+
+
+def end_for_want_of_memory(error):
+    """Ends as a process does on Lambda that wants more memory than its function declares, if it is kept to that here."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if isinstance(error, MemoryError) and limit != resource.RLIM_INFINITY:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def without_own_frames(trace):

@@ -49,6 +49,7 @@ def _load(api, encoder, task_root, name, provided):
             sys.path.append(provided)
         return load_handler(name)
     except Exception as error:
+        errors.end_for_want_of_memory(error)
         debugger.uncaught(error)
         report = errors.Report(error)
         logs.error(report.body(), encoder)
@@ -66,6 +67,7 @@ def _serve_invocation(api, encoder, run):
         event = parse_event(body, headers.get("content-type"))
         result, content_type = encoder.result(run(event, context))
     except Exception as error:
+        errors.end_for_want_of_memory(error)
         debugger.uncaught(error)
         report = errors.Report(error)
         fault = report.body(request_id)

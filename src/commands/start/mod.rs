@@ -192,7 +192,14 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         sender: sender.clone(),
         relay: commands,
         local: Local::new(console.calls, aws.clone(), sender.clone()),
-        workers: Workers::new(tools.clone(), spawner.clone(), surroundings, ready_sender, sender.clone()),
+        workers: Workers::new(
+            tools.clone(),
+            spawner.clone(),
+            surroundings,
+            settings.enforce_memory,
+            ready_sender,
+            sender.clone(),
+        ),
         ready,
         listeners: HashMap::new(),
         builder: Builder::new(tools, toolchain, root, sender.clone(), &mut tasks),
@@ -273,6 +280,7 @@ fn config(settings: &settings::Start) -> Config {
         max_workers: settings.max_workers,
         starts_at_once: default.starts_at_once.max(2 * cores),
         more_time: !settings.increase_timeout,
+        every_frame: tracing::enabled!(tracing::Level::DEBUG),
         ..default
     }
 }

@@ -88,6 +88,11 @@ impl Language for Java {
         }
     }
 
+    /// The machine reserves what it may use one day, so its heap is limited, to what Lambda gives it of the memory by itself.
+    fn limit_memory(&self, launch: &mut Launch, declared_mb: u64) {
+        launch.arguments.insert(0, format!("-Xmx{}m", (declared_mb * 4 / 5).max(16)));
+    }
+
     fn add_layers(&self, program: &mut Program, opt: &Utf8Path) {
         let after = program.arguments.iter().position(|argument| argument == "-cp").map(|option| option + 1);
         if let Some(path) = after.and_then(|index| program.arguments.get_mut(index)) {
@@ -243,6 +248,7 @@ mod tests {
             arguments: vec![AGENT.into(), MAIN.into()],
             native: true,
             first_in_path: None,
+            most_data_mb: None,
         };
         Java.hold(&mut launch);
         assert!(launch.arguments[0].contains("suspend=y,address=127.0.0.1:0"), "{launch:?}");
