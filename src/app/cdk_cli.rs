@@ -115,18 +115,17 @@ pub(super) fn bootstrap_template(context: &Context<'_>) -> std::io::Result<Strin
 }
 
 fn find(project: &Project, tools: &Tools) -> Result<Utf8PathBuf> {
-    // The package may have been installed next to others, or hold its own copy.
-    let beside = tools.npm_root.parent().map(|parent| parent.join("aws-cdk/bin/cdk"));
-    let candidates = [
-        Some(project.root.join("node_modules/aws-cdk/bin/cdk")),
-        Some(tools.npm_root.join("node_modules/aws-cdk/bin/cdk")),
-        beside,
-    ];
-    let installed = candidates.into_iter().flatten().filter(|path| path.is_file());
-    installed.max_by_key(|path| version(path)).ok_or_else(|| {
+    newest(&project.root, &tools.npm_root).ok_or_else(|| {
         Error::new(Kind::Environment, "the CDK CLI was not found")
             .hint("run `npm install --save-dev aws-cdk`")
     })
+}
+
+/// That of our package is where Node would look from there: in it, or beside it, as each package manager has it.
+fn newest(project: &Utf8Path, npm_root: &Utf8Path) -> Option<Utf8PathBuf> {
+    let roots = std::iter::once(project).chain(npm_root.ancestors());
+    let installed = roots.map(|root| root.join("node_modules/aws-cdk/bin/cdk")).filter(|path| path.is_file());
+    installed.max_by_key(|path| version(path))
 }
 
 /// The version of the package that `script` belongs to, if it has one.
@@ -154,5 +153,29 @@ mod tests {
         assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
         assert_eq!(versions[0], None);
         assert_eq!(versions[4].as_ref().map(Version::to_string).as_deref(), Some("2.1130.2"));
+    }
+
+    #[test]
+    fn the_cli_of_our_package_is_found_wherever_package_managers_put_it() {
+        let ours = concat!("node_modules/", env!("SST_NPM_PACKAGE"));
+        let strict = format!("node_modules/.pnpm/sst@1/{ours}");
+        for (npm_root, cli) in [
+            // npm and Yarn: beside it, or in it where the project has another version.
+            (ours, "node_modules/aws-cdk"),
+            (ours, &format!("{ours}/node_modules/aws-cdk")),
+            // pnpm: beside it, in a directory of its own.
+            (&strict, "node_modules/.pnpm/sst@1/node_modules/aws-cdk"),
+            // A checkout.
+            ("../npm", "../npm/node_modules/aws-cdk"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let project = Utf8Path::from_path(directory.path()).unwrap().join("project");
+            let script = project.join(cli).join("bin/cdk");
+            fs_err::create_dir_all(project.join(npm_root)).unwrap();
+            fs_err::create_dir_all(script.parent().unwrap()).unwrap();
+            fs_err::write(&script, "").unwrap();
+            assert_eq!(newest(&project, &project.join(npm_root)), Some(script), "{npm_root}");
+            assert_eq!(newest(&project, &project.join("elsewhere")).is_some(), cli == "node_modules/aws-cdk");
+        }
     }
 }

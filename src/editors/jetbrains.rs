@@ -2,7 +2,11 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Usage, Written, launcher::Launcher, update};
+use super::{
+    Usage, Written,
+    launcher::{self, Launcher},
+    update,
+};
 use crate::error::Result;
 
 /// Names and contents of an editor's files.
@@ -54,7 +58,7 @@ pub(super) fn write(
         update(root, Utf8PathBuf::from(".run").join(name), |present| {
             // A file that is there may have been changed in the IDE. Its port has to be true, and what nobody has changed.
             let text = present.map_or_else(
-                || content.replace(&format!("{SCRIPT}node_modules/sst/bin/sst.mjs\""), &script),
+                || content.replace(&format!("{SCRIPT}{}\"", launcher::SCRIPT), &script),
                 |present| present.replace(&format!("{SCRIPT}{COMMAND}"), &script),
             );
             let text = if usage.local { text.replace(ARGUMENTS, LOCAL_ARGUMENTS) } else { text };
@@ -107,7 +111,7 @@ mod tests {
             (usage(9230), Launcher::find(root), "start --local --increase-timeout"),
         ] {
             write(root, WEBSTORM, usage, &launcher).unwrap();
-            let script = "$PROJECT_DIR$/node_modules/sst/bin/sst.mjs";
+            let script = format!("$PROJECT_DIR$/{}", launcher::SCRIPT);
             assert_eq!(attributes(root, start)["path-to-js-file"], script);
             assert_eq!(attributes(root, tests)["path-to-js-file"], script);
             assert_eq!(attributes(root, start)["application-parameters"], arguments);
@@ -115,11 +119,11 @@ mod tests {
         // One that an earlier release has written, and one that the developer has changed.
         let at = |name: &str| root.join(".run").join(name);
         let text = fs_err::read_to_string(at(start)).unwrap();
-        fs_err::write(at(start), text.replace("sst/bin/sst.mjs", ".bin/sst")).unwrap();
-        let mine = fs_err::read_to_string(at(tests)).unwrap().replace("node_modules/sst/bin", "mine");
+        fs_err::write(at(start), text.replace(launcher::SCRIPT, "node_modules/.bin/sst")).unwrap();
+        let mine = fs_err::read_to_string(at(tests)).unwrap().replace(launcher::SCRIPT, "mine/sst.mjs");
         fs_err::write(at(tests), &mine).unwrap();
-        let above = "../../node_modules/sst/bin/sst.mjs";
-        let launcher = Launcher { script: above.to_owned(), ..Launcher::find(root) };
+        let above = format!("../../{}", launcher::SCRIPT);
+        let launcher = Launcher { script: above.clone(), ..Launcher::find(root) };
         write(root, WEBSTORM, usage(9230), &launcher).unwrap();
         assert_eq!(attributes(root, start)["path-to-js-file"], format!("$PROJECT_DIR$/{above}"));
         assert_eq!(fs_err::read_to_string(at(tests)).unwrap(), mine);

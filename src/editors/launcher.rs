@@ -3,8 +3,11 @@
 use camino::Utf8Path;
 
 /// What is to be done about a project without `node_modules`.
-const PLUG_AND_PLAY: &str = "the project uses Yarn Plug'n'Play, so there is no `node_modules/sst` that an editor could start: put \
+const PLUG_AND_PLAY: &str = "the project uses Yarn Plug'n'Play, so there is no `node_modules/.bin/sst` that an editor could start: put \
     `nodeLinker: node-modules` into `.yarnrc.yml` and run `yarn install`, or start `sst` yourself and use a configuration that attaches";
+
+/// The launcher of the npm package, as seen from where that is installed.
+pub(super) const SCRIPT: &str = concat!("node_modules/", env!("SST_NPM_PACKAGE"), "/bin/sst.mjs");
 
 /// The package's place, as seen from the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +25,7 @@ impl Launcher {
             let depth = root.ancestors().position(|above| above.join(path).is_file());
             format!("{}{path}", "../".repeat(depth.unwrap_or_default()))
         };
-        Self { script: nearest("node_modules/sst/bin/sst.mjs"), command: nearest("node_modules/.bin/sst") }
+        Self { script: nearest(SCRIPT), command: nearest("node_modules/.bin/sst") }
     }
 }
 
@@ -30,7 +33,7 @@ impl Launcher {
 #[must_use]
 pub(crate) fn obstacle(root: &Utf8Path) -> Option<&'static str> {
     let has = |path: &str| root.ancestors().any(|above| above.join(path).is_file());
-    (has(".pnp.cjs") && !has("node_modules/sst/bin/sst.mjs")).then_some(PLUG_AND_PLAY)
+    (has(".pnp.cjs") && !has(SCRIPT)).then_some(PLUG_AND_PLAY)
 }
 
 #[cfg(test)]
@@ -49,17 +52,14 @@ mod tests {
 
     #[test]
     fn the_nearest_package_is_named() {
-        let (script, command) = ("node_modules/sst/bin/sst.mjs", "node_modules/.bin/sst");
+        let (script, command) = (SCRIPT, "node_modules/.bin/sst");
+        let own = format!("packages/app/{script}");
         for (files, expected) in [
             (vec![], [script.to_owned(), command.to_owned()]),
             // npm puts what all packages of a workspace need at its top.
             (vec![script, command], [format!("../../{script}"), format!("../../{command}")]),
             (
-                vec![
-                    "packages/app/node_modules/sst/bin/sst.mjs",
-                    "packages/app/node_modules/.bin/sst",
-                    script,
-                ],
+                vec![own.as_str(), "packages/app/node_modules/.bin/sst", script],
                 [script.to_owned(), command.to_owned()],
             ),
         ] {
@@ -73,11 +73,9 @@ mod tests {
 
     #[test]
     fn plug_and_play_has_nothing_to_start() {
-        for (files, has) in [
-            (vec![".pnp.cjs"], true),
-            (vec![".pnp.cjs", "node_modules/sst/bin/sst.mjs"], false),
-            (vec!["package.json"], false),
-        ] {
+        for (files, has) in
+            [(vec![".pnp.cjs"], true), (vec![".pnp.cjs", SCRIPT], false), (vec!["package.json"], false)]
+        {
             let directory = with(&files);
             let root = Utf8Path::from_path(directory.path()).unwrap().join("packages/app");
             assert_eq!(obstacle(&root).is_some(), has, "{files:?}");
