@@ -22,9 +22,9 @@ E2E_FILES_AT_A_TIME ?= 2
 E2E := tests/e2e/*.test.mjs tests/e2e/counterpart/*.test.mjs tests/e2e/iam/*.test.mjs tests/vscode/*.test.mjs
 
 SUITES := test-rust test-docs test-node test-python test-infra test-e2e
-LINTS := lint-format lint-rust lint-platforms lint-docs
+LINTS := lint-format lint-rust lint-platforms lint-docs lint-workflows
 
-.PHONY: demo java test check faults faults-core faults-fuzz faults-e2e platforms bench build stub stub-arm64 package clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
+.PHONY: demo java test check faults faults-core faults-fuzz faults-e2e platforms bench build stub stub-arm64 package test-packages clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
 
 # The release build, if there is one of this source.
 RELEASE := $(CARGO_TARGET_DIR)/release/sst
@@ -102,13 +102,56 @@ stub-arm64: $(CARGO_TARGET_DIR)/python/.installed
 # Rust's own library for a target.
 with_target = { rustup target list --installed | grep -qx $(1) || rustup target add $(1); }
 
-# The npm package with the native program inside: `npm install <path>/npm/sst-….tgz`.
-package: stub stub-arm64 npm/node_modules/.package-lock.json
-	cargo build --locked --release
-	mkdir -p npm/native
-	cp $(CARGO_TARGET_DIR)/release/sst $(CARGO_TARGET_DIR)/$(STUB_TARGET)/stub/sst-stub npm/native/
-	cp $(CARGO_TARGET_DIR)/$(STUB_TARGET_ARM64)/stub/sst-stub npm/native/sst-stub-arm64
-	cd npm && npm pack
+# The npm packages, in target/packages: one with the launcher, one with the stubs, and one for each platform with its program. Those for
+# macOS only a Mac can build: `make package PARTS="darwin-x64 darwin-arm64"`.
+PARTS ?= main stubs linux-x64 linux-arm64 linux-x64-musl linux-arm64-musl
+PROGRAMS := $(CARGO_TARGET_DIR)/programs
+PACKAGED := $(CARGO_TARGET_DIR)/packages
+package: $(filter-out $(PROGRAMS)/main/sst,$(PARTS:%=$(PROGRAMS)/%/sst)) $(PROGRAMS)/THIRD-PARTY-NOTICES.txt
+	rm -rf $(PACKAGED)
+	node npm/pack.mjs --programs $(PROGRAMS) --out $(PACKAGED) $(PACK_OPTIONS) $(PARTS)
+
+# The oldest glibc that Rust supports is 2.17, and `zigbuild` links with what that had. Programs for musl are static.
+TARGET_linux-x64 := x86_64-unknown-linux-gnu.2.17
+TARGET_linux-arm64 := aarch64-unknown-linux-gnu.2.17
+TARGET_linux-x64-musl := x86_64-unknown-linux-musl
+TARGET_linux-arm64-musl := aarch64-unknown-linux-musl
+TARGET_darwin-x64 := x86_64-apple-darwin
+TARGET_darwin-arm64 := aarch64-apple-darwin
+BUILD = PATH="$(CARGO_TARGET_DIR)/python/bin:$$PATH" cargo $(if $(findstring darwin,$(1)),build,zigbuild) --locked --target $(1)
+# The paths of the machine that built them are nobody's business.
+$(PROGRAMS)/%: export RUSTFLAGS = --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=/cargo --remap-path-prefix=$(CURDIR)=/sst
+
+# Cargo knows whether it is to be built anew.
+.PHONY: FORCE
+$(PROGRAMS)/%/sst: $(CARGO_TARGET_DIR)/python/.installed FORCE
+	@$(call with_target,$(TARGET_$*:.2.17=))
+	$(call BUILD,$(TARGET_$*)) --release
+	mkdir -p $(@D)
+	cp $(CARGO_TARGET_DIR)/$(TARGET_$*:.2.17=)/release/sst $@
+
+$(PROGRAMS)/stubs/sst: $(CARGO_TARGET_DIR)/python/.installed FORCE
+	@$(call with_target,$(STUB_TARGET)) && $(call with_target,$(STUB_TARGET_ARM64))
+	$(call BUILD,$(STUB_TARGET)) --package sst-stub --profile stub
+	$(call BUILD,$(STUB_TARGET_ARM64)) --package sst-stub --profile stub
+	mkdir -p $(@D)
+	cp $(CARGO_TARGET_DIR)/$(STUB_TARGET)/stub/sst-stub $(@D)/sst-stub
+	cp $(CARGO_TARGET_DIR)/$(STUB_TARGET_ARM64)/stub/sst-stub $(@D)/sst-stub-arm64
+
+# The licences of everything that is compiled into them.
+CARGO_ABOUT := $(CARGO_TARGET_DIR)/tools/bin/cargo-about
+$(PROGRAMS)/THIRD-PARTY-NOTICES.txt: $(CARGO_ABOUT) Cargo.lock npm/notices/about.toml npm/notices/notices.hbs
+	mkdir -p $(@D)
+	$(CARGO_ABOUT) generate --workspace --locked --fail --config npm/notices/about.toml --output-file $@ npm/notices/notices.hbs
+
+$(CARGO_ABOUT):
+	cargo install --locked --root $(CARGO_TARGET_DIR)/tools --target-dir $(CARGO_TARGET_DIR)/tools/build --features cli cargo-about@0.9.3
+	rm -rf $(CARGO_TARGET_DIR)/tools/build
+
+# Whether what was packed holds what it should and nothing else, and works where nothing else is installed: in root file systems of Debian 11
+# (whose glibc is that of Ubuntu 20.04) and 13, in one with musl, and on arm64. Debian's packages, as root.
+test-packages: package
+	$(NODE_TEST) --test-force-exit --test-concurrency=1 tests/packages/*.test.mjs
 
 lint-format:
 	cargo fmt --all --check
@@ -138,6 +181,14 @@ platforms: $(CARGO_TARGET_DIR)/python/.installed
 
 lint-docs: | $(if $(SIDE_BY_SIDE),build)
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+# What nobody here can run is checked at least.
+ACTIONLINT := $(CARGO_TARGET_DIR)/tools/actionlint
+lint-workflows: $(ACTIONLINT)
+	$(ACTIONLINT)
+
+$(ACTIONLINT):
+	GOBIN=$(@D) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 test-rust: build packages java counterpart
 	cargo test --locked --workspace --no-run
@@ -183,7 +234,7 @@ counterpart: $(CARGO_TARGET_DIR)/python/.installed
 	tests/counterpart/install.sh $(CARGO_TARGET_DIR)/counterpart
 
 # What the apps of the tests need.
-WITH_PACKAGES := npm examples/rest-api examples/polyglot tests/fixtures $(addprefix tests/fixtures/apps/,sst-0.69 sst-1.18 cdk-languages) tests/node-runner/packages tests/oracle/packages
+WITH_PACKAGES := npm npm/test/managers examples/rest-api examples/polyglot tests/fixtures $(addprefix tests/fixtures/apps/,sst-0.69 sst-1.18 cdk-languages) tests/node-runner/packages tests/oracle/packages
 packages: $(WITH_PACKAGES:%=%/node_modules/.package-lock.json)
 fixtures: packages $(CARGO_TARGET_DIR)/cdk-python/.installed $(CARGO_TARGET_DIR)/functions/.compiled
 
@@ -211,4 +262,4 @@ $(CARGO_TARGET_DIR)/functions/.compiled: $(RUST_FUNCTIONS:%=%/Cargo.lock)
 
 clean:
 	cargo clean
-	rm -rf npm/node_modules npm/native tests/fixtures/node_modules tests/fixtures/apps/*/node_modules tests/node-runner/packages/node_modules tests/oracle/packages/node_modules examples/*/node_modules examples/*/.sst
+	rm -rf npm/node_modules npm/test/managers/node_modules tests/fixtures/node_modules tests/fixtures/apps/*/node_modules tests/node-runner/packages/node_modules tests/oracle/packages/node_modules examples/*/node_modules examples/*/.sst

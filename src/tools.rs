@@ -82,7 +82,7 @@ fn find_npm_root(program: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
     if let Ok(root) = std::env::var("SST_NPM_ROOT") {
         return Ok(Utf8PathBuf::from(root));
     }
-    // In the package the program is in `native/`; in a checkout it is somewhere below the directory that holds `npm/`.
+    // The launcher of the package says where that is. In a checkout the program is below the directory that holds `npm/`.
     let candidates = program.into_iter().flat_map(Utf8Path::ancestors);
     let found =
         candidates.flat_map(|directory| [directory.to_owned(), directory.join("npm")]).find(|directory| {

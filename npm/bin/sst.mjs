@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Runs the native program that comes with this package, as if it had been called itself: same terminal, same arguments, same
+// Runs the native program that was installed with this package, as if it had been called itself: same terminal, same arguments, same
 // signals, same exit code.
 
 import { spawn } from "node:child_process";
@@ -8,7 +8,8 @@ import { createRequire } from "node:module";
 import os from "node:os";
 import path from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
+
+import { nativeProgram, packageRoot, stubVariables } from "../lib/installed.mjs";
 
 /** The exit code for a tool that is missing; the native program uses the same. */
 const EXIT_ENVIRONMENT = 3;
@@ -16,12 +17,17 @@ const EXIT_ENVIRONMENT = 3;
 const TERMINAL_SIGNALS = ["SIGINT", "SIGQUIT"];
 const SIGNALS = [...TERMINAL_SIGNALS, "SIGTERM", "SIGHUP"];
 
-const packageRoot = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const binary = findBinary();
 const child = spawn(binary, process.argv.slice(2), {
   // The last one is a line on which nothing is ever said: its end tells the native program that this one is gone, also when it was killed.
   stdio: ["inherit", "inherit", "inherit", "pipe"],
-  env: { ...process.env, SST_NPM_ROOT: process.env.SST_NPM_ROOT || findToolsRoot(), SST_LAUNCHER: `3:${process.pid}` },
+  env: {
+    // What is set already was set by somebody who works on `sst` itself.
+    ...stubVariables(),
+    ...process.env,
+    SST_NPM_ROOT: process.env.SST_NPM_ROOT || findToolsRoot(),
+    SST_LAUNCHER: `3:${process.pid}`,
+  },
 });
 child.stdio[3]?.on("error", () => {}).unref();
 
@@ -53,17 +59,9 @@ function findBinary() {
     if (!fs.existsSync(chosen)) fail(`\`SST_BINARY\` names \`${chosen}\`, which does not exist`);
     return path.resolve(chosen);
   }
-  if (!["linux", "darwin"].includes(process.platform)) {
-    fail(`\`sst\` does not run on ${process.platform}`, "use Linux or macOS; on Windows, WSL 2 is a Linux");
-  }
-  const bundled = path.join(packageRoot, "native", "sst");
-  if (!fs.existsSync(bundled)) {
-    fail(
-      `the native program is missing: \`${bundled}\``,
-      "install `sst` again, run `make` in its repository, or set `SST_BINARY` to a program that you have built",
-    );
-  }
-  return bundled;
+  const { program, missing } = nativeProgram();
+  if (missing) fail(missing);
+  return program;
 }
 
 /** The directory from which esbuild resolves: this package, or the project it is linked into. */

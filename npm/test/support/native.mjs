@@ -6,6 +6,10 @@ const [how, ...rest] = process.argv.slice(2);
 const actions = {
   arguments: () => console.log(JSON.stringify(rest)),
   tools: () => console.log(process.env.SST_NPM_ROOT),
+  environment: () => {
+    const { SST_STAND_IN: platform, SST_NPM_ROOT: npmRoot, SST_STUB_BINARY, SST_STUB_BINARY_ARM64 } = process.env;
+    console.log(JSON.stringify({ platform, npmRoot, stubs: [SST_STUB_BINARY, SST_STUB_BINARY_ARM64] }));
+  },
   exit: () => process.exit(Number(rest[0])),
   die: () => process.kill(process.pid, rest[0]),
   echo: () => process.stdin.pipe(process.stdout),
