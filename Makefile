@@ -28,7 +28,7 @@ LINTS := lint-format lint-rust lint-platforms lint-docs lint-workflows
 
 # The release build, if there is one of this source.
 RELEASE := $(CARGO_TARGET_DIR)/release/sst
-SOURCES := src stub infra runners launch-configs Cargo.toml Cargo.lock
+SOURCES := src stub infra runners launch-configs templates npm/package.json Cargo.toml Cargo.lock
 RELEASED = $(shell test -x $(RELEASE) && test -z "$$(find $(SOURCES) -type f -not -name '*.pyc' -newer $(RELEASE) | head -n 1)" && echo $(RELEASE))
 
 # Builds everything, but for what is there already, and runs an example in a local cloud.

@@ -30,6 +30,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a small app in a directory: one function behind an HTTP API.
+    Init(Init),
     /// Deploy the app with stubs in place of its functions, and run the functions here.
     Start(Start),
     /// Call a function through the running `sst start`, without the cloud.
@@ -44,6 +46,8 @@ pub enum Command {
     Save(Save),
     /// Show what runs: stage, functions, outputs, and where debuggers attach.
     Status(Status),
+    /// Print the outputs of the stacks of the running `sst start`.
+    Outputs(Outputs),
     /// Run the project's tests: with Jest or Vitest if they are installed, else with Node's own runner.
     Test(Test),
     /// Write the launch configurations of an editor into the project.
@@ -244,6 +248,39 @@ pub struct Doctor {
     pub report: bool,
 }
 
+/// Arguments of `sst init`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_INIT)]
+pub struct Init {
+    /// Where: an empty directory, one that is not there yet, or one with a package of yours [default: the current one].
+    #[arg(value_name = "DIRECTORY")]
+    pub directory: Option<Utf8PathBuf>,
+
+    /// What the function is written in [default: it is asked for in a terminal, else typescript].
+    #[arg(long, short, value_parser = clap::builder::PossibleValuesParser::new(crate::init::languages()))]
+    pub language: Option<String>,
+
+    /// The app's name, a part of the names of its stacks [default: what the package or the directory is called].
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// Install no packages.
+    #[arg(long)]
+    pub no_install: bool,
+}
+
+/// Arguments of `sst outputs`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_OUTPUTS)]
+pub struct Outputs {
+    /// Print the value of this output and nothing else: `NAME`, or `STACK/NAME` where several stacks have one of that name.
+    pub name: Option<String>,
+
+    /// Print all of them as JSON: stack → name → value.
+    #[arg(long, conflicts_with = "name")]
+    pub json: bool,
+}
+
 /// Arguments of `sst completions`.
 #[derive(Debug, Args)]
 pub struct Completions {
@@ -420,10 +457,19 @@ pub struct Start {
 const EVERYWHERE: &str = "Options of every command";
 
 const EXAMPLES: &str = "Examples:
+  sst init my-app            make an app to begin with
   sst start --local          try it on this machine, without an account
   sst start --stage dev      connect the functions of stage `dev` to your code
   sst ide vscode             then press F5
   sst deploy --stage prod    deploy without stubs";
+
+const EXAMPLES_OF_INIT: &str = "Examples:
+  sst init my-app
+  sst init --language python             here, beside what is there";
+
+const EXAMPLES_OF_OUTPUTS: &str = "Examples:
+  sst outputs
+  curl \"$(sst outputs ApiEndpoint)/hello/you\"";
 
 const EXAMPLES_OF_START: &str = "Examples:
   sst start --local

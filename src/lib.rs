@@ -28,6 +28,7 @@ mod extensions;
 mod history;
 pub mod ids;
 mod ignored;
+mod init;
 mod languages;
 mod layers;
 mod live;

@@ -52,6 +52,14 @@ impl Tools {
     }
 }
 
+/// Whether this program runs from an npm package that a package manager has installed, rather than from a checkout.
+#[must_use]
+pub fn is_installed_package() -> bool {
+    let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
+    let root = find_npm_root(program.as_deref().and_then(Utf8Path::parent));
+    root.is_ok_and(|root| root.components().any(|part| part.as_str() == "node_modules"))
+}
+
 async fn find_node(spawner: &Spawner) -> Result<(Utf8PathBuf, String)> {
     let install = format!("install Node.js {OLDEST_NODE} or newer, see https://nodejs.org");
     let missing = |message: String| Error::new(Kind::Environment, message).hint(&install);

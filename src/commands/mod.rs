@@ -7,8 +7,10 @@ mod doctor;
 mod events;
 mod history;
 mod ide;
+mod init;
 mod interrupts;
 mod invoke;
+mod outputs;
 mod own_code;
 mod report;
 mod restore;
@@ -134,6 +136,10 @@ async fn dispatch(
             let settings = settings::Start::resolve(arguments, directory)?;
             start::run(settings, spawner, ui, interrupted).await?;
         }
+        Command::Init(arguments) => {
+            until_interrupted(interrupted, init::run(arguments, directory, spawner, ui)).await?;
+        }
+        Command::Outputs(arguments) => outputs::run(&arguments, &find_project(directory)?, ui)?,
         Command::Invoke(arguments) => {
             let project = find_project(directory)?;
             until_interrupted(interrupted, invoke::run(arguments, &project, ui)).await?;

@@ -63,6 +63,8 @@ pub(super) struct RunningSession {
     pub endpoint: Option<String>,
     pub control: String,
     pub token: String,
+    #[serde(default)]
+    pub outputs: BTreeMap<String, BTreeMap<String, String>>,
     pid: i32,
 }
 

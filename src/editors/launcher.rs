@@ -29,6 +29,12 @@ impl Launcher {
     }
 }
 
+/// Whether a package manager has put the command into the project, or above it.
+#[must_use]
+pub(crate) fn has_program(root: &Utf8Path) -> bool {
+    root.ancestors().any(|above| above.join("node_modules/.bin/sst").exists())
+}
+
 /// Why an editor cannot start `sst` in this project, and what to do about it.
 #[must_use]
 pub(crate) fn obstacle(root: &Utf8Path) -> Option<&'static str> {

@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 
 use self::launcher::Launcher;
-pub(crate) use self::launcher::obstacle;
+pub(crate) use self::launcher::{has_program, obstacle};
 use crate::{
     error::{Error, Kind, Result},
     ids::{FunctionId, LanguageId},

@@ -108,7 +108,7 @@ impl Project {
             ErrorKind::Usage,
             format!("no `sst.json` or `cdk.json` in `{start}` or a directory above it"),
         )
-        .hint("run this inside a project, or create an `sst.json` such as { \"name\": \"my-app\" }"))
+        .hint("run this inside a project, or make one here: `sst init`"))
     }
 
     /// The project's own directory for what is remembered between runs.
@@ -190,13 +190,17 @@ impl Project {
 }
 
 /// Whether a text can be a part of the names of stacks: letters, digits, and hyphens, starting with a letter.
-fn is_name(text: &str) -> bool {
+#[must_use]
+pub fn is_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 /// A `cdk.json` has no name, so that of `package.json` serves, or else the directory's.
-fn name_without_sst_json(root: &Utf8Path) -> Result<String> {
+///
+/// # Errors
+/// [`ErrorKind::Usage`] when neither can be the name of an app.
+pub fn name_without_sst_json(root: &Utf8Path) -> Result<String> {
     let package = root.join("package.json");
     let from_package = if package.is_file() {
         read_json(&package)?
