@@ -469,7 +469,7 @@ const EXAMPLES_OF_INIT: &str = "Examples:
 
 const EXAMPLES_OF_OUTPUTS: &str = "Examples:
   sst outputs
-  curl \"$(sst outputs ApiEndpoint)/hello/you\"";
+  sst outputs ApiEndpoint                e.g. in curl \"$(sst outputs ApiEndpoint)/hello/you\"";
 
 const EXAMPLES_OF_START: &str = "Examples:
   sst start --local

@@ -60,8 +60,20 @@ function findBinary() {
     return path.resolve(chosen);
   }
   const { program, missing } = nativeProgram();
-  if (missing) fail(missing);
-  return program;
+  if (!missing) return program;
+  const built = findBuilt();
+  if (!built) fail(missing);
+  return built;
+}
+
+/** In a checkout, what was built there last. */
+function findBuilt() {
+  const repository = path.dirname(packageRoot);
+  if (!fs.existsSync(path.join(repository, "Cargo.toml"))) return undefined;
+  const target = process.env.CARGO_TARGET_DIR || path.join(repository, "target");
+  const built = ["release", "debug"].map((profile) => path.join(target, profile, "sst")).filter((file) => fs.existsSync(file));
+  const age = (file) => -fs.statSync(file).mtimeMs;
+  return built.sort((one, other) => age(one) - age(other))[0];
 }
 
 /** The directory from which esbuild resolves: this package, or the project it is linked into. */

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import fs from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import process from "node:process";
 import test from "node:test";
@@ -62,6 +64,24 @@ test("does not repeat the Ctrl-C of a terminal", { timeout: 20_000 }, () => {
   assert.equal(result.status, 7, result.stderr);
   assert.match(result.stdout, /got SIGINT 1/);
   assert.doesNotMatch(result.stdout, /got SIGINT 2/);
+});
+
+test("runs in a checkout what was built there last", (t) => {
+  const repository = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-checkout-"));
+  t.after(() => fs.rmSync(repository, { recursive: true, force: true }));
+  fs.cpSync(path.dirname(launcher), path.join(repository, "npm/bin"), { recursive: true });
+  fs.writeFileSync(path.join(repository, "npm/package.json"), '{ "type": "module" }');
+  const options = { encoding: "utf8", env: { ...env, SST_BINARY: "", CARGO_TARGET_DIR: "" } };
+  const start = () => spawnSync(process.execPath, [path.join(repository, "npm/bin/sst.mjs")], options);
+  assert.match(start().stderr, /the native program is missing/);
+  fs.writeFileSync(path.join(repository, "Cargo.toml"), "");
+  for (const [profile, seconds] of [["debug", 1], ["release", 2]]) {
+    const program = path.join(repository, "target", profile, "sst");
+    fs.mkdirSync(path.dirname(program), { recursive: true });
+    fs.writeFileSync(program, `#!/bin/sh\necho ${profile}\n`, { mode: 0o755 });
+    fs.utimesSync(program, seconds, seconds);
+    assert.equal(start().stdout, `${profile}\n`);
+  }
 });
 
 test("says what to do when the native program is missing", () => {

@@ -1,18 +1,14 @@
-// Every call of the program that the documentation and the help show, as it is written there.
+// Every call of the program that the help shows, as it is written there. Those of the documentation are run by shell.test.mjs.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import fs from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, binary, copyApp, extraArguments, repository } from "./support/sst.mjs";
-
-/** The lines of shell examples in a page, without what is a comment. */
-function examplesIn(text) {
-  const fences = [...text.matchAll(/^```sh\n([^]*?)^```/gm)].flatMap(([, lines]) => lines.split("\n"));
-  return fences.map((line) => line.replace(/ +# .*/, "").trim()).filter((line) => /(^|\| )(npx )?sst /.test(line));
-}
+import { asAws, documentedApp } from "./support/documented.mjs";
+import { Sst, binary, repository } from "./support/sst.mjs";
 
 /** The lines below "Examples:" in the help of all commands. */
 function examplesOfHelp() {
@@ -24,25 +20,17 @@ function examplesOfHelp() {
   return lines.map((line) => line.trim().replace(/ {2,}.*/, "")).filter(Boolean);
 }
 
-const pages = ["README.md", ...fs.readdirSync(path.join(repository, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
-const documented = pages.flatMap((page) => examplesIn(fs.readFileSync(path.join(repository, page), "utf8")));
-const examples = [...new Set([...documented, ...examplesOfHelp()].map((line) => line.replace("npx sst", "sst")))];
+const examples = [...new Set(examplesOfHelp())];
 const of = (...commands) => examples.filter((line) => commands.includes(/(?:^|\| )sst (\S+)/.exec(line)[1]));
 
-describe("what is documented works", () => {
+describe("what the help shows works", () => {
   let directory;
   let cloud;
   const directories = [];
 
-  /** A copy of the app that the examples are about, in which `npx` finds the program as if its package were installed. */
   const copy = () => {
-    const app = copyApp("tests/fixtures/apps/documented", null);
+    const app = documentedApp();
     directories.push(app);
-    fs.mkdirSync(path.join(app, "node_modules/.bin"), { recursive: true });
-    for (const name of ["aws-cdk-lib", "constructs", "esbuild"]) {
-      fs.symlinkSync(path.join(repository, "tests/fixtures/node_modules", name), path.join(app, "node_modules", name));
-    }
-    fs.symlinkSync(path.join(repository, "npm/bin/sst.mjs"), path.join(app, "node_modules/.bin/sst"));
     return app;
   };
 
@@ -56,12 +44,6 @@ describe("what is documented works", () => {
     for (const one of directories) fs.rmSync(one, { recursive: true, force: true });
   });
 
-  const variables = () => {
-    const { endpoint, region } = cloud.session();
-    const keys = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", AWS_REGION: region, AWS_ENDPOINT_URL: endpoint };
-    return { ...process.env, ...keys, NO_COLOR: "1", SST_BINARY: binary(), SST_NPM_ROOT: path.join(repository, "npm") };
-  };
-
   /** Runs a line of the shell. `until` is what is waited for before it is interrupted; `answer` is typed when it asks. */
   const run = (line, cwd, { until, answer } = {}) =>
     new Promise((resolve, reject) => {
@@ -69,7 +51,7 @@ describe("what is documented works", () => {
       const terminal = ["python3", path.join(repository, "tests/e2e/support/terminal.py"), "100", "30"];
       const command = [...(answer ? terminal : []), "sh", "-c", shell];
       // A group of its own, as a terminal makes one, so that Ctrl-C reaches all of it.
-      const child = spawn(command[0], command.slice(1), { cwd, env: variables(), detached: true, stdio: ["pipe", "pipe", "pipe"] });
+      const child = spawn(command[0], command.slice(1), { cwd, env: asAws(cloud), detached: true, stdio: ["pipe", "pipe", "pipe"] });
       let output = "";
       let done = false;
       const look = (text) => {
@@ -84,13 +66,25 @@ describe("what is documented works", () => {
     });
 
   test("there are examples of all commands", () => {
-    for (const command of ["start", "invoke", "test", "ide", "deploy", "remove", "cdk"]) assert.ok(of(command).length > 0, command);
+    for (const command of ["init", "start", "invoke", "outputs", "test", "ide", "deploy", "remove", "cdk"]) assert.ok(of(command).length > 0, command);
   });
 
-  for (const line of of("invoke", "test", "ide", "doctor", "build", "diff", "cdk", "restore", "deploy")) {
+  for (const line of of("invoke", "outputs", "test", "ide", "doctor", "build", "diff", "cdk", "restore", "deploy")) {
     test(line, async () => {
       const { code, output } = await run(line, directory);
       assert.equal(code, 0, output);
+    });
+  }
+
+  for (const line of of("init")) {
+    test(line, async () => {
+      const parent = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-init-"));
+      directories.push(parent);
+      // Until a package is there, `npx` would ask a registry for one.
+      fs.cpSync(path.join(directory, "node_modules/.bin"), path.join(parent, "node_modules/.bin"), { recursive: true });
+      const { code, output } = await run(line, parent);
+      assert.equal(code, 0, output);
+      assert.match(output, /Start the app:\n.*start --local\n$/);
     });
   }
 
