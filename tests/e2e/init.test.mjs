@@ -2,7 +2,7 @@
 // what it does where something is there already.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -94,22 +94,43 @@ describe("an app in each language", { concurrency: 2 }, () => {
 });
 
 describe("a directory with something in it", () => {
-  test("a package keeps what it has, and its package manager installs", () => {
+  test("a package keeps what it has", () => {
     const directory = scratch();
-    const packages = '{\n\t"name": "@scope/notes",\n\t"packageManager": "pnpm@9.1.0",\n\t"dependencies": {\n\t\t"aws-cdk-lib": "2.100.0"\n\t}\n}\n';
+    const packages = '{\n\t"name": "@scope/notes",\n\t"dependencies": {\n\t\t"aws-cdk-lib": "2.100.0"\n\t}\n}\n';
     fs.writeFileSync(path.join(directory, "package.json"), packages);
     fs.writeFileSync(path.join(directory, ".gitignore"), "/node_modules\n*.log");
-    // What the package manager is given, and that it may not change lock files by itself, is seen by a program of its name.
-    const bin = scratch();
-    fs.writeFileSync(path.join(bin, "pnpm"), '#!/bin/sh\necho "$@" > installed\npwd >> installed\n', { mode: 0o755 });
-    const { status, output } = run(directory, ["init", "--language", "javascript"], { PATH: `${bin}:${process.env.PATH}` });
+    const { status, output } = run(directory, ["init", "--language", "javascript", "--no-install"]);
     assert.equal(status, 0, output);
-    assert.equal(fs.readFileSync(path.join(directory, "installed"), "utf8"), `install --no-frozen-lockfile\n${directory}\n`);
-    const merged = packages.replace('\n}\n', ',\n\t"devDependencies": {\n\t\t"constructs": "^10"\n\t}\n}\n');
+    const merged = packages.replace("\n}\n", ',\n\t"devDependencies": {\n\t\t"constructs": "^10"\n\t}\n}\n');
     assert.equal(fs.readFileSync(path.join(directory, "package.json"), "utf8"), merged);
     assert.equal(fs.readFileSync(path.join(directory, ".gitignore"), "utf8"), "/node_modules\n*.log\n.sst/\ncdk.out/\n");
     assert.equal(JSON.parse(fs.readFileSync(path.join(directory, "sst.json"))).name, "notes");
   });
+
+  for (const [name, version, lock] of [["pnpm", "9.15.9", "pnpm-lock.yaml"], ["yarn", "1.22.22", "yarn.lock"]]) {
+    test(`${name} installs where it is the project's own`, async () => {
+      const tools = scratch();
+      execFileSync("npm", ["install", "--silent", "--no-audit", "--no-fund", "--prefix", tools, `${name}@${version}`], { stdio: ["ignore", "inherit", "inherit"] });
+      const directory = scratch();
+      // No `type`, as in many packages, so that the files of the app are modules by their syntax only.
+      // Later ones bring a package along that Yarn asks the registry for all the same.
+      const dependencies = { "aws-cdk-lib": "2.220.0" };
+      fs.writeFileSync(path.join(directory, "package.json"), JSON.stringify({ name: "notes", private: true, packageManager: `${name}@${version}`, dependencies }));
+      // In a pipeline they would change no lock file if they were not told to.
+      const env = { PATH: `${tools}/node_modules/.bin:${process.env.PATH}`, CI: "true" };
+      const { status, output } = run(directory, ["init", "--language", "javascript"], env);
+      assert.equal(status, 0, output);
+      assert.ok(fs.existsSync(path.join(directory, lock)));
+      assert.ok(!fs.existsSync(path.join(directory, "package-lock.json")));
+      const sst = await Sst.start(directory);
+      try {
+        const response = await fetch(`${sst.stackOutput("ApiEndpoint")}/hello/Ann`);
+        assert.equal(await response.text(), "Hello, Ann!\n");
+      } finally {
+        await sst.stop();
+      }
+    });
+  }
 
   test("with the package in `node_modules`, the last line runs that", () => {
     for (const [lock, line] of [["package-lock.json", "npx sst start --local"], ["yarn.lock", "yarn sst start --local"]]) {
