@@ -24,16 +24,19 @@ E2E := tests/e2e/*.test.mjs tests/e2e/counterpart/*.test.mjs tests/e2e/iam/*.tes
 SUITES := test-rust test-docs test-node test-python test-infra test-e2e
 LINTS := lint-format lint-rust lint-platforms lint-docs lint-workflows
 
-.PHONY: demo java test check faults faults-core faults-fuzz faults-e2e platforms bench build stub stub-arm64 package test-packages clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
+.PHONY: demo java test check faults faults-core faults-fuzz faults-e2e platforms bench build program stub stub-arm64 package test-packages clean $(SUITES) $(LINTS) test-vscode debuggers counterpart packages fixtures
 
 # The release build, if there is one of this source.
 RELEASE := $(CARGO_TARGET_DIR)/release/sst
 SOURCES := src stub infra runners launch-configs templates npm/package.json Cargo.toml Cargo.lock
 RELEASED = $(shell test -x $(RELEASE) && test -z "$$(find $(SOURCES) -type f -not -name '*.pyc' -newer $(RELEASE) | head -n 1)" && echo $(RELEASE))
 
-# Builds everything, but for what is there already, and runs an example in a local cloud.
+# Builds everything, but for what is there already, and runs an example in a local cloud. What is to be built is built side by side: the last
+# crates of the program and of the stub keep one core busy each.
 demo: export SST_BINARY := $(or $(RELEASED),$(SST_BINARY))
-demo: $(if $(RELEASED),stub npm/node_modules/.package-lock.json,build) examples/rest-api/node_modules/.package-lock.json
+demo:
+	@$(MAKE) --no-print-directory --jobs=4 PACKAGES='$(PACKAGES)' \
+	  $(if $(RELEASED),,program) stub npm/node_modules/.package-lock.json examples/rest-api/node_modules/.package-lock.json
 	cd examples/rest-api && exec node_modules/.bin/sst start --local
 
 # Everything that is tested, side by side.
@@ -87,7 +90,9 @@ bench: build counterpart $(patsubst %,%/node_modules/.package-lock.json,tests/fi
 # Tests need the other packages as well, and what these share with `sst` is compiled once only if it is compiled for all of them.
 PACKAGES := --workspace
 demo: PACKAGES :=
-build: stub npm/node_modules/.package-lock.json
+build: program stub npm/node_modules/.package-lock.json
+
+program:
 	cargo build --locked $(PACKAGES)
 
 stub:
