@@ -16,7 +16,7 @@ const documented = path.join(repository, "docs/images");
 
 const THEMES = {
   dark: { is: "vs-dark", terminal: { background: "#1b1d21", foreground: "#d6d8dc" } },
-  light: { is: "vs", terminal: { background: "#ffffff", foreground: "#24292f", green: "#107c10", yellow: "#8a6500", cyan: "#00708a" } },
+  light: { is: "vs", terminal: { background: "#ffffff", foreground: "#24292f", green: "#107c10", brightGreen: "#0b6a0b", yellow: "#8a6500", cyan: "#00708a" } },
 };
 const FILE = "src/list.js";
 const LINE = 6;
