@@ -35,6 +35,8 @@ pub(super) async fn run(
     ui: &Ui,
 ) -> Result<()> {
     let wanted = arguments.directory.or(project).unwrap_or_else(|| ".".into());
+    // What is wrong in any case is said before there is a directory.
+    arguments.name.as_deref().map(|name| init::app_name(&wanted, Some(name))).transpose()?;
     let root = created(&wanted)?;
     let name = init::app_name(&root, arguments.name.as_deref())?;
     let language = language(arguments.language).await?;
@@ -54,12 +56,12 @@ pub(super) async fn run(
 
     let installer = Installer::of(&root);
     let line = Line { directory: &wanted, installer, depends_on_us };
-    if !arguments.no_install {
-        install(installer, &root, spawner, ui).await.map_err(|error| {
-            error.hint(format!("everything is written; later: {}", line.install_and_start(&root)))
-        })?;
-    }
+    let installed = if arguments.no_install { Ok(()) } else { install(installer, &root, spawner, ui).await };
+    // After the packages, because they name where these are.
     launch_configurations(&root, ui);
+    installed.map_err(|error| {
+        error.hint(format!("everything is written; later: {}", line.install_and_start(&root)))
+    })?;
     let start = if arguments.no_install { line.install_and_start(&root) } else { line.start(&root) };
     ui.info("Start the app:");
     ui.info(format!("  {start}"));

@@ -86,6 +86,11 @@ describe("an app in each language", { concurrency: 2 }, () => {
       } finally {
         await sst.stop();
       }
+      // What is deployed without stubs is built by the construct: in Rust with `cargo lambda`, which need not be here.
+      if (language !== "rust") {
+        const built = run(directory, ["build", "--local"]);
+        assert.equal(built.status, 0, built.output);
+      }
       const again = run(parent, ["init", "my-app", "--language", language, "--no-install"]);
       assert.equal(again.status, 0, again.output);
       assert.doesNotMatch(again.output, /^wrote/m);
@@ -152,7 +157,7 @@ describe("a directory with something in it", () => {
     assert.match(output, /^error: the packages are not installed: `npm install` failed$/m);
     assert.equal(output.match(/^error/gm).length, 1);
     assert.match(output, /^hint: everything is written; later: cd app && npm install && \S+ start --local$/m);
-    assert.ok(fs.existsSync(path.join(directory, "app/sst.json")));
+    for (const file of ["sst.json", ".vscode/launch.json"]) assert.ok(fs.existsSync(path.join(directory, "app", file)), file);
     // The same once more goes on where it has ended.
     const again = run(directory, ["init", "app", "--language", "python"]);
     assert.equal(again.status, 0, again.output);
@@ -194,6 +199,8 @@ describe("in a terminal", () => {
 
     const again = run(directory, ["init", "--language", "go", "--no-install"]);
     assert.equal(again.status, 0, again.output);
-    assert.ok(fs.existsSync(path.join(directory, ".vscode/launch.json")));
+    const { configurations } = JSON.parse(fs.readFileSync(path.join(directory, ".vscode/launch.json"), "utf8"));
+    const start = configurations.find(({ name }) => name === "Debug SST Start");
+    assert.deepEqual(start.runtimeArgs, ["start", "--local", "--increase-timeout"]);
   });
 });
