@@ -1,14 +1,17 @@
 //! Ctrl-C and its relatives. The first asks for an orderly end, the second ends the program, whatever it is doing.
 
 use std::{
-    fs::File,
     io,
-    os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd},
+    os::fd::{BorrowedFd, RawFd},
     thread::{self, sleep},
     time::{Duration, Instant},
 };
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::{SignalsInfo, exfiltrator::WithOrigin},
@@ -61,12 +64,12 @@ impl Interrupts {
             std::process::exit(Error::new(Kind::Interrupted, "interrupted").exit_code().into());
         };
         thread::Builder::new().name("interrupts".to_owned()).spawn(listen)?;
-        if let Some(mut line) = launcher() {
+        if let Some(line) = launcher() {
             let gently = interrupts.gently.clone();
             let wait = move || {
-                // Nothing is ever said. The end of the line is that of the launcher, also when it was killed.
-                let _ = io::copy(&mut line, &mut io::sink());
-                gently.cancel();
+                if has_ended(line) {
+                    gently.cancel();
+                }
             };
             thread::Builder::new().name("launcher".to_owned()).spawn(wait)?;
         }
@@ -84,22 +87,30 @@ fn is_ignored(signal: i32) -> bool {
 }
 
 /// The line to the launcher of the npm package, if that has started this program. What it has started itself has another parent.
-fn launcher() -> Option<File> {
+fn launcher() -> Option<BorrowedFd<'static>> {
     let said = std::env::var(LAUNCHER).ok()?;
     let (descriptor, pid) = said.split_once(':')?;
     if pid.parse() != Ok(nix::unistd::getppid().as_raw()) {
         return None;
     }
     let descriptor: RawFd = descriptor.parse().ok().filter(|number| *number > 2)?;
-    // SAFETY: the launcher has opened it for this, and nothing else here knows of it.
-    let line = unsafe { OwnedFd::from_raw_fd(descriptor) };
-    // Nobody who is started from here has to do with it. It also tells whether it is open.
-    if fcntl(&line, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).is_err() {
-        // What is not open is not to be closed.
-        let _ = line.into_raw_fd();
-        return None;
+    // SAFETY: the launcher has opened it for this program, where nothing closes it. If it has not, the next line says so.
+    let line = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    // Nobody who is started from here has to do with it.
+    fcntl(line, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
+    Some(line)
+}
+
+/// Waits for the end of a line on which nothing is ever said. It is that of the launcher, also when that was killed. An error is no end.
+fn has_ended(line: BorrowedFd<'_>) -> bool {
+    loop {
+        let comes = poll(&mut [PollFd::new(line, PollFlags::POLLIN)], PollTimeout::NONE);
+        match comes.and_then(|_| nix::unistd::read(line, &mut [0; 64])) {
+            Ok(0) => return true,
+            Ok(_) | Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(_) => return false,
+        }
     }
-    Some(File::from(line))
 }
 
 /// Whoever is in a terminal is no process; the kernel speaks for them.

@@ -1,8 +1,6 @@
 """Errors in the shapes that Lambda hands to callers."""
 
 import os
-import resource
-import signal
 import traceback
 
 from . import DIRECTORY
@@ -63,8 +61,14 @@ class Report:
 
 def end_for_want_of_memory(error):
     """Ends as a process does on Lambda that wants more memory than its function declares, if it is kept to that here."""
+    if not isinstance(error, MemoryError):
+        return
+    # No function finds more modules loaded than on Lambda.
+    import resource
+    import signal
+
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    if isinstance(error, MemoryError) and limit != resource.RLIM_INFINITY:
+    if limit != resource.RLIM_INFINITY:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
