@@ -2,16 +2,11 @@
 
 use std::{
     io,
-    os::fd::{BorrowedFd, RawFd},
+    os::fd::RawFd,
     thread::{self, sleep},
     time::{Duration, Instant},
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{FcntlArg, FdFlag, fcntl},
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::{SignalsInfo, exfiltrator::WithOrigin},
@@ -87,28 +82,29 @@ fn is_ignored(signal: i32) -> bool {
 }
 
 /// The line to the launcher of the npm package, if that has started this program. What it has started itself has another parent.
-fn launcher() -> Option<BorrowedFd<'static>> {
+fn launcher() -> Option<RawFd> {
     let said = std::env::var(LAUNCHER).ok()?;
     let (descriptor, pid) = said.split_once(':')?;
     if pid.parse() != Ok(nix::unistd::getppid().as_raw()) {
         return None;
     }
     let descriptor: RawFd = descriptor.parse().ok().filter(|number| *number > 2)?;
-    // SAFETY: the launcher has opened it for this program, where nothing closes it. If it has not, the next line says so.
-    let line = unsafe { BorrowedFd::borrow_raw(descriptor) };
     // Nobody who is started from here has to do with it.
-    fcntl(line, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
-    Some(line)
+    // SAFETY: a system call with numbers only. It fails when the launcher has not opened this one.
+    let is_open = unsafe { nix::libc::fcntl(descriptor, nix::libc::F_SETFD, nix::libc::FD_CLOEXEC) } == 0;
+    is_open.then_some(descriptor)
 }
 
 /// Waits for the end of a line on which nothing is ever said. It is that of the launcher, also when that was killed. An error is no end.
-fn has_ended(line: BorrowedFd<'_>) -> bool {
+fn has_ended(line: RawFd) -> bool {
+    let mut said = [0_u8; 64];
     loop {
-        let comes = poll(&mut [PollFd::new(line, PollFlags::POLLIN)], PollTimeout::NONE);
-        match comes.and_then(|_| nix::unistd::read(line, &mut [0; 64])) {
-            Ok(0) => return true,
-            Ok(_) | Err(Errno::EINTR | Errno::EAGAIN) => {}
-            Err(_) => return false,
+        // SAFETY: the buffer is as long as is said, and the descriptor is only read from.
+        match unsafe { nix::libc::read(line, said.as_mut_ptr().cast(), said.len()) } {
+            0 => return true,
+            count if count > 0 => {}
+            _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            _ => return false,
         }
     }
 }
