@@ -147,7 +147,7 @@ $(PROGRAMS)/stubs/sst: $(CARGO_TARGET_DIR)/python/.installed FORCE
 CARGO_ABOUT := $(CARGO_TARGET_DIR)/tools/bin/cargo-about
 $(PROGRAMS)/THIRD-PARTY-NOTICES.txt: $(CARGO_ABOUT) Cargo.lock npm/notices/about.toml npm/notices/notices.hbs
 	mkdir -p $(@D)
-	$(CARGO_ABOUT) generate --workspace --locked --fail --config npm/notices/about.toml --output-file $@ npm/notices/notices.hbs
+	$(CARGO_ABOUT) generate --workspace --locked --offline --fail --config npm/notices/about.toml --output-file $@ npm/notices/notices.hbs
 
 # It runs once, so it takes longer to optimise than to run as it is.
 $(CARGO_ABOUT):
