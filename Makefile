@@ -149,9 +149,9 @@ $(PROGRAMS)/THIRD-PARTY-NOTICES.txt: $(CARGO_ABOUT) Cargo.lock npm/notices/about
 	mkdir -p $(@D)
 	$(CARGO_ABOUT) generate --workspace --locked --offline --fail --config npm/notices/about.toml --output-file $@ npm/notices/notices.hbs
 
-# It runs once, so it takes longer to optimise than to run as it is.
+# Not optimised, it reads the licences of all crates for more than five minutes.
 $(CARGO_ABOUT):
-	cargo install --debug --locked --root $(CARGO_TARGET_DIR)/tools --target-dir $(CARGO_TARGET_DIR)/tools/build --features cli cargo-about@0.9.3
+	cargo install --locked --root $(CARGO_TARGET_DIR)/tools --target-dir $(CARGO_TARGET_DIR)/tools/build --features cli cargo-about@0.9.3
 	rm -rf $(CARGO_TARGET_DIR)/tools/build
 
 # Whether what was packed holds what it should and nothing else, and works where nothing else is installed: in root file systems of Debian 11

@@ -499,7 +499,8 @@ const EXAMPLES_OF_HISTORY: &str = "Examples:
   sst history --failed
   sst show last
   sst replay 9f5a0ec1
-  sst save 9f5a0ec1 new-order            then: sst invoke api/Order --event new-order";
+  sst save 9f5a0ec1 new-order
+  sst invoke api/Order --event new-order";
 
 const EXAMPLES_OF_CDK: &str = "Examples:
   sst cdk list

@@ -45,7 +45,7 @@ describe("at 80 columns", () => {
       const said = await say(args);
       for (const line of said) assert.ok(line.length <= 80, `${args}: ${line}`);
       const examples = said.slice(said.indexOf("Examples:") + 1).filter(Boolean);
-      if (said.includes("Examples:")) for (const line of examples) assert.match(line, /^ {2}(sst |echo )/, `${args}: ${line}`);
+      if (said.includes("Examples:")) for (const line of examples) assert.match(line, /^ {2}(sst |echo |curl )/, `${args}: ${line}`);
     }
   });
 
