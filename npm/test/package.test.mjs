@@ -64,7 +64,7 @@ function project(name = "scratch") {
 /** Runs a program and returns how it ended: with `await`, because the registry answers meanwhile. */
 async function run(directory, [command, ...args], env = {}) {
   // An empty variable is as none, and nobody's settings of Yarn for CI hold here. Its cache knows packages by their version.
-  const variables = { ...process.env, SST_BINARY: "", SST_NPM_ROOT: "", SST_STUB_BINARY: undefined, CI: undefined, YARN_CACHE_FOLDER: yarnCache, ...env };
+  const variables = { ...process.env, SST_BINARY: "", SST_NPM_ROOT: "", SST_STUB_BINARY: undefined, CI: undefined, YARN_CACHE_FOLDER: yarnCache, YARN_GLOBAL_FOLDER: yarnCache, ...env };
   const child = spawn(command, args, { cwd: directory, env: variables, stdio: ["ignore", "pipe", "pipe"] });
   const output = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"]) child[name].setEncoding("utf8").on("data", (text) => (output[name] += text));

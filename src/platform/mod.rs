@@ -68,6 +68,15 @@ mod tests {
     #[test]
     fn large_blocks_are_given_back_when_they_are_freed() {
         const SIZE: usize = 8 * 1024 * 1024;
+        const ALONE: &str = "SST_TEST_ALONE";
+        if std::env::var_os(ALONE).is_none() {
+            // Other tests of the same process take and give back memory as well.
+            let name = "platform::tests::large_blocks_are_given_back_when_they_are_freed";
+            let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+            let alone = alone.args(["--exact", name]).env(ALONE, "yes").output().unwrap();
+            assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stdout));
+            return;
+        }
         let resident = || {
             let status = std::fs::read_to_string("/proc/self/status").unwrap();
             let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();

@@ -65,6 +65,7 @@ mod tests {
         let file = serde_json::json!({
             "name": "a", "mian": "x", "regoin": "y", "lint": true, "colour": 1,
             "functions": { "A/F": { "entry": "a.ts", "handlr": "b" } },
+            "history": { "mask": [], "masks": [] },
         });
         let said = fields("/p/sst.json".into(), file.as_object().unwrap());
         assert_eq!(
@@ -72,8 +73,9 @@ mod tests {
             [
                 "`mian` in `/p/sst.json` is not known, and has no effect: did you mean `main`?",
                 "`regoin` in `/p/sst.json` is not known, and has no effect: did you mean `region`?",
-                "`colour` in `/p/sst.json` is not known, and has no effect: there are `name`, `main`, `region`, `functions`, `stage`",
+                "`colour` in `/p/sst.json` is not known, and has no effect: there are `name`, `main`, `region`, `functions`, `history`, `stage`",
                 "`functions.\"A/F\".handlr` in `/p/sst.json` is not known, and has no effect: did you mean `handler`?",
+                "`history.masks` in `/p/sst.json` is not known, and has no effect: did you mean `mask`?",
             ]
         );
     }

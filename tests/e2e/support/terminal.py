@@ -17,8 +17,9 @@ def main() -> int:
     columns, rows, *command = sys.argv[1:]
     pid, terminal = pty.fork()
     if pid == 0:
+        # Before the program can ask how large it is.
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", int(rows), int(columns), 0, 0))
         os.execvp(command[0], command)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", int(rows), int(columns), 0, 0))
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda number, _frame: os.kill(pid, number))
     sources = [terminal, sys.stdin.fileno()]
