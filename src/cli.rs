@@ -469,7 +469,7 @@ const EXAMPLES_OF_INIT: &str = "Examples:
 
 const EXAMPLES_OF_OUTPUTS: &str = "Examples:
   sst outputs
-  sst outputs ApiEndpoint                e.g. in curl \"$(sst outputs ApiEndpoint)/hello/you\"";
+  sst outputs ApiEndpoint    e.g. curl \"$(sst outputs ApiEndpoint)/hello/you\"";
 
 const EXAMPLES_OF_START: &str = "Examples:
   sst start --local
@@ -499,8 +499,8 @@ const EXAMPLES_OF_HISTORY: &str = "Examples:
   sst history --failed
   sst show last
   sst replay 9f5a0ec1
-  sst save 9f5a0ec1 new-order
-  sst invoke api/Order --event new-order";
+  sst save 9f5a0ec1 one-note
+  sst invoke api/Get --event one-note";
 
 const EXAMPLES_OF_CDK: &str = "Examples:
   sst cdk list

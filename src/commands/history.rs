@@ -273,7 +273,7 @@ fn readable(stored: &Stored) -> String {
         (None, Some(base64)) => format!("(base64) {base64}"),
         (None, None) => String::new(),
     };
-    let length = length.map(|length| format!("\n({length} bytes in all, which are not kept any more)"));
+    let length = length.map(|length| format!("\n({length} bytes in all)"));
     let masked = (*masked > 0).then(|| format!("\n({masked} masked)"));
     format!("{text}{}{}", length.unwrap_or_default(), masked.unwrap_or_default())
 }

@@ -21,8 +21,11 @@ use crate::core::{
 /// How much is kept of what a call writes, in bytes: so that a function that writes without end pushes nothing else out.
 const MOST_OUTPUT: usize = 256 * 1024;
 
-/// How much of a streamed response is kept, in bytes.
-const MOST_STREAMED: usize = 6 << 20;
+/// How much of a streamed response is kept, in bytes: it may be as long as it likes.
+const MOST_STREAMED: usize = 256 * 1024;
+
+/// How long an event or a result may be to be shown and written, in bytes. To mask what is in it takes several times that much memory.
+const MOST_SHOWN: usize = 1 << 20;
 
 /// One call.
 #[derive(Debug, Clone)]
@@ -186,6 +189,9 @@ impl Call {
     }
 
     fn stored(&self, bytes: &Bytes, secrets: &Secrets) -> Stored {
+        if bytes.len() > MOST_SHOWN {
+            return Stored { length: Some(bytes.len()), ..Stored::default() };
+        }
         match std::str::from_utf8(bytes) {
             Ok(text) => {
                 let (text, masked) = self.mask.document(text, secrets);

@@ -135,6 +135,10 @@ impl History {
         let known = here.and_then(|call| call.event.clone()).map(|event| event.to_vec());
         match known.or_else(|| record.event.bytes()) {
             Some(bytes) => Ok((record, bytes)),
+            None if record.event.length.is_some() => Err(format!(
+                "the event of the call `{}` is not kept any more: give another one",
+                record.summary.id
+            )),
             None => Err(format!(
                 "of the call `{}` only an event is left in which {} masked: give another one",
                 record.summary.id,
@@ -159,7 +163,7 @@ impl History {
         let known = here.and_then(|call| call.result_bytes());
         known.or_else(|| record.result.as_ref().and_then(Stored::bytes)).ok_or_else(|| match record.result {
             None => format!("the call `{}` has no result yet", record.summary.id),
-            Some(_) => format!("of the call `{}` only a masked result is left", record.summary.id),
+            Some(_) => format!("the result of the call `{}` is not kept as it was", record.summary.id),
         })
     }
 

@@ -205,6 +205,24 @@ fn memory_is_bounded_and_what_is_small_stays_longest() {
     assert!(store.find("r-0039").unwrap().is_none());
     assert!(store.find("r-2999").unwrap().is_some());
     assert_eq!(store.list(&Query { limit: usize::MAX, ..Query::default() }).len(), 2_000);
+    // A response that is streamed may be as long as it likes.
+    for _ in 0..100 {
+        let part = StreamPart::Data(Bytes::from(vec![b'1'; 64 * 1024]));
+        store.take_in(now, Fact::Answered { request: "r-2998".into(), answer: Answer::Part(part) });
+    }
+    assert!(store.find("r-2998").unwrap().unwrap().weight() < 300 * 1024);
+    store.take_in(
+        now,
+        Fact::Answered { request: "r-2998".into(), answer: Answer::Part(StreamPart::End { error: None }) },
+    );
+    let streamed = store.find("r-2998").unwrap().unwrap();
+    assert_eq!(streamed.record().result.unwrap().length, Some(100 * 64 * 1024));
+    assert_eq!(streamed.result_bytes(), None);
+    // What is long is not masked, and so not shown.
+    store.take_in(now, arrived("r-3000", "a/F", megabytes(2)));
+    let long = store.find("r-3000").unwrap().unwrap();
+    assert_eq!((long.record().event.text, long.record().event.length), (None, Some(2 << 20)));
+    assert!(long.event.is_some());
     // A function that writes without end pushes nothing else out.
     for _ in 0..10_000 {
         store.take_in(now, log("r-2999", &"x".repeat(1_000)));

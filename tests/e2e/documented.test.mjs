@@ -38,6 +38,9 @@ describe("what the help shows works", () => {
     directory = copy();
     // On a stage of its own: no example asks whether to replace its stubs, or is refused.
     cloud = await Sst.start(directory, ["--stage", "docs"]);
+    // As `sst save` leaves it.
+    fs.mkdirSync(path.join(directory, "events"));
+    fs.writeFileSync(path.join(directory, "events/one-note.json"), "{}");
   });
   after(async () => {
     await cloud?.stop();
@@ -72,6 +75,16 @@ describe("what the help shows works", () => {
   for (const line of of("invoke", "outputs", "test", "ide", "doctor", "build", "diff", "cdk", "restore", "deploy")) {
     test(line, async () => {
       const { code, output } = await run(line, directory);
+      assert.equal(code, 0, output);
+    });
+  }
+
+  for (const line of of("history", "show", "replay", "save")) {
+    test(line, async () => {
+      await run("sst invoke api/Get", directory);
+      const { output: last } = await run("sst history --json -n 1", directory);
+      if (line.includes(" save ")) fs.rmSync(path.join(directory, "events"), { recursive: true });
+      const { code, output } = await run(line.replace("9f5a0ec1", JSON.parse(last).id.slice(0, 8)), directory);
       assert.equal(code, 0, output);
     });
   }

@@ -66,7 +66,7 @@ describe("layers by ARN", () => {
     );
   /** What a program reads in `/opt`. */
   const data = (name) => (canMount() ? `data of ${name}` : "NotFound");
-  const start = () => Sst.start(directory, [], { XDG_CACHE_HOME: cache }, { terminal: [200, 60] });
+  const start = () => Sst.start(directory, [], { XDG_CACHE_HOME: cache }, { terminal: [1000, 60] });
   const named = (layers) => fs.writeFileSync(path.join(directory, "layers.json"), JSON.stringify(layers));
   const value = async (id, event) => {
     const input = { FunctionName: sst.stackOutput(`Function${id}`), Payload: JSON.stringify(event) };

@@ -120,6 +120,9 @@ function groups() {
   return [...all.values()];
 }
 
+/** When the app of those documents that have one of their own is nobody's. */
+let turn = Promise.resolve();
+
 describe("lines of the documentation", { concurrency: 2 }, () => {
   before(async () => {
     scratch();
@@ -142,9 +145,14 @@ describe("lines of the documentation", { concurrency: 2 }, () => {
 
   for (const { run, file, blocks } of groups()) {
     test(`${file}: ${run}`, async () => {
-      const surroundings = PREPARE[run](file);
+      // They are copies of one app, in one cloud, and mostly on one stage.
+      const before = turn;
+      let over;
+      if (run === "project") turn = new Promise((resolve) => (over = resolve));
+      if (run === "project") await before;
       const serving = [];
       try {
+        const surroundings = PREPARE[run](file);
         for (const block of blocks) {
           // Each of those is an app's first start.
           const own = run === "project" ? PREPARE.project() : surroundings;
@@ -155,6 +163,7 @@ describe("lines of the documentation", { concurrency: 2 }, () => {
         }
       } finally {
         for (const one of serving.reverse()) await one.stop();
+        over?.();
       }
       for (const one of serving) if (/Listening/.test(one.output)) assert.match(one.output, /Stopped/);
     });

@@ -37,7 +37,7 @@ describe("two people who serve different functions of a stage", () => {
     assert.equal((await deployed.call("echo", {})).value.at, alice.app);
     assert.deepEqual(await deployedAs("echo", "throws"), { echo: [stub, 900], throws: ["nodejs22.x", 60] });
     const [{ number }] = (await state("echo")).environments;
-    bob.sst = await deployed.serve({ ...bob, args: ["--function", "count"], options: { terminal: [200, 50] } });
+    bob.sst = await deployed.serve({ ...bob, args: ["--function", "count"], options: { terminal: [1000, 50] } });
     const served = new RegExp(`Served by ${alice.owner}, left as they are: counterpart/brief, counterpart/echo, counterpart/hasty, counterpart/sleep`);
     assert.match(bob.sst.output, served);
     assert.match(bob.sst.output, /Not live, as was asked for: 1 function/);
@@ -99,7 +99,7 @@ describe("two people who serve different functions of a stage", () => {
     assert.equal(count.owner, bob.owner);
     await bob.sst.stop();
     // Now bob serves two, of which alice takes one.
-    bob.sst = await deployed.serve({ ...bob, args: ["--function", "{count,sleep,stream}"], options: { terminal: [200, 50] } });
+    bob.sst = await deployed.serve({ ...bob, args: ["--function", "{count,sleep,stream}"], options: { terminal: [1000, 50] } });
     bob.asked = 0;
     await alice.sst.stop();
     const printed = bob.sst.output.length;
