@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Where a page is from that a browser sends a request for, as seen from where it is sent to.
+pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether a page sent it. Browsers add these headers, and a page cannot take them away. `Sec-Fetch-Site: none` is an address that
 /// somebody has typed.

@@ -4,7 +4,6 @@
 
 use http::{Method, StatusCode};
 use jiff::{Timestamp, tz::TimeZone};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::{
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     cli,
-    console::Client,
+    console::{Client, encoded},
     error::{Error, Kind, Result},
     history::{Disk, Query, Record, Status, Stored, Summary},
     project::{Project, StateDir},
@@ -182,10 +181,6 @@ pub(super) async fn answered(client: &Client, path: &str) -> Result<Vec<u8>> {
     let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
     let said = said.as_ref().and_then(|said| said["error"].as_str());
     Err(Error::new(Kind::Usage, said.unwrap_or("`sst start` is of another version")))
-}
-
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// A line for each call, in columns.

@@ -132,14 +132,14 @@ async fn replay(State(session): State<Session>, Path(id): Path<String>, event: B
     let history = session.history.clone();
     let is_another = !event.is_empty();
     let found = tokio::task::spawn_blocking(move || match is_another {
-        true => history.find(&id).map(|record| (record, Vec::new())),
+        true => history.find(&id).map(|record| (record.summary, Vec::new())),
         false => history.event_of(&id),
     });
     match found.await {
-        Ok(Ok((record, bytes))) => {
+        Ok(Ok((call, bytes))) => {
             let event = if is_another { event } else { bytes.into() };
-            let of = RequestId::from(&record.summary.id);
-            called(&session, record.summary.function, Some(event), Some(of)).await
+            let of = RequestId::from(&call.id);
+            called(&session, call.function, Some(event), Some(of)).await
         }
         Ok(Err(message)) => problem(StatusCode::NOT_FOUND, &message),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "it could not be read"),

@@ -147,6 +147,7 @@ fn has_line(answer: &[u8]) -> bool {
         && text.split_once("\r\n\r\n").is_some_and(|(_, body)| body.contains("noted"))
 }
 
-fn encoded(text: &str) -> String {
+/// A text as one segment of a path, or as a value behind it.
+pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

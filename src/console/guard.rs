@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use crate::web_pages::local_port;
-
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+use crate::web_pages::{SEC_FETCH_SITE, local_port};
 
 /// Whoever does not know the token learns nothing, not even what there is.
 pub(super) async fn guard(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {

@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{net::TcpListener, sync::mpsc};
 
-pub(crate) use self::client::{Client, announce};
+pub(crate) use self::client::{Client, announce, encoded};
 use crate::{
     descriptors::Patient,
     history::History,

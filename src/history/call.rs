@@ -38,6 +38,7 @@ pub(super) struct Call {
     streamed_in_all: usize,
     error: Option<String>,
     logs: Vec<Line>,
+    /// How much memory these take. Lines are many, so nobody counts them again.
     output: usize,
     logs_left_out: usize,
     trace: Option<String>,
@@ -89,10 +90,12 @@ impl Call {
 
     /// It has written a line.
     pub(super) fn wrote(&mut self, text: String, at: SystemTime) {
-        self.output += text.len();
-        if self.output > MOST_OUTPUT {
+        let weight = text.len() + size_of::<Line>();
+        // What follows a line that is left out is left out as well, or the output would have gaps.
+        if self.logs_left_out > 0 || self.output + weight > MOST_OUTPUT {
             self.logs_left_out += 1;
         } else {
+            self.output += weight;
             self.logs.push(Line { at: millis(at), text });
         }
     }
@@ -147,9 +150,13 @@ impl Call {
     /// How much memory it takes, about, in bytes.
     pub(super) fn weight(&self) -> usize {
         let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        let logs: usize = self.logs.iter().map(|line| line.text.len() + size_of::<Line>()).sum();
         let error = self.error.as_ref().map_or(0, String::len);
-        bytes(&self.event) + bytes(&self.result) + self.streamed.len() + logs + error + size_of::<Self>()
+        bytes(&self.event)
+            + bytes(&self.result)
+            + self.streamed.len()
+            + self.output
+            + error
+            + size_of::<Self>()
     }
 
     /// Forgets the event and the result; how long they were stays.

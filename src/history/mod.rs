@@ -30,6 +30,9 @@ use crate::{
     ui::UiEvent,
 };
 
+/// What the task is called that remembers.
+pub(crate) const TASK: &str = "the history of calls";
+
 /// How many facts are taken in at once.
 const AT_ONCE: usize = 256;
 
@@ -48,6 +51,8 @@ pub(crate) enum Fact {
     Told(UiEvent),
     /// What its caller is told.
     Answered { request: RequestId, answer: Answer },
+    /// Nothing happens any more.
+    Over,
 }
 
 /// The calls of this session, and on disk those of others before it. Cheap to clone.
@@ -68,12 +73,14 @@ impl History {
         let disk = directory.map(Disk::open);
         let history = Self { facts, store, changes, disk };
         let (store, disk) = (history.store.clone(), history.disk.clone());
-        tasks.spawn("the history of calls", async move {
+        tasks.spawn(TASK, async move {
             if let Some(disk) = disk.clone() {
                 let _ = tokio::task::spawn_blocking(move || disk.prune()).await;
             }
             let mut batch = Vec::new();
-            while coming.recv_many(&mut batch, AT_ONCE).await > 0 {
+            let mut over = false;
+            while !over && coming.recv_many(&mut batch, AT_ONCE).await > 0 {
+                over = batch.iter().any(|(_, fact)| matches!(fact, Fact::Over));
                 let ended = {
                     let mut store = lock(&store);
                     batch.drain(..).for_each(|(at, fact)| store.take_in(at, fact));
@@ -126,15 +133,15 @@ impl History {
     ///
     /// # Errors
     /// That sentence, or why there is no such call.
-    pub(crate) fn event_of(&self, id: &str) -> Result<(Record, Vec<u8>), String> {
+    pub(crate) fn event_of(&self, id: &str) -> Result<(Summary, Vec<u8>), String> {
         let here = lock(&self.store).find(id)?;
-        let record = match &here {
-            Some(call) => call.record(),
-            None => self.find(id)?,
-        };
-        let known = here.and_then(|call| call.event.clone()).map(|event| event.to_vec());
-        match known.or_else(|| record.event.bytes()) {
-            Some(bytes) => Ok((record, bytes)),
+        // Nothing is masked for whoever wants it as it was.
+        if let Some((summary, Some(event))) = here.map(|call| (call.summary, call.event)) {
+            return Ok((summary, event.to_vec()));
+        }
+        let record = self.find(id)?;
+        match record.event.bytes() {
+            Some(bytes) => Ok((record.summary, bytes)),
             None if record.event.length.is_some() => Err(format!(
                 "the event of the call `{}` is not kept any more: give another one",
                 record.summary.id
@@ -156,12 +163,11 @@ impl History {
     /// Why there is none.
     pub(crate) fn result_of(&self, id: &str) -> Result<Vec<u8>, String> {
         let here = lock(&self.store).find(id)?;
-        let record = match &here {
-            Some(call) => call.record(),
-            None => self.find(id)?,
-        };
-        let known = here.and_then(|call| call.result_bytes());
-        known.or_else(|| record.result.as_ref().and_then(Stored::bytes)).ok_or_else(|| match record.result {
+        if let Some(bytes) = here.and_then(|call| call.result_bytes()) {
+            return Ok(bytes);
+        }
+        let record = self.find(id)?;
+        record.result.as_ref().and_then(Stored::bytes).ok_or_else(|| match record.result {
             None => format!("the call `{}` has no result yet", record.summary.id),
             Some(_) => format!("the result of the call `{}` is not kept as it was", record.summary.id),
         })

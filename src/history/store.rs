@@ -27,7 +27,7 @@ pub(super) struct Store {
     calls: HashMap<String, Entry>,
     /// Their ids, in order of arrival.
     order: VecDeque<String>,
-    /// Which call each worker was given last.
+    /// Which call each worker has.
     serving: HashMap<WorkerId, String>,
     /// Whose event a call has once more that has not arrived yet.
     replays: HashMap<String, String>,
@@ -92,10 +92,12 @@ impl Store {
                 });
             }
             Fact::Told(event) => self.told(at, event),
+            Fact::Over => {}
             Fact::Answered { request, answer } => {
                 let id = request.to_string();
                 self.update(&id, |call| call.answered(answer));
                 if self.calls.get(&id).is_some_and(|entry| entry.call.has_ended()) {
+                    self.serving.retain(|_, served| *served != id);
                     self.ended.push(id);
                 }
             }
@@ -125,6 +127,12 @@ impl Store {
             }),
             _ => {}
         }
+    }
+
+    /// How many workers are known to have a call.
+    #[cfg(test)]
+    pub(super) fn serving_count(&self) -> usize {
+        self.serving.len()
     }
 
     /// The number of the last change.

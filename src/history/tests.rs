@@ -218,6 +218,11 @@ fn memory_is_bounded_and_what_is_small_stays_longest() {
     let streamed = store.find("r-2998").unwrap().unwrap();
     assert_eq!(streamed.record().result.unwrap().length, Some(100 * 64 * 1024));
     assert_eq!(streamed.result_bytes(), None);
+    // Nothing is kept of workers whose calls have ended.
+    store.take_in(now, Fact::Given { request: "r-2997".into(), worker: WorkerId(1) });
+    assert_eq!(store.serving_count(), 1);
+    store.take_in(now, returned("r-2997", "1"));
+    assert_eq!(store.serving_count(), 0);
     // What is long is not masked, and so not shown.
     store.take_in(now, arrived("r-3000", "a/F", megabytes(2)));
     let long = store.find("r-3000").unwrap().unwrap();
@@ -252,4 +257,19 @@ fn a_disk_keeps_a_week() {
     std::fs::write(directory.path().join(".sst/history/notes.txt"), "").unwrap();
     std::fs::write(directory.path().join(".sst/history/0000000000001-x.json"), "not JSON").unwrap();
     assert_eq!(disk.list(&Query::default(), 0).len(), 1);
+}
+
+#[tokio::test]
+async fn what_has_ended_with_the_session_is_written() {
+    let mut tasks = Tasks::default();
+    let (history, _directory) = begin(&mut tasks);
+    for number in 0..50 {
+        let id = format!("r-{number}");
+        history.tell(arrived(&id, "a/F", "1"));
+        history.tell(returned(&id, "1"));
+    }
+    history.tell(Fact::Over);
+    tasks.until_ended(TASK).await;
+    let query = Query { limit: 100, ..Query::default() };
+    assert_eq!(history.disk.as_ref().unwrap().list(&query, 0).len(), 50);
 }

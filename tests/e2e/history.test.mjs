@@ -9,6 +9,7 @@ import { Sst, api, copyApp, until } from "./support/sst.mjs";
 
 const HANDLER = `exports.handler = async (event) => {
   console.log("with " + process.env.API_KEY);
+  if (event.wait) await new Promise((resolve) => setTimeout(resolve, 2_500));
   if (event.queryStringParameters?.fail) throw new TypeError("as asked");
   return { statusCode: 200, body: JSON.stringify({ password: "p", number: event.queryStringParameters?.number }) };
 };
@@ -37,6 +38,7 @@ describe("the history of calls", () => {
     };
     write("app.cjs", STACK);
     write("src/index.js", HANDLER);
+    write("wait.json", '{"wait":true}');
     write("cdk.json", JSON.stringify({ app: "node app.cjs" }));
     write("sst.json", JSON.stringify({ name: "history", history: { mask: ["number"] } }));
     sst = await Sst.start(directory);
@@ -85,7 +87,7 @@ describe("the history of calls", () => {
     assert.match(shown, /\nEVENT\n {2}\{\n[^]*"authorization": "\*\*\*"[^]*"x-own": "\*\*\*"[^]*\nOUTPUT\n {2}with \*\*\*\n[^]*\nRESULT\n/);
     assert.match(shown, /"body": "\{\\"password\\":\\"\*\*\*\\",\\"number\\":\\"\*\*\*\\"\}"/);
     assert.ok(!shown.includes("sk-12345678") && !shown.includes("Bearer abc"), shown);
-    assert.match((await run("show", "last")).said, /failed: TypeError[^]*\nERROR\n {2}TypeError: as asked\n {6}at .*src\/index\.js:3:/);
+    assert.match((await run("show", "last")).said, /failed: TypeError[^]*\nERROR\n {2}TypeError: as asked\n {6}at .*src\/index\.js:4:/);
     const missing = await run("show", "nope");
     assert.deepEqual([missing.code, missing.said], [2, "error: no call `nope`: `sst history` lists those that are known\n"]);
   });
@@ -148,8 +150,15 @@ describe("the history of calls", () => {
 
   test("what was called is known when nothing runs any more", async () => {
     const before = await listed("-n", "100");
+    // One is open when the session ends.
+    const from = sst.output.length;
+    const open = run("invoke", "Handler", "--event", "wait.json");
+    await sst.waitFor(/REQUEST/, from);
     await sst.stop();
-    assert.deepEqual(await listed("-n", "100"), before);
+    await open;
+    const after = await listed("-n", "100");
+    assert.deepEqual(after.slice(0, -1), before);
+    assert.deepEqual([after.at(-1).status, after.at(-1).errorType], ["failed", "Sst.Stopped"]);
     assert.match((await run("show", before[0].id)).said, /"authorization": "\*\*\*"/);
     const refused = await run("replay", before[0].id);
     assert.deepEqual([refused.code, refused.said.split("\n")[0]], [2, "error: `sst start` does not run in this project"]);

@@ -35,7 +35,7 @@ use crate::{
     core::{Config, State},
     descriptors,
     error::{Error, Kind, Result},
-    history::History,
+    history::{self, Fact, History},
     live::{self, Live},
     local::Local,
     process::Spawner,
@@ -208,7 +208,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         begun: HashMap::new(),
         saved: saved_sender,
         registered: Some(registered_sender),
-        history,
+        history: history.clone(),
         ui: ui.clone(),
     };
     let infrastructure = Infrastructure {
@@ -232,6 +232,9 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
     cancel.cancel();
     over.cancel();
     tasks.until_ended(INFRASTRUCTURE).await;
+    // What has ended with the session is written, too.
+    history.tell(Fact::Over);
+    tasks.until_ended(history::TASK).await;
     match outcome.try_recv() {
         Ok(Ok(())) => {}
         // Nothing has ever been in place. What has ended the session comes first: the deployment was only cancelled by it.
