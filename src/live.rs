@@ -170,9 +170,22 @@ impl Live {
                 }
             }
             Event::Resumed { worker } => self.history.tell(Fact::Resumed { worker: *worker }),
-            Event::Polled { worker } => trace::save!(%worker, "the worker asks for a call"),
+            Event::Polled { worker } => {
+                trace::save!(%worker, "the worker asks for a call");
+                self.history.tell(Fact::Waits { worker: *worker });
+            }
+            Event::Exited { worker, .. } => self.history.tell(Fact::Exited { worker: *worker }),
+            Event::Functions(functions) => {
+                let functions = functions.iter().map(|function| function.id.clone()).collect();
+                self.history.tell(Fact::Functions(functions));
+            }
+            Event::Connection { lost } => self.history.tell(Fact::Connection { lost: lost.clone() }),
             Event::Answered { worker, .. } => trace::call!(%worker, "the loop has the answer"),
-            Event::Built { function, .. } => trace::save!(%function, "the loop has the build"),
+            Event::Built { function, result, .. } => {
+                trace::save!(%function, "the loop has the build");
+                let error = result.as_ref().err().map(|error| error.detail.clone());
+                self.history.tell(Fact::Built { function: function.clone(), error });
+            }
             _ => {}
         }
         let gone = match &event {
@@ -224,6 +237,7 @@ impl Live {
             }
             Effect::Build { spec, generation, since } => {
                 trace::save!(function = %spec.id, "a build is asked for");
+                self.history.tell(Fact::Building { function: spec.id.clone() });
                 self.begun.insert(spec.id.clone(), SystemTime::now());
                 self.builder.build(spec, generation, since);
             }
@@ -251,6 +265,7 @@ impl Live {
 
     fn start(&mut self, start: Start) {
         let worker = start.worker;
+        self.history.tell(Fact::Started { worker, function: start.spec.id.clone() });
         let opt = start.artifact.opt.as_deref();
         let extensions = Arc::new(Extensions::new(&start.spec, opt, &start.environment));
         let socket = self.workers.start(start, extensions.clone());

@@ -30,9 +30,9 @@ pub use self::{
     },
     cdk_cli::{Standby, cdk_version},
     deploy::{
-        Deployment, EVERY_STACK, Lacking, Outputs, Replaced, StackChange, StackSources, Stub, abandoned,
-        bootstrap, bootstrap_local_cloud, cdk_command, changes, deploy, lacking, local_url, remove, replaced,
-        stubs, unchanged,
+        Action, Deployment, EVERY_STACK, Lacking, Outputs, Replaced, ResourceChange, StackChange,
+        StackSources, Stub, abandoned, bootstrap, bootstrap_local_cloud, cdk_command, changes, deploy,
+        lacking, local_url, remove, replaced, stubs, unchanged,
     },
     rewrite::{
         DeployedPlace, DeployedStack, DeployedTemplate, Kept, KeptStub, Options, Rewritten, kept,

@@ -2,20 +2,12 @@
 
 use std::io::Read;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use crate::{
     error::{Error, Kind, Result},
-    project::Project,
+    project::{Project, SavedEvents},
 };
-
-/// In the project: events that were saved.
-pub(super) const DIRECTORY: &str = "events";
-
-/// Where an event of a name is.
-pub(super) fn saved(project: &Project, name: &str) -> Utf8PathBuf {
-    project.root.join(DIRECTORY).join(format!("{name}.json"))
-}
 
 /// An event from a file, from those that were saved, or from standard input.
 ///
@@ -37,8 +29,9 @@ pub(super) async fn read(source: Option<&str>, project: &Project) -> Result<Vec<
             ("standard input".to_owned(), bytes.map_err(|error| unreadable("standard input", &error))?)
         }
         Some(file) => {
-            let saved = saved(project, file);
-            let file = if !Utf8Path::new(file).exists() && saved.exists() { saved.as_str() } else { file };
+            let saved = SavedEvents::of(&project.root).path(file).ok().filter(|saved| saved.exists());
+            let is_saved = !Utf8Path::new(file).exists();
+            let file = saved.as_ref().filter(|_| is_saved).map_or(file, |saved| saved.as_str());
             let what = format!("`{file}`");
             (what.clone(), fs_err::read(file).map_err(|error| unreadable(&what, &error))?)
         }

@@ -6,16 +6,13 @@ use http::{Method, StatusCode};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 
-use super::{
-    events::{self, DIRECTORY as DIRECTORY_OF_EVENTS},
-    invoke, session,
-};
+use super::{events, invoke, session};
 use crate::{
     cli,
     console::{Client, encoded},
     error::{Error, Kind, Result},
     history::{Disk, Query, Record, Status, Stored, Summary},
-    project::{Project, StateDir},
+    project::{Project, SavedEvents, StateDir},
     ui::{Ui, UiEvent},
 };
 
@@ -101,16 +98,9 @@ pub(super) async fn replay(arguments: &cli::Replay, project: &Project, ui: &Ui) 
 /// [`Kind::Usage`] for a name that is none, one that is taken, or when there is no such event.
 pub(super) async fn save(arguments: &cli::Save, project: &Project, ui: &Ui) -> Result<()> {
     let name = &arguments.name;
-    let is_name = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(is_name) {
-        return Err(Error::new(Kind::Usage, format!("an event cannot be called `{name}`"))
-            .hint("use letters, digits, `-`, `_` and `.`"));
-    }
-    let path = events::saved(project, name);
-    if path.exists() {
-        return Err(Error::new(Kind::Usage, format!("`{path}` is there already"))
-            .hint("take another name, or remove it"));
-    }
+    let events = SavedEvents::of(&project.root);
+    // A name that cannot be is told before anybody is asked for anything.
+    events.path(name)?;
     let record = find(project, &arguments.id).await?;
     let (bytes, masked) = if arguments.unmasked && record.event.masked > 0 {
         let session = session::running(&project.state_dir()?)?;
@@ -123,11 +113,10 @@ pub(super) async fn save(arguments: &cli::Save, project: &Project, ui: &Ui) -> R
         })?;
         (bytes, record.event.masked)
     };
-    let written =
-        path.parent().map_or(Ok(()), fs_err::create_dir_all).and_then(|()| fs_err::write(&path, bytes));
-    written.map_err(|error| Error::new(Kind::Environment, format!("cannot write `{path}`")).detail(error))?;
+    events.write(name, &bytes, false)?;
     ui.info(format!(
-        "Saved as {DIRECTORY_OF_EVENTS}/{name}.json: sst invoke {} --event {name}",
+        "Saved as {}/{name}.json: sst invoke {} --event {name}",
+        SavedEvents::DIRECTORY,
         record.summary.function
     ));
     if masked > 0 {

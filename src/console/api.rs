@@ -18,11 +18,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::guard::guard;
 use crate::{
-    history::{History, Query},
-    ids::RequestId,
+    error::Kind,
+    history::{self, History, Query},
+    ids::{FunctionId, RequestId},
     local::{Answer, LocalCall, Notice},
     lock::Holder,
-    project::StateDir,
+    project::{SavedEvent, SavedEvents, StateDir},
 };
 
 /// The longest event: what Lambda takes.
@@ -37,6 +38,7 @@ pub(super) struct Session {
     pub token: Arc<str>,
     pub history: History,
     pub state_dir: StateDir,
+    pub events: SavedEvents,
     pub calls: mpsc::UnboundedSender<LocalCall>,
     pub notices: mpsc::UnboundedSender<Notice>,
 }
@@ -54,6 +56,9 @@ pub(super) fn router(session: Session) -> Router {
         .route("/api/v1/invocations/{id}/replay", post(replay))
         .route("/api/v1/functions/{function}/invoke", post(invoke))
         .route("/api/v1/functions/{function}/environment", get(environment))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/events/{name}", get(saved_event).put(save_event))
+        .route("/api/v1/deploy", post(deploy))
         .route("/api/v1/changes", post(change))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing at this address") })
         .layer(DefaultBodyLimit::max(MAX_EVENT))
@@ -61,7 +66,7 @@ pub(super) fn router(session: Session) -> Router {
         .with_state(session)
 }
 
-/// What the session has published: itself, its functions, its outputs.
+/// What the session has published: itself, its functions, its outputs; and how they stand.
 async fn state(State(session): State<Session>) -> Response {
     let published = |file: &str| {
         let text = session.state_dir.read(file).ok().flatten()?;
@@ -72,8 +77,19 @@ async fn state(State(session): State<Session>) -> Response {
     };
     // Whoever asks has it.
     state.remove("token");
-    let functions = published("functions.json").and_then(|mut manifest| manifest.remove("functions"));
-    state.insert("functions".to_owned(), functions.unwrap_or_default());
+    let mut manifest = published("functions.json").unwrap_or_default();
+    let mut functions = manifest.remove("functions").unwrap_or_default();
+    for function in functions.as_array_mut().into_iter().flatten() {
+        let id = function.get("id").and_then(Value::as_str).unwrap_or_default();
+        let stands = serde_json::to_value(session.history.of_function(&FunctionId::from(id)));
+        if let (Some(fields), Ok(Value::Object(more))) = (function.as_object_mut(), stands) {
+            fields.extend(more);
+        }
+    }
+    let (connection, infrastructure) = session.history.of_session();
+    state.insert("functions".to_owned(), functions);
+    state.insert("connection".to_owned(), json!(connection));
+    state.insert("infrastructure".to_owned(), json!(infrastructure));
     Json(state).into_response()
 }
 
@@ -170,6 +186,53 @@ async fn called(
     Json(value).into_response()
 }
 
+/// The events that are saved in the project.
+async fn events(State(session): State<Session>) -> Response {
+    let listed = tokio::task::spawn_blocking(move || session.events.list()).await.unwrap_or_default();
+    let listed = listed.into_iter().map(
+        |SavedEvent { name, bytes, at }| json!({ "name": name, "bytes": bytes, "at": history::millis(at) }),
+    );
+    Json(json!({ "events": listed.collect::<Vec<Value>>() })).into_response()
+}
+
+async fn saved_event(State(session): State<Session>, Path(name): Path<String>) -> Response {
+    let read = tokio::task::spawn_blocking(move || {
+        let path = session.events.path(&name).map_err(|error| error.message)?;
+        fs_err::read(&path).map_err(|error| error.to_string())
+    });
+    raw(read.await)
+}
+
+/// Saves an event, in the place of another one only with `replace=true`.
+async fn save_event(
+    State(session): State<Session>,
+    Path(name): Path<String>,
+    uri: Uri,
+    event: Bytes,
+) -> Response {
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&event) {
+        return problem(StatusCode::BAD_REQUEST, &format!("it is not JSON, which every event is: {error}"));
+    }
+    let replaces = parameters(&uri).contains(&("replace".to_owned(), "true".to_owned()));
+    let written = tokio::task::spawn_blocking(move || session.events.write(&name, &event, replaces)).await;
+    match written {
+        Ok(Ok(())) => Json(json!({})).into_response(),
+        Ok(Err(error)) if error.kind == Kind::Usage => problem(StatusCode::CONFLICT, &error.message),
+        Ok(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.message),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "it could not be written"),
+    }
+}
+
+/// What ENTER does in the terminal.
+async fn deploy(State(session): State<Session>) -> Response {
+    let (reply, answer) = oneshot::channel();
+    let _ = session.notices.send(Notice::Deploy(reply));
+    match answer.await {
+        Ok(()) => Json(json!({ "outcome": "begun" })).into_response(),
+        Err(_) => problem(StatusCode::CONFLICT, "nothing waits to be deployed"),
+    }
+}
+
 /// Another command changes what is deployed, for as long as it listens to this answer.
 async fn change(State(session): State<Session>, Json(other): Json<Holder>) -> Response {
     let _ = session.notices.send(Notice::Began(other.clone()));
@@ -210,11 +273,11 @@ async fn changes_of_calls(State(session): State<Session>, uri: Uri) -> Response 
         if !first {
             let _ = tokio::time::timeout(HEARTBEAT, history.changed(after)).await;
         }
-        let (change, calls) = history.since(after);
+        let changes = history.since(after);
         // The number of another session, which had more calls.
-        let (change, calls) = if change < after { history.since(0) } else { (change, calls) };
-        let line = format!("{}\n", json!({ "change": change, "invocations": calls }));
-        Some((Ok::<_, std::convert::Infallible>(line), (change, history, false)))
+        let changes = if changes.change < after { history.since(0) } else { changes };
+        let line = format!("{}\n", serde_json::to_string(&changes).unwrap_or_default());
+        Some((Ok::<_, std::convert::Infallible>(line), (changes.change, history, false)))
     });
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }

@@ -20,7 +20,7 @@ use crate::{
     descriptors::Patient,
     history::History,
     local::{LocalCall, Notice},
-    project::StateDir,
+    project::{SavedEvents, StateDir},
     tasks::Tasks,
 };
 
@@ -46,7 +46,12 @@ impl Console {
     ///
     /// # Errors
     /// When the system gives no socket.
-    pub(crate) async fn open(history: History, state_dir: StateDir, tasks: &mut Tasks) -> io::Result<Self> {
+    pub(crate) async fn open(
+        history: History,
+        state_dir: StateDir,
+        events: SavedEvents,
+        tasks: &mut Tasks,
+    ) -> io::Result<Self> {
         let listener = listen().await?;
         let address = listener.local_addr()?;
         let token: Arc<str> = new_token().into();
@@ -56,6 +61,7 @@ impl Console {
             token: token.clone(),
             history,
             state_dir,
+            events,
             calls: calls_sender,
             notices: notices_sender,
         };

@@ -14,7 +14,8 @@ async fn open(tasks: &mut Tasks) -> (Console, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let state_dir = StateDir::open(camino::Utf8Path::from_path(directory.path()).unwrap()).unwrap();
     let history = History::begin(None, &[], tasks);
-    (Console::open(history, state_dir, tasks).await.unwrap(), directory)
+    let events = SavedEvents::of(camino::Utf8Path::from_path(directory.path()).unwrap());
+    (Console::open(history, state_dir, events, tasks).await.unwrap(), directory)
 }
 
 #[tokio::test]
@@ -74,10 +75,10 @@ async fn who_changes_what_is_deployed_is_noted_until_it_ends() {
     let this = Holder::this("sst deploy", Some("dev"), "/project".into());
     assert!(announce(&address, "guessed", &this).await.is_err());
     let announced = announce(&address, console.token(), &this).await.unwrap();
-    assert_eq!(console.notices.try_recv(), Ok(Notice::Began(this.clone())));
+    assert!(matches!(console.notices.try_recv(), Ok(Notice::Began(other)) if other == this));
     assert!(console.notices.try_recv().is_err());
     drop(announced);
-    assert_eq!(console.notices.recv().await, Some(Notice::Ended(this)));
+    assert!(matches!(console.notices.recv().await, Some(Notice::Ended(other)) if other == this));
 }
 
 #[tokio::test]
@@ -95,7 +96,19 @@ async fn what_is_published_is_told_without_the_token() {
     let told: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(
         (status, told),
-        (StatusCode::OK, serde_json::json!({ "stage": "dev", "functions": [{ "id": "a/F" }] }))
+        (
+            StatusCode::OK,
+            serde_json::json!({
+                "stage": "dev",
+                "functions": [{
+                    "id": "a/F",
+                    "build": { "state": "none" },
+                    "workers": { "starting": 0, "idle": 0, "busy": 0 },
+                }],
+                "connection": { "state": "connected", "history": [] },
+                "infrastructure": { "state": "deploying" },
+            })
+        )
     );
     let (status, _) = client.ask(Method::GET, "/api/v1/invocations?limit=x", Vec::new()).await.unwrap();
     assert_eq!(status, StatusCode::BAD_REQUEST);
@@ -121,4 +134,61 @@ async fn an_event_as_long_as_lambda_takes_it_is_passed_on() {
     let longer =
         client.ask(Method::POST, "/api/v1/functions/a/invoke", vec![b'7'; (6 << 20) + 1]).await.unwrap();
     assert_eq!(longer.0, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn events_of_the_project_are_listed_read_and_saved_and_nothing_else_is() {
+    let mut tasks = Tasks::default();
+    let (console, directory) = open(&mut tasks).await;
+    let client = Client::new(&console.address().to_string(), console.token());
+    let ask = async |method: Method, path: &str, body: &str| {
+        let (status, body) = client.ask(method, path, body.as_bytes().to_vec()).await.unwrap();
+        (status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
+    };
+    assert_eq!(ask(Method::GET, "/api/v1/events", "").await, (200, r#"{"events":[]}"#.to_owned()));
+    assert_eq!(ask(Method::PUT, "/api/v1/events/order", r#"{"a":1}"#).await.0, 200);
+    let file = directory.path().join("events/order.json");
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), r#"{"a":1}"#);
+    assert_eq!(ask(Method::GET, "/api/v1/events/order", "").await, (200, r#"{"a":1}"#.to_owned()));
+    let (_, listed) = ask(Method::GET, "/api/v1/events", "").await;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((&listed["events"][0]["name"], &listed["events"][0]["bytes"]), (&"order".into(), &7.into()));
+    // One that is there stays, unless another is wanted in its place.
+    let (status, said) = ask(Method::PUT, "/api/v1/events/order", "[]").await;
+    assert!(status == 409 && said.contains("is there already"), "{status} {said}");
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), r#"{"a":1}"#);
+    assert_eq!(ask(Method::PUT, "/api/v1/events/order?replace=true", "[]").await.0, 200);
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), "[]");
+    assert_eq!(ask(Method::PUT, "/api/v1/events/broken", "{").await.0, 400);
+    // Names that lead elsewhere are none.
+    fs_err::write(directory.path().join("secret.json"), "{}").unwrap();
+    for name in ["..%2fsecret", "%2e%2e%2fsecret", ".hidden", "a%00b", "a%5cb"] {
+        let path = format!("/api/v1/events/{name}");
+        assert_ne!(ask(Method::GET, &path, "").await.0, 200, "{name}");
+        assert_ne!(ask(Method::PUT, &path, "{}").await.0, 200, "{name}");
+    }
+    let names: Vec<String> = directory
+        .path()
+        .join("events")
+        .read_dir()
+        .unwrap()
+        .map(|one| one.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(names, ["order.json"]);
+}
+
+#[tokio::test]
+async fn a_deployment_begins_only_if_one_waits() {
+    let mut tasks = Tasks::default();
+    let (mut console, _directory) = open(&mut tasks).await;
+    let client = Client::new(&console.address().to_string(), console.token());
+    let asks = async |client: Client| client.ask(Method::POST, "/api/v1/deploy", Vec::new()).await.unwrap().0;
+    let asked = tokio::spawn(asks(client.clone()));
+    let Some(Notice::Deploy(begins)) = console.notices.recv().await else { panic!("it is not told") };
+    begins.send(()).unwrap();
+    assert_eq!(asked.await.unwrap(), StatusCode::OK);
+    let asked = tokio::spawn(asks(client));
+    let Some(Notice::Deploy(begins)) = console.notices.recv().await else { panic!("it is not told") };
+    drop(begins);
+    assert_eq!(asked.await.unwrap(), StatusCode::CONFLICT);
 }

@@ -60,6 +60,9 @@ pub enum Event {
     Paused { worker: WorkerId, place: Option<String> },
     /// A debugger let a worker's code go on.
     Resumed { worker: WorkerId },
+    /// The connection to the stubs was lost, and why, or is there again. Only whoever watches the session wants to know: what becomes of
+    /// calls, the relay says by itself.
+    Connection { lost: Option<String> },
     /// Time passed. The loop sends it when [`super::State::next_wake`] is due.
     Tick,
     /// Answer what is open, stop everything.

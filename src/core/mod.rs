@@ -165,7 +165,7 @@ impl State {
             }
             Event::Functions(specs) => self.functions_changed(specs, now, &mut effects),
             Event::Deployed => self.deployed(&mut effects),
-            Event::Tick | Event::Registered => {}
+            Event::Tick | Event::Registered | Event::Connection { .. } => {}
             Event::Shutdown => self.shutdown(now, &mut effects),
         }
         self.hold_clocks(now);

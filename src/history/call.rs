@@ -211,6 +211,6 @@ impl Call {
 }
 
 /// Milliseconds since 1970.
-pub(super) fn millis(at: SystemTime) -> u64 {
+pub(crate) fn millis(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

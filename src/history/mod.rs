@@ -4,6 +4,7 @@
 //! The loop tells a task of this room what it hears and what it has done; the task remembers it, so that no call waits for that. In memory
 //! there are the last calls as they were, up to a number and a size; on disk those of a week, with whatever looks like a secret masked.
 
+mod board;
 mod call;
 mod disk;
 mod mask;
@@ -18,13 +19,16 @@ use std::{
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::{
+    board::{Connection, FunctionState, Infrastructure, InfrastructureState},
+    call::millis,
     disk::Disk,
     record::{Query, Record, Status, Stored, Summary},
+    store::Changes,
 };
 use self::{mask::Mask, store::Store};
 use crate::{
     core::{effect::Answer, event::Invocation},
-    ids::{RequestId, WorkerId},
+    ids::{FunctionId, RequestId, WorkerId},
     project::StateDir,
     tasks::Tasks,
     ui::UiEvent,
@@ -36,7 +40,7 @@ pub(crate) const TASK: &str = "the history of calls";
 /// How many facts are taken in at once.
 const AT_ONCE: usize = 256;
 
-/// Something that became of a call.
+/// Something that became of a call, or of what serves it.
 #[derive(Debug)]
 pub(crate) enum Fact {
     /// It has arrived.
@@ -51,6 +55,22 @@ pub(crate) enum Fact {
     Told(UiEvent),
     /// What its caller is told.
     Answered { request: RequestId, answer: Answer },
+    /// A worker was started for a function.
+    Started { worker: WorkerId, function: FunctionId },
+    /// A worker asks for a call.
+    Waits { worker: WorkerId },
+    /// A worker is gone.
+    Exited { worker: WorkerId },
+    /// A build of a function has begun.
+    Building { function: FunctionId },
+    /// A build of a function has ended.
+    Built { function: FunctionId, error: Option<String> },
+    /// There are these functions, and no others.
+    Functions(Vec<FunctionId>),
+    /// The connection to the stubs was lost, and why, or is there again.
+    Connection { lost: Option<String> },
+    /// What is deployed, or waits to be.
+    Infrastructure(Infrastructure),
     /// Nothing happens any more.
     Over,
 }
@@ -173,9 +193,20 @@ impl History {
         })
     }
 
-    /// What has changed since a number, in the order in which it has, and the number from which to ask next.
-    pub(crate) fn since(&self, after: u64) -> (u64, Vec<Summary>) {
+    /// What has changed since a number.
+    pub(crate) fn since(&self, after: u64) -> Changes {
         lock(&self.store).since(after)
+    }
+
+    /// What is built of a function, and runs of it.
+    pub(crate) fn of_function(&self, function: &FunctionId) -> FunctionState {
+        lock(&self.store).board().of(function)
+    }
+
+    /// The connection to the stubs, and what is deployed.
+    pub(crate) fn of_session(&self) -> (Connection, Infrastructure) {
+        let store = lock(&self.store);
+        (store.board().connection().clone(), store.board().what_is_deployed().clone())
     }
 
     /// Waits until something has changed since a number. Whether it ever will.

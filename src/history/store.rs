@@ -1,13 +1,16 @@
 //! The last calls, in memory.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::SystemTime,
 };
 
+use serde::Serialize;
+
 use super::{
     Fact,
+    board::{Board, BoardChanges, Doing},
     call::{Call, millis},
     mask::Mask,
     record::{Query, Status, Summary},
@@ -33,6 +36,10 @@ pub(super) struct Store {
     replays: HashMap<String, String>,
     /// The number of the last change.
     change: u64,
+    /// Which call has changed last at each change, for whoever wants only what is new.
+    changed: BTreeMap<u64, String>,
+    /// Functions, connection, infrastructure.
+    board: Board,
     bytes: usize,
     /// How many of the first calls have forgotten their event and result already.
     forgotten: usize,
@@ -49,6 +56,17 @@ struct Entry {
     change: u64,
 }
 
+/// What has changed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Changes {
+    /// The number of the last change.
+    pub change: u64,
+    /// Calls, in the order in which they have.
+    pub invocations: Vec<Summary>,
+    #[serde(flatten)]
+    board: BoardChanges,
+}
+
 impl Store {
     /// An empty one.
     pub(super) fn new(mask: Mask) -> Self {
@@ -59,6 +77,8 @@ impl Store {
             serving: HashMap::new(),
             replays: HashMap::new(),
             change: 0,
+            changed: BTreeMap::new(),
+            board: Board::default(),
             bytes: 0,
             forgotten: 0,
             ended: Vec::new(),
@@ -81,6 +101,36 @@ impl Store {
                 let id = request.to_string();
                 self.update(&id, |call| call.summary.waited_ms = Some(since(call.summary.at, at)));
                 self.serving.insert(worker, id);
+                self.board.does(worker, Doing::Serving, self.change);
+            }
+            Fact::Waits { worker } => {
+                let next = self.change + 1;
+                self.change += u64::from(self.board.does(worker, Doing::Waiting, next));
+            }
+            Fact::Started { worker, function } => {
+                self.change += 1;
+                self.board.started(worker, function, self.change);
+            }
+            Fact::Exited { worker } => {
+                let next = self.change + 1;
+                self.change += u64::from(self.board.ended(worker, next));
+            }
+            Fact::Building { function } => {
+                self.change += 1;
+                self.board.building(&function, millis(at), self.change);
+            }
+            Fact::Built { function, error } => {
+                self.change += 1;
+                self.board.built(&function, error, millis(at), self.change);
+            }
+            Fact::Functions(functions) => self.board.only(&functions),
+            Fact::Connection { lost } => {
+                let next = self.change + 1;
+                self.change += u64::from(self.board.connected(lost, millis(at), next));
+            }
+            Fact::Infrastructure(infrastructure) => {
+                self.change += 1;
+                self.board.infrastructure(infrastructure, self.change);
             }
             Fact::Resumed { worker } => {
                 let Some(id) = self.serving.get(&worker).cloned() else { return };
@@ -129,6 +179,17 @@ impl Store {
         }
     }
 
+    /// How many changes are known.
+    #[cfg(test)]
+    pub(super) fn changed_count(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// Functions, connection, infrastructure.
+    pub(super) fn board(&self) -> &Board {
+        &self.board
+    }
+
     /// How many workers are known to have a call.
     #[cfg(test)]
     pub(super) fn serving_count(&self) -> usize {
@@ -175,11 +236,14 @@ impl Store {
         }
     }
 
-    /// What has changed since a number, in order, and the number of the last change.
-    pub(super) fn since(&self, after: u64) -> (u64, Vec<Summary>) {
-        let mut changed: Vec<&Entry> = self.calls.values().filter(|entry| entry.change > after).collect();
-        changed.sort_unstable_by_key(|entry| entry.change);
-        (self.change, changed.into_iter().map(|entry| entry.call.summary.clone()).collect())
+    /// What has changed since a number, in order.
+    pub(super) fn since(&self, after: u64) -> Changes {
+        let changed = self.changed.range(after + 1..).filter_map(|(_, id)| self.calls.get(id));
+        Changes {
+            change: self.change,
+            invocations: changed.map(|entry| entry.call.summary.clone()).collect(),
+            board: self.board.since(after),
+        }
     }
 
     fn insert(&mut self, id: String, call: Call) {
@@ -187,6 +251,7 @@ impl Store {
         let weight = call.weight();
         self.bytes += weight;
         self.order.push_back(id.clone());
+        self.changed.insert(self.change, id.clone());
         self.calls.insert(id, Entry { call, weight, change: self.change });
     }
 
@@ -194,6 +259,8 @@ impl Store {
         let Some(entry) = self.calls.get_mut(id) else { return };
         change(&mut entry.call);
         self.change += 1;
+        let known = self.changed.remove(&entry.change).unwrap_or_else(|| id.to_owned());
+        self.changed.insert(self.change, known);
         entry.change = self.change;
         let weight = entry.call.weight();
         self.bytes = self.bytes + weight - entry.weight;
@@ -204,6 +271,7 @@ impl Store {
         while self.order.len() > MOST_CALLS {
             let Some(entry) = self.order.pop_front().and_then(|id| self.calls.remove(&id)) else { continue };
             self.bytes -= entry.weight;
+            self.changed.remove(&entry.change);
             self.forgotten = self.forgotten.saturating_sub(1);
         }
         // Those that run, and those that are not written yet, are passed over.

@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::*;
 use crate::core::event::{Caller, FunctionError, Outcome, StreamPart};
@@ -44,7 +45,7 @@ async fn until(history: &History, id: &str, holds: impl Fn(&Record) -> bool) -> 
         {
             return record;
         }
-        (seen, _) = history.since(seen);
+        seen = history.since(seen).change;
         assert!(history.changed(seen).await);
     }
 }
@@ -272,4 +273,92 @@ async fn what_has_ended_with_the_session_is_written() {
     tasks.until_ended(TASK).await;
     let query = Query { limit: 100, ..Query::default() };
     assert_eq!(history.disk.as_ref().unwrap().list(&query, 0).len(), 50);
+}
+
+#[tokio::test]
+async fn what_is_new_is_found_without_a_look_at_what_is_not() {
+    let mut store = Store::new(Mask::new(&[]));
+    let now = SystemTime::now();
+    for number in 0..3_000 {
+        let id = format!("r-{number}");
+        store.take_in(now, arrived(&id, "a/F", "{}"));
+        store.take_in(now, log(&id, "a line"));
+        store.take_in(now, returned(&id, "{}"));
+    }
+    // One entry for each call that is known, however often it has changed, and none for those that are forgotten.
+    assert_eq!(store.changed_count(), 2_000);
+    let before = store.since(0);
+    assert_eq!(before.invocations.len(), 2_000);
+    assert!(store.since(before.change).invocations.is_empty());
+    store.take_in(now, log("r-2500", "once more"));
+    store.take_in(now, log("r-2000", "once more"));
+    let ids: Vec<String> = store.since(before.change).invocations.into_iter().map(|call| call.id).collect();
+    assert_eq!(ids, ["r-2500", "r-2000"]);
+    assert_eq!(store.changed_count(), 2_000);
+}
+
+#[tokio::test]
+async fn what_is_built_and_runs_is_told_and_nothing_is_left_of_what_is_gone() {
+    let mut tasks = Tasks::default();
+    let history = History::begin(None, &[], &mut tasks);
+    let function = FunctionId::from("a/F");
+    let told = async |facts: Vec<Fact>| {
+        let before = history.since(0).change;
+        facts.into_iter().for_each(|fact| history.tell(fact));
+        assert!(history.changed(before).await);
+        serde_json::to_value(history.since(before)).unwrap()
+    };
+    assert_eq!(json(&history.of_function(&function))["build"]["state"], "none");
+    // Before the first change everything is new.
+    told(vec![Fact::Building { function: function.clone() }]).await;
+    let said = told(vec![Fact::Building { function: function.clone() }]).await;
+    assert_eq!(said["functions"][0]["build"]["state"], "building");
+    assert_eq!(
+        (&said["connection"], &said["infrastructure"]),
+        (&Value::Null, &Value::Null),
+        "they are as they were"
+    );
+    let error = Some("index.js:1:1 broken".to_owned());
+    let said = told(vec![Fact::Built { function: function.clone(), error }]).await;
+    assert_eq!(said["functions"][0]["build"]["state"], "failed");
+    assert_eq!(said["functions"][0]["build"]["error"], "index.js:1:1 broken");
+    let said = told(vec![Fact::Built { function: function.clone(), error: None }]).await;
+    assert_eq!(said["functions"][0]["build"]["error"], Value::Null);
+
+    let workers = |starting: u32, idle: u32, busy: u32| serde_json::json!({ "starting": starting, "idle": idle, "busy": busy });
+    let started = Fact::Started { worker: WorkerId(1), function: function.clone() };
+    assert_eq!(told(vec![started]).await["functions"][0]["workers"], workers(1, 0, 0));
+    assert_eq!(
+        told(vec![Fact::Waits { worker: WorkerId(1) }]).await["functions"][0]["workers"],
+        workers(0, 1, 0)
+    );
+    let given = vec![arrived("r-1", "a/F", "{}"), Fact::Given { request: "r-1".into(), worker: WorkerId(1) }];
+    history.tell(Fact::Functions(vec![function.clone()]));
+    let said = told(given).await;
+    assert_eq!(json(&history.of_function(&function))["workers"], workers(0, 0, 1), "{said}");
+    assert_eq!(
+        told(vec![Fact::Exited { worker: WorkerId(1) }]).await["functions"][0]["workers"],
+        workers(0, 0, 0)
+    );
+
+    let lost = told(vec![Fact::Connection { lost: Some("it was closed".to_owned()) }]).await;
+    assert_eq!(
+        (&lost["connection"]["state"], &lost["connection"]["history"][0]["reason"]),
+        (&"lost".into(), &"it was closed".into())
+    );
+    assert_eq!(lost["functions"], Value::Null, "they are as they were");
+    // A function that is no longer part of the app is forgotten, and its last process may end later.
+    let gone = vec![
+        Fact::Started { worker: WorkerId(2), function: function.clone() },
+        Fact::Functions(Vec::new()),
+        Fact::Exited { worker: WorkerId(2) },
+        Fact::Connection { lost: None },
+    ];
+    let said = told(gone).await;
+    assert_eq!(said["connection"]["state"], "connected");
+    assert_eq!(json(&history.of_function(&function))["workers"], workers(0, 0, 0));
+}
+
+fn json(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap()
 }

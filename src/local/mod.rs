@@ -105,13 +105,15 @@ pub(crate) enum Answer {
     Refused { message: String, hint: Option<String> },
 }
 
-/// Another command changes what is deployed of the stage that is served here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Something about what is deployed of the stage that is served here.
+#[derive(Debug)]
 pub(crate) enum Notice {
-    /// It begins.
+    /// Another command begins to change it.
     Began(Holder),
-    /// It has ended, in whatever way.
+    /// That has ended, in whatever way.
     Ended(Holder),
+    /// What waits to be deployed is to be deployed. Told when that begins, and dropped when nothing waits.
+    Deploy(oneshot::Sender<()>),
 }
 
 /// Something that somebody on this machine wants of a function.

@@ -10,12 +10,14 @@ use crate::error::{Error, Kind as ErrorKind, Result};
 mod choice;
 mod json_file;
 pub mod manifest;
+mod saved_events;
 mod stage;
 mod state_dir;
 mod unknown;
 
 pub use choice::{Choice, NOT_CHOSEN, SERVES_DEPLOYMENT};
 pub use json_file::read_json;
+pub use saved_events::{SavedEvent, SavedEvents};
 pub use stage::{StageRequest, check_stage, resolve_stage};
 pub use state_dir::StateDir;
 

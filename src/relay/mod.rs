@@ -309,6 +309,7 @@ impl Relay {
                 self.look();
             }
             Incoming::Lost(reason) => {
+                let _ = events.send(Event::Connection { lost: Some(reason.clone()) });
                 if let Some(text) = self.connectivity.lost(&reason, Instant::now()) {
                     self.ui.warning(text);
                 }
@@ -324,6 +325,7 @@ impl Relay {
                     let _ = self.jobs.send(Job::Take { functions, connection: id.clone() });
                 }
                 self.connection_id = Some(id);
+                let _ = events.send(Event::Connection { lost: None });
                 self.look();
             }
         }

@@ -53,6 +53,6 @@ describe("an app of the CDK for Python", () => {
     const from = sst.output.length;
     const file = path.join(directory, "app.py");
     fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace('"COLOUR":', '"COLOR": "red", "COLOUR":'));
-    await sst.waitFor(/functions: 2 resources to change\nRestart `sst start` to deploy it/, from);
+    await sst.waitFor(/functions: 2 resources to change\nDeploy it in the console, or restart `sst start`/, from);
   });
 });

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{app::DeployedTemplate, core::event::FileChange, project::manifest::FunctionSpec};
@@ -12,19 +13,52 @@ use crate::{app::DeployedTemplate, core::event::FileChange, project::manifest::F
 pub struct StackChange {
     /// The stack's name.
     pub stack: String,
-    /// How many resources would be created, those of nested stacks included.
-    pub added: usize,
-    /// How many would be updated or replaced.
-    pub changed: usize,
-    /// How many would be removed.
-    pub removed: usize,
+    /// The resources that would change, those of nested stacks included.
+    pub resources: Vec<ResourceChange>,
     /// Whether anything but resources would change, e.g. outputs.
     pub other: bool,
 }
 
+/// What a deployment would do with a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceChange {
+    /// The name of its stack.
+    pub stack: String,
+    /// The logical id in the template.
+    pub logical_id: String,
+    /// E.g. `AWS::DynamoDB::Table`.
+    pub r#type: String,
+    /// What it would do.
+    pub action: Action,
+}
+
+/// What is done with a resource, in CloudFormation's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// It is created.
+    Add,
+    /// It is updated, or replaced by another one.
+    Modify,
+    /// It is removed.
+    Remove,
+}
+
+impl StackChange {
+    fn note(&mut self, logical_id: &str, resource: &Value, action: Action) {
+        let r#type = resource.get("Type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (stack, logical_id) = (self.stack.clone(), logical_id.to_owned());
+        self.resources.push(ResourceChange { stack, logical_id, r#type, action });
+    }
+}
+
 impl std::fmt::Display for StackChange {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let counts = [(self.added, "to add"), (self.changed, "to change"), (self.removed, "to remove")];
+        let count =
+            |action: Action| self.resources.iter().filter(|resource| resource.action == action).count();
+        let counts = [(Action::Add, "to add"), (Action::Modify, "to change"), (Action::Remove, "to remove")];
+        let counts = counts.map(|(action, what)| (count(action), what));
         let counts = counts.into_iter().filter(|(count, _)| *count > 0).enumerate();
         let mut parts: Vec<String> = counts
             .map(|(index, (count, what))| match (index, count) {
@@ -53,7 +87,7 @@ pub fn changes(old: &[DeployedTemplate], new: &[DeployedTemplate]) -> Vec<StackC
     let names: BTreeSet<&String> = new.keys().map(|(stack, _)| stack).collect();
     let mut all = Vec::new();
     for stack in names {
-        let mut change = StackChange { stack: stack.clone(), added: 0, changed: 0, removed: 0, other: false };
+        let mut change = StackChange { stack: stack.clone(), resources: Vec::new(), other: false };
         let of_stack = |(name, _): &&(String, String)| name == stack;
         let keys: BTreeSet<_> = old.keys().chain(new.keys()).filter(of_stack).collect();
         let nothing = Template::default();
@@ -61,15 +95,18 @@ pub fn changes(old: &[DeployedTemplate], new: &[DeployedTemplate]) -> Vec<StackC
             let (before, after) = (old.get(key).unwrap_or(&nothing), new.get(key).unwrap_or(&nothing));
             for (id, resource) in &after.resources {
                 match before.resources.get(id) {
-                    None => change.added += 1,
-                    Some(former) if former != resource => change.changed += 1,
+                    None => change.note(id, resource, Action::Add),
+                    Some(former) if former != resource => change.note(id, resource, Action::Modify),
                     Some(_) => {}
                 }
             }
-            change.removed += before.resources.keys().filter(|id| !after.resources.contains_key(*id)).count();
+            for (id, resource) in before.resources.iter().filter(|(id, _)| !after.resources.contains_key(*id))
+            {
+                change.note(id, resource, Action::Remove);
+            }
             change.other |= before.rest != after.rest && new.contains_key(key) && old.contains_key(key);
         }
-        if change.added + change.changed + change.removed > 0 || change.other {
+        if !change.resources.is_empty() || change.other {
             all.push(change);
         }
     }
@@ -229,6 +266,16 @@ mod tests {
             ]
         );
         assert_eq!(abandoned(&old, &new), ["left"]);
+        let resources = changes(&old, &new).remove(0).resources;
+        let named: Vec<_> = resources.iter().map(|one| (one.logical_id.as_str(), one.action)).collect();
+        let expected = [
+            ("Other", Action::Modify),
+            ("New", Action::Add),
+            ("Gone", Action::Remove),
+            ("Second", Action::Add),
+        ];
+        assert_eq!(named, expected);
+        assert!(resources.iter().all(|one| one.stack == "a" && one.r#type == "AWS::SNS::Topic"));
     }
 
     #[test]

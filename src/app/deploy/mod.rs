@@ -11,7 +11,7 @@ mod unchanged;
 
 pub use self::{
     bootstrap::{Lacking, bootstrap, lacking},
-    changes::{StackChange, StackSources, abandoned, changes},
+    changes::{Action, ResourceChange, StackChange, StackSources, abandoned, changes},
     deployment::{Deployment, EVERY_STACK, Outputs, cdk_command, deploy, local_url, remove},
     restorable::{Stub, stubs},
     stubs::{Replaced, replaced},

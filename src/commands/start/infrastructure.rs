@@ -10,10 +10,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{Lacking, Outputs, Replaced, StackSources, abandoned, bootstrap, changes, lacking, replaced},
+    app::{
+        Lacking, Outputs, Replaced, StackChange, StackSources, abandoned, bootstrap, changes, lacking,
+        replaced,
+    },
     core::event::{Event, FileChange},
     debug_stack,
     error::{Error, Kind, Result},
+    history::{Fact, History, Infrastructure as Standing, InfrastructureState as State},
     ids::FunctionId,
     local::Notice,
     lock::{Holder, Lock},
@@ -42,6 +46,8 @@ pub(super) struct Infrastructure {
     pub saved: mpsc::UnboundedReceiver<Vec<FileChange>>,
     /// Who else changes what is deployed.
     pub notices: mpsc::UnboundedReceiver<Notice>,
+    /// Who is told what waits to be deployed.
+    pub history: History,
     /// The user pressed ENTER.
     pub enter: mpsc::UnboundedReceiver<String>,
     /// Whether a deployment has failed since the last one that succeeded, so that it is not known which stacks are as planned.
@@ -122,6 +128,7 @@ impl Infrastructure {
         let manifest = &self.deployed.live.manifest;
         self.publication.update(manifest, &self.outputs).await?;
         drop(deploying);
+        self.stands(State::Deployed);
         self.publication.say_ready(&manifest.functions)?;
         trace::start!("listening");
         Ok(())
@@ -151,7 +158,15 @@ impl Infrastructure {
                         Notice::Ended(other) => {
                             let redeploy = self.replaced_by(&other).await;
                             if redeploy && !matches!(pending, Pending::Planned(_)) {
+                                let gone = format!("the stubs are gone by `{}`", other.command);
+                                self.waits(&[], vec![gone], None);
                                 pending = Pending::Planned(Box::new(self.deployed.clone()));
+                            }
+                        }
+                        Notice::Deploy(begins) => {
+                            if let Pending::Planned(plan) = pending {
+                                let _ = begins.send(());
+                                pending = self.deploy(plan).await;
                             }
                         }
                     }
@@ -169,6 +184,29 @@ impl Infrastructure {
                 return;
             }
         }
+    }
+
+    /// Tells whoever asks how things stand.
+    fn stands(&self, state: State) {
+        self.history.tell(Fact::Infrastructure(Standing { state, ..Standing::default() }));
+    }
+
+    /// The same where there is something to deploy, and maybe something has failed before.
+    fn waits(&self, differences: &[StackChange], changes: Vec<String>, error: Option<&Error>) {
+        let resources = differences.iter().flat_map(|stack| stack.resources.clone()).collect();
+        let error = error.map(in_full);
+        self.history.tell(Fact::Infrastructure(Standing {
+            state: State::Changed,
+            changes,
+            resources,
+            error,
+        }));
+    }
+
+    /// A deployment of a plan has failed, which can be tried again.
+    fn failed(&self, plan: &Plan, error: &Error) {
+        let differences = changes(&self.deployed.live.templates, &plan.live.templates);
+        self.waits(&differences, differences.iter().map(ToString::to_string).collect(), Some(error));
     }
 
     /// What was pressed before there is a question is no answer to it. So this comes before it is shown: what is pressed in the very next
@@ -198,6 +236,12 @@ impl Infrastructure {
             Err(error) if error.kind == Kind::Interrupted => return Pending::Nothing,
             Err(error) => {
                 show(&ui, &error);
+                let error = Some(in_full(&error));
+                self.history.tell(Fact::Infrastructure(Standing {
+                    state: State::Broken,
+                    error,
+                    ..Standing::default()
+                }));
                 ui.info("What is deployed keeps running");
                 return Pending::Broken;
             }
@@ -213,25 +257,27 @@ impl Infrastructure {
             self.take_over(plan).await;
             return Pending::Nothing;
         }
+        let halfway = self.halfway.then(|| "what the deployment that failed has left".to_owned());
+        let mut all: Vec<String> = halfway.into_iter().collect();
+        all.extend(differences.iter().map(ToString::to_string));
+        let stays =
+            |stack| format!("{stack}: no longer part of the app; it stays until you remove it yourself");
+        all.extend(gone.iter().map(stays));
+        let lacking = self.lacking(&plan).await;
+        all.extend(lacking.iter().flatten().map(|one| format!("the CDK's bootstrap: {one}")));
         ui.info("The infrastructure has changed:");
-        if self.halfway {
-            ui.info("  what the deployment that failed has left");
+        for change in &all {
+            ui.info(format!("  {change}"));
         }
-        for difference in &differences {
-            ui.info(format!("  {difference}"));
+        if let Err(error) = &lacking {
+            show(&ui, error);
         }
-        for stack in gone {
-            ui.info(format!("  {stack}: no longer part of the app; it stays until you remove it yourself"));
-        }
-        match self.lacking(&plan).await {
-            Ok(lacking) => lacking.iter().for_each(|one| ui.info(format!("  the CDK's bootstrap: {one}"))),
-            Err(error) => show(&ui, &error),
-        }
+        self.waits(&differences, all, None);
         self.forget_keys();
         ui.info(if self.keyboard {
             "Press ENTER to deploy"
         } else {
-            "Restart `sst start` to deploy it: there is no terminal in which ENTER could be pressed"
+            "Deploy it in the console, or restart `sst start`: there is no terminal in which ENTER could be pressed"
         });
         Pending::Planned(Box::new(plan))
     }
@@ -283,6 +329,7 @@ impl Infrastructure {
     async fn take_over(&mut self, plan: Plan) {
         let same = plan.live.manifest == self.deployed.live.manifest;
         self.deployed = plan;
+        self.stands(State::Deployed);
         if same {
             self.app.ui.info("Nothing to deploy");
         } else {
@@ -292,6 +339,7 @@ impl Infrastructure {
     }
 
     async fn deploy(&mut self, plan: Box<Plan>) -> Pending {
+        self.stands(State::Deploying);
         // Others may have come and gone since it was made.
         let former = plan.clone();
         let plan = match self.app.renewed(*plan).await {
@@ -299,6 +347,7 @@ impl Infrastructure {
             Err(error) if error.kind == Kind::Interrupted => return Pending::Nothing,
             Err(error) => {
                 show(&self.app.ui, &error);
+                self.failed(&former, &error);
                 self.forget_keys();
                 self.app.ui.info("What is deployed keeps running. Press ENTER to try again");
                 return Pending::Planned(former);
@@ -318,6 +367,7 @@ impl Infrastructure {
                 self.halfway = false;
                 self.publish().await;
                 let _ = self.events.send(Event::Deployed);
+                self.stands(State::Deployed);
                 self.app.ui.info(summary);
                 Pending::Nothing
             }
@@ -325,6 +375,7 @@ impl Infrastructure {
             Err(error) => {
                 self.halfway = true;
                 show(&self.app.ui, &error);
+                self.failed(&plan, &error);
                 self.forget_keys();
                 self.app.ui.info("What was deployed before keeps running. Press ENTER to try again");
                 Pending::Planned(Box::new(plan))
@@ -393,7 +444,12 @@ fn listed(functions: &[FunctionId]) -> String {
 
 /// Shows an error that ends nothing.
 fn show(ui: &Ui, error: &Error) {
-    let detail = error.detail.as_ref().map(|detail| format!("\n\n{}\n", detail.trim_end()));
-    let message = format!("{}{}", error.message, detail.unwrap_or_default());
-    ui.send(UiEvent::Error { message, hint: error.hint.clone() });
+    let end = if error.detail.is_some() { "\n" } else { "" };
+    ui.send(UiEvent::Error { message: format!("{}{end}", in_full(error)), hint: error.hint.clone() });
+}
+
+/// What it says, with its detail below.
+fn in_full(error: &Error) -> String {
+    let detail = error.detail.as_ref().map(|detail| format!("\n\n{}", detail.trim_end()));
+    format!("{}{}", error.message, detail.unwrap_or_default())
 }

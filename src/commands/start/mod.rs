@@ -39,7 +39,7 @@ use crate::{
     live::{self, Live},
     local::Local,
     process::Spawner,
-    project::{StateDir, manifest::ORIGINAL_PREFIX},
+    project::{SavedEvents, StateDir, manifest::ORIGINAL_PREFIX},
     settings,
     tasks::Tasks,
     trace,
@@ -157,7 +157,9 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
     let bridge = ports::open_bridge(&settings, &state_dir, &stage, means, &mut tasks).await?;
     let written = settings.history.then(|| state_dir.below("history")).transpose()?;
     let history = History::begin(written, &settings.app.project.masked, &mut tasks);
-    let console = Console::open(history.clone(), state_dir.clone(), &mut tasks).await.map_err(|error| {
+    let saved_events = SavedEvents::of(&root);
+    let console = Console::open(history.clone(), state_dir.clone(), saved_events, &mut tasks).await;
+    let console = console.map_err(|error| {
         Error::new(Kind::Environment, "no socket for other commands to connect to").detail(error)
     })?;
     let session = Session {
@@ -219,6 +221,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         events: sender,
         saved,
         notices: console.notices,
+        history: history.clone(),
         enter: prompt::lines(),
         halfway: false,
         keyboard: true,
