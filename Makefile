@@ -79,7 +79,7 @@ faults-e2e: build fixtures debuggers counterpart
 
 # Measures the program that is released, and prints a table at the end. `make bench BENCHES=reload` runs one of them. What it is compared with
 # comes with the app of its version, or is installed into target/bench by the bench.
-BENCHES ?= reload many loop start bundles languages compilers cold-start cold-path round-trip throughput pressure bursts
+BENCHES ?= reload history many loop start bundles languages compilers cold-start cold-path round-trip throughput pressure bursts
 bench: export SST_BINARY = $(CARGO_TARGET_DIR)/release/sst
 bench: build counterpart $(patsubst %,%/node_modules/.package-lock.json,tests/fixtures tests/fixtures/apps/sst-0.69 tests/oracle/packages) $(CARGO_TARGET_DIR)/functions/.compiled
 	cargo build --locked --release

@@ -53,16 +53,6 @@ async fn until(history: &History, id: &str, holds: impl Fn(&Record) -> bool) -> 
 const ENDED: fn(&Record) -> bool =
     |record| matches!(record.summary.status, Status::Returned | Status::Failed);
 
-/// Waits until a call is on disk.
-async fn written(history: &History, id: &str) -> Record {
-    loop {
-        if let Some(record) = history.disk.as_ref().unwrap().find(id).unwrap() {
-            return record;
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test]
 async fn a_call_is_remembered_as_it_was_and_shown_without_secrets() {
     let mut tasks = Tasks::default();
@@ -97,7 +87,9 @@ async fn a_call_is_remembered_as_it_was_and_shown_without_secrets() {
     assert_eq!(history.event_of("last").unwrap().1, event.as_bytes());
     assert_eq!(history.result_of("r").unwrap(), br#"{"cookie":"c","b":1}"#);
     // On disk there is nothing else than what is shown, and it is nobody else's to read.
-    assert_eq!(written(&history, "r-1").await, record);
+    history.tell(Fact::Over);
+    tasks.until_ended(TASK).await;
+    assert_eq!(history.disk.as_ref().unwrap().find("r-1").unwrap().unwrap(), record);
     for entry in std::fs::read_dir(directory.path().join(".sst/history")).unwrap() {
         use std::os::unix::fs::PermissionsExt;
         let path = entry.unwrap().path();
@@ -168,8 +160,9 @@ async fn another_session_finds_what_was_written_and_says_what_it_cannot_run_agai
     for (id, event) in [("r-1", r#"{ "a": 1 }"#), ("r-2", r#"{"secret":"s"}"#)] {
         history.tell(arrived(id, "a/F", event));
         history.tell(returned(id, Bytes::from_static(b"\xff\xfe")));
-        written(&history, id).await;
     }
+    history.tell(Fact::Over);
+    tasks.until_ended(TASK).await;
     let state_dir = StateDir::open(camino::Utf8Path::from_path(directory.path()).unwrap()).unwrap();
     let later = History::begin(Some(state_dir.below("history").unwrap()), &[], &mut tasks);
     assert_eq!(later.event_of("r-1").unwrap().1, br#"{ "a": 1 }"#, "as it was, spaces too");
@@ -258,6 +251,38 @@ fn a_disk_keeps_a_week() {
     std::fs::write(directory.path().join(".sst/history/notes.txt"), "").unwrap();
     std::fs::write(directory.path().join(".sst/history/0000000000001-x.json"), "not JSON").unwrap();
     assert_eq!(disk.list(&Query::default(), 0).len(), 1);
+}
+
+#[test]
+fn a_disk_keeps_so_much() {
+    let directory = tempfile::tempdir().unwrap();
+    let state_dir = StateDir::open(camino::Utf8Path::from_path(directory.path()).unwrap()).unwrap();
+    let state_dir = state_dir.below("history").unwrap();
+    let now = super::call::millis(SystemTime::now());
+    // Files without content, which are as long as they say and take nothing.
+    let file = |age: u64, length: u64| {
+        let file = std::fs::File::create(state_dir.path(&format!("{:013}-r-{age}.json", now - age))).unwrap();
+        file.set_len(length).unwrap();
+    };
+    let there = || {
+        let names =
+            state_dir.path("").read_dir_utf8().unwrap().map(|entry| entry.unwrap().file_name().to_owned());
+        let mut ages: Vec<u64> =
+            names.filter_map(|name| name.strip_suffix(".json")?.rsplit('-').next()?.parse().ok()).collect();
+        ages.sort_unstable();
+        ages
+    };
+    let disk = Disk::open(state_dir.clone());
+    for age in 1..=4 {
+        file(age * 1000, 50 << 20);
+    }
+    disk.prune();
+    assert_eq!(there(), [1000, 2000, 3000, 4000], "that is as much as there may be");
+    // One byte more than that is made room for, and for some that come later: the oldest go.
+    let mut store = Store::new(Mask::new(&[]));
+    store.take_in(SystemTime::UNIX_EPOCH + Duration::from_millis(now), arrived("r-0", "a/F", "1"));
+    disk.write(&store.find("r-0").unwrap().unwrap().record());
+    assert_eq!(there(), [0, 1000, 2000, 3000]);
 }
 
 #[tokio::test]
