@@ -163,12 +163,7 @@ impl Live {
     fn handle(&mut self, event: Event) {
         match &event {
             Event::Invoked(invocation) => trace::call!(request = %invocation.request, "the loop has it"),
-            Event::Called(call) => {
-                trace::call!(function = %call.function, "the loop has it");
-                if let Some(of) = &call.replays {
-                    self.history.tell(Fact::Replays { request: call.id.clone(), of: of.clone() });
-                }
-            }
+            Event::Called(call) => trace::call!(function = %call.function, "the loop has it"),
             Event::Resumed { worker } => self.history.tell(Fact::Resumed { worker: *worker }),
             Event::Polled { worker } => {
                 trace::save!(%worker, "the worker asks for a call");

@@ -114,6 +114,8 @@ pub struct Invocation {
     pub time: Option<Duration>,
     /// How long its caller can hear of it; none where they wait as long as it takes.
     pub patience: Option<Duration>,
+    /// Whose event it has once more.
+    pub replays: Option<RequestId>,
 }
 
 /// How an invocation ended in the worker.

@@ -139,6 +139,7 @@ impl State {
             remaining: time + EXTRA,
             time: Some(time),
             patience: None,
+            replays: call.replays,
         };
         self.admit(invocation, now, effects);
     }

@@ -51,7 +51,7 @@ pub(super) struct Call {
 impl Call {
     /// One that has arrived.
     pub(super) fn new(invocation: Invocation, at: SystemTime, mask: Arc<Mask>) -> Self {
-        let Invocation { caller, request, function, payload, context, environment, .. } = invocation;
+        let Invocation { caller, request, function, payload, context, environment, replays, .. } = invocation;
         let summary = Summary {
             id: request.to_string(),
             function: function.to_string(),
@@ -62,7 +62,7 @@ impl Call {
             took_ms: None,
             waited_ms: None,
             local: caller == Caller::Local,
-            replay_of: None,
+            replay_of: replays.map(|of| of.to_string()),
             summary: String::new(),
             error_type: None,
         };

@@ -45,8 +45,6 @@ const AT_ONCE: usize = 256;
 pub(crate) enum Fact {
     /// It has arrived.
     Arrived(Box<Invocation>),
-    /// It is another one's event once more.
-    Replays { request: RequestId, of: RequestId },
     /// A worker was given it.
     Given { request: RequestId, worker: WorkerId },
     /// A debugger let a worker go on.

@@ -32,8 +32,6 @@ pub(super) struct Store {
     order: VecDeque<String>,
     /// Which call each worker has.
     serving: HashMap<WorkerId, String>,
-    /// Whose event a call has once more that has not arrived yet.
-    replays: HashMap<String, String>,
     /// The number of the last change.
     change: u64,
     /// Which call has changed last at each change, for whoever wants only what is new.
@@ -75,7 +73,6 @@ impl Store {
             calls: HashMap::new(),
             order: VecDeque::new(),
             serving: HashMap::new(),
-            replays: HashMap::new(),
             change: 0,
             changed: BTreeMap::new(),
             board: Board::default(),
@@ -89,13 +86,8 @@ impl Store {
     pub(super) fn take_in(&mut self, at: SystemTime, fact: Fact) {
         match fact {
             Fact::Arrived(invocation) => {
-                let mut call = Call::new(*invocation, at, self.mask.clone());
-                let id = call.summary.id.clone();
-                call.summary.replay_of = self.replays.remove(&id);
-                self.insert(id, call);
-            }
-            Fact::Replays { request, of } => {
-                self.replays.insert(request.to_string(), of.to_string());
+                let call = Call::new(*invocation, at, self.mask.clone());
+                self.insert(call.summary.id.clone(), call);
             }
             Fact::Given { request, worker } => {
                 let id = request.to_string();

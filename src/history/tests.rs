@@ -25,6 +25,7 @@ fn arrived(request: &str, function: &str, event: impl Into<Bytes>) -> Fact {
         remaining: Duration::from_secs(3),
         time: None,
         patience: None,
+        replays: None,
     }))
 }
 
@@ -104,8 +105,9 @@ async fn failures_streams_pauses_and_replays_are_told_apart() {
     let mut tasks = Tasks::default();
     let (history, _directory) = begin(&mut tasks);
     let worker = WorkerId(7);
-    history.tell(Fact::Replays { request: "r-2".into(), of: "r-1".into() });
-    history.tell(arrived("r-2", "a/F", "{}"));
+    let Fact::Arrived(mut replayed) = arrived("r-2", "a/F", "{}") else { unreachable!() };
+    replayed.replays = Some("r-1".into());
+    history.tell(Fact::Arrived(replayed));
     history.tell(Fact::Given { request: "r-2".into(), worker });
     history.tell(Fact::Told(UiEvent::Paused {
         request: "r-2".into(),

@@ -78,6 +78,7 @@ impl Relay {
                 remaining,
                 time: invoke.timeout_s.map(Duration::from_secs),
                 patience: Some(remaining),
+                replays: None,
             };
             let _ = events.send(Event::Invoked(Box::new(invocation)));
         };

@@ -231,3 +231,31 @@ fn a_call_that_gets_no_worker_is_given_up_before_its_stub_is() {
     world.send(Event::Tick);
     assert!(failures(&world)[0].contains("Task timed out after 10.00 seconds"), "{:?}", failures(&world));
 }
+
+#[test]
+fn a_replay_says_whose_event_it_has_and_leaves_nothing_behind_when_it_is_refused() {
+    let mut world = World::new();
+    let replay = |id: &str| {
+        Event::Called(Call {
+            id: id.into(),
+            function: "a".to_owned(),
+            event: Some(Bytes::from_static(b"{}")),
+            trace_id: String::new(),
+            replays: Some("r0".into()),
+        })
+    };
+    let arrived = |world: &World| {
+        let of = |effect: &Effect| match effect {
+            Effect::Arrived(invocation) => Some((invocation.request.clone(), invocation.replays.clone())),
+            _ => None,
+        };
+        world.effects.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(world.send(replay("l1")), ["ask a l1-1"]);
+    assert_eq!(world.ignore("l1-1"), ["refuse l1: the variables and credentials of `a` are not known: no"]);
+    assert_eq!(arrived(&world), []);
+    world.send(invocation("a", "r1"));
+    assert_eq!(arrived(&world), [("r1".into(), None)]);
+    world.send(replay("l2"));
+    assert_eq!(arrived(&world), [("l2".into(), Some("r0".into()))]);
+}

@@ -77,6 +77,7 @@ fn invocation(function: &str, request: &str) -> Event {
         remaining: Duration::from_secs(10),
         time: None,
         patience: None,
+        replays: None,
     }))
 }
 
