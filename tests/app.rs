@@ -17,6 +17,8 @@ mod snapshots;
 mod support;
 #[path = "app/time.rs"]
 mod time;
+#[path = "app/triggers.rs"]
+mod triggers;
 #[path = "app/versions.rs"]
 mod versions;
 

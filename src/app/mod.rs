@@ -20,6 +20,7 @@ mod fuzz;
 mod rewrite;
 mod synthesise;
 mod tool;
+mod triggers;
 
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,7 @@ pub use self::{
         read_deployed, rewrite, stub_policy,
     },
     synthesise::{Destination, PlainDebugStack, look_up, synthesize},
+    triggers::triggers,
 };
 use crate::{
     process::Spawner,

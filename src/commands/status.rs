@@ -1,5 +1,7 @@
 //! `sst status`: what runs in this project.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -8,7 +10,7 @@ use crate::{
     app::Outputs,
     cli,
     error::{Error, Kind, Result},
-    project::Project,
+    project::{Project, manifest::Trigger},
     ui::{Ui, UiEvent},
 };
 
@@ -26,6 +28,8 @@ struct State {
     control: String,
     outputs: Outputs,
     functions: Vec<Function>,
+    #[serde(default)]
+    triggers: BTreeMap<String, Vec<Trigger>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -62,13 +66,13 @@ pub(super) async fn run(arguments: &cli::Status, project: &Project, ui: &Ui) -> 
         ),
         ("API", format!("http://{}", state.control)),
     ];
-    rows.extend(
-        state
-            .functions
-            .into_iter()
-            .enumerate()
-            .map(|(index, function)| (if index == 0 { "functions" } else { "" }, function.id)),
-    );
+    let width = state.functions.iter().map(|function| function.id.chars().count()).max().unwrap_or(0);
+    let functions = state.functions.iter().map(|Function { id }| {
+        let triggers = state.triggers.get(id).map(Vec::as_slice).unwrap_or_default();
+        let texts: Vec<&str> = triggers.iter().map(|trigger| trigger.text.as_str()).collect();
+        format!("{id:<width$}  {}", texts.join(", ")).trim_end().to_owned()
+    });
+    rows.extend(functions.enumerate().map(|(index, line)| (if index == 0 { "functions" } else { "" }, line)));
     let outputs = state.outputs.into_values().flatten();
     rows.extend(
         outputs.enumerate().map(|(index, (name, value))| {

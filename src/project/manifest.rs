@@ -285,6 +285,40 @@ pub struct Manifest {
     /// What the app wants of builds that has no effect on this machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unheeded: Vec<Unheeded>,
+    /// What calls the functions. Not a part of their specs: a function whose code is the same goes on running when only this changes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub triggers: BTreeMap<FunctionId, Vec<Trigger>>,
+}
+
+/// Something in the cloud that calls a function.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Trigger {
+    /// Which shape its events have, e.g. `apigw2` or `sqs`.
+    pub kind: String,
+    /// What people call it, e.g. `GET /notes/{id}` or `queue Orders`.
+    pub text: String,
+    /// The method of a route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The path of a route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The logical id of what calls, such as an API or a queue; none for one that the app only refers to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logical_id: Option<String>,
+    /// The name that the template gives it. Most get one from CloudFormation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The CloudFormation stack (its name) that it is deployed in.
+    pub stack: String,
+    /// The account of that stack.
+    pub account: String,
+    /// Its region.
+    pub region: String,
+    /// What else is known of its events, by kind: `pattern` of a rule, `keys` of a table, `prefix` of a bucket's objects.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// An option of a function's build that has no effect on this machine.

@@ -17,7 +17,7 @@ pub(super) use self::{
     environment::{LIMIT as ENVIRONMENT_LIMIT, json_size, largest as environment_size},
     known::{branches, change_branches, change_environments, environments, number_of, text},
     owners::edge_functions,
-    read::{property, type_of},
+    read::{construct_path, property, type_of},
     resolve::{Place, names_in, rename},
 };
 pub use self::{

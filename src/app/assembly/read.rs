@@ -169,7 +169,7 @@ pub(in crate::app) fn property<'a>(resource: &'a Value, name: &str) -> Option<&'
 }
 
 /// The construct path of a resource, without the name that CDK gives to the resource inside of its construct.
-pub(super) fn construct_path(resource: &Value) -> Option<&str> {
+pub(in crate::app) fn construct_path(resource: &Value) -> Option<&str> {
     let path = resource.get("Metadata")?.get("aws:cdk:path")?.as_str()?;
     Some(path.strip_suffix("/Resource").unwrap_or(path))
 }

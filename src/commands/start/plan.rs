@@ -212,6 +212,7 @@ impl App {
     async fn rewrite(&self, assembly: &Assembly) -> Result<(Rewritten, Kept)> {
         let mut manifest = app::discover(assembly, &self.settings.app.project)?;
         self.settings.choice.apply(&mut manifest)?;
+        manifest.triggers = app::triggers(assembly, &manifest.functions);
         layers::download(&mut manifest, &self.aws, &self.settings.cache, &self.ui).await;
         let mut kept = app::kept(assembly, &manifest, &self.served(&manifest).await?);
         self.read_deployed(&mut kept).await;
