@@ -240,7 +240,7 @@ counterpart: $(CARGO_TARGET_DIR)/python/.installed
 	tests/counterpart/install.sh $(CARGO_TARGET_DIR)/counterpart
 
 # What the apps of the tests need.
-WITH_PACKAGES := npm npm/test/managers examples/rest-api examples/polyglot tests/fixtures $(addprefix tests/fixtures/apps/,sst-0.69 sst-1.18 cdk-languages) tests/node-runner/packages tests/oracle/packages
+WITH_PACKAGES := npm npm/test/managers examples/rest-api examples/polyglot tests/fixtures tests/fixtures/frameworks $(addprefix tests/fixtures/apps/,sst-0.69 sst-1.18 cdk-languages) tests/node-runner/packages tests/oracle/packages
 packages: $(WITH_PACKAGES:%=%/node_modules/.package-lock.json)
 fixtures: packages $(CARGO_TARGET_DIR)/cdk-python/.installed $(CARGO_TARGET_DIR)/functions/.compiled
 
@@ -251,7 +251,7 @@ fixtures: packages $(CARGO_TARGET_DIR)/cdk-python/.installed $(CARGO_TARGET_DIR)
 # PyYAML comes with cfn-lint. A later setuptools has no `pkg_resources`, by which parliament finds its data.
 $(CARGO_TARGET_DIR)/python/.installed: Makefile
 	python3 -m venv $(@D)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 botocore==1.44.8 cargo-zigbuild==0.24.1 cfn-lint==1.58.0 debugpy==1.8.22 parliament==1.6.4 setuptools==80.9.0 ziglang==0.17.1
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check awslambdaric==4.2.2 botocore==1.44.8 cargo-zigbuild==0.24.1 cfn-lint==1.58.0 debugpy==1.8.22 parliament==1.6.4 pytest==9.2.0 setuptools==80.9.0 ziglang==0.17.1
 	@touch $@
 
 # An app of the CDK for Python needs it.
@@ -268,4 +268,4 @@ $(CARGO_TARGET_DIR)/functions/.compiled: $(RUST_FUNCTIONS:%=%/Cargo.lock)
 
 clean:
 	cargo clean
-	rm -rf npm/node_modules npm/test/managers/node_modules tests/fixtures/node_modules tests/fixtures/apps/*/node_modules tests/node-runner/packages/node_modules tests/oracle/packages/node_modules examples/*/node_modules examples/*/.sst
+	rm -rf npm/node_modules npm/test/managers/node_modules tests/fixtures/node_modules tests/fixtures/frameworks/node_modules tests/fixtures/apps/*/node_modules tests/node-runner/packages/node_modules tests/oracle/packages/node_modules examples/*/node_modules examples/*/.sst

@@ -44,6 +44,10 @@ pub enum Command {
     Replay(Replay),
     /// Save the event of a call in the project, for `sst invoke --event` and for your team.
     Save(Save),
+    /// Print an event to call a function with, as AWS documents it, with the names of your stack.
+    Sample(Sample),
+    /// Write a test that calls a handler with the event of a call, and expects what came of it.
+    TestCase(TestCase),
     /// Show what runs: stage, functions, outputs, and where debuggers attach.
     Status(Status),
     /// Print the outputs of the stacks of the running `sst start`.
@@ -300,6 +304,10 @@ pub struct Invoke {
     /// A file with the event in JSON, the name of one that `sst save` has saved, or `-` for standard input [default: {}].
     #[arg(long, short, value_name = "FILE|NAME")]
     pub event: Option<String>,
+
+    /// Edit the event before the function is called.
+    #[arg(long)]
+    pub edit: bool,
 }
 
 /// Arguments of `sst history`.
@@ -343,6 +351,14 @@ pub struct Replay {
     /// A file with another event in JSON, the name of one that `sst save` has saved, or `-` for standard input.
     #[arg(long, short, value_name = "FILE|NAME")]
     pub event: Option<String>,
+
+    /// Edit the event before the function is called: in `$VISUAL` or `$EDITOR`, with its secrets as they were.
+    #[arg(long)]
+    pub edit: bool,
+
+    /// Have the debugger that is attached stop at the handler's first line, once. For functions on Node.js.
+    #[arg(long = "break")]
+    pub stop: bool,
 }
 
 /// Arguments of `sst save`.
@@ -357,6 +373,35 @@ pub struct Save {
     /// Write it as it was, with what looks like a secret.
     #[arg(long)]
     pub unmasked: bool,
+}
+
+/// Arguments of `sst test-case`.
+#[derive(Debug, Args)]
+pub struct TestCase {
+    /// The call: its request id, the beginning of it, or `last`.
+    pub id: String,
+
+    /// What is to run the test [default: Jest or Vitest if they are installed, else Node's own runner; pytest for Python].
+    #[arg(long, value_enum)]
+    pub framework: Option<crate::test_case::Framework>,
+
+    /// Where to write it [default: into `test`, with the names of the function and the call].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<Utf8PathBuf>,
+}
+
+/// Arguments of `sst sample`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_SAMPLE)]
+pub struct Sample {
+    /// The kind of event, or what calls the function as `sst status` shows it [default: list all kinds; with `--for`, the function's first
+    /// trigger].
+    #[arg(add = ArgValueCandidates::new(completions::samples))]
+    pub kind: Option<String>,
+
+    /// With the routes, names and ARNs of what calls this function: its id, or the end of it.
+    #[arg(long = "for", value_name = "FUNCTION", add = ArgValueCandidates::new(completions::functions))]
+    pub function: Option<String>,
 }
 
 /// Arguments of `sst status`.
@@ -501,6 +546,12 @@ const EXAMPLES_OF_HISTORY: &str = "Examples:
   sst replay 9f5a0ec1
   sst save 9f5a0ec1 one-note
   sst invoke api/Get --event one-note";
+
+const EXAMPLES_OF_SAMPLE: &str = "Examples:
+  sst sample
+  sst sample sqs > event.json
+  sst sample --for api/Get | sst invoke api/Get --event -
+  sst sample 'POST /notes' --for api/Notes";
 
 const EXAMPLES_OF_CDK: &str = "Examples:
   sst cdk list

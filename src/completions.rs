@@ -55,6 +55,12 @@ pub(crate) fn functions() -> Vec<CompletionCandidate> {
     candidates(ids.iter().chain(ends.iter().filter(is_one)).cloned())
 }
 
+/// The kinds of events that there are samples of.
+pub(crate) fn samples() -> Vec<CompletionCandidate> {
+    let kinds = crate::samples::KINDS.iter();
+    kinds.map(|kind| CompletionCandidate::new(kind.name).help(Some(kind.text.into()))).collect()
+}
+
 /// The stacks of the app, by their names.
 pub(crate) fn stacks() -> Vec<CompletionCandidate> {
     let Some(directory) = state_directory() else { return Vec::new() };

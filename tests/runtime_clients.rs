@@ -92,6 +92,7 @@ impl Client {
             deadline: Instant::now() + Duration::from_secs(30),
             credentials: Default::default(),
             debugged: false,
+            stops: false,
         }));
     }
 

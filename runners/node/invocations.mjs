@@ -21,6 +21,7 @@ process.on("beforeExit", () => whenEventLoopIsEmpty?.());
  * @property {Map<string, string>} headers of `/invocation/next`
  * @property {string} body the event, as JSON
  * @property {boolean} [debugged] whether a debugger is there, which may want to stop at what the handler does not catch
+ * @property {boolean} [stops] whether debuggers are to stop at the handler's first line
  */
 
 /**

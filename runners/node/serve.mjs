@@ -137,10 +137,26 @@ function debuggerToFollow() {
 export function handlerRunner(api, handler, kind) {
   if (handler.streaming) {
     const streams = new ResponseStreams(api.endpoint, handler.highWaterMark);
-    return (invocation) => invokeStreaming(streams, handler, invocation, kind);
+    return stoppable(handler, (invocation) => invokeStreaming(streams, handler, invocation, kind));
   }
   const invoke = kind === "classic" ? invokeClassic : invokeModern;
-  return (invocation) => invoke(api, handler, invocation);
+  return stoppable(handler, (invocation) => invoke(api, handler, invocation));
+}
+
+/** Has debuggers stop at the handler's first line in the invocations that want that. */
+function stoppable(handler, run) {
+  return async (invocation) => {
+    if (!invocation.stops) {
+      return run(invocation);
+    }
+    const { stopAtFirstLine } = await import("./first-line.mjs");
+    const takeBack = stopAtFirstLine(handler.run);
+    try {
+      await run(invocation);
+    } finally {
+      takeBack();
+    }
+  };
 }
 
 async function serveInvocations(api, life, run, followed) {
@@ -150,7 +166,8 @@ async function serveInvocations(api, life, run, followed) {
     life.invocation = id;
     belongTo(headers);
     applyToEnvironment(headers);
-    await run({ id, headers, body, debugged: followed || headers.has("sst-debugged") });
+    const [debugged, stops] = [followed || headers.has("sst-debugged"), headers.has("sst-stops")];
+    await run({ id, headers, body, debugged, stops });
     if (life.ending) {
       return;
     }

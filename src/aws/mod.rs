@@ -10,6 +10,7 @@ mod identity;
 mod profile;
 mod proxy;
 mod regions;
+mod resources;
 mod tunnel;
 mod upload;
 
@@ -33,6 +34,7 @@ use tokio::sync::watch;
 
 #[cfg(test)]
 pub(crate) use self::clock::fake::Fake;
+pub(crate) use self::resources::physical_id;
 pub use self::{
     clock::Clock,
     credentials::{CredentialsState, tell},

@@ -6,7 +6,10 @@ use http::{Method, StatusCode};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 
-use super::{events, invoke, session};
+use super::{
+    edit::{Edited, edit},
+    events, invoke, session,
+};
 use crate::{
     cli,
     console::{Client, encoded},
@@ -84,12 +87,29 @@ pub(super) async fn show(arguments: &cli::Show, project: &Project, ui: &Ui) -> R
 /// As `sst invoke`.
 pub(super) async fn replay(arguments: &cli::Replay, project: &Project, ui: &Ui) -> Result<()> {
     let session = session::running(&project.state_dir()?)?;
-    let event = match &arguments.event {
+    let client = session.client();
+    let mut id = arguments.id.clone();
+    let mut event = match &arguments.event {
         None => None,
         Some(event) => Some(events::read(Some(event), project).await?),
     };
-    let answer = session.client().replay(&arguments.id, event).await;
-    invoke::show(answer, ui)
+    if arguments.edit {
+        // The last call may be another one when the editor is closed.
+        id = find(project, &id).await?.summary.id;
+        let former = match &event {
+            Some(event) => event.clone(),
+            None => answered(&client, &format!("/api/v1/invocations/{}/event", encoded(&id))).await?,
+        };
+        match edit(&former, &project.state_dir()?).await? {
+            Edited::Unchanged => {}
+            Edited::Changed(edited) => event = Some(edited),
+            Edited::Emptied => {
+                invoke::nothing_called(ui);
+                return Ok(());
+            }
+        }
+    }
+    invoke::show(client.replay(&id, event, arguments.stop).await, ui)
 }
 
 /// Writes a call's event into the project.
@@ -120,11 +140,7 @@ pub(super) async fn save(arguments: &cli::Save, project: &Project, ui: &Ui) -> R
         record.summary.function
     ));
     if masked > 0 {
-        let values = if masked == 1 {
-            "1 value that looks like a secret is".to_owned()
-        } else {
-            format!("{masked} values that look like secrets are")
-        };
+        let values = values_masked(masked);
         ui.warning(format!(
             "{values} masked in it; `--unmasked` would write them, for everybody who sees the project"
         ));
@@ -132,7 +148,19 @@ pub(super) async fn save(arguments: &cli::Save, project: &Project, ui: &Ui) -> R
     Ok(())
 }
 
-async fn find(project: &Project, id: &str) -> Result<Record> {
+/// How many values are masked, as the beginning of a sentence.
+pub(super) fn values_masked(count: usize) -> String {
+    match count {
+        1 => "1 value that looks like a secret is".to_owned(),
+        many => format!("{many} values that look like secrets are"),
+    }
+}
+
+/// The call with an id, the beginning of one, or the last one.
+///
+/// # Errors
+/// [`Kind::Usage`] when there is no such call.
+pub(super) async fn find(project: &Project, id: &str) -> Result<Record> {
     let state_dir = project.state_dir()?;
     match client(&state_dir) {
         Some(client) => asked(&client, &format!("/api/v1/invocations/{}", encoded(id))).await,

@@ -4,7 +4,10 @@ use std::io;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::events;
+use super::{
+    edit::{Edited, edit},
+    events,
+};
 use crate::{
     cli,
     error::{Error, Kind, Result},
@@ -20,8 +23,24 @@ use crate::{
 pub(super) async fn run(arguments: cli::Invoke, project: &Project, ui: &Ui) -> Result<()> {
     let session = super::session::running(&project.state_dir()?)?;
     let event = events::read(arguments.event.as_deref(), project).await?;
+    let event = match arguments.edit {
+        false => event,
+        true => match edit(&event, &project.state_dir()?).await? {
+            Edited::Unchanged => event,
+            Edited::Changed(edited) => edited,
+            Edited::Emptied => {
+                nothing_called(ui);
+                return Ok(());
+            }
+        },
+    };
     let answer = session.client().invoke(&arguments.function, event).await;
     show(answer, ui)
+}
+
+/// Says that the user did not want it.
+pub(super) fn nothing_called(ui: &Ui) {
+    ui.info("Nothing was called: the event was emptied");
 }
 
 /// Shows what has become of a call.

@@ -4,6 +4,7 @@ mod account;
 mod claims;
 mod cloud_packages;
 mod doctor;
+mod edit;
 mod events;
 mod history;
 mod ide;
@@ -14,12 +15,14 @@ mod outputs;
 mod own_code;
 mod report;
 mod restore;
+mod sample;
 mod session;
 mod stage;
 mod start;
 mod status;
 mod test;
 mod test_as;
+mod test_case;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -159,6 +162,14 @@ async fn dispatch(
         Command::Save(arguments) => {
             let project = find_project(directory)?;
             until_interrupted(interrupted, history::save(&arguments, &project, ui)).await?;
+        }
+        Command::TestCase(arguments) => {
+            let project = find_project(directory)?;
+            until_interrupted(interrupted, test_case::run(&arguments, &project, ui)).await?;
+        }
+        Command::Sample(arguments) => {
+            let sample = sample::run(&arguments, || find_project(directory), ui);
+            until_interrupted(interrupted, sample).await?;
         }
         Command::Status(arguments) => {
             let project = find_project(directory)?;

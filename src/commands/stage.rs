@@ -76,10 +76,15 @@ pub(super) async fn confirm_bootstrap(yes: bool, aws: &Aws, lacking: &[Lacking])
     Err(Error::new(Kind::Deployment, what).hint(format!("run {commands}, or this command with `--yes`")))
 }
 
-/// Whether the answer is a yes. Waits on a thread of its own.
+/// Whether the answer is a yes.
 pub(super) async fn confirmed(question: String) -> bool {
-    let answer = tokio::task::spawn_blocking(move || prompt::ask(&question)).await;
-    matches!(answer, Ok(Ok(answer)) if matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+    let answer = answer_to(question).await;
+    answer.is_some_and(|answer| matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// What the user says; none when the terminal is gone. Waits on a thread of its own.
+pub(super) async fn answer_to(question: String) -> Option<String> {
+    tokio::task::spawn_blocking(move || prompt::ask(&question)).await.ok()?.ok()
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8Path;
-use serde_json::Value;
 
 use super::test_as::{self, OTHER_IDENTITIES};
 use crate::{
     cli,
     error::{Error, Kind, Result},
     process::Command,
+    project::{TestRunner, test_runner},
     settings,
 };
 
@@ -19,14 +19,6 @@ const OF_JEST: [&str; 3] = ["--runInBand", "--no-cache", "--watchAll=false"];
 /// The files with variables, the most specific first.
 const VARIABLES: [&str; 4] = [".env.test.local", ".env.test", ".env.local", ".env"];
 
-/// A test runner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Runner {
-    Jest,
-    Vitest,
-    Node,
-}
-
 /// The test runner, as which this process goes on: exit code, signals, and a debugger that follows this process are the runner's own
 /// business.
 ///
@@ -34,8 +26,8 @@ enum Runner {
 /// [`Kind::Usage`] when a file with variables cannot be read; with `--as`, whatever keeps the function's environment from being known.
 pub(super) async fn run(arguments: &cli::Test, target: &settings::App) -> Result<Command> {
     let root = &target.project.root;
-    let runner = runner(root);
-    if runner == Runner::Node && arguments.arguments.is_empty() && !has_tests(root) {
+    let runner = test_runner(root);
+    if runner == TestRunner::Node && arguments.arguments.is_empty() && !has_tests(root) {
         return Err(Error::new(Kind::Other, format!("there are no tests in `{root}`")).hint(
             "Node's test runner looks for files such as `list.test.js`, and in directories called `test`",
         ));
@@ -66,21 +58,6 @@ pub(super) async fn run(arguments: &cli::Test, target: &settings::App) -> Result
     Ok(command)
 }
 
-/// The runner that the project depends on, if it is installed; else Node's own.
-fn runner(root: &Utf8Path) -> Runner {
-    let text = fs_err::read(root.join("package.json")).unwrap_or_default();
-    let manifest: Value = serde_json::from_slice(&text).unwrap_or_default();
-    let declared = |name: &str| {
-        ["devDependencies", "dependencies"].iter().any(|list| manifest[list].get(name).is_some())
-    };
-    let installed = |name: &str| root.join("node_modules/.bin").join(name).exists();
-    let known = [(Runner::Jest, "jest"), (Runner::Vitest, "vitest")];
-    let found = known.iter().find(|(_, name)| declared(name) && installed(name));
-    // A workspace may declare it elsewhere.
-    let found = found.or_else(|| known.iter().find(|(_, name)| installed(name)));
-    found.map_or(Runner::Node, |(runner, _)| *runner)
-}
-
 /// Whether there is anything that `node --test` runs by itself: <https://nodejs.org/api/test.html#running-tests-from-the-command-line>. Without
 /// tests it succeeds, so that whoever has misnamed theirs believes that they pass.
 fn has_tests(root: &Utf8Path) -> bool {
@@ -105,17 +82,17 @@ fn has_tests(root: &Utf8Path) -> bool {
         .any(|entry| entry.file_type().is_some_and(|kind| kind.is_file()) && is_test(&entry))
 }
 
-fn command(runner: Runner, root: &Utf8Path, arguments: &[String]) -> Command {
+fn command(runner: TestRunner, root: &Utf8Path, arguments: &[String]) -> Command {
     let bin = |name: &str| Command::new(root.join("node_modules/.bin").join(name));
     let serial = arguments.iter().any(|argument| argument == OF_JEST[0]);
     let others = || arguments.iter().filter(|argument| !OF_JEST.contains(&argument.as_str()));
     match runner {
-        Runner::Jest => {
+        TestRunner::Jest => {
             let mut command = bin("jest");
             command.args(arguments);
             command
         }
-        Runner::Vitest => {
+        TestRunner::Vitest => {
             let mut command = bin("vitest");
             command.arg("run");
             if serial {
@@ -124,7 +101,7 @@ fn command(runner: Runner, root: &Utf8Path, arguments: &[String]) -> Command {
             command.args(others());
             command
         }
-        Runner::Node => {
+        TestRunner::Node => {
             let mut command = Command::new("node");
             command.arg("--test");
             if serial {
@@ -164,7 +141,7 @@ fn variables(root: &Utf8Path) -> Result<BTreeMap<String, String>> {
 mod tests {
     use super::*;
 
-    fn line(runner: Runner, arguments: &[&str]) -> String {
+    fn line(runner: TestRunner, arguments: &[&str]) -> String {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         command(runner, "/p".into(), &arguments).to_string()
     }
@@ -173,29 +150,17 @@ mod tests {
     fn each_runner_gets_what_it_understands() {
         let documented = [OF_JEST[0], OF_JEST[1], OF_JEST[2], "some.test.js"];
         let table = [
-            (Runner::Jest, "/p/node_modules/.bin/jest --runInBand --no-cache --watchAll=false some.test.js"),
-            (Runner::Vitest, "/p/node_modules/.bin/vitest run --no-file-parallelism some.test.js"),
-            (Runner::Node, "node --test --test-concurrency=1 some.test.js"),
+            (
+                TestRunner::Jest,
+                "/p/node_modules/.bin/jest --runInBand --no-cache --watchAll=false some.test.js",
+            ),
+            (TestRunner::Vitest, "/p/node_modules/.bin/vitest run --no-file-parallelism some.test.js"),
+            (TestRunner::Node, "node --test --test-concurrency=1 some.test.js"),
         ];
         for (runner, expected) in table {
             assert_eq!(line(runner, &documented), expected);
         }
-        assert_eq!(line(Runner::Vitest, &["-t", "name"]), "/p/node_modules/.bin/vitest run -t name");
-    }
-
-    #[test]
-    fn the_runner_is_the_one_that_is_declared_and_installed() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = Utf8Path::from_path(directory.path()).unwrap();
-        assert_eq!(runner(root), Runner::Node);
-        fs_err::create_dir_all(root.join("node_modules/.bin")).unwrap();
-        fs_err::write(root.join("node_modules/.bin/vitest"), "").unwrap();
-        assert_eq!(runner(root), Runner::Vitest);
-        fs_err::write(root.join("node_modules/.bin/jest"), "").unwrap();
-        fs_err::write(root.join("package.json"), r#"{"devDependencies":{"vitest":"*"}}"#).unwrap();
-        assert_eq!(runner(root), Runner::Vitest);
-        fs_err::write(root.join("package.json"), r#"{"devDependencies":{"jest":"*"}}"#).unwrap();
-        assert_eq!(runner(root), Runner::Jest);
+        assert_eq!(line(TestRunner::Vitest, &["-t", "name"]), "/p/node_modules/.bin/vitest run -t name");
     }
 
     #[test]

@@ -11,19 +11,23 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use clap::ValueEnum;
 use futures_util::stream;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use super::guard::guard;
+use super::{guard::guard, samples};
 use crate::{
+    aws::Aws,
     error::Kind,
     history::{self, History, Query},
     ids::{FunctionId, RequestId},
+    languages,
     local::{Answer, LocalCall, Notice},
     lock::Holder,
-    project::{SavedEvent, SavedEvents, StateDir},
+    project::{SavedEvent, SavedEvents, StateDir, manifest::Manifest},
+    test_case::{Framework, test_case},
 };
 
 /// The longest event: what Lambda takes.
@@ -39,6 +43,7 @@ pub(super) struct Session {
     pub history: History,
     pub state_dir: StateDir,
     pub events: SavedEvents,
+    pub aws: Aws,
     pub calls: mpsc::UnboundedSender<LocalCall>,
     pub notices: mpsc::UnboundedSender<Notice>,
 }
@@ -54,12 +59,14 @@ pub(super) fn router(session: Session) -> Router {
         .route("/api/v1/invocations/{id}/event", get(event))
         .route("/api/v1/invocations/{id}/result", get(result))
         .route("/api/v1/invocations/{id}/replay", post(replay))
+        .route("/api/v1/invocations/{id}/test", get(test))
         .route("/api/v1/functions/{function}/invoke", post(invoke))
         .route("/api/v1/functions/{function}/environment", get(environment))
         .route("/api/v1/events", get(events))
         .route("/api/v1/events/{name}", get(saved_event).put(save_event))
         .route("/api/v1/deploy", post(deploy))
         .route("/api/v1/changes", post(change))
+        .merge(samples::router())
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing at this address") })
         .layer(DefaultBodyLimit::max(MAX_EVENT))
         .layer(middleware::from_fn_with_state(token, guard))
@@ -90,6 +97,7 @@ async fn state(State(session): State<Session>) -> Response {
     state.insert("functions".to_owned(), functions);
     state.insert("connection".to_owned(), json!(connection));
     state.insert("infrastructure".to_owned(), json!(infrastructure));
+    state.insert("triggers".to_owned(), manifest.remove("triggers").unwrap_or_else(|| json!({})));
     Json(state).into_response()
 }
 
@@ -143,8 +151,40 @@ async fn invoke(State(session): State<Session>, Path(function): Path<String>, ev
     called(&session, function, Some(event), None).await
 }
 
+/// A test that is made of a call, as it would be written into the project.
+async fn test(State(session): State<Session>, Path(id): Path<String>, uri: Uri) -> Response {
+    let framework = match parameters(&uri).as_slice() {
+        [] => None,
+        [(name, value)] if name == "framework" => match Framework::from_str(value, false) {
+            Ok(framework) => Some(framework),
+            Err(_) => return problem(StatusCode::BAD_REQUEST, &format!("no framework is called `{value}`")),
+        },
+        _ => return problem(StatusCode::BAD_REQUEST, "only `framework=` is understood"),
+    };
+    let written = tokio::task::spawn_blocking(move || {
+        let record = session.history.find(&id)?;
+        let functions = manifest(&session).functions;
+        let function = functions.iter().find(|function| function.id.as_str() == record.summary.function);
+        let function =
+            function.ok_or_else(|| format!("there is no function `{}`", record.summary.function))?;
+        let directory = session.state_dir.path("");
+        let root = directory.parent().unwrap_or(&directory);
+        test_case(&record, function, root, framework, None).map_err(|error| error.message)
+    });
+    match written.await {
+        Ok(Ok(test)) => ([(header::X_CONTENT_TYPE_OPTIONS, "nosniff")], test.text).into_response(),
+        Ok(Err(message)) => problem(StatusCode::NOT_FOUND, &message),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "it could not be written"),
+    }
+}
+
 /// The event of a call once more, or another one in its place, which the request carries.
-async fn replay(State(session): State<Session>, Path(id): Path<String>, event: Bytes) -> Response {
+async fn replay(State(session): State<Session>, Path(id): Path<String>, uri: Uri, event: Bytes) -> Response {
+    let stops = match parameters(&uri).as_slice() {
+        [] => false,
+        [(name, value)] if name == "break" && ["true", "false"].contains(&value.as_str()) => value == "true",
+        _ => return problem(StatusCode::BAD_REQUEST, "only `break=true` or `break=false` is understood"),
+    };
     let history = session.history.clone();
     let is_another = !event.is_empty();
     let found = tokio::task::spawn_blocking(move || match is_another {
@@ -154,8 +194,11 @@ async fn replay(State(session): State<Session>, Path(id): Path<String>, event: B
     match found.await {
         Ok(Ok((call, bytes))) => {
             let event = if is_another { event } else { bytes.into() };
-            let of = RequestId::from(&call.id);
-            called(&session, call.function, Some(event), Some(of)).await
+            if stops && let Some(refusal) = cannot_stop(&session, &call.function) {
+                return answered(&RequestId::from(&call.id), &refusal);
+            }
+            let replay = Replay { of: RequestId::from(&call.id), stops };
+            called(&session, call.function, Some(event), Some(replay)).await
         }
         Ok(Err(message)) => problem(StatusCode::NOT_FOUND, &message),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "it could not be read"),
@@ -166,20 +209,51 @@ async fn environment(State(session): State<Session>, Path(function): Path<String
     called(&session, function, None, None).await
 }
 
+/// What makes a call a replay of another one.
+struct Replay {
+    of: RequestId,
+    /// Whether debuggers are to stop at the handler's first line.
+    stops: bool,
+}
+
+/// Why no debugger can be made to stop at the first line of a function's handler, if none can.
+fn cannot_stop(session: &Session, id: &str) -> Option<Answer> {
+    let functions = manifest(session).functions;
+    let language = &functions.iter().find(|function| function.id.as_str() == id)?.language;
+    let can_stop = languages::get(language).runner().is_some_and(|runner| runner.stops_at_first_line);
+    (!can_stop).then(|| Answer::Refused {
+        message: format!(
+            "no debugger can be made to stop at the first line of `{id}`, as it can in other languages"
+        ),
+        hint: Some("set a breakpoint in the handler, and replay the call without `--break`".to_owned()),
+    })
+}
+
+/// The functions that were published last, and what calls them.
+pub(super) fn manifest(session: &Session) -> Manifest {
+    let text = session.state_dir.read("functions.json").ok().flatten().unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
 async fn called(
     session: &Session,
     function: String,
     event: Option<Bytes>,
-    replays: Option<RequestId>,
+    replay: Option<Replay>,
 ) -> Response {
+    let (replays, stops) = replay.map_or((None, false), |replay| (Some(replay.of), replay.stops));
     let id = RequestId::from(uuid::Uuid::new_v4().to_string());
     let (reply, answer) = oneshot::channel();
-    let _ = session.calls.send(LocalCall { id: id.clone(), function, event, replays, reply });
+    let _ = session.calls.send(LocalCall { id: id.clone(), function, event, replays, stops, reply });
     let answer = answer.await.unwrap_or_else(|_| Answer::Refused {
         message: "`sst start` ended before the function answered".to_owned(),
         hint: None,
     });
-    let mut value = serde_json::to_value(&answer).unwrap_or_default();
+    answered(&id, &answer)
+}
+
+fn answered(id: &RequestId, answer: &Answer) -> Response {
+    let mut value = serde_json::to_value(answer).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
         fields.insert("id".to_owned(), Value::from(id.as_str()));
     }
@@ -282,7 +356,7 @@ async fn changes_of_calls(State(session): State<Session>, uri: Uri) -> Response 
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }
 
-fn parameters(uri: &Uri) -> Vec<(String, String)> {
+pub(super) fn parameters(uri: &Uri) -> Vec<(String, String)> {
     let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
     let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     pairs
@@ -291,6 +365,6 @@ fn parameters(uri: &Uri) -> Vec<(String, String)> {
         .collect()
 }
 
-fn problem(status: StatusCode, message: &str) -> Response {
+pub(super) fn problem(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": message }))).into_response()
 }

@@ -42,12 +42,12 @@ impl Client {
         self.answer(Method::POST, &path, event).await
     }
 
-    /// Has a call's event called once more, or another one in its place.
+    /// Has a call's event called once more, or another one in its place. If it `stops`, debuggers stop at the handler's first line.
     ///
     /// # Errors
     /// As [`Client::invoke`].
-    pub(crate) async fn replay(&self, id: &str, event: Option<Vec<u8>>) -> io::Result<Answer> {
-        let path = format!("/api/v1/invocations/{}/replay", encoded(id));
+    pub(crate) async fn replay(&self, id: &str, event: Option<Vec<u8>>, stops: bool) -> io::Result<Answer> {
+        let path = format!("/api/v1/invocations/{}/replay?break={stops}", encoded(id));
         self.answer(Method::POST, &path, event.unwrap_or_default()).await
     }
 

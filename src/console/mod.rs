@@ -6,6 +6,7 @@
 mod api;
 mod client;
 mod guard;
+mod samples;
 
 use std::{
     io,
@@ -17,6 +18,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 
 pub(crate) use self::client::{Client, announce, encoded};
 use crate::{
+    aws::Aws,
     descriptors::Patient,
     history::History,
     local::{LocalCall, Notice},
@@ -50,6 +52,7 @@ impl Console {
         history: History,
         state_dir: StateDir,
         events: SavedEvents,
+        aws: Aws,
         tasks: &mut Tasks,
     ) -> io::Result<Self> {
         let listener = listen().await?;
@@ -62,6 +65,7 @@ impl Console {
             history,
             state_dir,
             events,
+            aws,
             calls: calls_sender,
             notices: notices_sender,
         };

@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{local::Answer, lock::Holder};
+use crate::{aws, local::Answer, lock::Holder};
 
 /// A session's API, and the directory that it publishes in.
 async fn open(tasks: &mut Tasks) -> (Console, tempfile::TempDir) {
@@ -15,7 +15,18 @@ async fn open(tasks: &mut Tasks) -> (Console, tempfile::TempDir) {
     let state_dir = StateDir::open(camino::Utf8Path::from_path(directory.path()).unwrap()).unwrap();
     let history = History::begin(None, &[], tasks);
     let events = SavedEvents::of(camino::Utf8Path::from_path(directory.path()).unwrap());
-    (Console::open(history, state_dir, events, tasks).await.unwrap(), directory)
+    (Console::open(history, state_dir, events, nobodys().await, tasks).await.unwrap(), directory)
+}
+
+/// A cloud in which there is nothing.
+async fn nobodys() -> Aws {
+    const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:user/a</Arn>\
+        <Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Some(format!("http://{}", listener.local_addr().unwrap()));
+    let router = axum::Router::new().route("/", axum::routing::post(async || IDENTITY));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Aws::connect(aws::Options { endpoint, local: true, ..aws::Options::default() }).await.unwrap()
 }
 
 #[tokio::test]
@@ -44,6 +55,7 @@ async fn only_who_knows_the_token_is_answered() {
             (Method::GET, "/api/v1/invocations"),
             (Method::POST, "/api/v1/functions/a/invoke"),
             (Method::GET, "/api/v1/functions/a/environment"),
+            (Method::GET, "/api/v1/samples"),
             (Method::POST, "/api/v1/changes"),
             (Method::GET, "/"),
         ] {
@@ -91,25 +103,34 @@ async fn what_is_published_is_told_without_the_token() {
     let write =
         |name: &str, text: &str| std::fs::write(directory.path().join(".sst").join(name), text).unwrap();
     write("session.json", r#"{"stage":"dev","token":"t"}"#);
-    write("functions.json", r#"{"functions":[{"id":"a/F"}]}"#);
-    let (status, body) = state().await.unwrap();
-    let told: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(
-        (status, told),
+    for (functions, triggers) in [
+        (r#"{"functions":[{"id":"a/F"}]}"#, serde_json::json!({})),
         (
-            StatusCode::OK,
-            serde_json::json!({
-                "stage": "dev",
-                "functions": [{
-                    "id": "a/F",
-                    "build": { "state": "none" },
-                    "workers": { "starting": 0, "idle": 0, "busy": 0 },
-                }],
-                "connection": { "state": "connected", "history": [] },
-                "infrastructure": { "state": "deploying" },
-            })
-        )
-    );
+            r#"{"functions":[{"id":"a/F"}],"triggers":{"a/F":[{"kind":"url"}]}}"#,
+            serde_json::json!({ "a/F": [{ "kind": "url" }] }),
+        ),
+    ] {
+        write("functions.json", functions);
+        let (status, body) = state().await.unwrap();
+        let told: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (status, told),
+            (
+                StatusCode::OK,
+                serde_json::json!({
+                    "stage": "dev",
+                    "functions": [{
+                        "id": "a/F",
+                        "build": { "state": "none" },
+                        "workers": { "starting": 0, "idle": 0, "busy": 0 },
+                    }],
+                    "triggers": triggers,
+                    "connection": { "state": "connected", "history": [] },
+                    "infrastructure": { "state": "deploying" },
+                })
+            )
+        );
+    }
     let (status, _) = client.ask(Method::GET, "/api/v1/invocations?limit=x", Vec::new()).await.unwrap();
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let (status, _) = client.ask(Method::GET, "/api/v1/invocations/last", Vec::new()).await.unwrap();
@@ -191,4 +212,46 @@ async fn a_deployment_begins_only_if_one_waits() {
     let Some(Notice::Deploy(begins)) = console.notices.recv().await else { panic!("it is not told") };
     drop(begins);
     assert_eq!(asked.await.unwrap(), StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn samples_have_the_names_of_what_calls_a_function() {
+    let mut tasks = Tasks::default();
+    let (console, directory) = open(&mut tasks).await;
+    let client = Client::new(&console.address().to_string(), console.token());
+    let function = serde_json::json!({
+        "id": "a/F", "stack": "s", "logicalId": "L", "language": "node", "runtime": "nodejs22.x", "handler": "h.h",
+        "source": { "kind": "directory", "path": "/p" }, "environment": [],
+    });
+    let trigger = |path: &str| {
+        serde_json::json!({
+            "kind": "apigw2", "text": format!("GET {path}"), "method": "GET", "path": path, "logicalId": "Api", "stack": "s",
+            "account": "000000000000", "region": "us-east-1", "routeKey": format!("GET {path}"),
+        })
+    };
+    let manifest = serde_json::json!({
+        "functions": [function], "leftAlone": [], "triggers": { "a/F": [trigger("/notes"), trigger("/notes/{id}")] },
+    });
+    std::fs::write(directory.path().join(".sst/functions.json"), manifest.to_string()).unwrap();
+    let ask = async |path: &str| {
+        let (status, body) = client.ask(Method::GET, path, Vec::new()).await.unwrap();
+        (status, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let (_, listed) = ask("/api/v1/samples?function=F").await;
+    let own = |index: usize| &listed["samples"][index];
+    assert_eq!(
+        *own(0),
+        serde_json::json!({ "name": "apigw2", "text": "HTTP API request", "of": "GET /notes" })
+    );
+    assert_eq!(own(1)["name"], "GET /notes/{id}");
+    assert_eq!(own(2).get("of"), None);
+    let (_, second) = ask(&format!("/api/v1/samples/{}?function=F", encoded("GET /notes/{id}"))).await;
+    assert_eq!(
+        (&second["rawPath"], &second["requestContext"]["apiId"]),
+        (&"/notes/123".into(), &"Api".into())
+    );
+    let (status, unknown) = ask("/api/v1/samples/sqss").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(unknown["error"], "there is no sample `sqss`: did you mean `sqs`?");
+    assert_eq!(ask("/api/v1/samples?function=G").await.0, StatusCode::NOT_FOUND);
 }

@@ -89,6 +89,8 @@ pub struct Delivery {
     pub credentials: BTreeMap<String, String>,
     /// Whether a debugger is there, for runners that then call the function so that it sees what the function does not catch.
     pub debugged: bool,
+    /// Whether debuggers are to stop at the handler's first line, which runners do that can.
+    pub stops: bool,
 }
 
 /// How a worker ends.

@@ -91,6 +91,8 @@ pub struct Call {
     pub trace_id: String,
     /// Whose event it has once more.
     pub replays: Option<RequestId>,
+    /// Whether debuggers are to stop at the handler's first line.
+    pub stops: bool,
 }
 
 /// One request to run a function.
@@ -116,6 +118,8 @@ pub struct Invocation {
     pub patience: Option<Duration>,
     /// Whose event it has once more.
     pub replays: Option<RequestId>,
+    /// Whether debuggers are to stop at the handler's first line.
+    pub stops: bool,
 }
 
 /// How an invocation ended in the worker.

@@ -40,6 +40,10 @@ impl State {
             Err(message) => return refuse(call, message, None, effects),
         };
         let spec = function.spec.clone();
+        if call.stops && self.debuggers == 0 && !self.config.followed {
+            let hint = "attach one first, e.g. VS Code (`sst ide vscode`)".to_owned();
+            return refuse(call, "no debugger is attached that could stop".to_owned(), Some(hint), effects);
+        }
         match &function.received {
             Some(Received { environment, at }) if now.saturating_duration_since(*at) < FRESH => {
                 let environment = environment.clone();
@@ -140,6 +144,7 @@ impl State {
             time: Some(time),
             patience: None,
             replays: call.replays,
+            stops: call.stops,
         };
         self.admit(invocation, now, effects);
     }

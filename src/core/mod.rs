@@ -59,6 +59,8 @@ pub struct Config {
     pub more_time: bool,
     /// Whether of an error all frames are shown, rather than those that are not of what runs functions.
     pub every_frame: bool,
+    /// Whether a debugger that has started this program follows all workers, without a word to it.
+    pub followed: bool,
 }
 
 impl Default for Config {
@@ -73,6 +75,7 @@ impl Default for Config {
             keep_warm: Duration::from_secs(1800),
             more_time: false,
             every_frame: false,
+            followed: false,
         }
     }
 }

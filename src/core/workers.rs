@@ -300,6 +300,7 @@ impl State {
             deadline: whole.min(now + time),
             credentials: open.credentials(),
             debugged: self.debuggers > 0,
+            stops: open.invocation.stops,
         };
         effects.push(Effect::Deliver { worker: id, delivery: Box::new(delivery) });
     }

@@ -357,6 +357,7 @@ mod tests {
             deadline: Instant::now(),
             credentials: BTreeMap::new(),
             debugged: false,
+            stops: false,
         }
     }
 

@@ -26,6 +26,7 @@ fn arrived(request: &str, function: &str, event: impl Into<Bytes>) -> Fact {
         time: None,
         patience: None,
         replays: None,
+        stops: false,
     }))
 }
 

@@ -162,6 +162,11 @@ pub(crate) trait Language: Debug + Sync {
         None
     }
 
+    /// How tests of its handlers are written; none where nobody writes them here.
+    fn tests(&self) -> Option<Tests> {
+        None
+    }
+
     /// How its processes are debugged.
     fn debugger(&self) -> &'static Debugger;
 
@@ -190,6 +195,15 @@ pub(crate) trait Language: Debug + Sync {
     ) -> BoxFuture<'a, Option<Utf8PathBuf>> {
         Box::pin(std::future::ready(None))
     }
+}
+
+/// What tests of handlers are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tests {
+    /// JavaScript, also for handlers in TypeScript.
+    JavaScript,
+    /// Python.
+    Python,
 }
 
 /// The runtimes of a language on Lambda.
@@ -330,6 +344,8 @@ pub(crate) struct Runner {
     pub read_at_start: &'static [&'static str],
     /// Those of them that the runner reads once more, when it knows its function.
     pub read_again: &'static [&'static str],
+    /// Whether it can have debuggers stop at the first line of a handler.
+    pub stops_at_first_line: bool,
 }
 
 /// Something that should be on the machine.

@@ -9,8 +9,8 @@ use sourcemap::SourceMapBuilder;
 use sst_wire::sha256_hex;
 
 use super::{
-    Check, Debugger, Inline, Interpreted, Language, Launch, Named, Place, Runner, Runtimes, Sdk, Toolbox,
-    directory, mentions,
+    Check, Debugger, Inline, Interpreted, Language, Launch, Named, Place, Runner, Runtimes, Sdk, Tests,
+    Toolbox, directory, mentions,
 };
 use crate::{
     core::event::{Artifact, BuildError, Program},
@@ -18,7 +18,12 @@ use crate::{
 };
 
 static SCRIPTS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/runners/node");
-static RUNNER: Runner = Runner { files: &SCRIPTS, read_at_start: READ_AT_START, read_again: &["NODE_PATH"] };
+static RUNNER: Runner = Runner {
+    files: &SCRIPTS,
+    read_at_start: READ_AT_START,
+    read_again: &["NODE_PATH"],
+    stops_at_first_line: true,
+};
 
 /// By Node itself, V8, libuv, ICU, OpenSSL, and the C library. `HOME` is among the places where modules are looked for.
 const READ_AT_START: &[&str] = &[
@@ -161,6 +166,10 @@ impl Language for Node {
 
     fn runner(&self) -> Option<&'static Runner> {
         Some(&RUNNER)
+    }
+
+    fn tests(&self) -> Option<Tests> {
+        Some(Tests::JavaScript)
     }
 
     fn debugger(&self) -> &'static Debugger {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     AdapterLink, Check, DebugAdapter, Debugger, Find, Inline, Interpreted, Language, Launch, Named, Place,
-    RunConfiguration, Runner, Runtimes, Toolbox, interpreters,
+    RunConfiguration, Runner, Runtimes, Tests, Toolbox, interpreters,
 };
 use crate::{
     core::event::{Artifact, BuildError, Program},
@@ -21,6 +21,7 @@ static RUNNER: Runner = Runner {
     files: &SCRIPTS,
     read_at_start: &["PYTHON", "LANG", "LC_", "TZ", "LD_", "DYLD_"],
     read_again: &[],
+    stops_at_first_line: false,
 };
 
 #[derive(Debug)]
@@ -108,6 +109,10 @@ impl Language for Python {
 
     fn runner(&self) -> Option<&'static Runner> {
         Some(&RUNNER)
+    }
+
+    fn tests(&self) -> Option<Tests> {
+        Some(Tests::Python)
     }
 
     /// debugpy is loaded into the process.

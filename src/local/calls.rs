@@ -46,9 +46,9 @@ fn new_trace(now: SystemTime) -> String {
 impl Calls {
     /// Keeps where the answer to a call goes. The rest is for the core.
     pub(super) fn open(&mut self, call: LocalCall) -> Call {
-        let LocalCall { id, function, event, replays, reply } = call;
+        let LocalCall { id, function, event, replays, stops, reply } = call;
         self.open.insert(id.clone(), Open { reply, streamed: Vec::new(), too_long: false });
-        Call { id, function, event, trace_id: new_trace(SystemTime::now()), replays }
+        Call { id, function, event, trace_id: new_trace(SystemTime::now()), replays, stops }
     }
 
     /// What becomes of a call. Its caller waits for all of it.

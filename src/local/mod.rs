@@ -127,6 +127,8 @@ pub(crate) struct LocalCall {
     pub event: Option<Bytes>,
     /// Whose event it has once more.
     pub replays: Option<RequestId>,
+    /// Whether debuggers are to stop at the handler's first line.
+    pub stops: bool,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Answer>,
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_sdk_lambda::{error::SdkError, operation::invoke::InvokeOutput, primitives::Blob};
 
 use crate::{
-    aws::{Aws, explain},
+    aws::{Aws, explain, physical_id},
     core::question,
     project::manifest::FunctionSpec,
 };
@@ -76,26 +76,6 @@ async fn looked_for<T>(
 
 /// The name that a function has got from CloudFormation. It may be in a nested stack.
 async fn physical_name(aws: &Aws, spec: &FunctionSpec) -> Result<String, String> {
-    let client = aws.cloudformation();
-    let mut stacks = vec![spec.stack.clone()];
-    while let Some(stack) = stacks.pop() {
-        let mut pages = client.list_stack_resources().stack_name(&stack).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page
-                .map_err(|error| format!("the resources of `{stack}` are not known: {}", explain(&error)))?;
-            for resource in page.stack_resource_summaries() {
-                let Some(name) = resource.physical_resource_id() else { continue };
-                match resource.resource_type() {
-                    Some("AWS::Lambda::Function")
-                        if resource.logical_resource_id() == Some(&spec.logical_id) =>
-                    {
-                        return Ok(name.to_owned());
-                    }
-                    Some("AWS::CloudFormation::Stack") => stacks.push(name.to_owned()),
-                    _ => {}
-                }
-            }
-        }
-    }
-    Err(format!("`{}` has no function `{}`", spec.stack, spec.logical_id))
+    let found = physical_id(aws, &spec.stack, &spec.logical_id, Some("AWS::Lambda::Function")).await?;
+    found.ok_or_else(|| format!("`{}` has no function `{}`", spec.stack, spec.logical_id))
 }

@@ -10,6 +10,7 @@ use std::{
         unix::{ffi::OsStringExt, process::CommandExt},
     },
     path::{Path, PathBuf},
+    process::ExitStatus,
 };
 
 use super::{following, proxies::kept_direct, scratch::Scratch};
@@ -229,6 +230,20 @@ impl Command {
             command.current_dir(directory);
         }
         command.exec()
+    }
+
+    /// Runs it in this program's own terminal and group, and waits for its end: an editor takes the terminal over, and gives it back. It
+    /// is killed when this is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub async fn run_in_terminal(self) -> io::Result<ExitStatus> {
+        let mut command = tokio::process::Command::new(&self.program);
+        command.args(&self.arguments).env_clear().envs(self.variables(self.ours())).kill_on_drop(true);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command.status().await
     }
 
     /// Those of our variables that it may have.

@@ -13,6 +13,7 @@ pub mod manifest;
 mod saved_events;
 mod stage;
 mod state_dir;
+mod test_runner;
 mod unknown;
 
 pub use choice::{Choice, NOT_CHOSEN, SERVES_DEPLOYMENT};
@@ -20,6 +21,7 @@ pub use json_file::read_json;
 pub use saved_events::{SavedEvent, SavedEvents};
 pub use stage::{StageRequest, check_stage, resolve_stage};
 pub use state_dir::StateDir;
+pub use test_runner::{TestRunner, test_runner};
 
 /// A project, as its files describe it.
 #[derive(Debug, Clone, PartialEq)]

@@ -79,6 +79,7 @@ impl Relay {
                 time: invoke.timeout_s.map(Duration::from_secs),
                 patience: Some(remaining),
                 replays: None,
+                stops: false,
             };
             let _ = events.send(Event::Invoked(Box::new(invocation)));
         };

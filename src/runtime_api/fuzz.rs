@@ -22,6 +22,7 @@ fn serve(bytes: &[u8], piece: usize) {
                 deadline: Instant::now(),
                 credentials: [].into(),
                 debugged: false,
+                stops: false,
             };
             deliveries.send(Box::new(delivery)).unwrap();
         }

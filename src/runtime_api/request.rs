@@ -38,6 +38,8 @@ const RUNNER: &str = "sst-runner";
 const CREDENTIALS: &str = "sst-credentials";
 /// Whether a debugger is there.
 const DEBUGGED: &str = "sst-debugged";
+/// Whether debuggers are to stop at the handler's first line.
+const STOPS: &str = "sst-stops";
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -98,6 +100,7 @@ fn invocation(delivery: Delivery, is_ours: bool) -> Answer {
         ("lambda-runtime-aws-tenant-id", context.tenant_id.as_deref()),
         (CREDENTIALS, credentials.as_deref()),
         (DEBUGGED, (is_ours && delivery.debugged).then_some("1")),
+        (STOPS, (is_ours && delivery.stops).then_some("1")),
     ] {
         // A client context may hold any text; bytes beyond ASCII are allowed in a header's value, line breaks are not.
         if let Some(value) = value

@@ -33,6 +33,7 @@ impl Worker {
             deadline: Instant::now() + Duration::from_secs(3),
             credentials: [("AWS_ACCESS_KEY_ID".to_owned(), "AKIA".to_owned())].into(),
             debugged: true,
+            stops: true,
         }));
     }
 
@@ -97,6 +98,7 @@ async fn a_runner_of_ours_gets_the_credentials_and_hears_of_a_debugger() {
     let response = worker.send("GET /2018-06-01/runtime/invocation/next\nSst-Runner: 1", b"").await;
     assert!(response.contains("sst-credentials: {\"AWS_ACCESS_KEY_ID\":\"AKIA\"}"), "{response}");
     assert!(response.contains("sst-debugged: 1"), "{response}");
+    assert!(response.contains("sst-stops: 1"), "{response}");
     assert!(matches!(worker.event().await, Event::Polled { .. }));
 }
 

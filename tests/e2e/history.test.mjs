@@ -141,9 +141,10 @@ describe("the history of calls", () => {
     const later = await api(sst.session(), `stream?after=${change}`, { signal: AbortSignal.timeout(20_000) });
     assert.deepEqual((await linesOf(later).next()).value.invocations.map((call) => call.id), [id]);
     const status = await run("status");
-    assert.match(status.said, /^stage +dev \(us-east-1, http:\/\/127\.0\.0\.1:\d+\)\nprocess +\d+\n[^]*\nfunctions +history\/Handler\noutputs +Endpoint: http/);
-    const { functions, token } = JSON.parse((await run("status", "--json")).said);
+    assert.match(status.said, /^stage +dev \(us-east-1, http:\/\/127\.0\.0\.1:\d+\)\nprocess +\d+\n[^]*\nfunctions +history\/Handler  \$default\noutputs +Endpoint: http/);
+    const { functions, triggers, token } = JSON.parse((await run("status", "--json")).said);
     assert.deepEqual([functions.map((one) => one.id), token], [["history/Handler"], undefined]);
+    assert.deepEqual(triggers["history/Handler"].map(({ kind, text }) => [kind, text]), [["apigw2", "$default"]]);
     const stranger = await fetch(`http://${sst.session().control}/api/v1/invocations`);
     assert.equal(stranger.status, 401);
   });

@@ -38,7 +38,7 @@ use crate::{
     history::{self, Fact, History},
     live::{self, Live},
     local::Local,
-    process::Spawner,
+    process::{Spawner, following_variables},
     project::{SavedEvents, StateDir, manifest::ORIGINAL_PREFIX},
     settings,
     tasks::Tasks,
@@ -158,7 +158,8 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
     let written = settings.history.then(|| state_dir.below("history")).transpose()?;
     let history = History::begin(written, &settings.app.project.masked, &mut tasks);
     let saved_events = SavedEvents::of(&root);
-    let console = Console::open(history.clone(), state_dir.clone(), saved_events, &mut tasks).await;
+    let console =
+        Console::open(history.clone(), state_dir.clone(), saved_events, aws.clone(), &mut tasks).await;
     let console = console.map_err(|error| {
         Error::new(Kind::Environment, "no socket for other commands to connect to").detail(error)
     })?;
@@ -287,6 +288,7 @@ fn config(settings: &settings::Start) -> Config {
         starts_at_once: default.starts_at_once.max(2 * cores),
         more_time: !settings.increase_timeout,
         every_frame: tracing::enabled!(tracing::Level::DEBUG),
+        followed: !following_variables().is_empty(),
         ..default
     }
 }

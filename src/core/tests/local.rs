@@ -31,6 +31,7 @@ impl World {
             event,
             trace_id: String::new(),
             replays: None,
+            stops: false,
         }))
     }
 
@@ -41,6 +42,7 @@ impl World {
             event: None,
             trace_id: String::new(),
             replays: None,
+            stops: false,
         }))
     }
 
@@ -242,6 +244,7 @@ fn a_replay_says_whose_event_it_has_and_leaves_nothing_behind_when_it_is_refused
             event: Some(Bytes::from_static(b"{}")),
             trace_id: String::new(),
             replays: Some("r0".into()),
+            stops: false,
         })
     };
     let arrived = |world: &World| {

@@ -78,6 +78,7 @@ fn invocation(function: &str, request: &str) -> Event {
         time: None,
         patience: None,
         replays: None,
+        stops: false,
     }))
 }
 

@@ -309,6 +309,7 @@ impl Outside {
             event: event.map(Bytes::from),
             trace_id: String::new(),
             replays: None,
+            stops: false,
         }));
     }
 
