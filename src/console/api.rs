@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{guard::guard, samples};
+use super::guard::guard;
 use crate::{
     aws::Aws,
     error::Kind,
@@ -48,8 +48,8 @@ pub(super) struct Session {
     pub notices: mpsc::UnboundedSender<Notice>,
 }
 
-/// All that there is.
-pub(super) fn router(session: Session) -> Router {
+/// All that there is, these others included.
+pub(super) fn router(session: Session, others: Router<Session>) -> Router {
     let token = session.token.clone();
     Router::new()
         .route("/api/v1/state", get(state))
@@ -66,7 +66,7 @@ pub(super) fn router(session: Session) -> Router {
         .route("/api/v1/events/{name}", get(saved_event).put(save_event))
         .route("/api/v1/deploy", post(deploy))
         .route("/api/v1/changes", post(change))
-        .merge(samples::router())
+        .merge(others)
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing at this address") })
         .layer(DefaultBodyLimit::max(MAX_EVENT))
         .layer(middleware::from_fn_with_state(token, guard))

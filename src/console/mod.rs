@@ -69,7 +69,7 @@ impl Console {
             calls: calls_sender,
             notices: notices_sender,
         };
-        let router = api::router(session);
+        let router = api::router(session, samples::router());
         tasks.spawn("the session's API", async move {
             if let Err(error) = axum::serve(Patient(listener), router).await {
                 tracing::warn!(%error, "the session's API");

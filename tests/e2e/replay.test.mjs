@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
+import { JsDebug } from "./support/js-debug.mjs";
 import { Sst, api, call, copyApp, ownPorts, repository, until } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
@@ -186,6 +187,28 @@ describe("replays", () => {
       }
     } finally {
       await client.close();
+    }
+  });
+
+  test("VS Code's debugger stops there as well", async () => {
+    const { id } = await call(sst.session(), "Handler", {});
+    const file = path.join(repository, "launch-configs/vscode/launch.json");
+    const attach = JSON.parse(fs.readFileSync(file, "utf8")).configurations.find(({ name }) => name === "Attach to SST");
+    const from = sst.output.length;
+    const debug = new JsDebug(directory, { "src/index.js": [] });
+    try {
+      await debug.start({ ...attach, port: Number(sst.session().inspector.split(":")[1]) });
+      await sst.waitFor(/A debugger is attached/, from);
+      await until("the function's session", () => debug.sessions.some(({ name }) => name?.includes("Handler")));
+      const replay = async (query) => (await api(sst.session(), `invocations/${id}/replay${query}`, { method: "POST" })).json();
+      const answer = replay("?break=true");
+      const stop = await debug.stopped();
+      assert.equal(stop.place, "src/index.js:2");
+      await stop.resume();
+      assert.equal((await answer).outcome, "returned");
+      assert.equal((await replay("")).outcome, "returned");
+    } finally {
+      await debug.stop();
     }
   });
 });
