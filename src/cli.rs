@@ -356,7 +356,7 @@ pub struct Replay {
     #[arg(long)]
     pub edit: bool,
 
-    /// Have the debugger that is attached stop at the handler's first line, once. For functions on Node.js.
+    /// Have the debugger that is attached stop at the handler's first line, once. For functions on Node.js and Python.
     #[arg(long = "break")]
     pub stop: bool,
 }

@@ -21,7 +21,7 @@ static RUNNER: Runner = Runner {
     files: &SCRIPTS,
     read_at_start: &["PYTHON", "LANG", "LC_", "TZ", "LD_", "DYLD_"],
     read_again: &[],
-    stops_at_first_line: false,
+    stops_at_first_line: true,
 };
 
 #[derive(Debug)]

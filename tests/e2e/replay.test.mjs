@@ -1,16 +1,21 @@
 // Calls once more: with an event that was edited, and with a debugger that stops at the first line of the handler.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
+import { Hub } from "./support/dap.mjs";
 import { JsDebug } from "./support/js-debug.mjs";
 import { Sst, api, call, copyApp, ownPorts, repository, until } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const CDP = require("chrome-remote-interface");
+
+const debuggers = path.join(process.env.CARGO_TARGET_DIR ?? path.join(repository, "target"), "debuggers");
+execFileSync(path.join(repository, "tests/debuggers/install.sh"), [debuggers], { stdio: ["ignore", "inherit", "inherit"] });
 
 const STACK = `const { App, Stack } = require("aws-cdk-lib");
 const { Code, Function, Runtime } = require("aws-cdk-lib/aws-lambda");
@@ -20,6 +25,7 @@ const code = Code.fromAsset("src");
 new Function(stack, "Handler", { runtime: Runtime.NODEJS_20_X, handler: "index.handler", code });
 new Function(stack, "Bound", { runtime: Runtime.NODEJS_20_X, handler: "index.bound", code });
 new Function(stack, "Python", { runtime: Runtime.PYTHON_3_12, handler: "index.handler", code });
+new Function(stack, "Own", { runtime: Runtime.PROVIDED_AL2023, handler: "bootstrap", code: Code.fromAsset("own") });
 `;
 const HANDLER = `exports.handler = async (event, again) => {
   const answer = { got: event };
@@ -29,6 +35,34 @@ const HANDLER = `exports.handler = async (event, again) => {
 exports.bound = function (event) {
   return Promise.resolve({ bound: event });
 }.bind(null);
+`;
+
+const PYTHON = `import functools
+
+
+def wrapped(function):
+    @functools.wraps(function)
+    def wrapper(event, context):
+        return function(event, context)
+
+    return wrapper
+
+
+@wrapped
+def handler(event, context, again=True):
+    """Calls itself."""
+    answer = {"got": event}
+    if event.get("again") and again:
+        handler.__wrapped__(event, context, False)
+    return answer
+`;
+/** The smallest client of the Runtime API. */
+const BOOTSTRAP = `#!/bin/sh
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
+while true; do
+  id=$(curl -sS -o /dev/null -D - "$api/next" | tr -d '\\r' | sed -n 's/^lambda-runtime-aws-request-id: //Ip')
+  curl -sS -X POST -d '"done"' "$api/$id/response" > /dev/null
+done
 `;
 
 /** An editor: does with the file what the variable of that name says, and notes what was in it, and who can read it. */
@@ -53,12 +87,14 @@ describe("replays", () => {
     };
     write("app.cjs", STACK);
     write("src/index.js", HANDLER);
-    write("src/index.py", "def handler(event, context):\n    return event\n");
+    write("src/index.py", PYTHON);
+    write("own/bootstrap", BOOTSTRAP);
+    fs.chmodSync(path.join(directory, "own/bootstrap"), 0o755);
     write("editor.cjs", EDITOR);
     write("cdk.json", JSON.stringify({ app: "node app.cjs" }));
-    write("sst.json", JSON.stringify({ name: "replay" }));
+    write("sst.json", JSON.stringify({ name: "replay", functions: { "replay/Own": { command: ["./bootstrap"], directory: "own" } } }));
     await ownPorts(directory);
-    sst = await Sst.start(directory);
+    sst = await Sst.start(directory, [], { VIRTUAL_ENV: `${debuggers}/python` });
   });
   after(async () => {
     await sst?.stop();
@@ -142,10 +178,11 @@ describe("replays", () => {
     const nobody = await ended(new Sst(directory, ["replay", id, "--break"]));
     assert.equal(nobody.code, 2);
     assert.match(nobody.said, /no debugger is attached that could stop[^]*attach one first/);
-    const python = await call(sst.session(), "Python", {});
-    const refused = await ended(new Sst(directory, ["replay", python.id, "--break"]));
+    const own = await call(sst.session(), "Own", {});
+    assert.equal(own.outcome, "returned", `${JSON.stringify(own)}\n${sst.output}`);
+    const refused = await ended(new Sst(directory, ["replay", own.id, "--break"]));
     assert.equal(refused.code, 2);
-    assert.match(refused.said, /no debugger can be made to stop at the first line of `replay\/Python`[^]*set a breakpoint in the handler/);
+    assert.match(refused.said, /no debugger can be made to stop at the first line of `replay\/Own`[^]*set a breakpoint in the handler/);
     const odd = await api(sst.session(), `invocations/${id}/replay?break=maybe`, { method: "POST" });
     assert.equal(odd.status, 400);
   });
@@ -187,6 +224,27 @@ describe("replays", () => {
       }
     } finally {
       await client.close();
+    }
+  });
+
+  test("debugpy stops in the function that a decorator has wrapped, once", async () => {
+    const port = Number(sst.session().debugAdapter.split(":")[1]);
+    const hub = await Hub.attach(port, new Map());
+    try {
+      const from = sst.output.length;
+      const { id } = await call(sst.session(), "Python", { again: true });
+      const replay = async (query) => (await api(sst.session(), `invocations/${id}/replay${query}`, { method: "POST" })).json();
+      const answer = replay("?break=true");
+      const { stop } = await hub.stopped("replay/Python [");
+      assert.equal(stop.place, "index.py:15", sst.output.slice(from));
+      assert.match(await stop.evaluate("event"), /again/);
+      await stop.resume();
+      assert.equal((await answer).outcome, "returned");
+      assert.equal((await replay("")).outcome, "returned");
+      const stops = hub.children.flatMap((child) => child.dap.events).filter(({ event }) => event === "stopped");
+      assert.equal(stops.length, 0, "it stops no second time");
+    } finally {
+      hub.dap.vanish();
     }
   });
 

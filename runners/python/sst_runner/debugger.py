@@ -1,11 +1,16 @@
 """Debugging: this process connects to a listener that speaks the Debug Adapter Protocol as its client."""
 
+import dis
+import inspect
 import os
 import sys
 import threading
 
 from . import DIRECTORY
 from .errors import without_own_frames
+
+# The debugger counts its own breakpoints from 0.
+OWN_BREAKPOINT = 1 << 30
 
 
 def connect(host, port, path=None):
@@ -61,6 +66,36 @@ def uncaught(error):
     except Exception as failure:
         # The call goes on without a stop.
         sys.stderr.write("sst: the debugger cannot be stopped: {}: {}\n".format(type(failure).__name__, failure))
+
+
+def stop_at_first_line(run):
+    """Has the debugger stop at the first line of a handler, once: by a breakpoint of our own, from which nobody has to step in.
+
+    :return: what takes the breakpoint away
+    """
+    pydevd = sys.modules.get("pydevd")
+    session = pydevd and pydevd.get_global_debugger()
+    # What a decorator has wrapped is what the developer has written.
+    code = getattr(inspect.unwrap(run), "__code__", None)
+    if session is None or code is None:
+        return lambda: None
+    try:
+        from _pydevd_bundle.pydevd_api import PyDevdAPI
+
+        place = (session, code.co_filename, "python-line", OWN_BREAKPOINT)
+        # A handler that calls itself stops no second time.
+        PyDevdAPI().add_breakpoint(*place, _first_line(code), None, "None", None, "ALL", "@HIT@ == 1", False)
+        return lambda: PyDevdAPI().remove_breakpoint(*place)
+    except Exception as failure:
+        # The call goes on without a stop.
+        sys.stderr.write("sst: the debugger cannot be stopped: {}: {}\n".format(type(failure).__name__, failure))
+        return lambda: None
+
+
+def _first_line(code):
+    """The first line in a function; where all of it is in one line, that."""
+    lines = (line for _, line in dis.findlinestarts(code) if line is not None and line != code.co_firstlineno)
+    return next(lines, code.co_firstlineno)
 
 
 def _stop(session, information):

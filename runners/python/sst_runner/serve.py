@@ -65,7 +65,12 @@ def _serve_invocation(api, encoder, run):
     try:
         context = lambda_context(headers)
         event = parse_event(body, headers.get("content-type"))
-        result, content_type = encoder.result(run(event, context))
+        take_back = debugger.stop_at_first_line(run) if headers.get("sst-stops") else None
+        try:
+            result, content_type = encoder.result(run(event, context))
+        finally:
+            if take_back:
+                take_back()
     except Exception as error:
         errors.end_for_want_of_memory(error)
         debugger.uncaught(error)
