@@ -493,6 +493,10 @@ pub struct Start {
     #[arg(long, short)]
     pub yes: bool,
 
+    /// Print one JSON object for each thing that happens, for programs.
+    #[arg(long)]
+    pub json: bool,
+
     /// Write no calls to `.sst/history`; the last ones are in memory all the same.
     #[arg(long)]
     pub no_history: bool,

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(said) => return arguments::explain(&said),
     };
-    let options = printer::Options::detect(cli.no_color);
+    let options = printer::Options::detect(cli.no_color, commands::format(&cli.command));
     // Without a thread that prints nobody can be told.
     let Ok((ui, printing)) = printer::start(options) else { return ExitCode::FAILURE };
     let default = if cli.verbose { "sst=debug" } else { "off" };

@@ -40,7 +40,7 @@ use crate::{
     settings, tasks,
     ui::{
         Ui, UiEvent,
-        printer::{self, Printing},
+        printer::{self, Format, Printing},
     },
 };
 
@@ -50,6 +50,15 @@ const CLOCK_FIX: &str =
 
 /// How long what is said at a second Ctrl-C may take to be written. Whoever reads has read it long before.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// What standard output is for with a command.
+#[must_use]
+pub fn format(command: &Command) -> Format {
+    match command {
+        Command::Start(start) if start.json => Format::Json,
+        _ => Format::Text,
+    }
+}
 
 /// Runs what the command line says. Nothing that was started is left running when it returns.
 pub async fn run(cli: Cli, options: printer::Options, ui: &Ui, printing: Printing) -> ExitCode {

@@ -42,6 +42,10 @@ pub enum UiEvent {
     Rebuilt { function: FunctionId, took: Duration },
     /// A build failed; the text has file, line, and code frame.
     BuildFailed { function: FunctionId, detail: String, still_serving: bool },
+    /// The stacks on disk differ from what is deployed: a sentence for each difference.
+    Infrastructure { changes: Vec<String> },
+    /// Something that waits for a line on standard input. An empty line, which is ENTER, is a yes.
+    Question(String),
     /// What a command was asked for. To a terminal it goes as text, to anything else byte for byte.
     Result(Vec<u8>),
     /// An error that ends the program; goes to standard error.

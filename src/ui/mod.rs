@@ -6,6 +6,7 @@
 pub mod arguments;
 mod event;
 mod handle;
+mod json;
 pub mod printer;
 pub mod prompt;
 mod queue;

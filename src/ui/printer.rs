@@ -1,5 +1,5 @@
-//! Writes [`UiEvent`]s as lines, and progress as bars where there is a terminal: on a thread of its own, because writing takes as long
-//! as the reader likes.
+//! Writes [`UiEvent`]s as lines, and progress as bars where there is a terminal, or as JSON for programs: on a thread of its own, because
+//! writing takes as long as the reader likes.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -20,7 +20,12 @@ use nix::{
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ui, UiEvent, queue::Events, render::render, text::Text};
+use super::{
+    Ui, UiEvent, json, prompt,
+    queue::{Events, Sent},
+    render::render,
+    text::Text,
+};
 
 /// How much is written at once: so little that a slow reader can be told from none.
 const AT_ONCE: usize = 4096;
@@ -34,6 +39,15 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// How often there is a word of what is still going on, where nobody sees a bar.
 const WORD: Duration = Duration::from_secs(10);
 
+/// What standard output is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Text for people.
+    Text,
+    /// One JSON object a line for programs: `docs/json.md`.
+    Json,
+}
+
 /// How the terminal is written to.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -45,14 +59,16 @@ pub struct Options {
     pub terminal: bool,
     /// Whether progress is drawn as bars.
     pub bars: bool,
+    /// What standard output is for.
+    pub format: Format,
 }
 
 impl Options {
-    /// Colours and bars only where both make sense: on a terminal, and without `NO_COLOR` (<https://no-color.org>) or
+    /// Colours and bars only where both make sense: for people, on a terminal, and without `NO_COLOR` (<https://no-color.org>) or
     /// `--no-color`.
     #[must_use]
-    pub fn detect(no_color: bool) -> Self {
-        let terminal = io::stdout().is_terminal();
+    pub fn detect(no_color: bool, format: Format) -> Self {
+        let terminal = format == Format::Text && io::stdout().is_terminal();
         let unwanted = no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let colour = !unwanted && !dumb;
@@ -61,6 +77,7 @@ impl Options {
             error_colour: io::stderr().is_terminal() && colour,
             terminal,
             bars: terminal && !dumb,
+            format,
         }
     }
 }
@@ -72,6 +89,9 @@ impl Options {
 pub fn start(options: Options) -> io::Result<(Ui, Printing)> {
     let output = io::stdout().as_fd().try_clone_to_owned()?;
     let error = io::stderr().as_fd().try_clone_to_owned()?;
+    if options.format == Format::Json {
+        prompt::ask_nobody();
+    }
     start_on(options, WORD, output, error)
 }
 
@@ -160,12 +180,15 @@ impl Printer {
                 None => events.some().await,
             };
             self.say_what_goes_on();
-            for event in some {
+            for Sent { at, event } in some {
                 // Some task may hold a handle for as long as the program lives, so the end of the handles is not waited for.
                 if event == UiEvent::End {
                     break 'printing;
                 }
-                self.show(event);
+                match self.options.format {
+                    Format::Text => self.show(event),
+                    Format::Json => self.write_json(&event, at),
+                }
             }
             self.flush();
         }
@@ -175,8 +198,20 @@ impl Printer {
         }
     }
 
+    /// Writes one event for a program. What the program does is said on standard error, as ever.
+    fn write_json(&mut self, event: &UiEvent, at: SystemTime) {
+        match event {
+            UiEvent::Diagnostic(_) => self.error.line(&render(event, self.options.error_colour)),
+            event => {
+                if let Some(line) = json::line(event, at) {
+                    self.output.buffer.extend_from_slice(line.as_bytes());
+                }
+            }
+        }
+    }
+
     fn show(&mut self, event: UiEvent) {
-        let Options { colour, error_colour, terminal, bars } = self.options;
+        let Options { colour, error_colour, terminal, bars, .. } = self.options;
         match &event {
             UiEvent::ProgressBegan { key, message } if bars => {
                 let bar = self.bars.add(ProgressBar::new_spinner());
@@ -268,6 +303,8 @@ fn is_ours(event: &UiEvent) -> bool {
             | UiEvent::Warning(_)
             | UiEvent::Error { .. }
             | UiEvent::Listening(_)
+            | UiEvent::Question(_)
+            | UiEvent::Infrastructure { .. }
             | UiEvent::Output { .. }
             | UiEvent::ProgressEnded { .. }
     )

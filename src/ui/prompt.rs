@@ -4,6 +4,7 @@
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     os::fd::AsFd,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -16,10 +17,18 @@ use tokio::sync::mpsc;
 
 use super::text::Text;
 
+/// Whether standard output is read by a program, which would take a question for something else.
+static IS_FOR_A_PROGRAM: AtomicBool = AtomicBool::new(false);
+
 /// Whether somebody is there to answer.
 #[must_use]
 pub fn is_interactive() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal()
+    !IS_FOR_A_PROGRAM.load(Ordering::Relaxed) && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Asks nobody from now on, as where there is no terminal.
+pub(super) fn ask_nobody() {
+    IS_FOR_A_PROGRAM.store(true, Ordering::Relaxed);
 }
 
 /// Explains the question that follows.

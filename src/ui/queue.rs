@@ -7,6 +7,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use tokio::sync::Notify;
@@ -36,9 +37,14 @@ impl Events {
 
     /// Waits for the next event.
     pub async fn recv(&mut self) -> UiEvent {
+        self.any().await.event
+    }
+
+    /// Waits until there is an event.
+    async fn any(&mut self) -> Sent {
         loop {
-            if let Ok(event) = self.try_recv() {
-                return event;
+            if let Some(sent) = self.queue.lock().pop() {
+                return sent;
             }
             self.queue.came.notified().await;
         }
@@ -49,19 +55,19 @@ impl Events {
     /// # Errors
     /// When there is none yet.
     pub fn try_recv(&mut self) -> Result<UiEvent, Empty> {
-        self.queue.lock().pop().ok_or(Empty)
+        self.queue.lock().pop().map(|sent| sent.event).ok_or(Empty)
     }
 
     /// Waits for the next event, and takes some of those that are there then.
-    pub(super) async fn some(&mut self) -> Vec<UiEvent> {
-        let mut taken = vec![self.recv().await];
+    pub(super) async fn some(&mut self) -> Vec<Sent> {
+        let mut taken = vec![self.any().await];
         let mut waiting = self.queue.lock();
-        let mut bytes = weight(&taken[0]);
+        let mut bytes = weight(&taken[0].event);
         while bytes < AT_ONCE
-            && let Some(event) = waiting.pop()
+            && let Some(sent) = waiting.pop()
         {
-            bytes += weight(&event);
-            taken.push(event);
+            bytes += weight(&sent.event);
+            taken.push(sent);
         }
         taken
     }
@@ -108,10 +114,17 @@ struct Waiting {
     closed: bool,
 }
 
+/// An event, and when it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub at: SystemTime,
+    pub event: UiEvent,
+}
+
 /// Events of one kind with their numbers.
 #[derive(Debug, Default)]
 struct Lane {
-    events: VecDeque<(u64, UiEvent)>,
+    events: VecDeque<(u64, Sent)>,
     bytes: usize,
 }
 
@@ -120,6 +133,8 @@ struct Lane {
 struct Missing {
     /// The number of the first.
     since: u64,
+    /// When that was sent.
+    at: SystemTime,
     output: u64,
     others: u64,
 }
@@ -131,61 +146,64 @@ impl Waiting {
         }
         let number = self.next;
         self.next += 1;
-        let lane = match &event {
+        let sent = Sent { at: SystemTime::now(), event };
+        let lane = match &sent.event {
             UiEvent::Log { .. } | UiEvent::Diagnostic(_) | UiEvent::ProgressMoved { .. } => &mut self.output,
             UiEvent::ProgressBegan { .. }
             | UiEvent::ProgressEnded { .. }
             | UiEvent::ProgressFailed { .. }
             | UiEvent::Result(_)
             | UiEvent::Fatal { .. }
-            | UiEvent::End => return self.needed.push(number, event),
+            | UiEvent::End => return self.needed.push(number, sent),
             _ => &mut self.lines,
         };
-        lane.push(number, event);
+        lane.push(number, sent);
         if lane.bytes <= MOST {
             return;
         }
         // The newest stays, however long it is.
         while lane.bytes > MOST / 2 && lane.events.len() > 1 {
-            let Some((number, event)) = lane.pop() else { break };
+            let Some((number, Sent { at, event })) = lane.pop() else { break };
             let (output, others) = match event {
                 UiEvent::Log { .. } | UiEvent::Diagnostic(_) => (1, 0),
                 UiEvent::ProgressMoved { .. } => (0, 0),
                 _ => (0, 1),
             };
-            let missing = self.missing.get_or_insert(Missing { since: number, output: 0, others: 0 });
-            missing.since = missing.since.min(number);
+            let missing = self.missing.get_or_insert(Missing { since: number, at, output: 0, others: 0 });
+            if number < missing.since {
+                (missing.since, missing.at) = (number, at);
+            }
             missing.output += output;
             missing.others += others;
         }
     }
 
     /// Takes the oldest event. What is missing is told in its place.
-    fn pop(&mut self) -> Option<UiEvent> {
+    fn pop(&mut self) -> Option<Sent> {
         let lanes = [&mut self.output, &mut self.lines, &mut self.needed];
         let oldest = lanes
             .into_iter()
             .filter_map(|lane| Some((lane.events.front()?.0, lane)))
             .min_by_key(|(number, _)| *number);
-        if let Some(Missing { output, others, .. }) =
+        if let Some(Missing { at, output, others, .. }) =
             self.missing.take_if(|missing| oldest.as_ref().is_none_or(|(number, _)| missing.since < *number))
             && output + others > 0
         {
-            return Some(UiEvent::Dropped { output, others });
+            return Some(Sent { at, event: UiEvent::Dropped { output, others } });
         }
-        oldest?.1.pop().map(|(_, event)| event)
+        oldest?.1.pop().map(|(_, sent)| sent)
     }
 }
 
 impl Lane {
-    fn push(&mut self, number: u64, event: UiEvent) {
-        self.bytes += weight(&event);
-        self.events.push_back((number, event));
+    fn push(&mut self, number: u64, sent: Sent) {
+        self.bytes += weight(&sent.event);
+        self.events.push_back((number, sent));
     }
 
-    fn pop(&mut self) -> Option<(u64, UiEvent)> {
+    fn pop(&mut self) -> Option<(u64, Sent)> {
         let popped = self.events.pop_front()?;
-        self.bytes -= weight(&popped.1);
+        self.bytes -= weight(&popped.1.event);
         Some(popped)
     }
 }
@@ -210,13 +228,15 @@ fn weight(event: &UiEvent) -> usize {
         UiEvent::Failure { detail, .. } | UiEvent::BuildFailed { detail, .. } => detail.len(),
         UiEvent::Paused { place, .. } => optional(place),
         UiEvent::Result(bytes) => bytes.len(),
+        UiEvent::Question(text) => text.len(),
+        UiEvent::Infrastructure { changes } => changes.iter().map(String::len).sum(),
         UiEvent::ProgressFailed { .. }
         | UiEvent::CallerGone { .. }
         | UiEvent::Rebuilt { .. }
         | UiEvent::Dropped { .. }
         | UiEvent::End => 0,
     };
-    size_of::<(u64, UiEvent)>() + texts
+    size_of::<(u64, Sent)>() + texts
 }
 
 #[cfg(test)]
@@ -267,7 +287,7 @@ mod tests {
             assert!(waiting.output.bytes <= MOST && waiting.output.bytes >= MOST / 2);
             assert_eq!(
                 waiting.output.bytes,
-                waiting.output.events.iter().map(|(_, event)| weight(event)).sum::<usize>()
+                waiting.output.events.iter().map(|(_, sent)| weight(&sent.event)).sum::<usize>()
             );
         }
         let shown = drain(&mut events);
@@ -329,7 +349,7 @@ mod tests {
             tokio::task::yield_now().await;
             ui.info("one");
         });
-        assert_eq!(events.some().await, [UiEvent::Info("one".into())]);
+        assert_eq!(events.some().await[0].event, UiEvent::Info("one".into()));
         sender.await.unwrap();
     }
 }

@@ -68,6 +68,11 @@ pub(super) fn render(event: &UiEvent, colour: bool) -> Text {
             let head = word(&format!("{:<8}", "BROKEN"), Style::new().red()).line(" ");
             head.line(function.as_str()).line(" does not build").line(serving).below(detail)
         }
+        UiEvent::Infrastructure { changes } => {
+            let changes = changes.iter().map(|change| Text::new(colour).line("  ").line(change));
+            changes.fold(text.line("The infrastructure has changed:"), |all, change| all.then().and(change))
+        }
+        UiEvent::Question(question) => text.block(question),
         // Only for terminals; see the printer.
         UiEvent::Result(bytes) => text.result(&String::from_utf8_lossy(bytes)),
         UiEvent::Diagnostic(line) => text.log(line),
@@ -113,7 +118,7 @@ fn milliseconds(duration: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{super::text::is_obeyed, *};
 
     fn plain(event: &UiEvent) -> String {
@@ -153,7 +158,7 @@ mod tests {
     }
 
     /// Every kind of event, with `text` wherever it has a text from outside.
-    fn events(text: &str) -> Vec<UiEvent> {
+    pub(in crate::ui) fn events(text: &str) -> Vec<UiEvent> {
         let (message, function) = (text.to_owned(), FunctionId::from(text));
         let (request, took) = (RequestId::from(text), Duration::from_millis(5));
         let all = vec![
@@ -199,6 +204,8 @@ mod tests {
             UiEvent::CallerGone { request, function: function.clone() },
             UiEvent::Rebuilt { function: function.clone(), took },
             UiEvent::BuildFailed { function: function.clone(), detail: message.clone(), still_serving: true },
+            UiEvent::Infrastructure { changes: vec![message.clone()] },
+            UiEvent::Question(message.clone()),
             UiEvent::Result(message.clone().into_bytes()),
             UiEvent::Fatal {
                 message: message.clone(),
@@ -226,6 +233,7 @@ mod tests {
                 | UiEvent::Response { .. } => {}
                 UiEvent::Failure { .. } | UiEvent::Paused { .. } | UiEvent::CallerGone { .. } => {}
                 UiEvent::Rebuilt { .. } | UiEvent::BuildFailed { .. } | UiEvent::Result(_) => {}
+                UiEvent::Infrastructure { .. } | UiEvent::Question(_) => {}
                 UiEvent::Fatal { .. } | UiEvent::Diagnostic(_) | UiEvent::Dropped { .. } | UiEvent::End => {}
             }
         }
@@ -256,7 +264,13 @@ mod tests {
                     let tab = |character: char| character == '\t';
                     let obeyed = line.chars().find(|character| is_obeyed(*character) && !tab(*character));
                     assert_eq!(obeyed, None, "{event:?}: {shown:?}");
-                    let ours = index == 0 || standing || line.is_empty() || line.starts_with("         ");
+                    let is_change =
+                        matches!(event, UiEvent::Infrastructure { .. }) && line.starts_with("  a");
+                    let ours = index == 0
+                        || standing
+                        || is_change
+                        || line.is_empty()
+                        || line.starts_with("         ");
                     assert!(ours || line.starts_with("hint: a"), "{event:?}: {shown:?}");
                 }
             }

@@ -70,6 +70,12 @@ impl Text {
         self.block(text)
     }
 
+    /// Another text behind this one.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.shown += &other.shown;
+        self
+    }
+
     /// The next line.
     pub(super) fn then(mut self) -> Self {
         self.shown.push('\n');

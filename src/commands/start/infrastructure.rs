@@ -215,6 +215,10 @@ impl Infrastructure {
         while self.enter.try_recv().is_ok() {}
     }
 
+    fn ask(&self, question: &str) {
+        self.app.ui.send(UiEvent::Question(question.to_owned()));
+    }
+
     fn concerned_by(&self, changes: &[FileChange], pending: &Pending) -> bool {
         let latest = match pending {
             Pending::Planned(plan) => plan,
@@ -265,20 +269,19 @@ impl Infrastructure {
         all.extend(gone.iter().map(stays));
         let lacking = self.lacking(&plan).await;
         all.extend(lacking.iter().flatten().map(|one| format!("the CDK's bootstrap: {one}")));
-        ui.info("The infrastructure has changed:");
-        for change in &all {
-            ui.info(format!("  {change}"));
-        }
+        ui.send(UiEvent::Infrastructure { changes: all.clone() });
         if let Err(error) = &lacking {
             show(&ui, error);
         }
         self.waits(&differences, all, None);
         self.forget_keys();
-        ui.info(if self.keyboard {
-            "Press ENTER to deploy"
+        if self.keyboard {
+            self.ask("Press ENTER to deploy");
         } else {
-            "Deploy it in the console, or restart `sst start`: there is no terminal in which ENTER could be pressed"
-        });
+            ui.info(
+                "Deploy it in the console, or restart `sst start`: there is no terminal in which ENTER could be pressed",
+            );
+        }
         Pending::Planned(Box::new(plan))
     }
 
@@ -349,7 +352,7 @@ impl Infrastructure {
                 show(&self.app.ui, &error);
                 self.failed(&former, &error);
                 self.forget_keys();
-                self.app.ui.info("What is deployed keeps running. Press ENTER to try again");
+                self.ask("What is deployed keeps running. Press ENTER to try again");
                 return Pending::Planned(former);
             }
         };
@@ -377,7 +380,7 @@ impl Infrastructure {
                 show(&self.app.ui, &error);
                 self.failed(&plan, &error);
                 self.forget_keys();
-                self.app.ui.info("What was deployed before keeps running. Press ENTER to try again");
+                self.ask("What was deployed before keeps running. Press ENTER to try again");
                 Pending::Planned(Box::new(plan))
             }
         }

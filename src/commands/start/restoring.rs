@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     ids::FunctionId,
     relay,
-    ui::{Ui, prompt},
+    ui::{Ui, UiEvent, prompt},
 };
 
 /// That a session leaves stubs behind, until they have their own code. However it ends, the user is told what to do.
@@ -78,9 +78,9 @@ async fn wanted(ui: &Ui, stage: &str, keyboard: Option<mpsc::UnboundedReceiver<S
     // What was pressed before there is a question is no answer to it.
     while keyboard.try_recv().is_ok() {}
     loop {
-        ui.info(format!(
+        ui.send(UiEvent::Question(format!(
             "Give the functions of stage {stage} their own code back now? Ctrl-C leaves them stubs [Y/n]"
-        ));
+        )));
         // A terminal that is gone says nothing any more.
         let Some(answer) = keyboard.recv().await else { return true };
         match answer.trim().to_lowercase().as_str() {

@@ -2,9 +2,12 @@
 
 use std::io::{PipeReader, Read};
 
+use serde_json::Value;
+
 use super::*;
 
-const PLAIN: Options = Options { colour: false, error_colour: false, terminal: false, bars: false };
+const PLAIN: Options =
+    Options { colour: false, error_colour: false, terminal: false, bars: false, format: Format::Text };
 
 /// A printer, and what reads its standard output and standard error.
 fn printer(options: Options) -> (Ui, Printing, PipeReader, PipeReader) {
@@ -81,6 +84,40 @@ async fn a_reader_that_comes_back_is_told_what_it_has_missed() {
     let warnings = dropped.len() as u64 + 1;
     assert_eq!(lines.len() as u64 - warnings + dropped.iter().sum::<u64>(), count);
     assert_eq!(lines.last(), Some(&"warning: still here"));
+}
+
+#[tokio::test]
+async fn a_program_gets_objects_only_and_is_told_what_it_has_missed() {
+    let options = Options { format: Format::Json, ..PLAIN };
+    let (ui, printing, mut output, mut error) = printer(options);
+    let count = 400_000;
+    for number in 0..count {
+        ui.send(log(number));
+    }
+    ui.send(UiEvent::ProgressBegan { key: "k", message: "Deploying".into() });
+    ui.send(UiEvent::Diagnostic("debug".into()));
+    ui.send(UiEvent::Fatal { message: "no".into(), detail: None, hint: None });
+    ui.send(UiEvent::End);
+    let read = std::thread::spawn(move || {
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        text
+    });
+    printing.finish(&CancellationToken::new()).await;
+    let text = read.join().unwrap();
+    let objects: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |kind: &str| objects.iter().filter(|object| object["type"] == kind).collect::<Vec<_>>();
+    let dropped = of("dropped");
+    assert!(!dropped.is_empty());
+    let missed: u64 = dropped.iter().map(|one| one["output"].as_u64().unwrap()).sum();
+    // The diagnostic is output as well, and comes after all that was dropped.
+    assert_eq!(of("log").len() as u64 + missed, count);
+    assert!(objects.is_sorted_by_key(|object| object["at"].as_u64()), "in the order in which they were sent");
+    let last: Vec<&str> = objects.iter().rev().take(2).map(|one| one["type"].as_str().unwrap()).collect();
+    assert_eq!(last, ["fatal", "progress"]);
+    let mut errors = String::new();
+    error.read_to_string(&mut errors).unwrap();
+    assert_eq!(errors, "debug\n");
 }
 
 #[tokio::test]

@@ -98,16 +98,16 @@ export class Sst extends App {
 
   /**
    * `terminal` runs it in a pseudo-terminal of so many columns and rows, in which one can type. `prefix` is what its command line
-   * begins with. With `unread` nobody reads what it prints, until `read` is called.
+   * begins with. With `unread` nobody reads what it prints, until `read` is called. With `typed` one can type where there is no terminal.
    */
-  constructor(directory, args, env = {}, { terminal, prefix = [], unread = false } = {}) {
+  constructor(directory, args, env = {}, { terminal, prefix = [], unread = false, typed = false } = {}) {
     super(directory);
     const own = fs.existsSync(cargoTarget(directory)) ? { CARGO_TARGET_DIR: cargoTarget(directory) } : {};
     const variables = { ...process.env, SST_NPM_ROOT: path.join(repository, "npm"), NO_COLOR: "1", ...own, ...env };
     for (const name of Object.keys(variables)) if (variables[name] === undefined) delete variables[name];
     const command = [...prefix, binary(), ...args];
     if (terminal) command.unshift("python3", path.join(repository, "tests/e2e/support/terminal.py"), ...terminal.map(String));
-    const stdio = [terminal ? "pipe" : "ignore", "pipe", "pipe"];
+    const stdio = [terminal || typed ? "pipe" : "ignore", "pipe", "pipe"];
     this.child = endsWithTests(spawn(command[0], command.slice(1), { cwd: directory, env: variables, stdio }));
     this.exited = once(this.child, "exit").then(([code, signal]) => ({ code, signal }));
     // The exit may be observed before the last of the output, the end of the pipes may not.
