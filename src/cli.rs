@@ -38,6 +38,8 @@ pub enum Command {
     Invoke(Invoke),
     /// List the calls of this session and of the last seven days.
     History(History),
+    /// Print what functions write.
+    Logs(Logs),
     /// Show a call: its event, what it has written, and what came of it.
     Show(Show),
     /// Call a function once more with the event of an earlier call.
@@ -315,7 +317,7 @@ pub struct Invoke {
 #[command(after_help = EXAMPLES_OF_HISTORY)]
 pub struct History {
     /// Only calls of this function: its id, or the end of it.
-    #[arg(long, value_name = "FUNCTION")]
+    #[arg(long, value_name = "FUNCTION", add = ArgValueCandidates::new(completions::functions))]
     pub function: Option<String>,
 
     /// Only calls that have failed.
@@ -327,6 +329,27 @@ pub struct History {
     pub limit: u16,
 
     /// Print one JSON object for each call.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `sst logs`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_LOGS)]
+pub struct Logs {
+    /// Go on as lines come, until the session ends or Ctrl-C.
+    #[arg(long, short)]
+    pub follow: bool,
+
+    /// Only what this function writes: its id, or the end of it.
+    #[arg(long, value_name = "FUNCTION", add = ArgValueCandidates::new(completions::functions))]
+    pub function: Option<String>,
+
+    /// How many of the lines that there are, the last ones.
+    #[arg(long, short = 'n', value_name = "NUMBER", default_value_t = 200)]
+    pub limit: u16,
+
+    /// Print one JSON object for each line, as `sst start --json` does.
     #[arg(long)]
     pub json: bool,
 }
@@ -556,6 +579,10 @@ const EXAMPLES_OF_SAMPLE: &str = "Examples:
   sst sample sqs > event.json
   sst sample --for api/Get | sst invoke api/Get --event -
   sst sample 'POST /notes' --for api/Notes";
+
+const EXAMPLES_OF_LOGS: &str = "Examples:
+  sst logs
+  sst logs --follow --function api/List";
 
 const EXAMPLES_OF_CDK: &str = "Examples:
   sst cdk list

@@ -3,7 +3,6 @@
 //! A session that runs is asked, which also knows what has not ended, and events as they were; else what is left on disk is read.
 
 use http::{Method, StatusCode};
-use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 
 use super::{
@@ -16,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     history::{Disk, Query, Record, Status, Stored, Summary},
     project::{Project, SavedEvents, StateDir},
-    ui::{Ui, UiEvent},
+    ui::{Ui, UiEvent, clock},
 };
 
 /// Below `.sst`: the calls on disk.
@@ -33,23 +32,7 @@ pub(super) async fn list(arguments: cli::History, project: &Project, ui: &Ui) ->
     let state_dir = project.state_dir()?;
     let query =
         Query { function: arguments.function, failed: arguments.failed, limit: arguments.limit.into() };
-    let mut calls = match client(&state_dir) {
-        Some(client) => {
-            let function = query.function.as_ref().map(|name| format!("&function={}", encoded(name)));
-            let path = format!(
-                "/api/v1/invocations?limit={}&failed={}{}",
-                query.limit,
-                query.failed,
-                function.unwrap_or_default()
-            );
-            #[derive(Deserialize)]
-            struct Listed {
-                invocations: Vec<Summary>,
-            }
-            asked::<Listed>(&client, &path).await?.invocations
-        }
-        None => Disk::open(state_dir.below(DIRECTORY)?).list(&query, 0),
-    };
+    let mut calls = calls(&state_dir, &query).await?;
     calls.reverse();
     if arguments.json {
         let lines: Vec<String> = calls.iter().filter_map(|call| serde_json::to_string(call).ok()).collect();
@@ -66,12 +49,34 @@ pub(super) async fn list(arguments: cli::History, project: &Project, ui: &Ui) ->
     Ok(())
 }
 
+/// The calls that are wanted, the last one first.
+///
+/// # Errors
+/// [`Kind::Other`] when the session does not answer.
+pub(super) async fn calls(state_dir: &StateDir, query: &Query) -> Result<Vec<Summary>> {
+    #[derive(Deserialize)]
+    struct Listed {
+        invocations: Vec<Summary>,
+    }
+    let Some(client) = client(state_dir) else {
+        return Ok(Disk::open(state_dir.below(DIRECTORY)?).list(query, 0));
+    };
+    let function = query.function.as_ref().map(|name| format!("&function={}", encoded(name)));
+    let path = format!(
+        "/api/v1/invocations?limit={}&failed={}{}",
+        query.limit,
+        query.failed,
+        function.unwrap_or_default()
+    );
+    Ok(asked::<Listed>(&client, &path).await?.invocations)
+}
+
 /// Shows all that is known of a call.
 ///
 /// # Errors
 /// [`Kind::Usage`] when there is no such call.
 pub(super) async fn show(arguments: &cli::Show, project: &Project, ui: &Ui) -> Result<()> {
-    let record = find(project, &arguments.id).await?;
+    let record = find(&project.state_dir()?, &arguments.id).await?;
     let text = if arguments.json {
         serde_json::to_string_pretty(&record).unwrap_or_default()
     } else {
@@ -95,7 +100,7 @@ pub(super) async fn replay(arguments: &cli::Replay, project: &Project, ui: &Ui) 
     };
     if arguments.edit {
         // The last call may be another one when the editor is closed.
-        id = find(project, &id).await?.summary.id;
+        id = find(&project.state_dir()?, &id).await?.summary.id;
         let former = match &event {
             Some(event) => event.clone(),
             None => answered(&client, &format!("/api/v1/invocations/{}/event", encoded(&id))).await?,
@@ -121,7 +126,7 @@ pub(super) async fn save(arguments: &cli::Save, project: &Project, ui: &Ui) -> R
     let events = SavedEvents::of(&project.root);
     // A name that cannot be is told before anybody is asked for anything.
     events.path(name)?;
-    let record = find(project, &arguments.id).await?;
+    let record = find(&project.state_dir()?, &arguments.id).await?;
     let (bytes, masked) = if arguments.unmasked && record.event.masked > 0 {
         let session = session::running(&project.state_dir()?)?;
         let path = format!("/api/v1/invocations/{}/event", encoded(&record.summary.id));
@@ -156,13 +161,12 @@ pub(super) fn values_masked(count: usize) -> String {
     }
 }
 
-/// The call with an id, the beginning of one, or the last one.
+/// All that is known of a call.
 ///
 /// # Errors
-/// [`Kind::Usage`] when there is no such call.
-pub(super) async fn find(project: &Project, id: &str) -> Result<Record> {
-    let state_dir = project.state_dir()?;
-    match client(&state_dir) {
+/// [`Kind::Usage`] when there is no such call, [`Kind::Other`] when the session does not answer.
+pub(super) async fn find(state_dir: &StateDir, id: &str) -> Result<Record> {
+    match client(state_dir) {
         Some(client) => asked(&client, &format!("/api/v1/invocations/{}", encoded(id))).await,
         None => Disk::open(state_dir.below(DIRECTORY)?)
             .find(id)
@@ -288,15 +292,6 @@ fn readable(stored: &Stored) -> String {
     let length = length.map(|length| format!("\n({length} bytes in all)"));
     let masked = (*masked > 0).then(|| format!("\n({masked} masked)"));
     format!("{text}{}{}", length.unwrap_or_default(), masked.unwrap_or_default())
-}
-
-/// When it was, here: today the time alone.
-fn clock(millis: u64) -> String {
-    let zone = TimeZone::system();
-    let at = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
-    let Some(at) = at.map(|at| at.to_zoned_datetime(zone.clone())) else { return String::new() };
-    let is_today = at.date() == Timestamp::now().to_zoned_datetime(zone).date();
-    at.strftime(if is_today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" }).to_string()
 }
 
 fn milliseconds(milliseconds: f64) -> String {

@@ -11,6 +11,7 @@ mod ide;
 mod init;
 mod interrupts;
 mod invoke;
+mod logs;
 mod outputs;
 mod own_code;
 mod report;
@@ -56,6 +57,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 pub fn format(command: &Command) -> Format {
     match command {
         Command::Start(start) if start.json => Format::Json,
+        Command::Logs(logs) if logs.json => Format::Json,
         _ => Format::Text,
     }
 }
@@ -159,6 +161,9 @@ async fn dispatch(
         Command::History(arguments) => {
             let project = find_project(directory)?;
             until_interrupted(interrupted, history::list(arguments, &project, ui)).await?;
+        }
+        Command::Logs(arguments) => {
+            logs::run(arguments, &find_project(directory)?, ui, interrupted).await?;
         }
         Command::Show(arguments) => {
             let project = find_project(directory)?;

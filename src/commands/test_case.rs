@@ -16,7 +16,7 @@ use crate::{
 /// # Errors
 /// [`Kind::Usage`] when there is no such call, none can be made of it, or the file is there already.
 pub(super) async fn run(arguments: &cli::TestCase, project: &Project, ui: &Ui) -> Result<()> {
-    let record = history::find(project, &arguments.id).await?;
+    let record = history::find(&project.state_dir()?, &arguments.id).await?;
     let text = project.state_dir()?.read("functions.json")?.unwrap_or_default();
     let Manifest { functions, .. } = serde_json::from_str(&text).unwrap_or_default();
     let id = &record.summary.function;

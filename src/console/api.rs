@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use super::guard::guard;
+use super::{guard::guard, logs};
 use crate::{
     aws::Aws,
     error::Kind,
@@ -54,6 +54,7 @@ pub(super) fn router(session: Session, others: Router<Session>) -> Router {
     Router::new()
         .route("/api/v1/state", get(state))
         .route("/api/v1/stream", get(changes_of_calls))
+        .route("/api/v1/logs", get(lines_of_output))
         .route("/api/v1/invocations", get(list))
         .route("/api/v1/invocations/{id}", get(show))
         .route("/api/v1/invocations/{id}/event", get(event))
@@ -354,6 +355,20 @@ async fn changes_of_calls(State(session): State<Session>, uri: Uri) -> Response 
         Some((Ok::<_, std::convert::Infallible>(line), (changes.change, history, false)))
     });
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+/// What functions write, one line of JSON for each line of theirs: behind the number `after`, of all or of one.
+async fn lines_of_output(State(session): State<Session>, uri: Uri) -> Response {
+    let (mut after, mut function) = (0, None);
+    for (name, value) in parameters(&uri) {
+        match (name.as_str(), value.parse()) {
+            ("after", Ok(number)) => after = number,
+            ("function", _) => function = Some(value),
+            _ => return problem(StatusCode::BAD_REQUEST, &format!("`{name}={value}` is not understood")),
+        }
+    }
+    let body = logs::body(session.history, function, after, HEARTBEAT);
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
 
 pub(super) fn parameters(uri: &Uri) -> Vec<(String, String)> {

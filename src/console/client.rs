@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{
@@ -12,6 +13,7 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::lines::{Connection, Lines};
 use crate::{local::Answer, lock::Holder};
 
 /// How long a session may take to note something.
@@ -81,31 +83,61 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> io::Result<(StatusCode, Bytes)> {
-        let stream = TcpStream::connect(&self.address).await?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let (mut sender, connection) = self.connect().await?;
+        let request = self.request(method, path, body)?;
         let asking = async {
-            let request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header(header::HOST, &self.address)
-                .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
-                .body(Full::new(Bytes::from(body)))
-                .map_err(io::Error::other)?;
             let answer = sender.send_request(request).await.map_err(io::Error::other)?;
             let status = answer.status();
             let body = answer.into_body().collect().await.map_err(io::Error::other)?;
             Ok((status, body.to_bytes()))
         };
-        tokio::pin!(connection, asking);
+        tokio::pin!(asking);
         tokio::select! {
             answer = &mut asking => answer,
-            ended = &mut connection => match ended {
+            ended = connection => match ended {
                 // The last of an answer may come with the end.
                 Ok(()) => asking.await,
                 Err(error) => Err(io::Error::other(error)),
             },
         }
+    }
+
+    /// What is asked for, to be read line by line as it comes.
+    ///
+    /// # Errors
+    /// As [`Client::invoke`].
+    pub(crate) async fn lines(&self, path: &str) -> io::Result<Lines> {
+        let (mut sender, mut connection) = self.connect().await?;
+        let request = self.request(Method::GET, path, Vec::new())?;
+        let (answer, connection) = {
+            let asking = sender.send_request(request);
+            tokio::pin!(asking);
+            tokio::select! {
+                answer = &mut asking => (answer, Some(connection)),
+                ended = &mut connection => {
+                    ended.map_err(io::Error::other)?;
+                    (asking.await, None)
+                }
+            }
+        };
+        Ok(Lines::new(sender, connection, answer.map_err(io::Error::other)?))
+    }
+
+    async fn connect(&self) -> io::Result<(SendRequest<Full<Bytes>>, Connection)> {
+        let stream = TcpStream::connect(&self.address).await?;
+        let (sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        Ok((sender, Box::pin(connection)))
+    }
+
+    fn request(&self, method: Method, path: &str, body: Vec<u8>) -> io::Result<Request<Full<Bytes>>> {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.address)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .body(Full::new(Bytes::from(body)))
+            .map_err(io::Error::other)
     }
 }
 

@@ -6,6 +6,8 @@
 mod api;
 mod client;
 mod guard;
+mod lines;
+mod logs;
 mod samples;
 
 use std::{
@@ -16,7 +18,10 @@ use std::{
 
 use tokio::{net::TcpListener, sync::mpsc};
 
-pub(crate) use self::client::{Client, announce, encoded};
+pub(crate) use self::{
+    client::{Client, announce, encoded},
+    lines::Lines,
+};
 use crate::{
     aws::Aws,
     descriptors::Patient,

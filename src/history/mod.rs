@@ -7,6 +7,7 @@
 mod board;
 mod call;
 mod disk;
+mod lines;
 mod mask;
 mod record;
 mod store;
@@ -22,10 +23,11 @@ pub(crate) use self::{
     board::{Connection, FunctionState, Infrastructure, InfrastructureState},
     call::millis,
     disk::Disk,
+    lines::{Batch, LogLine},
     record::{Query, Record, Status, Stored, Summary},
     store::Changes,
 };
-use self::{mask::Mask, store::Store};
+use self::{lines::Lines, mask::Mask, store::Store};
 use crate::{
     core::{effect::Answer, event::Invocation},
     ids::{FunctionId, RequestId, WorkerId},
@@ -79,6 +81,8 @@ pub(crate) struct History {
     facts: mpsc::UnboundedSender<(SystemTime, Fact)>,
     store: Arc<Mutex<Store>>,
     changes: watch::Receiver<u64>,
+    lines: Arc<Mutex<Lines>>,
+    written: watch::Receiver<u64>,
     disk: Option<Disk>,
 }
 
@@ -88,9 +92,11 @@ impl History {
         let (facts, mut coming) = mpsc::unbounded_channel();
         let (changed, changes) = watch::channel(0);
         let store = Arc::new(Mutex::new(Store::new(Mask::new(keys))));
+        let lines = Arc::new(Mutex::new(Lines::new(Mask::new(keys))));
+        let (wrote, written) = watch::channel(0);
         let disk = directory.map(Disk::open);
-        let history = Self { facts, store, changes, disk };
-        let (store, disk) = (history.store.clone(), history.disk.clone());
+        let history = Self { facts, store, changes, lines, written, disk };
+        let (store, lines, disk) = (history.store.clone(), history.lines.clone(), history.disk.clone());
         tasks.spawn(TASK, async move {
             if let Some(disk) = disk.clone() {
                 let _ = tokio::task::spawn_blocking(move || disk.prune()).await;
@@ -98,6 +104,12 @@ impl History {
             let mut batch = Vec::new();
             let mut over = false;
             while !over && coming.recv_many(&mut batch, AT_ONCE).await > 0 {
+                let last = {
+                    let mut lines = lock(&lines);
+                    batch.iter().for_each(|(at, fact)| lines.take_in(*at, fact));
+                    lines.last()
+                };
+                wrote.send_replace(last);
                 over = batch.iter().any(|(_, fact)| matches!(fact, Fact::Over));
                 let ended = {
                     let mut store = lock(&store);
@@ -211,10 +223,21 @@ impl History {
     pub(crate) async fn changed(&self, after: u64) -> bool {
         self.changes.clone().wait_for(|change| *change > after).await.is_ok()
     }
+
+    /// What functions have written since a line's number: of one, by its id or the end of it, or of all.
+    pub(crate) fn lines_since(&self, after: u64, function: Option<&str>) -> Batch {
+        let found = lock(&self.lines).since(after, function);
+        found.masked()
+    }
+
+    /// Waits until there is a line behind a number. Whether there ever will be.
+    pub(crate) async fn written(&self, after: u64) -> bool {
+        self.written.clone().wait_for(|last| *last > after).await.is_ok()
+    }
 }
 
-fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
-    store.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

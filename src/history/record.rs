@@ -140,12 +140,14 @@ impl Default for Query {
 impl Query {
     /// Whether a call is wanted.
     pub(super) fn wants(&self, call: &Summary) -> bool {
-        let is_meant = |name: &String| {
-            call.function == *name
-                || call.function.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('/'))
-        };
-        self.function.as_ref().is_none_or(is_meant) && (!self.failed || call.status == Status::Failed)
+        self.function.as_ref().is_none_or(|name| is_named(&call.function, name))
+            && (!self.failed || call.status == Status::Failed)
     }
+}
+
+/// Whether a function's id is what somebody calls it, or ends so.
+pub(super) fn is_named(function: &str, name: &str) -> bool {
+    function == name || function.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]

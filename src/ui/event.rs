@@ -30,6 +30,9 @@ pub enum UiEvent {
     Request { request: RequestId, function: FunctionId, source: String },
     /// The function wrote a line.
     Log { request: Option<RequestId>, function: FunctionId, line: String },
+    /// A line that a function wrote at some time, in milliseconds since 1970, whoever serves it. `name` is what the function is called in
+    /// a line.
+    Line { at: u64, request: Option<RequestId>, function: FunctionId, name: String, line: String },
     /// A request was answered.
     Response { request: RequestId, function: FunctionId, took: Duration, summary: String },
     /// A request failed. `detail` is the error with its stack.

@@ -13,10 +13,14 @@ const VERSION: u32 = 1;
 /// An event that was sent at a time as a line, with its end; none for what says nothing to anybody.
 pub(super) fn line(event: &UiEvent, at: SystemTime) -> Option<String> {
     let (kind, fields) = described(event)?;
+    let at = match event {
+        UiEvent::Line { at, .. } => *at,
+        _ => milliseconds_since_1970(at),
+    };
     let mut object = Map::new();
     object.insert("v".to_owned(), VERSION.into());
     object.insert("type".to_owned(), kind.into());
-    object.insert("at".to_owned(), milliseconds_since_1970(at).into());
+    object.insert("at".to_owned(), at.into());
     if let Value::Object(fields) = fields {
         object.extend(fields.into_iter().filter(|(_, value)| !value.is_null()));
     }
@@ -46,7 +50,7 @@ fn described(event: &UiEvent) -> Option<(&'static str, Value)> {
         UiEvent::Request { request, function, source } => {
             ("request", json!({ "id": request, "function": function, "source": source }))
         }
-        UiEvent::Log { request, function, line } => {
+        UiEvent::Log { request, function, line } | UiEvent::Line { request, function, line, .. } => {
             ("log", json!({ "id": request, "function": function, "text": line }))
         }
         UiEvent::Response { request, function, took, summary } => (

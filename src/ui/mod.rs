@@ -4,6 +4,7 @@
 //! What is written is `text::Text`, which has no control characters but ours.
 
 pub mod arguments;
+mod clock;
 mod event;
 mod handle;
 mod json;
@@ -14,6 +15,7 @@ mod reminder;
 mod render;
 mod text;
 
+pub use clock::clock;
 pub use event::UiEvent;
 pub use handle::Ui;
 pub use queue::Events;

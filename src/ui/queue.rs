@@ -148,7 +148,10 @@ impl Waiting {
         self.next += 1;
         let sent = Sent { at: SystemTime::now(), event };
         let lane = match &sent.event {
-            UiEvent::Log { .. } | UiEvent::Diagnostic(_) | UiEvent::ProgressMoved { .. } => &mut self.output,
+            UiEvent::Log { .. }
+            | UiEvent::Line { .. }
+            | UiEvent::Diagnostic(_)
+            | UiEvent::ProgressMoved { .. } => &mut self.output,
             UiEvent::ProgressBegan { .. }
             | UiEvent::ProgressEnded { .. }
             | UiEvent::ProgressFailed { .. }
@@ -165,7 +168,7 @@ impl Waiting {
         while lane.bytes > MOST / 2 && lane.events.len() > 1 {
             let Some((number, Sent { at, event })) = lane.pop() else { break };
             let (output, others) = match event {
-                UiEvent::Log { .. } | UiEvent::Diagnostic(_) => (1, 0),
+                UiEvent::Log { .. } | UiEvent::Line { .. } | UiEvent::Diagnostic(_) => (1, 0),
                 UiEvent::ProgressMoved { .. } => (0, 0),
                 _ => (0, 1),
             };
@@ -224,6 +227,7 @@ fn weight(event: &UiEvent) -> usize {
         UiEvent::Output { stack, name, value } => stack.len() + name.len() + value.len(),
         UiEvent::Request { source, .. } => source.len(),
         UiEvent::Log { line, .. } => line.len(),
+        UiEvent::Line { name, line, .. } => name.len() + line.len(),
         UiEvent::Response { summary, .. } => summary.len(),
         UiEvent::Failure { detail, .. } | UiEvent::BuildFailed { detail, .. } => detail.len(),
         UiEvent::Paused { place, .. } => optional(place),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use owo_colors::Style;
 
-use super::{UiEvent, text::Text};
+use super::{UiEvent, clock, text::Text};
 use crate::ids::{FunctionId, RequestId};
 
 /// One event as text, which may have several lines. What is no text has none.
@@ -36,6 +36,12 @@ pub(super) fn render(event: &UiEvent, colour: bool) -> Text {
             let id = request.as_ref().map_or_else(|| " ".repeat(8), short);
             text.line(&" ".repeat(9)).word(&id, Style::new().dimmed()).line(" ").log(line)
         }
+        UiEvent::Line { at, name, line, .. } => text
+            .word(&clock(*at), Style::new().dimmed())
+            .line(" ")
+            .word(name, Style::new().cyan())
+            .line("  ")
+            .log(line),
         UiEvent::Response { request, function, took, summary } => {
             let summary = if summary.is_empty() { String::new() } else { format!("{summary} ") };
             let head = head("RESPONSE", Style::new().green(), request, function);
@@ -182,6 +188,13 @@ pub(super) mod tests {
                 line: message.clone(),
             },
             UiEvent::Log { request: None, function: function.clone(), line: message.clone() },
+            UiEvent::Line {
+                at: 0,
+                request: Some(request.clone()),
+                function: function.clone(),
+                name: message.clone(),
+                line: message.clone(),
+            },
             UiEvent::Response {
                 request: request.clone(),
                 function: function.clone(),
@@ -230,6 +243,7 @@ pub(super) mod tests {
                 UiEvent::Output { .. }
                 | UiEvent::Request { .. }
                 | UiEvent::Log { .. }
+                | UiEvent::Line { .. }
                 | UiEvent::Response { .. } => {}
                 UiEvent::Failure { .. } | UiEvent::Paused { .. } | UiEvent::CallerGone { .. } => {}
                 UiEvent::Rebuilt { .. } | UiEvent::BuildFailed { .. } | UiEvent::Result(_) => {}
@@ -282,7 +296,7 @@ pub(super) mod tests {
         for event in events("a\x1b[41mb") {
             let shown = render(&event, true).as_str().to_owned();
             match event {
-                UiEvent::Log { .. } | UiEvent::Diagnostic(_) => {
+                UiEvent::Log { .. } | UiEvent::Line { .. } | UiEvent::Diagnostic(_) => {
                     assert!(shown.ends_with("a\x1b[41mb\x1b[0m"), "{shown:?}")
                 }
                 _ => assert!(!shown.contains("\x1b[41m"), "{event:?}: {shown:?}"),

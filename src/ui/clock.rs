@@ -1,0 +1,13 @@
+//! Times as people read them.
+
+use jiff::{Timestamp, tz::TimeZone};
+
+/// A time in milliseconds since 1970, here: of today the time alone.
+#[must_use]
+pub fn clock(millis: u64) -> String {
+    let zone = TimeZone::system();
+    let at = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    let Some(at) = at.map(|at| at.to_zoned_datetime(zone.clone())) else { return String::new() };
+    let is_today = at.date() == Timestamp::now().to_zoned_datetime(zone).date();
+    at.strftime(if is_today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" }).to_string()
+}
