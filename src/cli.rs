@@ -56,6 +56,8 @@ pub enum Command {
     Outputs(Outputs),
     /// Run the project's tests: with Jest or Vitest if they are installed, else with Node's own runner.
     Test(Test),
+    /// Serve a coding assistant: a server of the Model Context Protocol on standard input and output.
+    Mcp(Mcp),
     /// Write the launch configurations of an editor into the project.
     Ide(Ide),
     /// Deploy the app with its functions' own code.
@@ -352,6 +354,14 @@ pub struct Logs {
     /// Print one JSON object for each line, as `sst start --json` does.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `sst mcp`.
+#[derive(Debug, Args)]
+pub struct Mcp {
+    /// Let the assistant deploy changes of the infrastructure, as ENTER in the terminal of `sst start` does.
+    #[arg(long)]
+    pub allow_deploy: bool,
 }
 
 /// Arguments of `sst show`.

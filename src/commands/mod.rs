@@ -12,6 +12,7 @@ mod init;
 mod interrupts;
 mod invoke;
 mod logs;
+mod mcp;
 mod outputs;
 mod own_code;
 mod report;
@@ -58,6 +59,7 @@ pub fn format(command: &Command) -> Format {
     match command {
         Command::Start(start) if start.json => Format::Json,
         Command::Logs(logs) if logs.json => Format::Json,
+        Command::Mcp(_) => Format::Apart,
         _ => Format::Text,
     }
 }
@@ -165,6 +167,7 @@ async fn dispatch(
         Command::Logs(arguments) => {
             logs::run(arguments, &find_project(directory)?, ui, interrupted).await?;
         }
+        Command::Mcp(arguments) => mcp::run(&arguments, &find_project(directory)?, interrupted).await?,
         Command::Show(arguments) => {
             let project = find_project(directory)?;
             until_interrupted(interrupted, history::show(&arguments, &project, ui)).await?;

@@ -10,6 +10,7 @@ mod handle;
 mod json;
 pub mod printer;
 pub mod prompt;
+pub mod protocol;
 mod queue;
 mod reminder;
 mod render;

@@ -46,6 +46,8 @@ pub enum Format {
     Text,
     /// One JSON object a line for programs: `docs/json.md`.
     Json,
+    /// A protocol that the command speaks there by itself: everything here goes to standard error.
+    Apart,
 }
 
 /// How the terminal is written to.
@@ -87,9 +89,12 @@ impl Options {
 /// # Errors
 /// When the operating system has no thread or no descriptors for it.
 pub fn start(options: Options) -> io::Result<(Ui, Printing)> {
-    let output = io::stdout().as_fd().try_clone_to_owned()?;
     let error = io::stderr().as_fd().try_clone_to_owned()?;
-    if options.format == Format::Json {
+    let output = match options.format {
+        Format::Apart => error.try_clone()?,
+        Format::Text | Format::Json => io::stdout().as_fd().try_clone_to_owned()?,
+    };
+    if options.format != Format::Text {
         prompt::ask_nobody();
     }
     start_on(options, WORD, output, error)
@@ -186,7 +191,7 @@ impl Printer {
                     break 'printing;
                 }
                 match self.options.format {
-                    Format::Text => self.show(event),
+                    Format::Text | Format::Apart => self.show(event),
                     Format::Json => self.write_json(&event, at),
                 }
             }

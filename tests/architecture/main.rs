@@ -94,9 +94,9 @@ fn sockets_are_bound_to_loopback_only() {
 #[test]
 fn only_the_ui_writes_to_the_terminal() {
     holds(|tree| rules::other_writers(tree, "ui"));
-    // `render` and `text` have the colours.
+    // `render` and `text` have the colours, `protocol` what a command speaks instead of them.
     let all = |tree: &Tree| rules::other_writers(tree, "nowhere");
-    is_done_by(all, &["ui/arguments", "ui/printer", "ui/prompt", "ui/render", "ui/text"]);
+    is_done_by(all, &["ui/arguments", "ui/printer", "ui/prompt", "ui/protocol", "ui/render", "ui/text"]);
 }
 
 #[test]
