@@ -24,7 +24,7 @@ pub(crate) use self::{
     call::millis,
     disk::Disk,
     lines::{Batch, LogLine},
-    record::{Query, Record, Status, Stored, Summary},
+    record::{Query, Record, Status, Stored, Summary, is_named},
     store::Changes,
 };
 use self::{lines::Lines, mask::Mask, store::Store};

@@ -146,7 +146,7 @@ impl Query {
 }
 
 /// Whether a function's id is what somebody calls it, or ends so.
-pub(super) fn is_named(function: &str, name: &str) -> bool {
+pub(crate) fn is_named(function: &str, name: &str) -> bool {
     function == name || function.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'))
 }
 

@@ -79,6 +79,9 @@ for (const [shell, script] of Object.entries(SHELLS)) {
     test("functions, by their ids and by the ends that mean one", () => {
       assert.deepEqual(offers(["sst", "invoke", ""]).filter((word) => !word.startsWith("-")), [...FUNCTIONS, "Get", "List"].sort());
       assert.deepEqual(offers(["sst", "start", "--function", "api/"]), ["api/Get", "api/List"]);
+      for (const command of ["logs", "history"]) {
+        assert.deepEqual(offers(["sst", command, "--function", "api/"]), ["api/Get", "api/List"]);
+      }
       assert.deepEqual(offers(["sst", "start", "--except", "Li"]), ["List"]);
       assert.deepEqual(offers(["sst", "test", "--as", "jobs"]), ["jobs/Nightly/Handler"]);
     });

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, binary, call, copyApp, repository } from "./support/sst.mjs";
+import { Sst, binary, call, copyApp, repository, until } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { Client } = require("@modelcontextprotocol/sdk/client/index.js");
@@ -30,7 +30,7 @@ const one = new NodejsFunction(stack, "Handler", props);
 new NodejsFunction(stack, "Other", props);
 new CfnOutput(stack, "Name", { value: one.functionName });
 `;
-const READING = ["status", "functions", "history", "show", "tail"];
+const READING = ["status", "functions", "history", "show", "tail", "wait_for_build"];
 const CALLING = ["invoke", "replay"];
 
 /** A client of a server of its own. */
@@ -139,6 +139,37 @@ describe("a coding assistant", () => {
     const { id } = await call(sst.session(), "Handler", {});
     const { lines, change } = await waiting;
     assert.deepEqual([lines.map((line) => line.id), change], [[id], all.change + 1]);
+  });
+
+  test("waits for the code on disk to be built, and sees why it is not", async () => {
+    write("src/index.js", handler("}"));
+    const failed = await use("wait_for_build", { function: "Handler" });
+    assert.deepEqual([failed.state, failed.functions.map(({ id }) => id)], ["failed", ["assisted/Handler"]]);
+    assert.match(failed.functions[0].error, /src\/index\.js:4:\d+:\n +4 │ +return \{ is: \}/);
+    write("src/index.js", handler(2));
+    const built = await use("wait_for_build");
+    assert.equal(built.state, "built", JSON.stringify(built));
+    assert.equal(JSON.parse((await use("invoke", { function: "Handler" })).result.text).is, 2);
+    assert.equal((await use("wait_for_build", { timeout_s: 1 })).state, "built");
+    assert.match((await use("wait_for_build", { function: "Nobody" })).refused.hint, /`functions`/);
+  });
+
+  test("deploys only if it may, and only what waits", async () => {
+    await assert.rejects(client.callTool({ name: "deploy", arguments: {} }), /deploy|not found/);
+    const other = await connect(directory, "--allow-deploy");
+    try {
+      const { tools } = await other.listTools();
+      const { annotations } = tools.find(({ name }) => name === "deploy");
+      assert.deepEqual([annotations.readOnlyHint, annotations.destructiveHint], [false, true]);
+      const deploy = async () => (await other.callTool({ name: "deploy", arguments: {} })).structuredContent;
+      assert.match((await deploy()).error, /nothing waits/);
+      write("app.cjs", STACK + 'new CfnOutput(stack, "More", { value: "yes" });');
+      await until("the change", async () => (await use("status")).infrastructure.state === "changed");
+      assert.deepEqual(await deploy(), { state: "deployed" });
+      assert.equal((await use("status")).outputs.assisted.More, "yes");
+    } finally {
+      await other.close();
+    }
   });
 
   test("hears nothing but the protocol, and the server ends when it goes", async () => {

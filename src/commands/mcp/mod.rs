@@ -3,6 +3,8 @@
 //! It has nothing of its own: each tool asks the API of the `sst start` that runs in the project at that moment. So it can be started
 //! before that, and outlives it.
 
+mod asking;
+mod changes;
 mod session;
 mod shortened;
 
@@ -107,6 +109,17 @@ struct Replay {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
+struct WaitForBuild {
+    /// Only this function: its id, or the end of it. All functions if it is left out.
+    #[serde(default)]
+    function: Option<String>,
+    /// How many seconds to wait at most: 30 if it is left out, and no more than 55.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 55))]
+    timeout_s: Option<u64>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
 struct Tail {
     /// Only lines of this function: its id, or the end of it.
     #[serde(default)]
@@ -114,9 +127,9 @@ struct Tail {
     /// Only lines behind this number: the `change` of an earlier answer. Without it the last 100 lines are returned.
     #[serde(default)]
     after: Option<u64>,
-    /// How many seconds to wait for a line if there is none yet, 60 at most. Without it there is no waiting.
+    /// How many seconds to wait for a line if there is none yet, 55 at most. Without it there is no waiting.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 60))]
+    #[schemars(range(min = 0, max = 55))]
     wait_s: Option<u64>,
 }
 
@@ -204,6 +217,36 @@ impl Server {
     )]
     async fn replay(&self, Parameters(Replay { id, event }): Parameters<Replay>) -> CallToolResult {
         answer(self.session.replay(&id, event).await)
+    }
+
+    #[tool(
+        description = "Waits until the code on disk is built, after you have changed it. Returns `state`, which is `built`, or `failed` with \
+                       the `error` of the function in `functions`: file, line and code frame. `none` means that the function was not called in \
+                       this session. One that was not called lately is built when it is called next. While its code does not build, calls of a function fail or run the code \
+                       before.",
+        annotations(title = "Wait for builds", read_only_hint = true, open_world_hint = false)
+    )]
+    async fn wait_for_build(
+        &self,
+        Parameters(WaitForBuild { function, timeout_s }): Parameters<WaitForBuild>,
+    ) -> CallToolResult {
+        answer(self.session.wait_for_build(function.as_deref(), timeout_s.unwrap_or(30)).await)
+    }
+
+    #[tool(
+        description = "Deploys the changes of the infrastructure that `infrastructure` of `status` lists as `changed`, as the user does with \
+                       ENTER in the terminal of `sst start`. It changes resources in the cloud, and may replace or remove them. The code of \
+                       functions needs no deployment.",
+        annotations(
+            title = "Deploy changes",
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = false,
+            open_world_hint = true
+        )
+    )]
+    async fn deploy(&self) -> CallToolResult {
+        answer(self.session.deploy().await)
     }
 
     #[tool(

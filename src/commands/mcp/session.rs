@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::super::{
-    history,
-    invoke::{refused, silent},
-    logs::{self, Said},
-    session,
+use super::{
+    super::{
+        history,
+        invoke::{refused, silent},
+        logs::{self, Said},
+        session,
+    },
+    asking::{ask, get, of_another_version},
+    changes,
 };
 use crate::{
     console::{Client, encoded},
     error::{Error, Kind, Result},
-    history::{LogLine, Query},
+    history::{LogLine, Query, is_named},
     local::Answer,
     project::StateDir,
 };
@@ -85,6 +89,24 @@ impl Session {
     /// All of one call. It is known when nothing runs, too.
     pub(super) async fn show(&self, id: &str) -> Result<Value> {
         Ok(json!(history::find(&self.state_dir, id).await?))
+    }
+
+    /// What has come of the last builds of a function, or of all, when none runs any more or so many seconds are over.
+    pub(super) async fn wait_for_build(&self, function: Option<&str>, wait: u64) -> Result<Value> {
+        let state = self.state().await?;
+        let ids = state["functions"].as_array().into_iter().flatten().filter_map(|one| one["id"].as_str());
+        let wanted = ids.filter(|id| function.is_none_or(|name| is_named(id, name))).map(str::to_owned);
+        let wanted: Vec<String> = wanted.collect();
+        if let (Some(name), true) = (function, wanted.is_empty()) {
+            return Err(Error::new(Kind::Usage, format!("no function `{name}`"))
+                .hint("`functions` lists those that run here"));
+        }
+        changes::built(&self.client()?, wanted, Duration::from_secs(wait.min(LONGEST_WAIT))).await
+    }
+
+    /// Deploys what waits to be.
+    pub(super) async fn deploy(&self) -> Result<Value> {
+        changes::deployed(&self.client()?, Duration::from_secs(LONGEST_WAIT)).await
     }
 
     /// Lines of output: the last ones, or those behind a number. If there are none, it waits so many seconds for some.
@@ -179,23 +201,4 @@ async fn called(client: &Client, path: &str, event: Vec<u8>) -> Result<Value> {
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-async fn get(client: &Client, path: &str) -> Result<Value> {
-    ask(client, Method::GET, path, Vec::new()).await
-}
-
-async fn ask(client: &Client, method: Method, path: &str, body: Vec<u8>) -> Result<Value> {
-    let (status, body) = client.ask(method, path, body).await.map_err(|error| silent(&error))?;
-    let answer: Value = serde_json::from_slice(&body).map_err(|_| of_another_version())?;
-    if status == StatusCode::OK {
-        return Ok(answer);
-    }
-    let message =
-        answer["error"].as_str().map_or_else(|| format!("`sst start` answers {status}"), str::to_owned);
-    Err(Error::new(Kind::Usage, message))
-}
-
-fn of_another_version() -> Error {
-    Error::new(Kind::Other, "`sst start` is of another version").hint("start it again")
 }
