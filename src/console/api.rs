@@ -345,8 +345,9 @@ async fn changes_of_calls(State(session): State<Session>, uri: Uri) -> Response 
     };
     let lines = stream::unfold((after, session.history, true), |(after, history, first)| async move {
         // The first line comes at once, so that whoever reads knows where it begins.
-        if !first {
-            let _ = tokio::time::timeout(HEARTBEAT, history.changed(after)).await;
+        if !first && let Ok(false) = tokio::time::timeout(HEARTBEAT, history.changed(after)).await {
+            // The session is over, and all of it was told.
+            return None;
         }
         let changes = history.since(after);
         // The number of another session, which had more calls.

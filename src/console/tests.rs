@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{aws, local::Answer, lock::Holder};
+use crate::{aws, history::Fact, local::Answer, lock::Holder};
 
 /// A session's API, and the directory that it publishes in.
 async fn open(tasks: &mut Tasks) -> (Console, tempfile::TempDir) {
@@ -254,4 +254,23 @@ async fn samples_have_the_names_of_what_calls_a_function() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(unknown["error"], "there is no sample `sqss`: did you mean `sqs`?");
     assert_eq!(ask("/api/v1/samples?function=G").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_session_when_all_of_it_was_told() {
+    let mut tasks = Tasks::default();
+    let history = History::begin(None, &[], &mut tasks);
+    let directory = tempfile::tempdir().unwrap();
+    let root = camino::Utf8Path::from_path(directory.path()).unwrap();
+    let (state_dir, events) = (StateDir::open(root).unwrap(), SavedEvents::of(root));
+    let console = Console::open(history.clone(), state_dir, events, nobodys().await, &mut tasks).await.unwrap();
+    let client = Client::new(&console.address().to_string(), console.token());
+    let mut stream = client.lines("/api/v1/stream").await.unwrap();
+    assert!(stream.next().await.unwrap().is_some());
+    history.tell(Fact::Connection { lost: Some("sleep".to_owned()) });
+    history.tell(Fact::Over);
+    let line = stream.next().await.unwrap().unwrap();
+    let changed: Value = serde_json::from_slice(&line).unwrap();
+    assert_eq!(changed["connection"]["state"], "lost");
+    assert_eq!(stream.next().await.unwrap(), None);
 }
