@@ -28,7 +28,7 @@ LINTS := lint-format lint-rust lint-platforms lint-docs lint-workflows
 
 # The release build, if there is one of this source.
 RELEASE := $(CARGO_TARGET_DIR)/release/sst
-SOURCES := src stub infra runners launch-configs templates npm/package.json Cargo.toml Cargo.lock
+SOURCES := src console stub infra runners launch-configs templates npm/package.json Cargo.toml Cargo.lock
 RELEASED = $(shell test -x $(RELEASE) && test -z "$$(find $(SOURCES) -type f -not -name '*.pyc' -newer $(RELEASE) | head -n 1)" && echo $(RELEASE))
 
 # Builds everything, but for what is there already, and runs an example in a local cloud. What is to be built is built side by side: the last
@@ -148,6 +148,7 @@ CARGO_ABOUT := $(CARGO_TARGET_DIR)/tools/bin/cargo-about
 $(PROGRAMS)/THIRD-PARTY-NOTICES.txt: $(CARGO_ABOUT) Cargo.lock npm/notices/about.toml npm/notices/notices.hbs
 	mkdir -p $(@D)
 	$(CARGO_ABOUT) generate --workspace --locked --offline --fail --config npm/notices/about.toml --output-file $@ npm/notices/notices.hbs
+	cat console/vendor/LICENSES.txt >> $@
 
 # Not optimised, it reads the licences of all crates for more than five minutes.
 $(CARGO_ABOUT):
@@ -204,6 +205,7 @@ test-docs: build
 	$(NODE_TEST) tests/docs/*.test.mjs
 
 test-node: packages
+	$(NODE_TEST) tests/console/*.test.mjs
 	$(NODE_TEST) tests/node-runner/*.test.mjs
 	$(NODE_TEST) tests/synth/*.test.mjs
 	$(NODE_TEST) tests/oracle/*.test.mjs

@@ -50,6 +50,8 @@ pub enum Command {
     Sample(Sample),
     /// Write a test that calls a handler with the event of a call, and expects what came of it.
     TestCase(TestCase),
+    /// Print the address of the page that shows the calls of the running `sst start`.
+    Console(Console),
     /// Show what runs: stage, functions, outputs, and where debuggers attach.
     Status(Status),
     /// Print the outputs of the stacks of the running `sst start`.
@@ -435,6 +437,14 @@ pub struct Sample {
     /// With the routes, names and ARNs of what calls this function: its id, or the end of it.
     #[arg(long = "for", value_name = "FUNCTION", add = ArgValueCandidates::new(completions::functions))]
     pub function: Option<String>,
+}
+
+/// Arguments of `sst console`.
+#[derive(Debug, Args)]
+pub struct Console {
+    /// Open it in the browser as well.
+    #[arg(long)]
+    pub open: bool,
 }
 
 /// Arguments of `sst status`.

@@ -3,6 +3,7 @@
 mod account;
 mod claims;
 mod cloud_packages;
+mod console;
 mod doctor;
 mod edit;
 mod events;
@@ -187,6 +188,10 @@ async fn dispatch(
         Command::Sample(arguments) => {
             let sample = sample::run(&arguments, || find_project(directory), ui);
             until_interrupted(interrupted, sample).await?;
+        }
+        Command::Console(arguments) => {
+            let project = find_project(directory)?;
+            until_interrupted(interrupted, console::run(&arguments, &project, ui)).await?;
         }
         Command::Status(arguments) => {
             let project = find_project(directory)?;

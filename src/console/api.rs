@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{guard::guard, logs};
+use super::{guard::with_token, logs};
 use crate::{
     aws::Aws,
     error::Kind,
@@ -70,7 +70,7 @@ pub(super) fn router(session: Session, others: Router<Session>) -> Router {
         .merge(others)
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing at this address") })
         .layer(DefaultBodyLimit::max(MAX_EVENT))
-        .layer(middleware::from_fn_with_state(token, guard))
+        .layer(middleware::from_fn_with_state(token, with_token))
         .with_state(session)
 }
 
@@ -99,6 +99,8 @@ async fn state(State(session): State<Session>) -> Response {
     state.insert("connection".to_owned(), json!(connection));
     state.insert("infrastructure".to_owned(), json!(infrastructure));
     state.insert("triggers".to_owned(), manifest.remove("triggers").unwrap_or_else(|| json!({})));
+    let root = session.state_dir.path("").parent().map(ToString::to_string);
+    state.insert("directory".to_owned(), root.into());
     Json(state).into_response()
 }
 

@@ -1,21 +1,38 @@
-//! Who is answered: programs of this machine that know the token, and later the session's own page.
+//! Who is answered: programs of this machine that know the token, and the session's own page.
 
 use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
 use crate::web_pages::{SEC_FETCH_SITE, local_port};
 
+/// What a browser is told with every answer: to keep none of it, to take it for nothing else than what it is, to tell nobody where a link
+/// was, and to let no page of others have it.
+const HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+];
+
+/// No page of another origin is answered, whatever it asks for.
+pub(super) async fn from_here(request: Request, next: Next) -> Response {
+    let mut response = match is_from_here(request.uri(), request.headers()) {
+        true => next.run(request).await,
+        false => (StatusCode::FORBIDDEN, "not for pages of others\n").into_response(),
+    };
+    response.headers_mut().extend(HEADERS);
+    response
+}
+
 /// Whoever does not know the token learns nothing, not even what there is.
-pub(super) async fn guard(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
-    if !is_from_here(request.uri(), request.headers()) {
-        return (StatusCode::FORBIDDEN, "not for pages of others\n").into_response();
-    }
+pub(super) async fn with_token(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
     if !knows(&token, request.headers()) {
         return (StatusCode::UNAUTHORIZED, "the token of .sst/session.json is missing\n").into_response();
     }
@@ -26,8 +43,8 @@ pub(super) async fn guard(State(token): State<Arc<str>>, request: Request, next:
 fn is_from_here(uri: &Uri, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let own = format!("http://{host}");
-    let is_own = |origin: &axum::http::HeaderValue| origin.as_bytes() == own.as_bytes();
-    let is_same = |site: &axum::http::HeaderValue| site == "same-origin" || site == "none";
+    let is_own = |origin: &HeaderValue| origin.as_bytes() == own.as_bytes();
+    let is_same = |site: &HeaderValue| site == "same-origin" || site == "none";
     local_port(uri, headers).is_some()
         && headers.get_all(header::ORIGIN).iter().all(is_own)
         && headers.get_all(SEC_FETCH_SITE).iter().all(is_same)
@@ -44,8 +61,6 @@ fn knows(token: &str, headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     #[test]

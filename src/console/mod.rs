@@ -1,13 +1,15 @@
-//! What a session tells programs of this machine, and does for them, by HTTP on 127.0.0.1: `docs/api.md` describes it.
+//! What a session tells programs of this machine, and does for them, by HTTP on 127.0.0.1: `docs/api.md` describes it. Its own page asks it as
+//! others do.
 //!
-//! Every request carries the token of `.sst/session.json`, which only the user can read, in `Authorization`. There are no cookies,
-//! because a browser sends those of one port to all others, and no page of another origin is answered.
+//! Every request but those for the page's files carries the token of `.sst/session.json`, which only the user can read, in `Authorization`.
+//! There are no cookies, because a browser sends those of one port to all others, and no page of another origin is answered.
 
 mod api;
 mod client;
 mod guard;
 mod lines;
 mod logs;
+mod page;
 mod samples;
 
 use std::{
@@ -16,6 +18,7 @@ use std::{
     sync::Arc,
 };
 
+use axum::middleware;
 use tokio::{net::TcpListener, sync::mpsc};
 
 pub(crate) use self::{
@@ -30,6 +33,11 @@ use crate::{
     project::{SavedEvents, StateDir},
     tasks::Tasks,
 };
+
+/// Where a browser finds the page of a session, with the token that it needs. What is behind the `#` is sent to nobody.
+pub(crate) fn page_address(control: &str, token: &str) -> String {
+    format!("http://{control}/#token={token}")
+}
 
 /// Where it listens, or at the next port that is free: it may be remembered in a browser.
 const PORT: u16 = 13_557;
@@ -74,7 +82,8 @@ impl Console {
             calls: calls_sender,
             notices: notices_sender,
         };
-        let router = api::router(session, samples::router());
+        let api = api::router(session, samples::router());
+        let router = page::router().merge(api).layer(middleware::from_fn(guard::from_here));
         tasks.spawn("the session's API", async move {
             if let Err(error) = axum::serve(Patient(listener), router).await {
                 tracing::warn!(%error, "the session's API");

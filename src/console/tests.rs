@@ -57,13 +57,19 @@ async fn only_who_knows_the_token_is_answered() {
             (Method::GET, "/api/v1/functions/a/environment"),
             (Method::GET, "/api/v1/samples"),
             (Method::POST, "/api/v1/changes"),
-            (Method::GET, "/"),
+            (Method::GET, "/api/v1/nothing"),
+            (Method::GET, "/nothing"),
+            (Method::GET, "/vendor/../nothing"),
         ] {
             let (status, body) = stranger.ask(method, path, Vec::new()).await.unwrap();
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
             assert_eq!(&body[..], b"the token of .sst/session.json is missing\n");
         }
     }
+    // What has no secrets.
+    let (status, page) = Client::new(&address, "").ask(Method::GET, "/", Vec::new()).await.unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.starts_with(b"<!doctype html>"));
     assert!(calls.try_recv().is_err());
     assert!(console.notices.try_recv().is_err());
     // Nor is a page answered that has found out the token.
@@ -119,6 +125,7 @@ async fn what_is_published_is_told_without_the_token() {
                 StatusCode::OK,
                 serde_json::json!({
                     "stage": "dev",
+                    "directory": directory.path(),
                     "functions": [{
                         "id": "a/F",
                         "build": { "state": "none" },

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::{
     mask::{Mask, Secrets},
     record::{Line, Record, Status, Stored, Summary},
+    related::related,
 };
 use crate::core::{
     effect::Answer,
@@ -59,10 +60,12 @@ impl Call {
             at: millis(at),
             status: Status::Running,
             place: None,
+            left_ms: None,
             took_ms: None,
             waited_ms: None,
             local: caller == Caller::Local,
             replay_of: replays.map(|of| of.to_string()),
+            related: related(&payload, context.trace_id.as_deref()),
             summary: String::new(),
             error_type: None,
         };
@@ -86,6 +89,22 @@ impl Call {
     /// Whether it has its outcome.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.summary.status, Status::Returned | Status::Failed)
+    }
+
+    /// A debugger has stopped it at a place, with so much of its time left, in milliseconds.
+    pub(super) fn paused(&mut self, place: Option<String>, left_ms: u64) {
+        self.summary.status = Status::Paused;
+        self.summary.place = place;
+        self.summary.left_ms = Some(left_ms);
+    }
+
+    /// It goes on, if it was paused.
+    pub(super) fn resumed(&mut self) {
+        if self.summary.status == Status::Paused {
+            self.summary.status = Status::Running;
+        }
+        self.summary.place = None;
+        self.summary.left_ms = None;
     }
 
     /// It has written a line.
@@ -122,7 +141,7 @@ impl Call {
     }
 
     fn end(&mut self, outcome: Outcome) {
-        self.summary.place = None;
+        self.resumed();
         match outcome {
             Outcome::Returned(body) => {
                 self.summary.status = Status::Returned;

@@ -10,6 +10,7 @@ mod disk;
 mod lines;
 mod mask;
 mod record;
+mod related;
 mod store;
 
 use std::{

@@ -20,6 +20,9 @@ pub(crate) struct Summary {
     /// Where a debugger has paused it: file and line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// How much of the function's time was left when it was paused, in milliseconds. Its clock stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
     /// How long it took, in milliseconds, from its arrival to its outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<f64>,
@@ -32,6 +35,9 @@ pub(crate) struct Summary {
     /// Whose event it has once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<String>,
+    /// What it may have in common with other calls: its trace, and the messages that it was called with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<String>,
     /// The result in a few words, e.g. the status code of an HTTP response.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,

@@ -13,7 +13,7 @@ use super::{
     board::{Board, BoardChanges, Doing},
     call::{Call, millis},
     mask::Mask,
-    record::{Query, Status, Summary},
+    record::{Query, Summary},
 };
 use crate::{ids::WorkerId, ui::UiEvent};
 
@@ -126,12 +126,7 @@ impl Store {
             }
             Fact::Resumed { worker } => {
                 let Some(id) = self.serving.get(&worker).cloned() else { return };
-                self.update(&id, |call| {
-                    if call.summary.status == Status::Paused {
-                        call.summary.status = Status::Running;
-                        call.summary.place = None;
-                    }
-                });
+                self.update(&id, Call::resumed);
             }
             Fact::Told(event) => self.told(at, event),
             Fact::Over => {}
@@ -163,10 +158,10 @@ impl Store {
                 call.summary.took_ms = Some(took.as_secs_f64() * 1000.0);
                 call.failed(detail);
             }),
-            UiEvent::Paused { request, place, .. } => self.update(request.as_str(), |call| {
-                call.summary.status = Status::Paused;
-                call.summary.place = place;
-            }),
+            UiEvent::Paused { request, place, left, .. } => {
+                let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+                self.update(request.as_str(), |call| call.paused(place, left_ms));
+            }
             _ => {}
         }
     }

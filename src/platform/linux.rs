@@ -29,6 +29,9 @@ pub(crate) const CONTINUOUS_CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
 /// How many files may be open at most, if fewer than the system says.
 pub(crate) const MOST_OPEN_FILES: Option<rlim_t> = None;
 
+/// What opens an address with the program that the user has for it.
+pub(crate) const OPENER: &str = "xdg-open";
+
 /// Whether the system tells when a file that was written to is closed.
 pub(crate) const TELLS_CLOSED_FILES: bool = true;
 

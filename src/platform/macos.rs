@@ -46,6 +46,9 @@ pub(crate) const CONTINUOUS_CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
 /// How many files may be open at most, if fewer than the system says (`OPEN_MAX`).
 pub(crate) const MOST_OPEN_FILES: Option<rlim_t> = Some(10_240);
 
+/// What opens an address with the program that the user has for it.
+pub(crate) const OPENER: &str = "open";
+
 /// Whether the system tells when a file that was written to is closed.
 pub(crate) const TELLS_CLOSED_FILES: bool = false;
 

@@ -16,8 +16,9 @@ use macos as system;
 compile_error!("`sst` runs on Linux and macOS only; on Windows, WSL 2 is a Linux");
 
 pub(crate) use system::{
-    ADOPTS_ORPHANS, CACHE_DIRECTORY, CONTINUOUS_CLOCK, MOST_OPEN_FILES, PEAK_UNITS_IN_MB, TELLS_CLOSED_FILES,
-    View, WATCHES_TREES, adopt_orphans, prepare_child, process, processes, return_large_blocks, this_program,
+    ADOPTS_ORPHANS, CACHE_DIRECTORY, CONTINUOUS_CLOCK, MOST_OPEN_FILES, OPENER, PEAK_UNITS_IN_MB,
+    TELLS_CLOSED_FILES, View, WATCHES_TREES, adopt_orphans, prepare_child, process, processes,
+    return_large_blocks, this_program,
 };
 
 /// What the system knows of a process.

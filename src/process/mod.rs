@@ -7,6 +7,7 @@
 //! A child leads a session of its own, so that Ctrl-C in the terminal reaches only this program, which then ends its children in
 //! order.
 
+mod browser;
 mod child;
 mod command;
 mod connections;
@@ -34,6 +35,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::proxies::kept_direct;
 pub use self::{
+    browser::open_in_browser,
     child::Child,
     command::{Command, Stdio},
     connections::connections,

@@ -24,6 +24,9 @@ pub enum UiEvent {
     ProgressFailed { key: &'static str },
     /// Everything is in place, and calls are answered.
     Listening(String),
+    /// The session's page. `link` is its address with the token, which nobody sees: it is what a click opens on a terminal that knows
+    /// links. `hint` says how else it is opened.
+    Console { address: String, link: String, hint: String },
     /// A stack output.
     Output { stack: String, name: String, value: String },
     /// A request arrived. `source` describes the event, e.g. `API GET /notes`.

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Ui, UiEvent, json, prompt,
     queue::{Events, Sent},
-    render::render,
+    render::{self, render},
     text::Text,
 };
 
@@ -236,6 +236,10 @@ impl Printer {
                 }
             }
             UiEvent::ProgressFailed { key } => self.clear(key),
+            // Terminals that do not know links show none; one that is called dumb might show the sequence.
+            UiEvent::Console { address, link, hint } if bars => {
+                self.output.line(&render::console(address, Some(link), hint, colour));
+            }
             UiEvent::Result(bytes) if !terminal => {
                 self.output.buffer.extend_from_slice(bytes);
                 self.output.buffer.push(b'\n');

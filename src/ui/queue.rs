@@ -224,6 +224,7 @@ fn weight(event: &UiEvent) -> usize {
         UiEvent::ProgressBegan { message, .. }
         | UiEvent::ProgressMoved { message, .. }
         | UiEvent::ProgressEnded { message, .. } => message.len(),
+        UiEvent::Console { address, link, hint } => address.len() + link.len() + hint.len(),
         UiEvent::Output { stack, name, value } => stack.len() + name.len() + value.len(),
         UiEvent::Request { source, .. } => source.len(),
         UiEvent::Log { line, .. } => line.len(),

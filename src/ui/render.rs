@@ -26,6 +26,8 @@ pub(super) fn render(event: &UiEvent, colour: bool) -> Text {
         UiEvent::ProgressEnded { message, .. } => word("✓", Style::new().green()).line(" ").line(message),
         UiEvent::ProgressMoved { message, .. } => text.line(message),
         UiEvent::Listening(message) => word(message, Style::new().green().bold()),
+        // Without the link; see the printer.
+        UiEvent::Console { address, hint, .. } => console(address, None, hint, colour),
         UiEvent::Output { name, value, .. } => {
             word("  ", Style::new()).word(name, Style::new().bold()).line(": ").block(value)
         }
@@ -99,6 +101,16 @@ pub(super) fn render(event: &UiEvent, colour: bool) -> Text {
         }
         UiEvent::ProgressFailed { .. } | UiEvent::End => text,
     }
+}
+
+/// Where the page is; with a `link` the address is one that leads there.
+pub(super) fn console(address: &str, link: Option<&str>, hint: &str, colour: bool) -> Text {
+    let text = Text::new(colour).line("Console at ");
+    let text = match link {
+        Some(link) => text.link(address, link),
+        None => text.line(address),
+    };
+    text.line(" (").line(hint).line(")")
 }
 
 fn error(message: &str, detail: Option<&str>, hint: Option<&str>, colour: bool) -> Text {
@@ -176,6 +188,7 @@ pub(super) mod tests {
             UiEvent::ProgressMoved { key: "k", message: message.clone() },
             UiEvent::ProgressEnded { key: "k", message: message.clone() },
             UiEvent::ProgressFailed { key: "k" },
+            UiEvent::Console { address: message.clone(), link: message.clone(), hint: message.clone() },
             UiEvent::Output { stack: message.clone(), name: message.clone(), value: message.clone() },
             UiEvent::Request {
                 request: request.clone(),
@@ -237,7 +250,8 @@ pub(super) mod tests {
                 | UiEvent::Warning(_)
                 | UiEvent::Error { .. }
                 | UiEvent::ProgressBegan { .. } => {}
-                UiEvent::ProgressMoved { .. }
+                UiEvent::Console { .. }
+                | UiEvent::ProgressMoved { .. }
                 | UiEvent::ProgressEnded { .. }
                 | UiEvent::ProgressFailed { .. } => {}
                 UiEvent::Output { .. }

@@ -38,6 +38,16 @@ impl Text {
         self
     }
 
+    /// A text that leads to an address, by the sequence that terminals know for it (OSC 8). Others do not show the address.
+    pub(super) fn link(mut self, text: &str, address: &str) -> Self {
+        // Nothing in it ends the sequence.
+        let address: String = address.chars().filter(char::is_ascii_graphic).collect();
+        self.shown += &format!("\x1b]8;;{address}\x1b\\");
+        self = self.line(text);
+        self.shown += "\x1b]8;;\x1b\\";
+        self
+    }
+
     /// Something that is one line, whatever it says: line breaks in it are shown as well.
     pub(super) fn line(mut self, text: &str) -> Self {
         show(text, &mut self.shown, |_| false);
@@ -234,6 +244,13 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(line(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_link_holds_nothing_but_its_address() {
+        let text = Text::new(false).link("a\x1b", "http://b/\x1b\\\x1b]52;c;bHM=\x07 \n#c");
+        let expected = "\x1b]8;;http://b/\\]52;c;bHM=#c\x1b\\a\\u{1b}\x1b]8;;\x1b\\";
+        assert_eq!(text.as_str(), expected);
     }
 
     #[test]

@@ -172,13 +172,14 @@ fn starts_processes(path: &[String]) -> bool {
 
 /// Processes are started in `process` only, in there by a few functions, each for a reason.
 pub(crate) fn children_elsewhere(tree: &Tree, home: &str) -> Vec<String> {
-    /// The guard; its child; the program that this one becomes; the user's editor, which has the terminal while this program waits; and, on
-    /// macOS, what knows of connections.
-    const STARTING: [(&str, &str); 5] = [
+    /// The guard; its child; the program that this one becomes; the user's editor, which has the terminal while this program waits; the
+    /// user's browser; and, on macOS, what knows of connections.
+    const STARTING: [(&str, &str); 6] = [
         ("process/mod.rs", "begin"),
         ("process/guard.rs", "start"),
         ("process/command.rs", "exec"),
         ("process/command.rs", "run_in_terminal"),
+        ("process/browser.rs", "open_in_browser"),
         ("process/connections/macos.rs", "connections"),
     ];
     let mut found = outside(tree, home, starts_processes);

@@ -21,12 +21,14 @@ use crate::{
     ids::FunctionId,
     local::Notice,
     lock::{Holder, Lock},
+    process::open_in_browser,
     project::manifest::FunctionSpec,
     trace,
     ui::{Ui, UiEvent},
 };
 
 use super::{
+    super::console::unopened,
     counted, interrupted,
     plan::{App, Plan},
     publication::Publication,
@@ -48,6 +50,8 @@ pub(super) struct Infrastructure {
     pub notices: mpsc::UnboundedReceiver<Notice>,
     /// Who is told what waits to be deployed.
     pub history: History,
+    /// Where the session's page is, with the token.
+    pub page: String,
     /// The user pressed ENTER.
     pub enter: mpsc::UnboundedReceiver<String>,
     /// Whether a deployment has failed since the last one that succeeded, so that it is not known which stacks are as planned.
@@ -174,8 +178,12 @@ impl Infrastructure {
                 }
                 pressed = self.enter.recv(), if self.keyboard => {
                     self.keyboard = pressed.is_some();
-                    if self.keyboard && let Pending::Planned(plan) = pending {
-                        pending = self.deploy(plan).await;
+                    match pressed.as_deref().map(str::trim) {
+                        Some("o") => self.open_page().await,
+                        Some("") => if let Pending::Planned(plan) = pending {
+                            pending = self.deploy(plan).await;
+                        },
+                        _ => {}
                     }
                     false
                 }
@@ -207,6 +215,14 @@ impl Infrastructure {
     fn failed(&self, plan: &Plan, error: &Error) {
         let differences = changes(&self.deployed.live.templates, &plan.live.templates);
         self.waits(&differences, differences.iter().map(ToString::to_string).collect(), Some(error));
+    }
+
+    /// Opens the session's page in the user's browser.
+    async fn open_page(&self) {
+        match open_in_browser(&self.page).await {
+            Ok(()) => self.app.ui.info("The console is opened in your browser"),
+            Err(error) => show(&self.app.ui, &unopened(&error)),
+        }
     }
 
     /// What was pressed before there is a question is no answer to it. So this comes before it is shown: what is pressed in the very next

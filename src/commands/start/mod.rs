@@ -30,7 +30,7 @@ use crate::{
     aws, bridge,
     builder::Builder,
     cloud,
-    console::Console,
+    console::{Console, page_address},
     continuous::Continuous,
     core::{Config, State},
     descriptors,
@@ -163,6 +163,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
     let console = console.map_err(|error| {
         Error::new(Kind::Environment, "no socket for other commands to connect to").detail(error)
     })?;
+    let page = page_address(&console.address().to_string(), console.token());
     let session = Session {
         control: console.address().to_string(),
         token: console.token().to_owned(),
@@ -223,6 +224,7 @@ async fn serve(prepared: Prepared, state_dir: StateDir) -> Result<()> {
         saved,
         notices: console.notices,
         history: history.clone(),
+        page,
         enter: prompt::lines(),
         halfway: false,
         keyboard: true,

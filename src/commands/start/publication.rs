@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use crate::{
     app::Outputs,
     bridge::FunctionPorts,
+    console::page_address,
     editors,
     error::{Error, Kind, Result},
     languages,
@@ -14,7 +15,7 @@ use crate::{
         StateDir,
         manifest::{FunctionSpec, Manifest},
     },
-    ui::{Ui, UiEvent},
+    ui::{Ui, UiEvent, prompt},
 };
 
 use super::{
@@ -90,10 +91,20 @@ impl Publication {
         if mentions {
             self.state_dir.write(MENTIONED, b"")?;
         }
-        let Session { stage, inspector, flat_inspector, debug_adapter, .. } = &self.session;
+        let Session { control, token, stage, inspector, flat_inspector, debug_adapter, .. } = &self.session;
         let count = counted(functions.len(), "function");
         let listening = format!("Listening for requests (stage {stage}, {count})");
         self.ui.send(UiEvent::Listening(listening));
+        // Only who runs this can type into its terminal.
+        let hint = match prompt::is_interactive() {
+            true => "o and ENTER opens it",
+            false => "`sst console --open` opens it",
+        };
+        self.ui.send(UiEvent::Console {
+            address: format!("http://{control}"),
+            link: page_address(control, token),
+            hint: hint.to_owned(),
+        });
         self.ui.info(format!("Debuggers attach at {inspector} (inspector), {flat_inspector} (flat)"));
         if functions.iter().any(|function| !languages::get(&function.language).debugger().is_inspector()) {
             self.ui.info(format!("Debuggers for all languages attach at {debug_adapter}"));
