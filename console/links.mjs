@@ -2,7 +2,9 @@
 
 /** What a file's name has to end in to be taken for one, so that `example.com:80` is none. */
 const ENDINGS = "[cm]?[jt]sx?|py|go|rs|java|kts?|rb|cs|php|swift|scala|json|ya?ml|html|css|sh";
-const PLACES = new RegExp(`(?:file://)?([^\\s()\\[\\]'"\`:<>|*?]+\\.(?:${ENDINGS})):(\\d+)(?::(\\d+))?|File "([^"\\n]+)", line (\\d+)`, "g");
+/** What is in no file's name here. A place begins behind it and nowhere else, or a long word would be looked at from each of its letters. */
+const BOUND = "\\s()\\[\\]'\"`:<>|*?";
+const PLACES = new RegExp(`(?<![^${BOUND}])(?:file://)?([^${BOUND}]+\\.(?:${ENDINGS})):(\\d+)(?::(\\d+))?|File "([^"\\n]+)", line (\\d+)`, "g");
 
 /**
  * The address at which an editor opens a place, or undefined if that is not inside the project: what a text says is not ours, and may name

@@ -49,6 +49,15 @@ test("places are found in what languages write of errors", () => {
   }
 });
 
+test("a long word takes no longer than many short ones", () => {
+  for (const word of ["x".repeat(500_000), "x.js".repeat(125_000), "x.js:".repeat(100_000), 'File "'.repeat(80_000)]) {
+    const begin = performance.now();
+    assert.equal(pieces(ROOT, word).map((piece) => piece.text ?? piece).join("").length, word.length);
+    const took = performance.now() - begin;
+    assert.ok(took < 1_000, `${word.slice(0, 8)}…: ${took} ms`);
+  }
+});
+
 test("documents inside of events are found", () => {
   const plain = (value) => {
     if (value instanceof Decoded) return { [value.how]: plain(value.value) };
