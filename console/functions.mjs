@@ -50,6 +50,7 @@ function build({ build }) {
 
 function Whole({ one }) {
   const { id, language, runtime, handler, source, workers } = one;
+  const debugPort = session.value.debugPorts?.[id];
   const root = session.value.directory;
   const path = source?.path ?? source?.entry;
   const address = path && placeOf(root, path);
@@ -57,7 +58,7 @@ function Whole({ one }) {
   const triggers = session.value.triggers?.[id] ?? [];
   const { mark, text, kind } = build(one);
   const when = one.build?.at && `${text} at ${clock(one.build.at)}${one.build.tookMs === undefined ? "" : ` in ${duration(one.build.tookMs)}`}`;
-  const entry = () => copy("an entry for launch.json", () => asLaunchEntry(one, session.value));
+  const entry = () => copy("an entry for launch.json", () => asLaunchEntry({ ...one, debugPort }, session.value));
   const settings = [one.timeoutS && `${one.timeoutS} s`, one.memoryMb && `${one.memoryMb} MB`].filter(Boolean).join(", ");
   return html`<article aria-label=${visible(id)}>
     <header>
@@ -71,14 +72,14 @@ function Whole({ one }) {
           ["Build", text && html`<span class=${kind}>${mark} ${when || text}</span>`],
           ["Called by", triggers.length > 0 && triggers.map((trigger) => html`<div>${visible(trigger.text)}</div>`)],
           ["Processes", workers && (["busy", "idle", "starting"].filter((state) => workers[state] > 0).map((state) => `${workers[state]} ${state}`).join(", ") || "none")],
-          ["Debugger", html`${one.debugPort ? html`<code>127.0.0.1:${one.debugPort}</code>` : html`<code>${session.value.inspector}</code>`} <button class="quiet" onClick=${entry}>Copy launch.json entry</button>`],
+          ["Debugger", html`<code>${debugPort ? `127.0.0.1:${debugPort}` : session.value.inspector}</code> <button class="quiet" onClick=${entry}>Copy launch.json entry</button>`],
         ]}
       />
       <div class="actions"><button onClick=${() => filterBy(id)}>Show its calls</button></div>
     </header>
-    ${one.build?.error &&
-    html`<${Section} title=${one.build.stillServing ? "It does not build; the last good code keeps serving" : "It does not build"}>
-      <pre class="text error" tabindex="0" aria-label="Error of the build"><${Linked} text=${one.build.error} /></pre>
+    ${one.build?.state === "failed" &&
+    html`<${Section} title="It does not build; if it did before, that code keeps serving">
+      <pre class="text error" tabindex="0" aria-label="Error of the build"><${Linked} text=${one.build.error ?? ""} /></pre>
     </>`}
     <${Section} title="Invoke"><${InvokeBox} name=${id} /></>
     <${Section} title="The last calls"><${Chart} of=${id} large=${true} /></>

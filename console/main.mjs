@@ -72,7 +72,7 @@ function Top({ view }) {
   views.push(["session", "Session"]);
   const { stage, region, endpoint, functions = [], infrastructure } = session.value ?? {};
   const broken = functions.filter((one) => one.build?.state === "failed").length;
-  const marks = { functions: broken > 0 && [broken, `${broken} do not build`], session: ["changed", "failed", "broken"].includes(infrastructure?.state) && ["•", "something waits"] };
+  const marks = { functions: broken > 0 && [broken, `${broken} of them ${broken === 1 ? "does" : "do"} not build`], session: ["changed", "broken"].includes(infrastructure?.state) && ["•", `the infrastructure ${infrastructure.state === "changed" ? "waits to be deployed" : "does not synthesise"}`] };
   return html`<header class="top">
     <h1>sst</h1>
     <nav aria-label="Views">

@@ -1,18 +1,20 @@
 // The session: what it serves, how it is connected, and what waits to be deployed.
 
 import { ask } from "./api.mjs";
+import { Linked } from "./document.mjs";
 import { clock, visible } from "./format.mjs";
 import { html, useState } from "./html.mjs";
 import { Facts, Section, Work, copy } from "./parts.mjs";
 import { session, tell } from "./store.mjs";
 
 const INFRASTRUCTURE = {
-  deploying: "is being deployed",
-  deployed: "is deployed",
-  changed: "has changed, and waits to be deployed",
-  broken: "does not synthesise as it is saved; what is deployed keeps running",
-  failed: "could not be deployed; what was deployed before keeps running",
+  deploying: "It is being deployed.",
+  deployed: "It is deployed as it is saved.",
+  changed: "It has changed, and waits to be deployed.",
+  broken: "It does not synthesise as it is saved. What is deployed keeps running.",
 };
+
+const ACTIONS = { add: "+", modify: "~", remove: "−" };
 
 export function Overview() {
   const { stage, region, endpoint, control, inspector, flatInspector, debugAdapter, pid, directory, outputs = {}, connection, infrastructure } = session.value;
@@ -37,30 +39,42 @@ export function Overview() {
     <${Section} title="Outputs">
       ${all.length === 0 ? html`<p class="dim">The stacks have none.</p>` : html`<${Facts} of=${all.map(({ stack, name, value }) => [visible(name), html`<code title=${visible(stack)}>${visible(value)}</code> <button class="quiet" aria-label=${`Copy ${name}`} onClick=${() => copy(name, () => value)}>Copy</button>`])} />`}
     </>
-    ${connection &&
-    html`<${Section} title="Connection">
-      <p class=${connection.state === "lost" ? "failed" : ""}>${connection.state === "lost" ? "Lost" : "Connected"} since ${clock(connection.since)}.</p>
-      <ul class="related">${[...(connection.history ?? [])].reverse().map(({ at, text }) => html`<li><span class="dim">${clock(at)}</span> ${visible(text)}</li>`)}</ul>
-    </>`}
+    ${connection && html`<${Connection} of=${connection} />`}
   </div>`;
+}
+
+function Connection({ of: { state, history = [] } }) {
+  const isLost = state === "lost";
+  return html`<${Section} title="Connection">
+    <p class=${isLost ? "failed" : ""}>${isLost ? "The connection to the stubs is lost. Calls in the cloud wait for it." : "The stubs are connected."}</p>
+    <ul class="related">
+      ${[...history].reverse().map((change) => html`<li><span class="dim">${clock(change.at)}</span> ${change.state}${change.reason && html`: ${visible(change.reason)}`}</li>`)}
+    </ul>
+  </>`;
 }
 
 function Infrastructure({ of }) {
   const [asked, setAsked] = useState(false);
   if (!of) return null;
-  const { state, at, changes = [] } = of;
+  const { state, changes = [], resources = [], error } = of;
   const deploy = async () => {
     setAsked(false);
     await ask("deploy", { method: "POST" });
     tell("The deployment has begun.");
   };
-  const waits = state === "changed" || state === "failed";
   return html`<${Section} title="Infrastructure">
-    <p class=${state === "broken" || state === "failed" ? "failed" : ""}>It ${INFRASTRUCTURE[state] ?? visible(state)}${at ? `, since ${clock(at)}` : ""}.</p>
+    <p role="status" class=${state === "broken" ? "failed" : ""}>${INFRASTRUCTURE[state] ?? visible(state)}</p>
+    ${error && html`<pre class="text error" tabindex="0" aria-label="Error of the infrastructure"><${Linked} text=${error} /></pre>`}
     ${changes.length > 0 && html`<ul class="changes">${changes.map((change) => html`<li>${visible(change)}</li>`)}</ul>`}
-    ${waits &&
+    ${resources.length > 0 &&
+    html`<ul class="changes resources" aria-label="Resources">
+      ${resources.map((one) => html`<li class=${one.action}><span aria-hidden="true">${ACTIONS[one.action]}</span><span class="hidden">${one.action}</span> ${visible(one.logicalId)} <span class="dim">${visible(one.type)}</span></li>`)}
+    </ul>`}
+    ${state === "changed" &&
     html`<div class="actions">
-      ${asked ? html`<span>Deploy this to stage ${visible(session.value.stage)}?</span> <${Work} class="main" onClick=${deploy}>Yes, deploy</> <button onClick=${() => setAsked(false)}>Cancel</button>` : html`<button class="main" onClick=${() => setAsked(true)}>Deploy</button>`}
+      ${asked
+        ? html`<span>Deploy this to stage ${visible(session.value.stage)}?</span> <${Work} class="main" onClick=${deploy}>Yes, deploy</> <button onClick=${() => setAsked(false)}>Cancel</button>`
+        : html`<button class="main" onClick=${() => setAsked(true)}>Deploy</button>`}
     </div>`}
   </>`;
 }

@@ -39,8 +39,11 @@ pub(crate) fn page_address(control: &str, token: &str) -> String {
     format!("http://{control}/#token={token}")
 }
 
-/// Where it listens, or at the next port that is free: it may be remembered in a browser.
+/// Where it listens at first, or at the next port that is free.
 const PORT: u16 = 13_557;
+
+/// Below `.sst`: the port of the last session.
+const REMEMBERED: &str = "console-port";
 
 /// How many ports are tried.
 const TRIED: u16 = 50;
@@ -68,8 +71,10 @@ impl Console {
         aws: Aws,
         tasks: &mut Tasks,
     ) -> io::Result<Self> {
-        let listener = listen().await?;
+        let listener = listen(state_dir.read(REMEMBERED).ok().flatten()).await?;
         let address = listener.local_addr()?;
+        // Without it the next session may be somewhere else, which is no reason not to have this one.
+        let _ = state_dir.write(REMEMBERED, address.port().to_string().as_bytes());
         let token: Arc<str> = new_token().into();
         let (calls_sender, calls) = mpsc::unbounded_channel();
         let (notices_sender, notices) = mpsc::unbounded_channel();
@@ -103,8 +108,10 @@ impl Console {
     }
 }
 
-async fn listen() -> io::Result<TcpListener> {
-    for port in PORT..PORT + TRIED {
+/// Where the last session of the project was, so that a page that is open finds this one; else at the usual port, or the next that is free.
+async fn listen(remembered: Option<String>) -> io::Result<TcpListener> {
+    let remembered = remembered.and_then(|port| port.trim().parse::<u16>().ok()).filter(|port| *port > 0);
+    for port in remembered.into_iter().chain(PORT..PORT + TRIED) {
         if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
             return Ok(listener);
         }

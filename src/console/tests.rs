@@ -281,3 +281,21 @@ async fn a_stream_ends_with_the_session_when_all_of_it_was_told() {
     assert_eq!(changed["connection"]["state"], "lost");
     assert_eq!(stream.next().await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn the_next_session_of_a_project_is_where_the_last_one_was() {
+    let mut tasks = Tasks::default();
+    let (first, directory) = open(&mut tasks).await;
+    let state_dir = StateDir::open(camino::Utf8Path::from_path(directory.path()).unwrap()).unwrap();
+    let remembered = || state_dir.read(REMEMBERED).unwrap();
+    assert_eq!(remembered(), Some(first.address().port().to_string()));
+    // As long as that one is there, this one is somewhere else.
+    let other = listen(remembered()).await.unwrap();
+    assert_ne!(other.local_addr().unwrap(), first.address());
+    // One that nobody else takes meanwhile.
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port();
+    assert_eq!(listen(Some(format!("{port}\n"))).await.unwrap().local_addr().unwrap().port(), port);
+    for nonsense in ["", "0", "70000", "a"] {
+        assert!(listen(Some(nonsense.to_owned())).await.is_ok(), "{nonsense}");
+    }
+}

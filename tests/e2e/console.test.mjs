@@ -103,7 +103,7 @@ describe("calls", () => {
     assert.match(await view.detail.innerText(), /waited .* for a process → ran .* → .* in all/);
     const bad = await invoke("Echo", { fail: "on purpose" });
     await opened(bad.id);
-    assert.match(await section("Error").innerText(), new RegExp(`TypeError: on purpose\\n +at (async )?handler \\(.*${FAILS_AT}`));
+    assert.match(await section("Error").innerText(), new RegExp(`TypeError: on purpose\\n +at (async |Object\\.)?handler \\(.*${FAILS_AT}`));
     const link = section("Error").getByRole("link").first();
     const place = path.join(directory, FAILS_AT).split("/").map(encodeURIComponent).join("/").replace("%3A", ":");
     assert.match(await link.getAttribute("href"), new RegExp(`^vscode://file${place}:\\d+$`));
@@ -194,7 +194,82 @@ describe("calls", () => {
   });
 });
 
+describe("events", () => {
+  test("one is saved as a file, compared, and called from the command line", async () => {
+    const { id } = await invoke("Echo", { text: "saved", password: "p-12345678" });
+    await opened(id);
+    await view.detail.getByRole("button", { name: "Save as event" }).click();
+    const dialog = view.page.getByRole("dialog");
+    await dialog.getByRole("textbox").fill("first order");
+    await dialog.getByText("Use letters").waitFor();
+    await dialog.getByRole("textbox").fill("order");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await view.page.getByText("Saved as events/order.json. From the command line: npx sst invoke console/Echo --event order").waitFor();
+    const file = path.join(directory, "events/order.json");
+    assert.deepEqual(JSON.parse(fs.readFileSync(file, "utf8")), { text: "saved", password: "***" });
+    const command = new Sst(directory, ["invoke", "Echo", "--event", "order"]);
+    await command.closed;
+    assert.equal(JSON.parse(command.output).said, "saved");
+    // A second one of that name is asked about, and this time the secret is wanted.
+    await view.detail.getByRole("button", { name: "Save as event" }).click();
+    await dialog.getByRole("textbox").fill("order");
+    await dialog.getByRole("checkbox").check();
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.getByText("There is an event of this name").waitFor();
+    assert.equal(JSON.parse(fs.readFileSync(file, "utf8")).password, "***");
+    await dialog.getByRole("button", { name: "Replace it" }).click();
+    await dialog.waitFor({ state: "detached" });
+    assert.equal(JSON.parse(fs.readFileSync(file, "utf8")).password, "p-12345678");
+    fs.writeFileSync(path.join(directory, "events/other.json"), '{"password":"p-12345678","text":"other"}');
+    await view.page.getByRole("link", { name: "Events" }).click();
+    await view.page.getByRole("link", { name: /^order/ }).click();
+    const article = view.page.getByRole("article", { name: "order" });
+    await article.getByText('"saved"').waitFor();
+    await article.getByRole("combobox").selectOption("event:other");
+    await article.getByText("What is different").waitFor();
+    assert.deepEqual(await article.locator(".removed, .added").allInnerTexts(), ['−   "text": "other"\n', '+   "text": "saved"\n']);
+    await article.getByRole("combobox").selectOption(`call:${id}`);
+    await article.getByText('−   "password": "***",').waitFor();
+    await view.page.getByRole("link", { name: "Functions" }).click();
+    await view.page.getByRole("navigation", { name: "Functions" }).getByText("console/Echo").click();
+    await view.page.getByRole("combobox", { name: "Take an event" }).selectOption("event:other");
+    await until("the event in the field", async () => JSON.parse(await view.page.getByRole("textbox", { name: "Event for console/Echo" }).inputValue()).text === "other");
+  });
+});
+
 describe("functions and the session", () => {
+  test("one that does not build says where, until it does", async () => {
+    const file = path.join(directory, "src/echo.ts");
+    const text = fs.readFileSync(file, "utf8");
+    fs.writeFileSync(file, text.replace('"heard"', "heard'"));
+    await view.page.getByRole("link", { name: /Functions 1 of them does not build|Functions/ }).filter({ hasText: "1" }).click();
+    await view.page.getByRole("navigation", { name: "Functions" }).getByText("console/Echo").click();
+    const error = view.page.getByRole("region", { name: /does not build/ });
+    await error.getByText(/Unterminated string literal/).waitFor();
+    assert.match(await error.getByRole("link").first().getAttribute("href"), /^vscode:\/\/file\/.*\/src\/echo\.ts:4:/);
+    fs.writeFileSync(file, text);
+    await error.waitFor({ state: "detached" });
+    await view.page.getByRole("article", { name: "console/Echo" }).getByText(/✓ built at/).waitFor();
+  });
+
+  test("what has changed in the infrastructure is deployed when somebody says so", async () => {
+    const file = path.join(directory, "app.cjs");
+    const text = fs.readFileSync(file, "utf8");
+    fs.writeFileSync(file, text.replace('"TopicArn"', '"Renamed"').replace("const routes", 'new Topic(stack, "Second");\nconst routes'));
+    await view.page.getByRole("link", { name: /Session/ }).click();
+    const infrastructure = view.page.getByRole("region", { name: "Infrastructure" });
+    await infrastructure.getByText("It has changed, and waits to be deployed.").waitFor();
+    await infrastructure.getByRole("list", { name: "Resources" }).getByText("AWS::SNS::Topic").waitFor();
+    await infrastructure.getByRole("button", { name: "Deploy" }).click();
+    await infrastructure.getByText("Deploy this to stage dev?").waitFor();
+    await infrastructure.getByRole("button", { name: "Cancel" }).click();
+    await infrastructure.getByRole("button", { name: "Deploy" }).click();
+    await infrastructure.getByRole("button", { name: "Yes, deploy" }).click();
+    await infrastructure.getByText("It is deployed as it is saved.").waitFor({ timeout: 120_000 });
+    await view.page.getByText("Renamed").waitFor();
+    assert.equal(sst.stackOutput("Renamed").split(":")[2], "sns");
+  });
+
   test("a function is called with an event that was written", async () => {
     await view.page.getByRole("link", { name: "Functions" }).click();
     await view.page.getByRole("navigation", { name: "Functions" }).getByText("console/Echo").click();
