@@ -27,11 +27,11 @@ export function Cut({ text, label, children }) {
 export const Plain = ({ text, label }) =>
   html`<${Cut} text=${text} label=${label}>${(shown) => html`<pre class="text" tabindex="0" aria-label=${label}>${visible(shown)}</pre>`}</>`;
 
-/** A text in which places in the project's files are links. */
+/** A text in which places in the project's files are links, and named as they are called in the project. */
 export function Linked({ text }) {
   const root = session.value?.directory;
   return pieces(root, visible(text)).map((piece) =>
-    typeof piece === "string" ? piece : html`<a href=${piece.address} title="Open in the editor">${piece.text}</a>`,
+    typeof piece === "string" ? piece : html`<a href=${piece.address} title="Open in the editor">${piece.text.replace(`${root}/`, "")}</a>`,
   );
 }
 

@@ -119,7 +119,7 @@ function Notice() {
 addEventListener("keydown", (event) => {
   const { target, key } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (key === "Escape" && selected.value && !target.closest("input, textarea, select, .menu")) {
+  if (key === "Escape" && selected.value && !target.closest("input, textarea, select")) {
     location.hash = addressOf("calls");
     document.querySelector("#rows")?.focus();
     return;

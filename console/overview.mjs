@@ -20,6 +20,7 @@ export function Overview() {
   const { stage, region, endpoint, control, inspector, flatInspector, debugAdapter, pid, directory, outputs = {}, connection, infrastructure } = session.value;
   const all = Object.entries(outputs).flatMap(([stack, values]) => Object.entries(values).map(([name, value]) => ({ stack, name, value })));
   return html`<div class="overview">
+    <h2 class="hidden">Session</h2>
     <${Infrastructure} of=${infrastructure} />
     <${Section} title="Session">
       <${Facts}

@@ -93,9 +93,10 @@ describe("everything in the page", () => {
         }
         const wider = await view.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(wider <= 0, `${wider} pixels more than the ${width} there are`);
-        if (await view.page.getByRole("dialog").count()) {
+        const over = view.page.getByRole("dialog").or(view.page.getByRole("menu"));
+        if (await over.count()) {
           await view.page.keyboard.press("Escape");
-          await view.page.getByRole("dialog").waitFor({ state: "detached" });
+          await over.waitFor({ state: "detached" });
         }
       }
     });
