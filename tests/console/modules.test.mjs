@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 
 import { asCurl, asInvoke, asLaunchEntry } from "../../console/copies.mjs";
 import { Decoded, decode } from "../../console/decode.mjs";
+import { write } from "../../console/document.mjs";
 import { comparable, diff } from "../../console/diff.mjs";
 import { duration, outcome, visible } from "../../console/format.mjs";
 import { addressOf, pieces } from "../../console/links.mjs";
@@ -76,6 +77,17 @@ test("documents inside of events are found", () => {
   ]) {
     const { value, found } = decode(event);
     assert.deepEqual([found, plain(value)], [expected !== undefined, expected ?? event]);
+  }
+});
+
+test("a document is written as JSON is, up to a length", () => {
+  const value = { a: [1, "two", null, true, [], {}], b: { "c\n": -1.5 }, d: [[{}]] };
+  const text = (most) => write(value, most).words.map(([, text]) => text).join("");
+  assert.equal(text(Infinity), JSON.stringify(value, null, 2));
+  assert.equal(write(value, Infinity).isCut, false);
+  for (const most of [5, 20, 60]) {
+    assert.ok(text(Infinity).startsWith(text(most)) && text(most).length < most + 20, text(most));
+    assert.equal(write(value, most).isCut, true);
   }
 });
 
