@@ -270,7 +270,8 @@ async fn a_stream_ends_with_the_session_when_all_of_it_was_told() {
     let directory = tempfile::tempdir().unwrap();
     let root = camino::Utf8Path::from_path(directory.path()).unwrap();
     let (state_dir, events) = (StateDir::open(root).unwrap(), SavedEvents::of(root));
-    let console = Console::open(history.clone(), state_dir, events, nobodys().await, &mut tasks).await.unwrap();
+    let console =
+        Console::open(history.clone(), state_dir, events, nobodys().await, &mut tasks).await.unwrap();
     let client = Client::new(&console.address().to_string(), console.token());
     let mut stream = client.lines("/api/v1/stream").await.unwrap();
     assert!(stream.next().await.unwrap().is_some());

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    ops::Bound,
     sync::Arc,
     time::SystemTime,
 };
@@ -225,7 +226,10 @@ impl Store {
 
     /// What has changed since a number, in order.
     pub(super) fn since(&self, after: u64) -> Changes {
-        let changed = self.changed.range(after + 1..).filter_map(|(_, id)| self.calls.get(id));
+        let changed = self
+            .changed
+            .range((Bound::Excluded(after), Bound::Unbounded))
+            .filter_map(|(_, id)| self.calls.get(id));
         Changes {
             change: self.change,
             invocations: changed.map(|entry| entry.call.summary.clone()).collect(),

@@ -44,6 +44,8 @@ fn described(event: &UiEvent) -> Option<(&'static str, Value)> {
         UiEvent::ProgressEnded { key, message } => progress(key, "ended", Some(message)),
         UiEvent::ProgressFailed { key } => progress(key, "failed", None),
         UiEvent::Listening(text) => ("listening", json!({ "text": text })),
+        // The link has the token, which is nobody's who reads along.
+        UiEvent::Console { address, hint, .. } => ("console", json!({ "address": address, "hint": hint })),
         UiEvent::Output { stack, name, value } => {
             ("output", json!({ "stack": stack, "name": name, "value": value }))
         }
