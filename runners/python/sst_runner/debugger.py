@@ -1,7 +1,5 @@
 """Debugging: this process connects to a listener that speaks the Debug Adapter Protocol as its client."""
 
-import dis
-import inspect
 import os
 import sys
 import threading
@@ -73,6 +71,9 @@ def stop_at_first_line(run):
 
     :return: what takes the breakpoint away
     """
+    # Only here: nothing else wants it, and each function would wait for it.
+    import inspect
+
     pydevd = sys.modules.get("pydevd")
     session = pydevd and pydevd.get_global_debugger()
     # What a decorator has wrapped is what the developer has written.
@@ -94,6 +95,8 @@ def stop_at_first_line(run):
 
 def _first_line(code):
     """The first line in a function; where all of it is in one line, that."""
+    import dis
+
     lines = (line for _, line in dis.findlinestarts(code) if line is not None and line != code.co_firstlineno)
     return next(lines, code.co_firstlineno)
 
