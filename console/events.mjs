@@ -32,6 +32,7 @@ export function Events() {
       )}
     </nav>
     <div class="detail">
+      ${chosen && html`<a class="back" href=${addressOf("events")}>← All events</a>`}
       ${chosen
         ? html`<${Whole} key=${chosen} name=${chosen} all=${all} />`
         : html`<p class="none">${all.length > 0 ? "Choose an event." : "No event is saved yet. “Save as event” of a call makes a file of it, in `events/` of the project."}</p>`}

@@ -21,7 +21,7 @@ export function Functions() {
     <nav class="list" aria-label="Functions">
       ${functions.map((one) => html`<${Entry} one=${one} isChosen=${one === chosen} />`)}
     </nav>
-    <div class="detail">${chosen ? html`<${Whole} key=${chosen.id} one=${chosen} />` : html`<p class="none">${functions.length > 0 ? "Choose a function." : "The app has no functions."}</p>`}</div>
+    <div class="detail">${chosen && html`<a class="back" href=${addressOf("functions")}>← All functions</a>`}${chosen ? html`<${Whole} key=${chosen.id} one=${chosen} />` : html`<p class="none">${functions.length > 0 ? "Choose a function." : "The app has no functions."}</p>`}</div>
   </div>`;
 }
 
@@ -38,11 +38,11 @@ function Entry({ one, isChosen }) {
 function build({ build }) {
   switch (build?.state) {
     case "building":
-      return { mark: "…", text: "is being built", kind: "running" };
+      return { mark: "…", text: "is being built", since: "since", kind: "running" };
     case "failed":
-      return { mark: "✗", text: "does not build", kind: "failed" };
+      return { mark: "✗", text: "does not build", since: "since", kind: "failed" };
     case "built":
-      return { mark: "✓", text: "built", kind: "returned" };
+      return { mark: "✓", text: "built", since: "at", kind: "returned" };
     default:
       return { mark: "", text: "", kind: "" };
   }
@@ -56,8 +56,9 @@ function Whole({ one }) {
   const address = path && placeOf(root, path);
   const shown = path?.startsWith(`${root}/`) ? path.slice(root.length + 1) : path;
   const triggers = session.value.triggers?.[id] ?? [];
-  const { mark, text, kind } = build(one);
-  const when = one.build?.at && `${text} at ${clock(one.build.at)}${one.build.tookMs === undefined ? "" : ` in ${duration(one.build.tookMs)}`}`;
+  const { mark, text, since, kind } = build(one);
+  const took = one.build?.state === "built" && one.build.tookMs !== undefined ? ` in ${duration(one.build.tookMs)}` : "";
+  const when = one.build?.at ? `${text} ${since} ${clock(one.build.at)}${took}` : text;
   const entry = () => copy("an entry for launch.json", () => asLaunchEntry({ ...one, debugPort }, session.value));
   const settings = [one.timeoutS && `${one.timeoutS} s`, one.memoryMb && `${one.memoryMb} MB`].filter(Boolean).join(", ");
   return html`<article aria-label=${visible(id)}>
@@ -69,7 +70,7 @@ function Whole({ one }) {
           ["Code", shown && (address ? html`<a href=${address} title="Open in the editor">${visible(shown)}</a>` : visible(shown))],
           ["Handler", html`<code>${visible(handler ?? "")}</code>`],
           ["Limits", settings],
-          ["Build", text && html`<span class=${kind}>${mark} ${when || text}</span>`],
+          ["Build", text && html`<span class=${kind}>${mark} ${when}</span>`],
           ["Called by", triggers.length > 0 && triggers.map((trigger) => html`<div>${visible(trigger.text)}</div>`)],
           ["Processes", workers && (["busy", "idle", "starting"].filter((state) => workers[state] > 0).map((state) => `${workers[state]} ${state}`).join(", ") || "none")],
           ["Debugger", html`<code>${debugPort ? `127.0.0.1:${debugPort}` : session.value.inspector}</code> <button class="quiet" onClick=${entry}>Copy launch.json entry</button>`],
@@ -103,7 +104,7 @@ function Chart({ of, large = false }) {
   const words = `${counted(last.length, "call")}: ${duration(median)} in the middle, ${duration(longest)} at most`;
   const bars = last.map((call, index) => {
     const tall = Math.max(1, (call.tookMs / longest) * high);
-    return html`<rect class=${outcome(call).kind} x=${(CHARTED - last.length + index) * step} y=${high - tall} width=${step - 1} height=${tall}>${large && html`<title>${clock(call.at)} ${duration(call.tookMs)}</title>`}</rect>`;
+    return html`<rect class=${outcome(call).kind} x=${index * step} y=${high - tall} width=${step - 1} height=${tall}>${large && html`<title>${clock(call.at)} ${duration(call.tookMs)}</title>`}</rect>`;
   });
   return html`<span class="chart">
     <svg role="img" aria-label=${words} width=${CHARTED * step} height=${high} viewBox=${`0 0 ${CHARTED * step} ${high}`}>${bars}</svg>

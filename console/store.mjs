@@ -26,8 +26,11 @@ export const notice = signal(null);
 export const hasOlder = signal(true);
 
 const known = new Map();
+/** What the session has said of itself since it was asked for all of it: parts of it, and functions by their ids. */
+const news = { parts: {}, functions: new Map() };
 let change = 0;
 let publishing = false;
+let hasAskedForOlder = false;
 
 /** Shows a sentence about what was just done. */
 export function tell(text, failed = false) {
@@ -66,16 +69,21 @@ export async function follow() {
       if (error.status !== 401) link.value = "lost";
     }
     const stopped = () => access.value === "missing" || access.value === "refused";
-    if (stopped()) await tokenComes();
-    else await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    if (stopped()) {
+      await tokenComes();
+      beginAnew();
+    } else {
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
   }
 }
 
 /** Reads what the session says of itself, until it does. */
 async function refresh() {
   try {
-    session.value = await get("state");
-    if (known.size === 0 || hasOlder.value) await older(OLDER_AT_ONCE);
+    session.value = withNews(await get("state"));
+    if (!hasAskedForOlder) await older(OLDER_AT_ONCE);
+    hasAskedForOlder = true;
   } catch (error) {
     // The app is being deployed.
     if (error.status === 503) setTimeout(refresh, AGAIN_MS);
@@ -84,26 +92,36 @@ async function refresh() {
 
 /** Reads more of the calls of earlier sessions. */
 export async function older(count = known.size + 4 * OLDER_AT_ONCE) {
-  const before = known.size;
   const { invocations } = await get(`invocations?limit=${count}`);
-  hasOlder.value = invocations.length >= count && (known.size === 0 || invocations.length > before);
+  hasOlder.value = invocations.length >= count;
   keep(invocations.filter(({ id }) => !known.has(id)));
 }
 
 function take(line) {
-  // The numbers of a session that was started anew begin anew.
+  const { invocations = [], functions = [], connection, infrastructure } = line;
   change = line.change;
-  keep(line.invocations ?? []);
-  if (!session.value) return;
-  const changed = {};
-  for (const name of ["connection", "infrastructure"]) if (line[name]) changed[name] = line[name];
-  if (line.functions?.length) {
-    const news = new Map(line.functions.map((one) => [one.id, one]));
-    changed.functions = session.value.functions.map((one) => ({ ...one, ...news.get(one.id) }));
-  }
-  if (Object.keys(changed).length > 0) session.value = { ...session.value, ...changed };
+  keep(invocations);
+  for (const one of functions) news.functions.set(one.id, one);
+  if (connection) news.parts.connection = connection;
+  if (infrastructure) news.parts.infrastructure = infrastructure;
+  const isNew = functions.length > 0 || connection || infrastructure;
+  if (session.value && isNew) session.value = withNews(session.value);
   // What is deployed may have other functions and other outputs.
-  if (changed.infrastructure?.state === "deployed") refresh();
+  if (session.value && infrastructure?.state === "deployed") refresh();
+}
+
+/** What is said line by line is later than what was asked for, or follows soon. */
+const withNews = (state) => ({ ...state, ...news.parts, functions: state.functions.map((one) => ({ ...one, ...news.functions.get(one.id) })) });
+
+/** Another session has other numbers, and may know otherwise of the calls of this one. */
+function beginAnew() {
+  change = 0;
+  hasAskedForOlder = false;
+  news.parts = {};
+  news.functions.clear();
+  known.clear();
+  session.value = null;
+  publish();
 }
 
 function keep(summaries) {
