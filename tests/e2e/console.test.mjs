@@ -60,8 +60,9 @@ describe("calls", () => {
     const appeared = view.page.evaluate(
       () =>
         new Promise((resolve) => {
-          const look = () => document.querySelector("#rows").textContent.includes("/orders/7") && resolve(Date.now());
+          const look = () => [...document.querySelectorAll(".all .row")].some((row) => /\/orders\/7.*200/.test(row.textContent)) && resolve(Date.now());
           new MutationObserver(look).observe(document.querySelector("#rows"), { childList: true, subtree: true, characterData: true });
+          look();
         }),
     );
     assert.equal((await fetch(`${sst.stackOutput("Endpoint")}/orders/7`)).status, 200);
@@ -289,8 +290,9 @@ describe("functions and the session", () => {
 
   test("the session says what it serves", async () => {
     await view.page.getByRole("link", { name: "Session" }).click();
-    const text = await view.page.locator("main").innerText();
-    for (const said of ["dev", "us-east-1", sst.stackOutput("Endpoint"), sst.session().inspector, directory]) assert.ok(text.includes(said), said);
+    for (const said of ["dev", "us-east-1", sst.stackOutput("Endpoint"), sst.session().inspector, directory]) {
+      await view.page.locator("main").getByText(said, { exact: true }).first().waitFor();
+    }
   });
 });
 
