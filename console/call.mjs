@@ -23,9 +23,11 @@ const KEPT = 5;
 /** Ways in which an event can be shown; the choice stays for the next one. */
 const way = signal("pretty");
 
-/** Frameworks for which the session writes tests; unknown until somebody asks. */
-const FRAMEWORKS = ["node", "jest", "vitest", "pytest"];
-const writesTests = signal(undefined);
+/** For which frameworks there are tests, by a function's language. */
+const FRAMEWORKS = { node: ["node", "jest", "vitest"], python: ["pytest"] };
+
+/** Whether the session makes tests of calls, and stops a replay at its first line; unknown until it is asked. */
+const makesTests = signal(undefined);
 
 const path = (id) => `invocations/${encodeURIComponent(id)}`;
 const endpoints = () => Object.values(session.value?.outputs ?? {}).flatMap((outputs) => Object.values(outputs)).filter((value) => /^https?:/.test(value));
@@ -102,21 +104,23 @@ function Actions({ record }) {
   const name = record.function;
   const raw = () => textOf(`${path(id)}/event`);
   useEffect(() => {
-    if (writesTests.value !== undefined) return;
-    writesTests.value = false;
-    ask(`${path(id)}/test?framework=node`).then(() => (writesTests.value = true), () => {});
+    if (makesTests.value !== undefined) return;
+    makesTests.value = false;
+    ask(`${path(id)}/test?framework=node`).then(() => (makesTests.value = true), ({ status }) => (makesTests.value = status !== 404));
   }, []);
   const copies = [
     ["as curl", () => copy("a line for the shell, with the event as it was", async () => asCurl(name, await raw(), { control: session.value.control, endpoints: endpoints() }))],
     ["as sst invoke", () => copy("a line for the shell, with the event as it was", async () => asInvoke(name, await raw()))],
     ["id", () => copy("the id", () => id)],
   ];
-  if (writesTests.value) {
-    for (const framework of FRAMEWORKS) copies.push([`as test (${framework})`, () => copy("a test", () => textOf(`${path(id)}/test?framework=${framework}`))]);
+  const language = session.value?.functions?.find((one) => one.id === name)?.language;
+  if (makesTests.value) {
+    for (const framework of FRAMEWORKS[language] ?? []) copies.push([`as test (${framework})`, () => copy("a test", () => textOf(`${path(id)}/test?framework=${framework}`))]);
   }
   const save = () => (saving.value = { of: name, event: record.event.text ?? "", masked: record.event.masked ?? 0, plain: raw });
   return html`<div class="actions">
     <${Work} class="main" title="r" onClick=${() => replay(id)}>↻ Replay</>
+    ${makesTests.value && FRAMEWORKS[language] && html`<${Work} title="The debugger that is attached stops at the handler's first line" onClick=${() => invoke(`${path(id)}/replay?break=true`)}>Replay & stop</>`}
     <button onClick=${() => edit(record)}>Edit & invoke</button>
     ${record.event.text !== undefined && html`<button onClick=${save}>Save as event</button>`}
     <${Menu} label="Copy" items=${copies} />

@@ -148,9 +148,10 @@ export function InvokeBox({ name }) {
   return html`<div class="invoke">
     <select aria-label="Take an event" value="" onChange=${(event) => choose(event.target.value).catch((error) => tell(error.message, true))}>
       <option value="">Take an event …</option>
-      ${samples.length > 0 && html`<optgroup label="Samples">${samples.map((one) => html`<option value=${`sample:${one.name}`}>${visible(one.of ? `${one.text}: ${one.of}` : one.text)}</option>`)}</optgroup>`}
+      <${Samples} label="Of what calls it" of=${samples.filter((one) => one.of)} />
       ${events.length > 0 && html`<optgroup label="Saved events">${events.map((one) => html`<option value=${`event:${one.name}`}>${visible(one.name)}</option>`)}</optgroup>`}
       ${recent.length > 0 && html`<optgroup label="The last calls">${recent.map((call) => html`<option value=${`call:${call.id}`}>${visible(`${call.source} (${outcome(call).text})`)}</option>`)}</optgroup>`}
+      <${Samples} label="Of other services" of=${samples.filter((one) => !one.of)} />
     </select>
     <${EventField} value=${value} onInput=${setValue} rows=${8} label=${`Event for ${name}`} />
     <div class="actions">
@@ -159,6 +160,9 @@ export function InvokeBox({ name }) {
     </div>
   </div>`;
 }
+
+const Samples = ({ label, of }) =>
+  of.length > 0 && html`<optgroup label=${label}>${of.map((one) => html`<option value=${`sample:${one.of ?? one.name}`}>${visible(one.of ? `${one.text}: ${one.of}` : one.text)}</option>`)}</optgroup>`;
 
 function Became({ last: { id, outcome: became, message, hint } }) {
   if (became === "refused") return html`<span class="fault" role="alert">${visible([message, hint].filter(Boolean).join(": "))}</span>`;

@@ -50,7 +50,7 @@ describe("the pictures of the documentation", () => {
     for (const route of ["notes", "notes/id1", "notes/id2", "notes", "notes/id3"]) await request("GET", route);
     await view.rows.filter({ hasText: "RangeError" }).click();
     await view.detail.getByRole("link", { name: "src/get.js:6:" }).waitFor();
-    await view.detail.getByRole("button", { name: "Replay" }).click();
+    await view.detail.getByRole("button", { name: "↻ Replay" }).click();
     await view.page.getByText("Replay of").waitFor();
     await view.rows.filter({ hasText: "RangeError" }).nth(1).click();
     await view.detail.getByRole("region", { name: "Related calls" }).waitFor();
