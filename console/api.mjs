@@ -9,7 +9,7 @@ const KEY = "sst-token";
 export const access = signal("unknown");
 
 /** An answer that is no good one; its status is 0 if there was no answer at all. */
-export class Refusal extends Error {
+class Refusal extends Error {
   constructor(message, status) {
     super(message);
     this.status = status;

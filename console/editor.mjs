@@ -4,7 +4,7 @@ import { ask, get, text } from "./api.mjs";
 import { outcome, visible } from "./format.mjs";
 import { html, signal, useEffect, useMemo, useState } from "./html.mjs";
 import { Dialog, Work } from "./parts.mjs";
-import { addressOf, callOf, calls, route, tell } from "./store.mjs";
+import { addressOf, callOf, calls, tell } from "./store.mjs";
 
 /** What is edited over the page: `{ id, name, event }` of a call. */
 export const edited = signal(null);

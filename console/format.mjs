@@ -11,7 +11,7 @@ export function duration(ms) {
 }
 
 /** What a debugger leaves of a function's time: whole seconds, as they are declared. */
-export function timeLeft(ms) {
+function timeLeft(ms) {
   const seconds = Math.round(ms / 1_000);
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }

@@ -21,7 +21,10 @@ export function Functions() {
     <nav class="list" aria-label="Functions">
       ${functions.map((one) => html`<${Entry} one=${one} isChosen=${one === chosen} />`)}
     </nav>
-    <div class="detail">${chosen && html`<a class="back" href=${addressOf("functions")}>← All functions</a>`}${chosen ? html`<${Whole} key=${chosen.id} one=${chosen} />` : html`<p class="none">${functions.length > 0 ? "Choose a function." : "The app has no functions."}</p>`}</div>
+    <div class="detail">
+      ${chosen && html`<a class="back" href=${addressOf("functions")}>← All functions</a>`}
+      ${chosen ? html`<${Whole} key=${chosen.id} one=${chosen} />` : html`<p class="none">${functions.length > 0 ? "Choose a function." : "The app has no functions."}</p>`}
+    </div>
   </div>`;
 }
 

@@ -72,13 +72,16 @@ function Top({ view }) {
   views.push(["session", "Session"]);
   const { stage, region, endpoint, functions = [], infrastructure } = session.value ?? {};
   const broken = functions.filter((one) => one.build?.state === "failed").length;
-  const marks = { functions: broken > 0 && [broken, `${broken} of them ${broken === 1 ? "does" : "do"} not build`], session: ["changed", "broken"].includes(infrastructure?.state) && ["•", `the infrastructure ${infrastructure.state === "changed" ? "waits to be deployed" : "does not synthesise"}`] };
+  const waits = { changed: "the infrastructure waits to be deployed", broken: "the infrastructure does not synthesise" }[infrastructure?.state];
+  const marks = { functions: broken > 0 && [broken, `${broken} of them ${broken === 1 ? "does" : "do"} not build`], session: waits && ["•", waits] };
   return html`<header class="top">
     <h1>sst</h1>
     <nav aria-label="Views">
       ${views.map(
         ([key, name]) =>
-          html`<a href=${addressOf(key)} aria-current=${key === view ? "page" : undefined}>${name}${marks[key] && html` <span class="badge" title=${marks[key][1]}>${marks[key][0]}<span class="hidden"> ${marks[key][1]}</span></span>`}</a>`,
+          html`<a href=${addressOf(key)} aria-current=${key === view ? "page" : undefined}>
+            ${name}${marks[key] && html` <span class="badge" title=${marks[key][1]}>${marks[key][0]}<span class="hidden"> ${marks[key][1]}</span></span>`}
+          </a>`,
       )}
     </nav>
     <span class="where">${stage && html`<b>${visible(stage)}</b> <span class="dim">${endpoint ? "local cloud" : visible(region)}</span>`} <${Link} /></span>

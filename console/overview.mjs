@@ -38,11 +38,14 @@ export function Overview() {
       <${Facts} of=${[["Node.js", html`<code>${inspector}</code>`], ["Node.js, one process at a time", html`<code>${flatInspector}</code>`], ["All languages", html`<code>${debugAdapter}</code>`]]} />
     </>
     <${Section} title="Outputs">
-      ${all.length === 0 ? html`<p class="dim">The stacks have none.</p>` : html`<${Facts} of=${all.map(({ stack, name, value }) => [visible(name), html`<code title=${visible(stack)}>${visible(value)}</code> <button class="quiet" aria-label=${`Copy ${name}`} onClick=${() => copy(name, () => value)}>Copy</button>`])} />`}
+      ${all.length === 0 ? html`<p class="dim">The stacks have none.</p>` : html`<${Facts} of=${all.map((one) => [visible(one.name), html`<${Output} of=${one} />`])} />`}
     </>
     ${connection && html`<${Connection} of=${connection} />`}
   </div>`;
 }
+
+const Output = ({ of: { stack, name, value } }) =>
+  html`<code title=${visible(stack)}>${visible(value)}</code> <button class="quiet" aria-label=${`Copy ${name}`} onClick=${() => copy(name, () => value)}>Copy</button>`;
 
 function Connection({ of: { state, history = [] } }) {
   const isLost = state === "lost";
