@@ -23,12 +23,8 @@ const KEPT = 5;
 /** Ways in which an event can be shown; the choice stays for the next one. */
 const way = signal("pretty");
 
-/** For which frameworks there are tests, by a function's language. */
+/** For which frameworks the session makes tests, by a function's language: in these languages it stops at a handler's first line as well. */
 const FRAMEWORKS = { node: ["node", "jest", "vitest"], python: ["pytest"] };
-
-/** Whether the session makes tests of calls, and stops a replay at its first line; unknown until it is asked. */
-const makesTests = signal(undefined);
-
 const path = (id) => `invocations/${encodeURIComponent(id)}`;
 const endpoints = () => Object.values(session.value?.outputs ?? {}).flatMap((outputs) => Object.values(outputs)).filter((value) => /^https?:/.test(value));
 
@@ -103,24 +99,19 @@ function Actions({ record }) {
   const { id } = record;
   const name = record.function;
   const raw = () => textOf(`${path(id)}/event`);
-  useEffect(() => {
-    if (makesTests.value !== undefined) return;
-    makesTests.value = false;
-    ask(`${path(id)}/test?framework=node`).then(() => (makesTests.value = true), ({ status }) => (makesTests.value = status !== 404));
-  }, []);
   const copies = [
     ["as curl", () => copy("a line for the shell, with the event as it was", async () => asCurl(name, await raw(), { control: session.value.control, endpoints: endpoints() }))],
     ["as sst invoke", () => copy("a line for the shell, with the event as it was", async () => asInvoke(name, await raw()))],
     ["id", () => copy("the id", () => id)],
   ];
   const language = session.value?.functions?.find((one) => one.id === name)?.language;
-  if (makesTests.value) {
-    for (const framework of FRAMEWORKS[language] ?? []) copies.push([`as test (${framework})`, () => copy("a test", () => textOf(`${path(id)}/test?framework=${framework}`))]);
+  for (const framework of FRAMEWORKS[language] ?? []) {
+    copies.push([`as test (${framework})`, () => copy("a test", () => textOf(`${path(id)}/test?framework=${framework}`))]);
   }
   const save = () => (saving.value = { of: name, event: record.event.text ?? "", masked: record.event.masked ?? 0, plain: raw });
   return html`<div class="actions">
     <${Work} class="main" title="r" onClick=${() => replay(id)}>↻ Replay</>
-    ${makesTests.value && FRAMEWORKS[language] && html`<${Work} title="The debugger that is attached stops at the handler's first line" onClick=${() => invoke(`${path(id)}/replay?break=true`)}>Replay & stop</>`}
+    ${FRAMEWORKS[language] && html`<${Work} title="The debugger that is attached stops at the handler's first line" onClick=${() => invoke(`${path(id)}/replay?break=true`)}>Replay & stop</>`}
     <button onClick=${() => edit(record)}>Edit & invoke</button>
     ${record.event.text !== undefined && html`<button onClick=${save}>Save as event</button>`}
     <${Menu} label="Copy" items=${copies} />

@@ -4,7 +4,7 @@ import { ask, get, text } from "./api.mjs";
 import { outcome, visible } from "./format.mjs";
 import { html, signal, useEffect, useMemo, useState } from "./html.mjs";
 import { Dialog, Work } from "./parts.mjs";
-import { addressOf, callOf, calls, tell } from "./store.mjs";
+import { addressOf, attempt, callOf, calls, tell } from "./store.mjs";
 
 /** What is edited over the page: `{ id, name, event }` of a call. */
 export const edited = signal(null);
@@ -130,9 +130,10 @@ export function InvokeBox({ name }) {
   const [last, setLast] = useState(undefined);
   const query = `function=${encodeURIComponent(name)}`;
   useEffect(() => {
-    // A session that has none of these does without.
-    get(`samples?${query}`).then(({ samples }) => setSamples(samples), () => {});
-    get("events").then(({ events }) => setEvents(events), () => {});
+    attempt(async () => {
+      setSamples((await get(`samples?${query}`)).samples);
+      setEvents((await get("events")).events);
+    });
   }, [name]);
   const choose = async (choice) => {
     const [kind, id] = [choice.slice(0, choice.indexOf(":")), choice.slice(choice.indexOf(":") + 1)];

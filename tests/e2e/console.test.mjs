@@ -170,6 +170,18 @@ describe("calls", () => {
     }
   });
 
+  test("a test is made of it, and a replay that cannot stop says why", async () => {
+    const { id } = await invoke("Plain", { text: "tested" });
+    await opened(id);
+    await view.detail.getByRole("button", { name: "Copy" }).click();
+    await view.page.getByRole("menuitem", { name: "as test (node)" }).click();
+    await view.page.getByText("Copied a test").waitFor();
+    assert.match(await clipboard(view.page), /import \{ handler \} from ".*plain\/index\.js"/);
+    await view.detail.getByRole("button", { name: "Replay & stop" }).click();
+    await view.page.getByRole("alert").getByText(/no debugger is attached/).waitFor();
+    await view.page.getByRole("button", { name: "Close" }).click();
+  });
+
   test("one that a debugger holds says where, and for how long it may be", async () => {
     await invoke("Plain", { text: "so that there is a process" });
     const [host, port] = sst.session().flatInspector.split(":");
@@ -276,7 +288,11 @@ describe("functions and the session", () => {
     await view.page.getByRole("navigation", { name: "Functions" }).getByText("console/Echo").click();
     const article = view.page.getByRole("article", { name: "console/Echo" });
     assert.equal(await article.getByRole("link", { name: "src/echo.ts" }).getAttribute("href"), `vscode://file${directory}/src/echo.ts`);
-    await article.getByRole("textbox").fill('{ "text": "from the box" }');
+    await article.getByText("topic Topic", { exact: true }).waitFor();
+    await article.getByRole("combobox", { name: "Take an event" }).selectOption({ label: "SNS notification: topic Topic" });
+    const field = article.getByRole("textbox");
+    await until("a sample of the topic", async () => (await field.inputValue()).includes(sst.stackOutput("Renamed")));
+    await field.fill('{ "text": "from the box" }');
     await article.getByRole("button", { name: "Invoke", exact: true }).click();
     await article.getByRole("status").getByRole("link", { name: "ok" }).click();
     await section("Result").getByText("from the box").waitFor();
