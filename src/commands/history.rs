@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     history::{Disk, Query, Record, Status, Stored, Summary},
     project::{Project, SavedEvents, StateDir},
-    ui::{Ui, UiEvent, clock},
+    ui::{Ui, UiEvent, clock, milliseconds},
 };
 
 /// Below `.sst`: the calls on disk.
@@ -292,8 +292,4 @@ fn readable(stored: &Stored) -> String {
     let length = length.map(|length| format!("\n({length} bytes in all)"));
     let masked = (*masked > 0).then(|| format!("\n({masked} masked)"));
     format!("{text}{}{}", length.unwrap_or_default(), masked.unwrap_or_default())
-}
-
-fn milliseconds(milliseconds: f64) -> String {
-    if milliseconds < 10.0 { format!("{milliseconds:.1} ms") } else { format!("{milliseconds:.0} ms") }
 }

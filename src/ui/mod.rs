@@ -4,7 +4,6 @@
 //! What is written is `text::Text`, which has no control characters but ours.
 
 pub mod arguments;
-mod clock;
 mod event;
 mod handle;
 mod json;
@@ -15,8 +14,9 @@ mod queue;
 mod reminder;
 mod render;
 mod text;
+mod times;
 
-pub use clock::clock;
 pub use event::UiEvent;
 pub use handle::Ui;
 pub use queue::Events;
+pub use times::{clock, milliseconds};

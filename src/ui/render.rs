@@ -131,8 +131,7 @@ fn short(request: &RequestId) -> String {
 }
 
 fn milliseconds(duration: Duration) -> String {
-    let milliseconds = duration.as_secs_f64() * 1000.0;
-    if milliseconds < 10.0 { format!("{milliseconds:.1} ms") } else { format!("{milliseconds:.0} ms") }
+    super::milliseconds(duration.as_secs_f64() * 1000.0)
 }
 
 #[cfg(test)]

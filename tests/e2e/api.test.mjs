@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, copyApp } from "./support/sst.mjs";
+import { Sst, copyApp, writeInto } from "./support/sst.mjs";
 
 const HANDLER = `exports.handler = async () => "first";\n`;
 const stackWith = (timeout) => `const { App, Duration, Stack } = require("aws-cdk-lib");
@@ -21,10 +21,7 @@ describe("the session's API", () => {
   let session;
   let stream;
 
-  const write = (file, text) => {
-    fs.mkdirSync(path.dirname(path.join(directory, file)), { recursive: true });
-    fs.writeFileSync(path.join(directory, file), text);
-  };
+  const write = (file, text) => writeInto(directory, file, text);
   const ask = (route, options = {}) =>
     fetch(`http://${session.control}/api/v1${route}`, { ...options, headers: { authorization: `Bearer ${session.token}` } });
   const state = async () => (await ask("/state")).json();

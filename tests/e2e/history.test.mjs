@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, api, copyApp, until } from "./support/sst.mjs";
+import { Sst, api, copyApp, runIn, until, writeInto } from "./support/sst.mjs";
 
 const HANDLER = `exports.handler = async (event) => {
   console.log("with " + process.env.API_KEY);
@@ -32,10 +32,7 @@ describe("the history of calls", () => {
 
   before(async () => {
     directory = copyApp("tests/fixtures/apps/cdk-plain");
-    const write = (file, text) => {
-      fs.mkdirSync(path.dirname(path.join(directory, file)), { recursive: true });
-      fs.writeFileSync(path.join(directory, file), text);
-    };
+    const write = (file, text) => writeInto(directory, file, text);
     write("app.cjs", STACK);
     write("src/index.js", HANDLER);
     write("wait.json", '{"wait":true}');
@@ -48,12 +45,7 @@ describe("the history of calls", () => {
     if (directory) fs.rmSync(directory, { recursive: true, force: true });
   });
 
-  const run = async (...args) => {
-    const command = new Sst(directory, args);
-    const { code } = await command.exited;
-    await command.closed;
-    return { code, said: command.output };
-  };
+  const run = (...args) => runIn(directory, args);
   const get = (query, headers) => fetch(`${sst.stackOutput("Endpoint")}/orders?${query}`, { headers });
   /** The last calls, as `sst history` lists them. */
   const listed = async (...args) => {

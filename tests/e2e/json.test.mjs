@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, call, copyApp, repository, within } from "./support/sst.mjs";
+import { Sst, call, copyApp, repository, within, writeInto } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const Ajv = require("ajv/dist/2020.js");
@@ -75,10 +75,7 @@ describe("a session for programs", () => {
   let directory;
   let sst;
   let objects;
-  const write = (file, text) => {
-    fs.mkdirSync(path.dirname(path.join(directory, file)), { recursive: true });
-    fs.writeFileSync(path.join(directory, file), text);
-  };
+  const write = (file, text) => writeInto(directory, file, text);
 
   before(async () => {
     directory = copyApp("tests/fixtures/apps/cdk-plain");

@@ -3,10 +3,9 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import http from "node:http";
-import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, api, call, copyApp } from "./support/sst.mjs";
+import { Sst, api, call, copyApp, runIn, writeInto } from "./support/sst.mjs";
 
 const HANDLER = `exports.handler = async ({ text = "hello", lines = 1 }) => {
   const line = text + " with " + process.env.API_KEY + "\\n";
@@ -33,10 +32,7 @@ describe("what functions write", () => {
 
   before(async () => {
     directory = copyApp("tests/fixtures/apps/cdk-plain");
-    const write = (file, text) => {
-      fs.mkdirSync(path.dirname(path.join(directory, file)), { recursive: true });
-      fs.writeFileSync(path.join(directory, file), text);
-    };
+    const write = (file, text) => writeInto(directory, file, text);
     write("app.cjs", STACK);
     write("src/index.js", HANDLER);
     write("cdk.json", JSON.stringify({ app: "node app.cjs" }));
@@ -48,12 +44,7 @@ describe("what functions write", () => {
     if (directory) fs.rmSync(directory, { recursive: true, force: true });
   });
 
-  const run = async (...args) => {
-    const command = new Sst(directory, ["logs", ...args]);
-    const { code } = await command.exited;
-    await command.closed;
-    return { code, said: command.output };
-  };
+  const run = (...args) => runIn(directory, ["logs", ...args]);
 
   test("is followed in another terminal as it comes, and that ends with Ctrl-C", async () => {
     await call(sst.session(), "List", { text: "first" });

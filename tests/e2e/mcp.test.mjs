@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, binary, call, copyApp, repository, until } from "./support/sst.mjs";
+import { Sst, binary, call, copyApp, repository, until, writeInto } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { Client } = require("@modelcontextprotocol/sdk/client/index.js");
@@ -46,10 +46,7 @@ describe("a coding assistant", () => {
   let directory;
   let sst;
   let client;
-  const write = (file, text) => {
-    fs.mkdirSync(path.dirname(path.join(directory, file)), { recursive: true });
-    fs.writeFileSync(path.join(directory, file), text);
-  };
+  const write = (file, text) => writeInto(directory, file, text);
   /** What a tool answers: its structured content, which is its text as well. */
   const use = async (name, args = {}) => {
     const { structuredContent, content, isError } = await client.callTool({ name, arguments: args });

@@ -9,7 +9,7 @@ import { after, before, describe, test } from "node:test";
 
 import { Hub } from "./support/dap.mjs";
 import { JsDebug } from "./support/js-debug.mjs";
-import { Sst, api, call, copyApp, ownPorts, repository, until } from "./support/sst.mjs";
+import { Sst, api, call, copyApp, ownPorts, repository, until, writeInto } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const CDP = require("chrome-remote-interface");
@@ -81,10 +81,7 @@ describe("replays", () => {
 
   before(async () => {
     directory = copyApp("tests/fixtures/apps/cdk-plain");
-    const write = (file, text) => {
-      fs.mkdirSync(path.dirname(path.join(directory, file)), { recursive: true });
-      fs.writeFileSync(path.join(directory, file), text);
-    };
+    const write = (file, text) => writeInto(directory, file, text);
     write("app.cjs", STACK);
     write("src/index.js", HANDLER);
     write("src/index.py", PYTHON);

@@ -8,7 +8,7 @@ import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, api, clientOptions, copyApp, repository, until } from "./support/sst.mjs";
+import { Sst, api, clientOptions, copyApp, repository, runIn, until, writeInto } from "./support/sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const { DynamoDBClient, PutItemCommand } = require("@aws-sdk/client-dynamodb");
@@ -99,10 +99,7 @@ describe("samples", () => {
 
   before(async () => {
     directory = copyApp("tests/fixtures/apps/cdk-plain");
-    const write = (file, text) => {
-      fs.mkdirSync(path.dirname(path.join(directory, file)), { recursive: true });
-      fs.writeFileSync(path.join(directory, file), text);
-    };
+    const write = (file, text) => writeInto(directory, file, text);
     write("app.cjs", STACK);
     write("src/index.js", "exports.handler = async (event) => ({ statusCode: 200, body: JSON.stringify(event) });\n");
     write("cdk.json", JSON.stringify({ app: "node app.cjs" }));
@@ -114,12 +111,7 @@ describe("samples", () => {
     if (directory) fs.rmSync(directory, { recursive: true, force: true });
   });
 
-  const run = async (...args) => {
-    const command = new Sst(directory, args);
-    const { code } = await command.exited;
-    await command.closed;
-    return { code, said: command.output };
-  };
+  const run = (...args) => runIn(directory, args);
   const sample = async (...args) => JSON.parse((await run("sample", ...args)).said);
   /** The event that a function was called with from the cloud; of a table, once something has been changed in it. */
   const recorded = (name) =>

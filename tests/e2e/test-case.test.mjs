@@ -6,7 +6,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, api, call, copyApp, repository } from "./support/sst.mjs";
+import { Sst, api, call, copyApp, repository, runIn, writeInto } from "./support/sst.mjs";
 
 const STACK = `const { App, Stack } = require("aws-cdk-lib");
 const { Code, Function, Runtime } = require("aws-cdk-lib/aws-lambda");
@@ -50,10 +50,7 @@ describe("tests that are made of calls", () => {
   let directory;
   let sst;
 
-  const write = (file, text) => {
-    fs.mkdirSync(path.dirname(path.join(directory, file)), { recursive: true });
-    fs.writeFileSync(path.join(directory, file), text);
-  };
+  const write = (file, text) => writeInto(directory, file, text);
   before(async () => {
     directory = copyApp("tests/fixtures/apps/cdk-plain");
     for (const [file, text] of Object.entries(FILES)) write(file, text);
@@ -64,12 +61,7 @@ describe("tests that are made of calls", () => {
     if (directory) fs.rmSync(directory, { recursive: true, force: true });
   });
 
-  const run = async (...args) => {
-    const command = new Sst(directory, args);
-    const { code } = await command.exited;
-    await command.closed;
-    return { code, said: command.output };
-  };
+  const run = (...args) => runIn(directory, args);
   const node = ["--framework", "node"];
   /** Calls a function, and writes a test of that; where that is. */
   const written = async (name, event, ...args) => {

@@ -1,10 +1,8 @@
 // The console in a real browser, of an app whose functions do as their events say.
 
 import assert from "node:assert/strict";
-import fs from "node:fs";
-import path from "node:path";
 
-import { copyApp } from "./sst.mjs";
+import { copyApp, writeInto } from "./sst.mjs";
 
 /** The line at which the function in TypeScript fails when it is asked to. */
 export const FAILS_AT = "src/echo.ts:6";
@@ -45,10 +43,7 @@ new CfnOutput(stack, "TopicArn", { value: topic.topicArn });
 /** Makes the app in a directory of its own. */
 export function makeApp() {
   const directory = copyApp("tests/fixtures/apps/cdk-plain");
-  const write = (file, text) => {
-    fs.mkdirSync(path.dirname(path.join(directory, file)), { recursive: true });
-    fs.writeFileSync(path.join(directory, file), text);
-  };
+  const write = (file, text) => writeInto(directory, file, text);
   write("app.cjs", STACK);
   write("src/echo.ts", ECHO);
   write("plain/index.js", PLAIN);

@@ -40,6 +40,20 @@ export function copyApp(source, modules = path.join(fixtures, "node_modules"), p
   return directory;
 }
 
+/** Writes a file of an app. */
+export function writeInto(directory, file, text) {
+  fs.mkdirSync(path.dirname(path.join(directory, file)), { recursive: true });
+  fs.writeFileSync(path.join(directory, file), text);
+}
+
+/** Runs a command in an app to its end: its exit code, and all that it says. */
+export async function runIn(directory, args) {
+  const command = new Sst(directory, args);
+  const { code } = await command.exited;
+  await command.closed;
+  return { code, said: command.output };
+}
+
 /** A cache directory of its own, in which only the local cloud is installed. */
 export function onlyLocalCloud() {
   const cache = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), "sst-cache-"));

@@ -11,3 +11,9 @@ pub fn clock(millis: u64) -> String {
     let is_today = at.date() == Timestamp::now().to_zoned_datetime(zone).date();
     at.strftime(if is_today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" }).to_string()
 }
+
+/// So many milliseconds: short ones to a tenth.
+#[must_use]
+pub fn milliseconds(milliseconds: f64) -> String {
+    if milliseconds < 10.0 { format!("{milliseconds:.1} ms") } else { format!("{milliseconds:.0} ms") }
+}
