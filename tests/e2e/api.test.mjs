@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Sst, copyApp, writeInto } from "./support/sst.mjs";
+import { Sst, copyApp, repository, writeInto } from "./support/sst.mjs";
 
 const HANDLER = `exports.handler = async () => "first";\n`;
 const stackWith = (timeout) => `const { App, Duration, Stack } = require("aws-cdk-lib");
@@ -96,11 +96,40 @@ describe("the session's API", () => {
     await stream.until((said) => said.infrastructure?.state === "deployed");
   });
 
+  test("the documentation names each field of the answers, and no other", async () => {
+    const { id } = await (await ask("/functions/Handler/invoke", { method: "POST", body: '{"password":"p"}' })).json();
+    const again = await (await ask(`/invocations/${id}/replay`, { method: "POST" })).json();
+    await stream.until(({ invocations }) => invocations.some((call) => call.id === again.id && call.status === "returned"));
+    const { invocations } = await (await ask("/invocations")).json();
+    const whole = await (await ask(`/invocations/${again.id}`)).json();
+    // Those of calls that have been paused, have failed, have a result of HTTP, or came with a message.
+    const rare = ["place", "leftMs", "errorType", "summary", "related"];
+    const inCalls = ["event", "result", "logs", "trace"];
+    const page = fs.readFileSync(path.join(repository, "docs/api.md"), "utf8");
+    const seen = new Set(invocations.flatMap((call) => Object.keys(call)));
+    const listed = fieldsOf(page.slice(page.indexOf("A call in a list:")).split("\n\n")[1]);
+    assert.deepEqual([...seen].filter((field) => !listed.includes(field)), []);
+    assert.deepEqual(listed.filter((field) => !seen.has(field) && !rare.includes(field)), []);
+    const besides = words(page.slice(page.indexOf("All of it has besides:")).split("\n\n")[0]);
+    for (const field of [...Object.keys(whole), ...Object.keys(whole.event), ...Object.keys(whole.result)]) {
+      assert.ok(listed.includes(field) || besides.includes(field), field);
+    }
+    assert.deepEqual(inCalls.filter((field) => !besides.includes(field)), []);
+
+    const session = words(fs.readFileSync(path.join(repository, "docs/session-file.md"), "utf8"));
+    const own = words(page.slice(page.indexOf("## The session")));
+    const answer = await state();
+    for (const field of Object.keys(answer)) assert.ok(session.includes(field) || own.includes(field), field);
+    const [{ build, workers }] = answer.functions;
+    const parts = [build, workers, answer.connection, answer.infrastructure];
+    for (const field of parts.flatMap((part) => Object.keys(part))) assert.ok(own.includes(field), field);
+  });
+
   test("whoever comes later learns what was before", async () => {
     const later = await Stream.open(ask);
     const line = await later.until((said) => said);
     await later.close();
-    assert.deepEqual([line.invocations.length, line.functions.length, line.infrastructure.state], [1, 1, "deployed"]);
+    assert.deepEqual([line.invocations.length, line.functions.length, line.infrastructure.state], [3, 1, "deployed"]);
     // From the number on that it has read there is nothing but what is new.
     const after = await Stream.open(ask, line.change);
     const { invocations, functions, connection } = await after.until((said) => said);
@@ -108,6 +137,16 @@ describe("the session's API", () => {
     assert.deepEqual([invocations, functions, connection], [[], undefined, undefined]);
   });
 });
+
+/** What a text has in backticks: names of fields, among other things. */
+function words(text) {
+  return [...text.matchAll(/`([\w.[\]]+)`/g)].map(([, word]) => word);
+}
+
+/** The fields that the first column of a table names. */
+function fieldsOf(table) {
+  return table.split("\n").flatMap((row) => words(row.replace(/^\|/, "").split("|")[0]));
+}
 
 /** The lines of the stream, as they come. */
 class Stream {
