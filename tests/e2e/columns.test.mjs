@@ -11,7 +11,8 @@ const TERMINAL = { terminal: [80, 24] };
 
 /** The lines that stay on the screen: what was drawn over is not among them. */
 function lines(output) {
-  const shown = output.replaceAll(/\x1b\[[0-9;?]*[A-Za-z]/g, "").split("\n");
+  // Of a link only its text is seen.
+  const shown = output.replaceAll(/\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;[^\x1b]*\x1b\\/g, "").split("\n");
   return shown.map((line) => line.replace(/\r+$/, "").split("\r").at(-1));
 }
 
@@ -66,6 +67,7 @@ describe("at 80 columns", () => {
     const text = said.join("\n");
     assert.match(text, /^ {2}Address:\n {4}http:\/\/127\.0\.0\.1:4566\/restapis\/a1b2c3d4e5\/dev\/_user_request_\/notes\/1234$/m);
     assert.match(text, /^ {2}Short: short$/m);
+    assert.match(text, /^Console at http:\/\/127\.0\.0\.1:\d+ \(o and ENTER opens it\)$/m);
     assert.match(text, /^Debuggers attach at 127\.0\.0\.1:\d+ \(inspector\), 127\.0\.0\.1:\d+ \(flat\)$/m);
     // They stand out.
     assert.match(sst.output, /\x1b\[[0-9;]*1[0-9;]*m[^\n]*Listening for requests \(stage dev, 1 function\)/);
