@@ -77,6 +77,8 @@ describe("a coding assistant", () => {
       assert.ok(description.length > 40 && annotations.title, name);
       assert.equal(inputSchema.type, "object", name);
       assert.ok(Object.values(inputSchema.properties ?? {}).every((property) => property.description), name);
+      // Clients read a number that somebody types as one only if nothing else may stand there.
+      assert.doesNotMatch(JSON.stringify(inputSchema), /null/, name);
       assert.equal(annotations.readOnlyHint, READING.includes(name), name);
       assert.equal(annotations.destructiveHint ?? false, CALLING.includes(name), name);
     }

@@ -16,7 +16,7 @@ use rmcp::{
     tool, tool_handler, tool_router,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use self::session::Session;
@@ -79,6 +79,7 @@ struct Invoke {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = without_null)]
 struct History {
     /// Only calls of this function: its id, or the end of it.
     #[serde(default)]
@@ -109,6 +110,7 @@ struct Replay {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = without_null)]
 struct WaitForBuild {
     /// Only this function: its id, or the end of it. All functions if it is left out.
     #[serde(default)]
@@ -120,6 +122,7 @@ struct WaitForBuild {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = without_null)]
 struct Tail {
     /// Only lines of this function: its id, or the end of it.
     #[serde(default)]
@@ -131,6 +134,21 @@ struct Tail {
     #[serde(default)]
     #[schemars(range(min = 0, max = 55))]
     wait_s: Option<u64>,
+}
+
+/// What is optional is left out, and is never `null`: with one type alone, clients make a number of the text that somebody types.
+fn without_null(schema: &mut Schema) {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for property in properties.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
+        property.retain(|name, value| name != "default" || !value.is_null());
+        if let Some(Value::Array(types)) = property.get("type")
+            && let [kind, Value::String(null)] = types.as_slice()
+            && null == "null"
+        {
+            let kind = kind.clone();
+            property.insert("type".to_owned(), kind);
+        }
+    }
 }
 
 /// The schema of any JSON.
