@@ -96,6 +96,14 @@ impl Readings {
     }
 }
 
+/// Looks whether the system lets files be watched at all, before anything is done that takes a while.
+///
+/// # Errors
+/// [`Kind::Environment`] when it does not.
+pub fn check(project: &Utf8Path) -> Result<()> {
+    System::new(|_| {}, project.to_owned()).map(drop)
+}
+
 /// Watches `project`, and what will be read, and reports what changes as `events`.
 ///
 /// # Errors

@@ -228,6 +228,16 @@ describe("a mistake in a project", { concurrency: 2 }, () => {
     assert.match(said, /^error: cannot write `HERE\/\.sst[^\n]*`\n\n +Permission denied[^\n]*\n\nhint: `HERE\/\.sst` must be a directory that you can write to$/);
   });
 
+  test("is told: a system that lets no more files be watched, before anything is begun", { skip: process.platform !== "linux" && "a limit of Linux" }, async () => {
+    const directory = project({});
+    // The limit is one of a user namespace, so nobody else comes to it.
+    const none = ["unshare", "-r", "sh", "-c", 'echo 0 >/proc/sys/user/max_inotify_instances && exec "$@"', "sh"];
+    const { code, said } = await run(directory, ["start", "--local"], { prefix: none });
+    assert.equal(code, 3, said);
+    assert.match(said, /^error: files cannot be watched\n\n +[^\n]*Too many open files[^\n]*\n\nhint: too many programs may be watching files; on Linux, raise the limit: `sudo sysctl fs\.inotify\.max_user_instances=1024`$/);
+    assert.deepEqual(begun(directory), []);
+  });
+
   test("is told: a disk that is full", { skip: !canMount() && "no mounts here" }, async () => {
     const directory = project({});
     fs.mkdirSync(path.join(directory, ".sst"));

@@ -69,6 +69,7 @@ struct Server {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = without_null)]
 struct Invoke {
     /// The function: its id as `functions` lists it, e.g. `my-api/List`, or the end of it, e.g. `List`.
     function: String,
@@ -100,6 +101,7 @@ struct Show {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = without_null)]
 struct Replay {
     /// The call: its id, the beginning of it, or `last`.
     id: String,

@@ -44,6 +44,7 @@ use crate::{
     tasks::Tasks,
     trace,
     ui::{Ui, prompt},
+    watch,
     worker::{Workers, environment::Surroundings},
 };
 
@@ -64,6 +65,7 @@ pub(super) async fn run(
     interruption: &CancellationToken,
 ) -> Result<()> {
     ports::check(&settings)?;
+    watch::check(&settings.app.project.root)?;
     let state_dir = settings.app.project.state_dir()?;
     let session = tokio::select! {
         session = claims::ProjectClaim::begin(&settings.app.project, ui) => session?,
