@@ -15,6 +15,10 @@ set -eu
 name=$1 root=$2
 node=22.20.0
 
+if ! command -v mmdebstrap >/dev/null || ! command -v busybox >/dev/null; then
+  "$(dirname "$0")/../../apt-install.sh" --no-install-recommends mmdebstrap busybox-static
+fi
+
 rm -rf "$root" "$root.new"
 if [ "$name" = qemu ]; then
   packages=$(mktemp -d)
@@ -45,7 +49,8 @@ musl | musl-arm64)
   for loader in packages/usr/lib/ld-musl-*.so.1; do cp -L "$loader" lib/; done
   rm -rf packages
   # The names of what busybox does are the same on both.
-  for applet in $(busybox --list); do [ -e "bin/$applet" ] || ln -s busybox "bin/$applet"; done
+  applets=$(busybox --list)
+  for applet in $applets; do [ -e "bin/$applet" ] || ln -s busybox "bin/$applet"; done
   ln -s /bin/env usr/bin/env
   echo 'root:x:0:0:root:/root:/bin/sh' >etc/passwd
   ;;
