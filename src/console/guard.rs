@@ -45,9 +45,14 @@ fn is_from_here(uri: &Uri, headers: &HeaderMap) -> bool {
     let own = format!("http://{host}");
     let is_own = |origin: &HeaderValue| origin.as_bytes() == own.as_bytes();
     let is_same = |site: &HeaderValue| site == "same-origin" || site == "none";
+    // All that older browsers say when a page of others wants an image or a script. Our own page has them say nothing.
+    let is_below_own = |referer: &HeaderValue| {
+        referer.as_bytes().strip_prefix(own.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"))
+    };
     local_port(uri, headers).is_some()
         && headers.get_all(header::ORIGIN).iter().all(is_own)
         && headers.get_all(SEC_FETCH_SITE).iter().all(is_same)
+        && headers.get_all(header::REFERER).iter().all(is_below_own)
 }
 
 fn knows(token: &str, headers: &HeaderMap) -> bool {
@@ -76,6 +81,9 @@ mod tests {
                 true,
             ),
             (&[("host", "127.0.0.1:13557"), ("sec-fetch-site", "none")], true),
+            (&[("host", "127.0.0.1:13557"), ("referer", "http://127.0.0.1:13557/")], true),
+            (&[("host", "127.0.0.1:13557"), ("referer", "http://evil.example/")], false),
+            (&[("host", "127.0.0.1:13557"), ("referer", "http://127.0.0.1:13557.evil.example/")], false),
             (&[], false),
             (&[("host", "evil.example:13557")], false),
             (&[("host", "localhost"), ("host", "localhost")], false),
