@@ -53,7 +53,7 @@ describe("infrastructure changes", () => {
 
   test("what only looks different is not asked about", async () => {
     const said = await save(`// A comment.\n${original}`, /Nothing to deploy/);
-    assert.doesNotMatch(said, /ENTER/);
+    assert.doesNotMatch(said, /Press ENTER/);
   });
 
   test("another source for a function needs no deployment", async () => {
