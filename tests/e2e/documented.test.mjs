@@ -50,7 +50,7 @@ describe("what the help shows works", () => {
   /** Runs a line of the shell. `until` is what is waited for before it is interrupted; `answer` is typed when it asks. */
   const run = (line, cwd, { until, answer } = {}) =>
     new Promise((resolve, reject) => {
-      const shell = line.replace(/(^|\| )sst /, "$1exec npx sst ");
+      const shell = line.replaceAll(/(^|\| )sst /g, "$1exec npx sst ");
       const terminal = ["python3", path.join(repository, "tests/e2e/support/terminal.py"), "100", "30"];
       const command = [...(answer ? terminal : []), "sh", "-c", shell];
       // A group of its own, as a terminal makes one, so that Ctrl-C reaches all of it.
@@ -69,10 +69,10 @@ describe("what the help shows works", () => {
     });
 
   test("there are examples of all commands", () => {
-    for (const command of ["init", "start", "invoke", "outputs", "test", "ide", "deploy", "remove", "cdk"]) assert.ok(of(command).length > 0, command);
+    for (const command of ["init", "start", "invoke", "outputs", "sample", "test", "ide", "deploy", "remove", "cdk"]) assert.ok(of(command).length > 0, command);
   });
 
-  for (const line of of("invoke", "outputs", "test", "ide", "doctor", "build", "diff", "cdk", "restore", "deploy")) {
+  for (const line of of("invoke", "outputs", "sample", "test", "ide", "doctor", "build", "diff", "cdk", "restore", "deploy")) {
     test(line, async () => {
       const { code, output } = await run(line, directory);
       assert.equal(code, 0, output);
@@ -110,7 +110,7 @@ describe("what the help shows works", () => {
       const isOver = line.includes("--local") || line.includes("--restore-on-exit");
       if (isOver) assert.doesNotMatch(output, reminder);
       else assert.match(output, reminder);
-      if (line.includes("--restore-on-exit")) assert.match(output, /Of stage \w+, 3 functions have their own code again/);
+      if (line.includes("--restore-on-exit")) assert.match(output, /Of stage \w+, 4 functions have their own code again/);
     });
   }
 
