@@ -9,6 +9,7 @@
 //! `ARCHITECTURE.md` is the map.
 
 pub mod app;
+pub mod attach;
 pub mod aws;
 mod bridge;
 pub mod builder;
@@ -53,3 +54,4 @@ mod version;
 pub mod watch;
 mod web_pages;
 mod worker;
+pub mod yaml;

@@ -133,6 +133,13 @@ impl Aws {
         aws_sdk_lambda::Client::from_conf(config.build())
     }
 
+    /// A client of IAM.
+    #[must_use]
+    pub fn iam(&self) -> aws_sdk_iam::Client {
+        let config = aws_sdk_iam::config::Builder::from(&self.sdk).interceptor(self.keeper.clone());
+        aws_sdk_iam::Client::from_conf(config.build())
+    }
+
     /// A client of STS.
     #[must_use]
     pub fn sts(&self) -> aws_sdk_sts::Client {
