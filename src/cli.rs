@@ -359,6 +359,21 @@ pub struct Start {
     #[arg(long, value_name = "FILE")]
     pub outputs_file: Option<Utf8PathBuf>,
 
+    #[command(flatten)]
+    pub running: Running,
+
+    /// At the end, give the functions their own code back.
+    #[arg(long)]
+    pub restore_on_exit: bool,
+
+    /// Bootstrap the account for the CDK without asking, if that is needed.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// How functions run here.
+#[derive(Debug, Default, Args)]
+pub struct Running {
     /// Give each function 900 seconds, to have time at a breakpoint.
     #[arg(long)]
     pub increase_timeout: bool,
@@ -374,14 +389,6 @@ pub struct Start {
     /// The port of the inspector endpoint [default: 9229, or the next one that is free].
     #[arg(long, value_name = "PORT")]
     pub inspect_port: Option<u16>,
-
-    /// At the end, give the functions their own code back.
-    #[arg(long)]
-    pub restore_on_exit: bool,
-
-    /// Bootstrap the account for the CDK without asking, if that is needed.
-    #[arg(long, short)]
-    pub yes: bool,
 
     /// Print one JSON object for each thing that happens, for programs.
     #[arg(long)]

@@ -40,6 +40,19 @@ pub(crate) struct Start {
     pub choice: Choice,
     /// Where the outputs of the stacks are written, if that was asked for.
     pub outputs_file: Option<Utf8PathBuf>,
+    /// How functions run here.
+    pub running: Running,
+    /// Whether functions get their own code back at the end.
+    pub restore_on_exit: bool,
+    /// Whether to go ahead where a question would be asked.
+    pub yes: bool,
+    /// Where what can be downloaded again is kept.
+    pub cache: Utf8PathBuf,
+}
+
+/// How functions run here, whatever has made them stubs.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
     /// Whether the stubs get all the time there is.
     pub increase_timeout: bool,
     /// Whether each function has the memory that it declares, and no more.
@@ -48,14 +61,8 @@ pub(crate) struct Start {
     pub max_workers: usize,
     /// The port of the inspector endpoint, if one was asked for.
     pub inspect_port: Option<u16>,
-    /// Whether functions get their own code back at the end.
-    pub restore_on_exit: bool,
-    /// Whether to go ahead where a question would be asked.
-    pub yes: bool,
     /// Whether calls are written to the disk.
     pub history: bool,
-    /// Where what can be downloaded again is kept.
-    pub cache: Utf8PathBuf,
 }
 
 /// A local cloud.
@@ -133,13 +140,9 @@ impl Start {
             rollback,
             choice: Choice::new(&arguments.functions, &arguments.except)?,
             outputs_file: arguments.outputs_file,
-            increase_timeout: arguments.increase_timeout,
-            enforce_memory: arguments.enforce_memory,
-            max_workers: arguments.max_workers.into(),
-            inspect_port: arguments.inspect_port,
+            running: arguments.running.into(),
             restore_on_exit: arguments.restore_on_exit,
             yes: arguments.yes,
-            history: !arguments.no_history,
             cache: cache::directory()?,
         })
     }
@@ -149,6 +152,18 @@ impl Start {
     pub(crate) fn aws(&self, local: Option<String>) -> aws::Options {
         let options = self.app.aws();
         aws::Options { local: self.local.is_some(), endpoint: options.endpoint.clone().or(local), ..options }
+    }
+}
+
+impl From<cli::Running> for Running {
+    fn from(arguments: cli::Running) -> Self {
+        Self {
+            increase_timeout: arguments.increase_timeout,
+            enforce_memory: arguments.enforce_memory,
+            max_workers: arguments.max_workers.into(),
+            inspect_port: arguments.inspect_port,
+            history: !arguments.no_history,
+        }
     }
 }
 

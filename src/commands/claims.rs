@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// What `sst start` is called.
-const START: &str = "sst start";
+pub(super) const START: &str = "sst start";
 
 /// Below `.sst`: the lock of the other commands.
 const COMMAND: &str = "command.lock";
@@ -38,7 +38,7 @@ const COMMAND: &str = "command.lock";
 /// How long a `sst start` that is about to end is waited for: longer than its farewell takes.
 const ENDING: Duration = Duration::from_secs(20);
 
-/// A project, claimed for `sst start`.
+/// A project, claimed for `sst start`, or for `sst attach`.
 #[derive(Debug)]
 pub(super) struct ProjectClaim {
     /// What is said of it, with the lock if there is one.
@@ -46,22 +46,23 @@ pub(super) struct ProjectClaim {
 }
 
 impl ProjectClaim {
-    /// Claims a project. Waits for one that is about to end, as under an editor that starts it anew.
+    /// Claims a project for `sst start`, or for `sst attach`. Waits for one that is about to end, as under an editor that starts it anew.
     ///
     /// # Errors
     /// [`Kind::Usage`] when another one runs in it.
-    pub(super) async fn begin(project: &Project, ui: &Ui) -> Result<Self> {
+    pub(super) async fn begin(command: &str, project: &Project, ui: &Ui) -> Result<Self> {
         let path = project.state_dir()?.path(session::LOCK);
-        let this = Holder::this(START, None, &project.root);
+        let this = Holder::this(command, None, &project.root);
         let ends = holder(&path).is_ok_and(|other| other.is_some_and(|other| other.ending));
         let waited = match ends {
             true => tokio::time::timeout(ENDING, wait(&path, &this, ui)).await.ok().flatten(),
             false => None,
         };
-        let refusal = "`sst start` runs in this project already";
+        let runs = holder(&path).ok().flatten().map_or_else(|| command.to_owned(), |other| other.command);
+        let refusal = format!("`{runs}` runs in this project already");
         let lock = match waited {
             Some(lock) => Some(lock),
-            None => take(&path, &this, refusal, "use that one", ui).await?,
+            None => take(&path, &this, &refusal, "use that one", ui).await?,
         };
         Ok(Self { claim: Arc::new(Mutex::new((this, lock))) })
     }

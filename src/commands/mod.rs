@@ -19,6 +19,7 @@ mod own_code;
 mod report;
 mod restore;
 mod sample;
+mod serving;
 mod session;
 mod stage;
 mod start;
@@ -58,7 +59,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 #[must_use]
 pub fn format(command: &Command) -> Format {
     match command {
-        Command::Start(start) if start.json => Format::Json,
+        Command::Start(start) if start.running.json => Format::Json,
         Command::Logs(logs) if logs.json => Format::Json,
         Command::Mcp(_) => Format::Apart,
         _ => Format::Text,
@@ -266,7 +267,7 @@ async fn until_interrupted<T>(
 }
 
 fn find_project(directory: Option<camino::Utf8PathBuf>) -> Result<Project> {
-    Project::find(&directory.unwrap_or_else(|| camino::Utf8PathBuf::from(".")))
+    Project::find_served(&directory.unwrap_or_else(|| camino::Utf8PathBuf::from(".")))
 }
 
 /// Connects to AWS. A clock that is wrong is told: what this program signs is right all the same, what others sign may not be.

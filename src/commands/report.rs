@@ -96,6 +96,7 @@ fn app_of(project: &Project, manifest: &Manifest) -> String {
     let kind = match &project.kind {
         Kind::Sst { .. } => "an app with a main file",
         Kind::Cdk { .. } => "an app of the CDK",
+        Kind::Deployed => "a project of another tool",
     };
     let mut runtimes = BTreeMap::<&str, usize>::new();
     for function in &manifest.functions {

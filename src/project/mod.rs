@@ -65,6 +65,8 @@ pub enum Kind {
         /// `context` of `cdk.json`.
         context: Map<String, Value>,
     },
+    /// A project that another tool deploys, or none at all: `sst attach` runs what is deployed of it.
+    Deployed,
 }
 
 /// Where the code of a function is, said by hand in `sst.json`:
@@ -93,26 +95,52 @@ pub enum HandSource {
 }
 
 impl Project {
-    /// Finds the project that `start` is in: the nearest directory, upwards, with an `sst.json` or a `cdk.json`.
+    /// Finds the app that `start` is in: the nearest directory, upwards, with an `sst.json` or a `cdk.json`.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] when there is none, or when its files are not what they should be.
     pub fn find(start: &Utf8Path) -> Result<Self> {
-        let start = start.canonicalize_utf8().map_err(|error| {
-            Error::new(ErrorKind::Usage, format!("cannot read the directory `{start}`")).detail(error)
-        })?;
-        for directory in start.ancestors() {
-            let sst = directory.join("sst.json");
-            let cdk = directory.join("cdk.json");
-            if sst.is_file() || cdk.is_file() {
-                return Self::read(directory, sst.is_file(), cdk.is_file());
-            }
+        let start = absolute(start)?;
+        if let Some(directory) = start.ancestors().find(|directory| is_app(directory)) {
+            let project = Self::read(directory)?;
+            return match project.kind {
+                Kind::Deployed => Err(nameless(directory)),
+                _ => Ok(project),
+            };
         }
-        Err(Error::new(
+        let error = Error::new(
             ErrorKind::Usage,
             format!("no `sst.json` or `cdk.json` in `{start}` or a directory above it"),
-        )
-        .hint("run this inside a project, or make one here: `sst init`"))
+        );
+        Err(match start.ancestors().find_map(file_of_other_tool) {
+            Some(file) => error.hint(format!(
+                "`{file}` is there: `sst attach` runs functions on this machine that another tool has deployed"
+            )),
+            None => error.hint("run this inside a project, or make one here: `sst init`"),
+        })
+    }
+
+    /// Finds the app that `start` is in, or the nearest directory in which `sst attach` was started.
+    ///
+    /// # Errors
+    /// As [`Project::find`].
+    pub fn find_served(start: &Utf8Path) -> Result<Self> {
+        let served = |directory: &&Utf8Path| is_app(directory) || directory.join(STARTED).is_file();
+        match absolute(start)?.ancestors().find(served) {
+            Some(directory) => Self::read(directory),
+            None => Self::find(start),
+        }
+    }
+
+    /// Finds what `sst attach` is started in: the nearest directory, upwards, that is an app, or in which another tool's files are; else
+    /// `start` itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] when its files are not what they should be.
+    pub fn find_any(start: &Utf8Path) -> Result<Self> {
+        let start = absolute(start)?;
+        let is_any = |directory: &&Utf8Path| is_app(directory) || file_of_other_tool(directory).is_some();
+        Self::read(start.ancestors().find(is_any).unwrap_or(&start))
     }
 
     /// The project's own directory for what is remembered between runs.
@@ -153,9 +181,10 @@ impl Project {
         })
     }
 
-    fn read(root: &Utf8Path, has_sst: bool, has_cdk: bool) -> Result<Self> {
-        let sst = has_sst.then(|| Fields::read(root.join("sst.json"))).transpose()?;
-        let cdk = has_cdk.then(|| Fields::read(root.join("cdk.json"))).transpose()?;
+    fn read(root: &Utf8Path) -> Result<Self> {
+        let fields =
+            |name: &str| root.join(name).is_file().then(|| Fields::read(root.join(name))).transpose();
+        let (sst, cdk) = (fields("sst.json")?, fields("cdk.json")?);
         let context = match &cdk {
             Some(cdk) => cdk.object("context")?.cloned().unwrap_or_default(),
             None => Map::new(),
@@ -173,7 +202,10 @@ impl Project {
         };
         let kind = match (&sst, &cdk, command) {
             (_, Some(cdk), Some(app)) => Kind::Cdk { app, build: cdk.command("build")?, context },
+            // It only says where the code of functions is that something else has deployed.
+            (Some(sst), None, _) if sst.only_maps_functions() => Kind::Deployed,
             (Some(_), ..) => Kind::Sst { main, context },
+            (None, None, _) => Kind::Deployed,
             _ => {
                 return Err(Error::new(
                     ErrorKind::Usage,
@@ -183,7 +215,11 @@ impl Project {
             }
         };
         let (name, region, functions, stage_in_file) = match &sst {
-            Some(sst) => (sst.name()?, sst.text("region")?, sst.hand_mappings(root)?, sst.text("stage")?),
+            Some(sst) => {
+                let name = if kind == Kind::Deployed { name_of_directory(root) } else { sst.name()? };
+                (name, sst.text("region")?, sst.hand_mappings(root)?, sst.text("stage")?)
+            }
+            None if kind == Kind::Deployed => (name_of_directory(root), None, BTreeMap::new(), None),
             None => (name_without_sst_json(root)?, None, BTreeMap::new(), None),
         };
         let masked = sst.as_ref().map(Fields::masked).transpose()?.unwrap_or_default();
@@ -191,6 +227,53 @@ impl Project {
         let cdk = cdk.map(|cdk| cdk.fields).unwrap_or_default();
         Ok(Self { root: root.to_owned(), name, region, kind, functions, stage_in_file, masked, unknown, cdk })
     }
+}
+
+/// Below a project: what is there once `sst start` or `sst attach` was started in it.
+const STARTED: &str = ".sst/start.lock";
+
+fn absolute(start: &Utf8Path) -> Result<Utf8PathBuf> {
+    start.canonicalize_utf8().map_err(|error| {
+        Error::new(ErrorKind::Usage, format!("cannot read the directory `{start}`")).detail(error)
+    })
+}
+
+fn is_app(directory: &Utf8Path) -> bool {
+    ["sst.json", "cdk.json"].iter().any(|name| directory.join(name).is_file())
+}
+
+/// The files by which other tools know their projects.
+const OF_OTHER_TOOLS: [&str; 11] = [
+    "samconfig.toml",
+    "samconfig.yaml",
+    "samconfig.yml",
+    "template.yaml",
+    "template.yml",
+    "template.json",
+    "serverless.yml",
+    "serverless.yaml",
+    "serverless.json",
+    "serverless.ts",
+    "serverless.js",
+];
+
+/// The first such file of a directory; for Terraform and OpenTofu any file of theirs.
+fn file_of_other_tool(directory: &Utf8Path) -> Option<Utf8PathBuf> {
+    let known = OF_OTHER_TOOLS.iter().map(|name| directory.join(name)).find(|path| path.is_file());
+    known.or_else(|| {
+        let entries = directory.read_dir_utf8().ok()?.flatten();
+        let mut files = entries.map(|entry| entry.path().to_owned());
+        files.find(|path| matches!(path.extension(), Some("tf" | "tofu" | "tfstate")) && path.is_file())
+    })
+}
+
+fn name_of_directory(root: &Utf8Path) -> String {
+    name_without_sst_json(root).unwrap_or_else(|_| "project".to_owned())
+}
+
+fn nameless(root: &Utf8Path) -> Error {
+    Error::new(ErrorKind::Usage, format!("`{}` has no `name`", root.join("sst.json")))
+        .hint("add one, e.g. \"name\": \"my-app\"; `sst attach` needs none")
 }
 
 /// Whether a text can be a part of the names of stacks: letters, digits, and hyphens, starting with a letter.
@@ -247,6 +330,12 @@ impl Fields {
                 format!("`{path}` must hold a JSON object, not {}", type_name(&other)),
             )),
         }
+    }
+
+    /// Whether it says no more than where functions' code is.
+    fn only_maps_functions(&self) -> bool {
+        let apps = ["name", "main"];
+        self.fields.contains_key("functions") && apps.iter().all(|name| !self.fields.contains_key(*name))
     }
 
     fn wrong_type(&self, field: &str, wanted: &str, found: &Value) -> Error {

@@ -241,3 +241,37 @@ mod fuzz {
         });
     }
 }
+
+#[test]
+fn projects_of_other_tools_are_found_only_where_functions_are_attached() {
+    for file in ["samconfig.toml", "template.yaml", "serverless.yml", "main.tf", "terraform.tfstate"] {
+        let place = place(&[(file, ""), ("src/list.js", "")]);
+        let below = place.root.join("src");
+        let project = Project::find_any(&below).unwrap();
+        assert_eq!((&project.root, &project.kind), (&place.root, &Kind::Deployed), "{file}");
+        let hint = Project::find(&below).unwrap_err().hint.unwrap();
+        assert!(hint.contains(file) && hint.contains("sst attach"), "{hint}");
+        // A template in a directory of an app is no project by itself.
+        assert!(Project::find_served(&below).is_err(), "{file}");
+        std::fs::create_dir(place.root.join(".sst")).unwrap();
+        std::fs::write(place.root.join(".sst/start.lock"), "").unwrap();
+        assert_eq!(Project::find_served(&below).unwrap().root, place.root, "{file}");
+    }
+    let nothing = place(&[("src/list.js", "")]);
+    let below = nothing.root.join("src");
+    assert_eq!(Project::find_any(&below).unwrap().root, below);
+    let app = place(&[("cdk.json", "{ \"app\": \"x\" }"), ("fn/template.yaml", "")]);
+    assert_eq!(Project::find_served(&app.root.join("fn")).unwrap().root, app.root);
+}
+
+#[test]
+fn an_sst_json_may_only_say_where_functions_are() {
+    let mapping = "{ \"functions\": { \"orders-list\": { \"entry\": \"src/list.ts\" } } }";
+    let place = place(&[("sst.json", mapping)]);
+    let project = Project::find_any(&place.root).unwrap();
+    assert_eq!(project.kind, Kind::Deployed);
+    assert_eq!(project.functions["orders-list"].source, HandSource::Entry(place.root.join("src/list.ts")));
+    let error = Project::find(&place.root).unwrap_err();
+    assert!(error.message.ends_with("has no `name`"), "{}", error.message);
+    assert!(error_of(&[("sst.json", "{ \"region\": \"eu-west-1\" }")]).message.ends_with("has no `name`"));
+}

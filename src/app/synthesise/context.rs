@@ -105,8 +105,11 @@ fn node_options(hook: &Utf8Path, own: Option<&str>) -> String {
 /// What the CDK CLI would hand to the app: its own keys, and the values that were set by hand or found by earlier look-ups. The later
 /// ones win, in the order of the CDK CLI.
 pub(super) fn cdk_context(context: &Context<'_>, target: &Destination) -> Result<Value> {
-    let (ProjectKind::Sst { context: own, .. } | ProjectKind::Cdk { context: own, .. }) =
-        &context.project.kind;
+    let nothing = Map::new();
+    let own = match &context.project.kind {
+        ProjectKind::Sst { context: own, .. } | ProjectKind::Cdk { context: own, .. } => own,
+        ProjectKind::Deployed => &nothing,
+    };
     let mut all = Map::new();
     for (key, value) in [
         ("aws:cdk:enable-path-metadata", json!(true)),

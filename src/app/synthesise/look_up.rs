@@ -87,6 +87,8 @@ fn app_command(context: &Context<'_>, node_options: Option<&str>) -> String {
             format!("{} {}", quoted(context.tools.node.as_str()), quoted(host.as_str()))
         }
         ProjectKind::Cdk { app, .. } => app.clone(),
+        // There is none, and so nothing to look up.
+        ProjectKind::Deployed => String::new(),
     };
     let options = node_options.or(process::own_node_options().as_deref()).map(quoted).unwrap_or_default();
     format!("export NODE_OPTIONS={options} && cd {} && {command}", quoted(context.project.root.as_str()))

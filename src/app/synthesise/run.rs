@@ -51,6 +51,10 @@ async fn run(context: &Context<'_>, target: &Destination, bundle: &[String]) -> 
             (None, vec![context.tools.node.to_string(), host.into_string()])
         }
         ProjectKind::Cdk { app, build, .. } => (build.as_deref().map(shell), shell(app)),
+        ProjectKind::Deployed => {
+            let message = format!("`{}` has no app that could be synthesised", project.root);
+            return Err(Error::new(Kind::Usage, message));
+        }
     };
     for words in build.iter().chain([&app]) {
         let mut command = Command::new(&words[0]);

@@ -24,15 +24,15 @@ use crate::{
     process::open_in_browser,
     project::manifest::FunctionSpec,
     trace,
-    ui::{Ui, UiEvent},
+    ui::UiEvent,
 };
 
 use super::{
-    super::console::unopened,
-    counted, interrupted,
+    super::{
+        console::unopened,
+        serving::{Publication, counted, in_full, interrupted, show, until_cancelled},
+    },
     plan::{App, Plan},
-    publication::Publication,
-    until_cancelled,
 };
 
 /// The task's state.
@@ -459,16 +459,4 @@ fn listed(functions: &[FunctionId]) -> String {
         0 => names,
         more => format!("{names}, and {more} more"),
     }
-}
-
-/// Shows an error that ends nothing.
-fn show(ui: &Ui, error: &Error) {
-    let end = if error.detail.is_some() { "\n" } else { "" };
-    ui.send(UiEvent::Error { message: format!("{}{end}", in_full(error)), hint: error.hint.clone() });
-}
-
-/// What it says, with its detail below.
-fn in_full(error: &Error) -> String {
-    let detail = error.detail.as_ref().map(|detail| format!("\n\n{}", detail.trim_end()));
-    format!("{}{}", error.message, detail.unwrap_or_default())
 }

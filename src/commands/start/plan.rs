@@ -29,10 +29,7 @@ use crate::{
     ui::Ui,
 };
 
-use super::{
-    super::{claims::Stage, cloud_packages, own_code::EVERYTHING},
-    counted,
-};
+use super::super::{claims::Stage, cloud_packages, own_code::EVERYTHING, serving::counted};
 
 /// Everything that a deployment of the app takes.
 #[derive(Debug, Clone)]
@@ -225,7 +222,7 @@ impl App {
         app::Options {
             debug_stack: &self.debug_stack,
             region: &self.aws.region,
-            increase_timeout: self.settings.increase_timeout,
+            increase_timeout: self.settings.running.increase_timeout,
             today: jiff::ZonedDateTime::now().date(),
             stubs: &self.stubs,
             kept,

@@ -14,10 +14,10 @@ use super::{
     super::{
         claims::{self, owner},
         cloud_packages, connect, ide,
+        serving::Watches,
         stage::{confirm_bootstrap, stage},
     },
     plan::{App, Plan},
-    watches::Watches,
 };
 use crate::{
     app::{self, Assembly, Outputs, Standby},

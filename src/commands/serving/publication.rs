@@ -24,42 +24,26 @@ use super::{
         session::{Session, SessionFile},
     },
     counted,
-    plan::App,
     watches::Watches,
 };
 
-/// Dropping it takes back what it has published.
-pub(super) struct Publication {
-    state_dir: StateDir,
-    root: Utf8PathBuf,
-    stage: String,
-    outputs_file: Option<Utf8PathBuf>,
+/// Dropping it takes back what it has published. Nothing is before [`Publication::update`].
+pub(in crate::commands) struct Publication {
+    pub(super) state_dir: StateDir,
+    pub(super) root: Utf8PathBuf,
+    pub(super) stage: String,
+    pub(super) outputs_file: Option<Utf8PathBuf>,
     /// Without what changes with the app.
-    session: Session,
-    ports: FunctionPorts,
-    watches: Watches,
-    ui: Ui,
-    file: Option<SessionFile>,
+    pub(super) session: Session,
+    pub(super) ports: FunctionPorts,
+    pub(super) watches: Watches,
+    pub(super) ui: Ui,
+    pub(super) file: Option<SessionFile>,
 }
 
 impl Publication {
-    /// Nothing is published before [`Publication::update`].
-    pub(super) fn new(app: &App, session: Session, ports: FunctionPorts, watches: Watches) -> Self {
-        Self {
-            state_dir: app.state_dir.clone(),
-            root: app.settings.app.project.root.clone(),
-            stage: app.target.stage.clone(),
-            outputs_file: app.settings.outputs_file.clone(),
-            session,
-            ports,
-            watches,
-            ui: app.ui.clone(),
-            file: None,
-        }
-    }
-
     /// What the app was last synthesised from is watched, wherever it is.
-    pub(super) fn follow(&self, inputs: &[Utf8PathBuf]) {
+    pub(in crate::commands) fn follow(&self, inputs: &[Utf8PathBuf]) {
         self.watches.follow(inputs);
     }
 
@@ -67,7 +51,7 @@ impl Publication {
     ///
     /// # Errors
     /// [`Kind::Environment`] when no port is free, or a file cannot be written.
-    pub(super) async fn update(&mut self, manifest: &Manifest, outputs: &Outputs) -> Result<()> {
+    pub(in crate::commands) async fn update(&mut self, manifest: &Manifest, outputs: &Outputs) -> Result<()> {
         let functions = &manifest.functions;
         self.session.debug_ports = self.open_ports(functions).await?;
         self.show_outputs(outputs)?;
@@ -84,7 +68,7 @@ impl Publication {
     ///
     /// # Errors
     /// As [`Publication::update`].
-    pub(super) fn say_ready(&self, functions: &[FunctionSpec]) -> Result<()> {
+    pub(in crate::commands) fn say_ready(&self, functions: &[FunctionSpec]) -> Result<()> {
         const MENTIONED: &str = "editors-mentioned";
         // Whoever reads that it listens finds everything else in place.
         let mentions = self.state_dir.read(MENTIONED)?.is_none() && editors::found(&self.root).is_empty();

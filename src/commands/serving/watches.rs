@@ -14,7 +14,7 @@ use crate::{
 
 /// Dropping it ends the watch.
 #[derive(Debug)]
-pub(super) struct Watches {
+pub(in crate::commands) struct Watches {
     events: mpsc::UnboundedSender<Event>,
     watch: Watch,
 }
@@ -24,12 +24,16 @@ impl Watches {
     ///
     /// # Errors
     /// As [`watch::start`].
-    pub(super) fn start(root: Utf8PathBuf, events: mpsc::UnboundedSender<Event>, ui: Ui) -> Result<Self> {
+    pub(in crate::commands) fn start(
+        root: Utf8PathBuf,
+        events: mpsc::UnboundedSender<Event>,
+        ui: Ui,
+    ) -> Result<Self> {
         Ok(Self { watch: watch::start(root, events.clone(), ui)?, events })
     }
 
     /// Reports those of `files` that were saved since `began`, when nothing was watched yet.
-    pub(super) fn catch_up(&self, files: &[Utf8PathBuf], began: SystemTime) {
+    pub(in crate::commands) fn catch_up(&self, files: &[Utf8PathBuf], began: SystemTime) {
         let is_newer = |path: &&Utf8PathBuf| {
             path.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|saved| saved > began)
         };
@@ -42,12 +46,12 @@ impl Watches {
     }
 
     /// Watches the files that the app was synthesised from, wherever they are.
-    pub(super) fn follow(&self, inputs: &[Utf8PathBuf]) {
+    pub(in crate::commands) fn follow(&self, inputs: &[Utf8PathBuf]) {
         self.readings().read(Reader::App, inputs.to_vec(), SystemTime::now());
     }
 
     /// By which the watch is told what has been read.
-    pub(super) fn readings(&self) -> Readings {
+    pub(in crate::commands) fn readings(&self) -> Readings {
         self.watch.readings()
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     bridge::{self, Bridge},
     error::{Error, Kind, Result},
-    project::StateDir,
+    project::{Project, StateDir},
     settings,
     tasks::Tasks,
 };
@@ -12,8 +12,8 @@ use crate::{
 ///
 /// # Errors
 /// [`Kind::Environment`] when somebody has it.
-pub(super) fn check(settings: &settings::Start) -> Result<()> {
-    let Some(port) = settings.inspect_port else { return Ok(()) };
+pub(in crate::commands) fn check(running: &settings::Running) -> Result<()> {
+    let Some(port) = running.inspect_port else { return Ok(()) };
     match std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(taken(port)),
@@ -31,7 +31,8 @@ fn taken(port: u16) -> Error {
 
 /// Opens the inspector endpoint, where it was the last time if possible: debuggers are configured with its port.
 pub(super) async fn open_bridge(
-    settings: &settings::Start,
+    running: &settings::Running,
+    project: &Project,
     state_dir: &StateDir,
     stage: &str,
     context: bridge::Context,
@@ -42,25 +43,25 @@ pub(super) async fn open_bridge(
     let remembered = state_dir.read(&file)?.unwrap_or_default();
     let mut remembered = remembered.split_whitespace().map_while(|port| port.parse::<u16>().ok());
     let (first, second, third) = (remembered.next(), remembered.next(), remembered.next());
-    let port = settings.inspect_port.or(first).unwrap_or(bridge::DEFAULT_PORT);
+    let port = running.inspect_port.or(first).unwrap_or(bridge::DEFAULT_PORT);
     let ports = bridge::Ports {
         inspector: port,
         flat: second.unwrap_or(port.saturating_add(1)),
         adapter: third.unwrap_or(port.saturating_add(2)),
     };
     // Clients know a target by its id, which has to be the same after a restart.
-    let id = sst_wire::sha256_hex(format!("{}\n{stage}", settings.app.project.root).as_bytes());
+    let id = sst_wire::sha256_hex(format!("{}\n{stage}", project.root).as_bytes());
     let names = bridge::Names {
         id: format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..32]),
-        title: format!("{} ({stage})", settings.app.project.name),
-        root: settings.app.project.root.clone(),
+        title: format!("{} ({stage})", project.name),
+        root: project.root.clone(),
     };
     let bridge = Bridge::open(ports, names, context, tasks).await.map_err(|error| {
         Error::new(Kind::Environment, format!("no port for the inspector endpoint from {port} on"))
             .detail(error)
             .hint("name a free one with `--inspect-port`")
     })?;
-    if settings.inspect_port.is_some_and(|wanted| wanted != bridge.address().port()) {
+    if running.inspect_port.is_some_and(|wanted| wanted != bridge.address().port()) {
         return Err(taken(port));
     }
     let addresses = [bridge.address(), bridge.flat_address(), bridge.adapter_address()];
