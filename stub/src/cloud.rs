@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     clock::{Clock, epoch},
     http::{Answer, Client, HttpError},
-    problem::Problem,
+    problem::{Maker, Problem},
     runtime_api::Call,
     settings::Settings,
     signing::{Signer, civil, encode},
@@ -102,7 +102,7 @@ impl Cloud {
             )
             .await?;
         if answer.status == 400 && answer.text().contains("ResourceNotFoundException") {
-            return Err(Problem::Removed { stage: config.stage.clone() });
+            return Err(Problem::Removed { maker: Maker::of(config) });
         }
         if answer.status != 200 {
             return Err(self.failed(action, &answer));
@@ -201,7 +201,10 @@ impl Cloud {
         let body = self.shown(&String::from_utf8_lossy(&answer.body));
         let detail = format!("status {} {code} {body}", answer.status);
         let action = action.to_owned();
-        if denied(answer) { Problem::Denied { action, detail } } else { Problem::Cloud { action, detail } }
+        match denied(answer) {
+            true => Problem::Denied { maker: Maker::of(&self.settings.config), action, detail },
+            false => Problem::Cloud { action, detail },
+        }
     }
 
     /// Sends a request until it is answered with something that another attempt would not change, or until `until`.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::{
     attempt::{Attempt, Offer, Reached, ask, offer},
     cloud::{Cloud, Lookup, Registered},
-    problem::Problem,
+    problem::{Maker, Problem},
     runtime_api::Call,
     socket::Socket,
 };
@@ -382,8 +382,8 @@ impl<'a> Conversation<'a> {
             if silent < Duration::from_millis(QUIET_MS) {
                 return Problem::TimedOut { request_id: self.call.request_id.clone(), seconds: declared };
             }
-            let (stage, owner) = (self.cloud.settings.config.stage.clone(), taken.owner.clone());
-            return Problem::Silent { stage, owner, silent: silent.as_secs(), seconds };
+            let (maker, owner) = (Maker::of(&self.cloud.settings.config), taken.owner.clone());
+            return Problem::Silent { maker, owner, silent: silent.as_secs(), seconds };
         }
         if let Some(throttled) = &self.throttled {
             return throttled.clone();
@@ -409,7 +409,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn ended(&self, owner: String) -> Problem {
-        Problem::Ended { stage: self.cloud.settings.config.stage.clone(), owner }
+        Problem::Ended { maker: Maker::of(&self.cloud.settings.config), owner }
     }
 }
 
@@ -421,7 +421,7 @@ async fn attempt(attempt: &mut Option<(bool, Attempt<'_>)>) -> Result<Reached, P
 }
 
 fn not_running(cloud: &Cloud, why: &str) -> Problem {
-    Problem::NotRunning { stage: cloud.settings.config.stage.clone(), why: why.to_owned() }
+    Problem::NotRunning { maker: Maker::of(&cloud.settings.config), why: why.to_owned() }
 }
 
 fn request_id(frame: &ToStub) -> &str {

@@ -3,18 +3,76 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sst_wire::StubConfig;
+
+/// What has made the function a stub, and so what is to be done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Maker {
+    /// `sst start`, for a stage.
+    Start {
+        /// The stage.
+        stage: String,
+    },
+    /// `sst attach`.
+    Attach {
+        /// The function's name.
+        function: String,
+    },
+}
+
+impl Maker {
+    /// The one of a stub's settings.
+    pub(crate) fn of(config: &StubConfig) -> Self {
+        match config.attached {
+            true => Self::Attach { function: config.function.clone() },
+            false => Self::Start { stage: config.stage.clone() },
+        }
+    }
+
+    /// The command.
+    fn command(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "`sst start`",
+            Self::Attach { .. } => "`sst attach`",
+        }
+    }
+
+    /// What it is for.
+    fn subject(&self) -> String {
+        match self {
+            Self::Start { stage } => format!("stage `{stage}`"),
+            Self::Attach { function } => format!("`{function}`"),
+        }
+    }
+
+    /// What has the function run again.
+    fn again(&self) -> String {
+        match self {
+            Self::Start { stage } => format!("Run `sst start --stage {stage}`"),
+            Self::Attach { function } => format!("Run `sst attach --function {function}`"),
+        }
+    }
+
+    /// What gives the function its own code back.
+    fn back(&self) -> String {
+        match self {
+            Self::Start { stage } => format!("`sst restore --stage {stage}`"),
+            Self::Attach { .. } => "`sst attach --restore`".to_owned(),
+        }
+    }
+}
 
 /// Why an invocation got no outcome. Every text says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     /// Nobody is registered for the function, or who is does not answer.
     #[error(
-        "`sst start` is not running for stage `{stage}`: {why}. Run `sst start --stage {stage}` to run the function on your \
-         machine, or `sst restore --stage {stage}` to give it its own code back"
+        "{} is not running for {}: {why}. {} to run the function on your machine, or {} to give it its own code back",
+        maker.command(), maker.subject(), maker.again(), maker.back()
     )]
     NotRunning {
-        /// The stage.
-        stage: String,
+        /// What has made the stub.
+        maker: Maker,
         /// What was found.
         why: String,
     },
@@ -37,24 +95,26 @@ pub(crate) enum Problem {
     },
     /// The client that took the request, or may have taken it, has gone.
     #[error(
-        "the `sst start` of {owner} for stage `{stage}` ended before it had answered the request. The function may have \
-         run, in part or as a whole; nobody knows. Send the event again if it may run twice"
+        "the {} of {owner} for {} ended before it had answered the request. The function may have run, in part or as a \
+         whole; nobody knows. Send the event again if it may run twice",
+        maker.command(), maker.subject()
     )]
     Ended {
-        /// The stage.
-        stage: String,
+        /// What has made the stub.
+        maker: Maker,
         /// Who ran it.
         owner: String,
     },
     /// The client that took the request was not heard of when the function's time was over.
     #[error(
-        "the `sst start` of {owner} for stage `{stage}` took the request, and was not heard of in the last {silent} s of the \
-         stub's {seconds} s: it was killed, its machine is asleep, or there is no network. The function may have run, in part \
-         or as a whole; nobody knows. Send the event again if it may run twice"
+        "the {} of {owner} for {} took the request, and was not heard of in the last {silent} s of the stub's {seconds} s: \
+         it was killed, its machine is asleep, or there is no network. The function may have run, in part or as a whole; \
+         nobody knows. Send the event again if it may run twice",
+        maker.command(), maker.subject()
     )]
     Silent {
-        /// The stage.
-        stage: String,
+        /// What has made the stub.
+        maker: Maker,
         /// Who ran it.
         owner: String,
         /// For how many seconds.
@@ -64,19 +124,23 @@ pub(crate) enum Problem {
     },
     /// The debug stack is gone.
     #[error(
-        "the debug stack of stage `{stage}` does not exist any more, but the function is still a stub. Run `sst start \
-         --stage {stage}` to deploy it again, or `sst restore --stage {stage}` to give the function its own code back"
+        "the debug stack of {} does not exist any more, but the function is still a stub. {} to deploy it again, or {} to \
+         give the function its own code back",
+        maker.subject(), maker.again(), maker.back()
     )]
     Removed {
-        /// The stage.
-        stage: String,
+        /// What has made the stub.
+        maker: Maker,
     },
     /// The role lacks a permission.
     #[error(
-        "the function's role may not {action}: {detail}. Run `sst start` again to update the role; if the role is \
-         not part of the app, attach the policy that `sst start` prints"
+        "the function's role may not {action}: {detail}. Run {command} again to update the role; if the role is not part of \
+         the app, attach the policy that {command} prints",
+        command = maker.command()
     )]
     Denied {
+        /// What has made the stub.
+        maker: Maker,
         /// What was tried.
         action: String,
         /// The answer.
@@ -166,7 +230,10 @@ mod tests {
     use super::*;
 
     fn problem() -> Problem {
-        Problem::NotRunning { stage: "dev".into(), why: "nobody is registered".into() }
+        Problem::NotRunning {
+            maker: Maker::Start { stage: "dev".into() },
+            why: "nobody is registered".into(),
+        }
     }
 
     #[test]
@@ -199,6 +266,24 @@ mod tests {
         }
         let body: serde_json::Value = serde_json::from_slice(&problem().error_body()).unwrap();
         assert_eq!(body["errorType"], "Sst.NotRunning");
+    }
+
+    #[test]
+    fn who_is_attached_to_a_function_is_told_of_that() {
+        let config = r#"{"v":1,"f":"orders-list","s":"dev","e":"","m":"","t":"","b":"","r":"","a":true}"#;
+        let maker = Maker::of(&serde_json::from_str(config).unwrap());
+        assert_eq!(
+            Problem::NotRunning { maker: maker.clone(), why: "nobody is registered".into() }.to_string(),
+            "`sst attach` is not running for `orders-list`: nobody is registered. Run `sst attach --function orders-list` to run \
+             the function on your machine, or `sst attach --restore` to give it its own code back"
+        );
+        for problem in [
+            Problem::Ended { maker: maker.clone(), owner: "alice".into() },
+            Problem::Removed { maker: maker.clone() },
+            Problem::Denied { maker, action: "a".into(), detail: "d".into() },
+        ] {
+            assert!(!problem.to_string().contains("sst start"), "{problem}");
+        }
     }
 
     #[test]

@@ -10,7 +10,12 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, protocol::WebSocketConfig},
 };
 
-use crate::{clock::Moment, cloud::Cloud, http::Stream, problem::Problem};
+use crate::{
+    clock::Moment,
+    cloud::Cloud,
+    http::Stream,
+    problem::{Maker, Problem},
+};
 
 /// Unused for longer than this, a connection is tested before it is used.
 const TEST_AFTER: Duration = Duration::from_secs(45);
@@ -150,11 +155,15 @@ fn handshake_problem(cloud: &Cloud, error: Error, then: &Moment) -> Problem {
         return unreachable(&detail);
     }
     if status == 401 || status == 403 {
-        return Problem::Denied { action: "open its WebSocket connection".into(), detail };
+        return Problem::Denied {
+            maker: Maker::of(&cloud.settings.config),
+            action: "open its WebSocket connection".into(),
+            detail,
+        };
     }
     // API Gateway answers for APIs that it does not have.
     if status == 404 || status == 410 {
-        return Problem::Removed { stage: cloud.settings.config.stage.clone() };
+        return Problem::Removed { maker: Maker::of(&cloud.settings.config) };
     }
     unreachable(&detail)
 }

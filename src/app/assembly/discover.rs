@@ -468,6 +468,7 @@ impl Finder<'_> {
             bucket: "x".repeat(63),
             region: region.clone(),
             timeout_s: Some(LONGEST_TIMEOUT_S),
+            attached: false,
         };
         serde_json::to_string(&config).unwrap_or_default()
     }

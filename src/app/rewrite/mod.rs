@@ -245,6 +245,7 @@ impl<'a> Rewriting<'a> {
             bucket: debug.bucket.clone(),
             region: self.options.region.to_owned(),
             timeout_s,
+            attached: false,
         };
         serde_json::to_string(&config).unwrap_or_default()
     }

@@ -273,6 +273,9 @@ pub struct StubConfig {
     /// The time that the function has, in seconds, where the stub has more: see [`EXTRA_S`].
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     pub timeout_s: Option<u64>,
+    /// Whether `sst attach` has made the function a stub, rather than a deployment, for messages.
+    #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
+    pub attached: bool,
 }
 
 /// A registration in the DynamoDB table: who answers for a function. One item per function, keyed by [`Self::KEY`].
