@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use serde_json::json;
 
 use super::{
-    AdapterLink, Check, DebugAdapter, Debuggee, Debugger, Find, Language, OwnProtocol, Place,
+    AdapterLink, Check, DebugAdapter, Debuggee, Debugger, Find, Language, NamedProgram, OwnProtocol, Place,
     RunConfiguration, Runtimes, Toolbox,
     build_id::build_id,
     not_compiled,
@@ -65,6 +65,23 @@ impl Language for Go {
 
     fn construct(&self) -> Option<&'static str> {
         Some("@aws-cdk/aws-lambda-go-alpha/lib/bundling")
+    }
+
+    /// A directory with a `package main`, which is called as the directory is.
+    fn programs(&self, directory: &Utf8Path) -> Vec<NamedProgram> {
+        let is_main = |path: &Utf8Path| {
+            let is_test = path.file_name().is_some_and(|name| name.ends_with("_test.go"));
+            path.extension() == Some("go")
+                && !is_test
+                && fs_err::read_to_string(path)
+                    .is_ok_and(|text| text.lines().any(|line| line.trim_end() == "package main"))
+        };
+        let entries = directory.read_dir_utf8();
+        let has_main = entries.is_ok_and(|entries| entries.flatten().any(|entry| is_main(entry.path())));
+        let name = directory.file_name().filter(|_| has_main);
+        name.map(|name| NamedProgram { name: name.to_owned(), path: directory.to_owned(), binary: None })
+            .into_iter()
+            .collect()
     }
 
     /// A Go file, or a directory with one.

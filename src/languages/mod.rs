@@ -23,6 +23,7 @@ mod program;
 mod provided;
 mod python;
 mod rust;
+mod sought;
 #[cfg(test)]
 mod tests;
 mod toolbox;
@@ -40,6 +41,7 @@ pub(crate) use self::{
     mentions::{directory_loads_old_sdk, text_loads_old_sdk},
     node::{program_for, provided_for, with_program, with_provided},
     provided::Sdk,
+    sought::{HandlerFile, NamedProgram},
     toolbox::Toolbox,
 };
 use crate::{
@@ -85,6 +87,17 @@ pub(crate) trait Language: Debug + Sync {
     /// Whether what is deployed may be an archive that somebody has made before, rather than a directory.
     fn takes_archives(&self) -> bool {
         false
+    }
+
+    /// The files in which a handler may be, relative to a function's directory: what somebody has written before what may have been made
+    /// of it. None where a handler names no file.
+    fn handler_files(&self, _handler: &str) -> Vec<HandlerFile> {
+        Vec::new()
+    }
+
+    /// The programs of which a directory is the project, or a part of it, with their names; none where programs have no name.
+    fn programs(&self, _directory: &Utf8Path) -> Vec<NamedProgram> {
+        Vec::new()
     }
 
     /// The source that a path means, and the handler in it; none when it means nothing in this language.

@@ -9,8 +9,8 @@ use sourcemap::SourceMapBuilder;
 use sst_wire::sha256_hex;
 
 use super::{
-    Check, Debugger, Inline, Interpreted, Language, Launch, Named, Place, Runner, Runtimes, Sdk, Tests,
-    Toolbox, directory, mentions,
+    Check, Debugger, HandlerFile, Inline, Interpreted, Language, Launch, Named, Place, Runner, Runtimes, Sdk,
+    Tests, Toolbox, directory, mentions,
 };
 use crate::{
     core::event::{Artifact, BuildError, Program},
@@ -45,6 +45,9 @@ const READ_AT_START: &[&str] = &[
 /// The extensions that Lambda's Node runtime tries.
 const TRIED: [&str; 3] = ["js", "mjs", "cjs"];
 
+/// The extensions of files that a runtime does not load before something else is made of them.
+const BUNDLED: [&str; 5] = ["ts", "mts", "cts", "tsx", "jsx"];
+
 /// What npm, pnpm and Yarn write into `node_modules` when they have changed something in it.
 const INSTALLED: [&str; 4] = [".package-lock.json", ".pnpm/lock.yaml", ".yarn-integrity", ".yarn-state.yml"];
 /// The id of the language.
@@ -69,6 +72,16 @@ impl Language for Node {
     fn inline(&self) -> Option<Inline> {
         // The project may say that its own files are modules. These are not.
         Some(Inline { name: "index.js", beside: Some(("package.json", "{ \"type\": \"commonjs\" }\n")) })
+    }
+
+    fn handler_files(&self, handler: &str) -> Vec<HandlerFile> {
+        let stem = stem(handler);
+        let of = |extension: &'static str| {
+            let is_entry = BUNDLED.contains(&extension);
+            [format!("{stem}.{extension}"), format!("{stem}/index.{extension}")]
+                .map(|path| HandlerFile { path: path.into(), is_entry })
+        };
+        BUNDLED.into_iter().chain(TRIED).flat_map(of).collect()
     }
 
     fn source(&self, place: &Place<'_>) -> Option<(Source, String)> {
@@ -267,10 +280,15 @@ fn with_packages(mut artifact: Artifact) -> Artifact {
     Artifact { fingerprint: format!("{} {state}", artifact.fingerprint), ..artifact }
 }
 
+/// A handler without what follows the file's name in it.
+fn stem(handler: &str) -> Utf8PathBuf {
+    let (parent, file) = handler.rsplit_once('/').unwrap_or(("", handler));
+    Utf8Path::new(parent).join(file.split('.').next().unwrap_or(file))
+}
+
 /// Whether a directory may be what is deployed: it has what the runtime would load, or a directory that is a module.
 fn has_handler(directory: &Utf8Path, handler: &str) -> bool {
-    let (parent, file) = handler.rsplit_once('/').unwrap_or(("", handler));
-    let stem = directory.join(parent).join(file.split('.').next().unwrap_or(file));
+    let stem = directory.join(stem(handler));
     let of_directory = ["index.js", "package.json"].iter().any(|name| stem.join(name).is_file());
     stem.is_file()
         || of_directory

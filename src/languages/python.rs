@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use futures_util::future::BoxFuture;
 use include_dir::{Dir, include_dir};
 use serde_json::json;
 
 use super::{
-    AdapterLink, Check, DebugAdapter, Debugger, Find, Inline, Interpreted, Language, Launch, Named, Place,
-    RunConfiguration, Runner, Runtimes, Tests, Toolbox, interpreters,
+    AdapterLink, Check, DebugAdapter, Debugger, Find, HandlerFile, Inline, Interpreted, Language, Launch,
+    Named, Place, RunConfiguration, Runner, Runtimes, Tests, Toolbox, interpreters,
 };
 use crate::{
     core::event::{Artifact, BuildError, Program},
@@ -46,6 +46,13 @@ impl Language for Python {
 
     fn construct(&self) -> Option<&'static str> {
         Some("@aws-cdk/aws-lambda-python-alpha/lib/bundling")
+    }
+
+    fn handler_files(&self, handler: &str) -> Vec<HandlerFile> {
+        let module = module(handler);
+        [module.with_extension("py"), module.join("__init__.py")]
+            .map(|path| HandlerFile { path, is_entry: false })
+            .into()
     }
 
     fn source(&self, place: &Place<'_>) -> Option<(Source, String)> {
@@ -153,9 +160,14 @@ impl Language for Python {
     }
 }
 
+/// The module that a handler is in, as a path.
+fn module(handler: &str) -> Utf8PathBuf {
+    let stem = handler.rsplit_once('.').map_or(handler, |(stem, _)| stem);
+    stem.replace('.', "/").into()
+}
+
 /// Whether the runtime would find the handler's file in a directory.
 fn has_handler(directory: &Utf8Path, handler: &str) -> bool {
-    let stem = handler.rsplit_once('.').map_or(handler, |(stem, _)| stem);
-    let module = directory.join(stem.replace('.', "/"));
+    let module = directory.join(module(handler));
     module.with_extension("py").is_file() || module.join("__init__.py").is_file()
 }

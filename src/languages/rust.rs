@@ -16,9 +16,10 @@ use futures_util::future::BoxFuture;
 use serde_json::json;
 
 use super::{
-    AdapterLink, Check, DebugAdapter, Debuggee, Debugger, Find, Language, OwnProtocol, Place,
+    AdapterLink, Check, DebugAdapter, Debuggee, Debugger, Find, Language, NamedProgram, OwnProtocol, Place,
     RunConfiguration, Runtimes, Toolbox, cargo_profile, not_compiled,
     program::{TO_ANSWER, TO_COMPILE, follow, run},
+    sought::cargo_binaries,
     unbuildable,
 };
 use crate::{
@@ -71,6 +72,15 @@ impl Language for Rust {
 
     fn construct(&self) -> Option<&'static str> {
         Some("cargo-lambda-cdk/lib/bundling")
+    }
+
+    /// The binaries of a package: those that its `Cargo.toml` names, and those that Cargo finds by their places.
+    fn programs(&self, directory: &Utf8Path) -> Vec<NamedProgram> {
+        let path = directory.join("Cargo.toml");
+        cargo_binaries(&path)
+            .into_iter()
+            .map(|name| NamedProgram { binary: Some(name.clone()), name, path: path.clone() })
+            .collect()
     }
 
     /// A `Cargo.toml`, or a directory with one.

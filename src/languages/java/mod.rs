@@ -15,7 +15,8 @@ use self::{
     machine::Java as Machine,
 };
 use super::{
-    Check, Debugger, Find, Language, Launch, Named, Place, RunConfiguration, Runtimes, Toolbox, unbuildable,
+    Check, Debugger, Find, HandlerFile, Language, Launch, Named, Place, RunConfiguration, Runtimes, Toolbox,
+    unbuildable,
 };
 use crate::{
     core::event::{Artifact, BuildError, Program},
@@ -55,6 +56,13 @@ impl Language for Java {
 
     fn takes_archives(&self) -> bool {
         true
+    }
+
+    /// Where Maven and Gradle have the class.
+    fn handler_files(&self, handler: &str) -> Vec<HandlerFile> {
+        let class = handler.split("::").next().unwrap_or(handler).split('$').next().unwrap_or(handler);
+        let path = format!("src/main/java/{}.java", class.replace('.', "/")).into();
+        vec![HandlerFile { path, is_entry: true }]
     }
 
     /// A project of Maven or Gradle, also where what it makes is named; a `.jar` or `.zip`; a directory with classes.
