@@ -441,3 +441,6 @@ fn mentions(text: &str, name: &str) -> bool {
             .match_indices(name)
             .any(|(at, _)| !text[..at].ends_with(is_part) && !text[at + name.len()..].starts_with(is_part))
 }
+
+#[cfg(test)]
+mod tests;
