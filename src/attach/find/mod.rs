@@ -10,6 +10,7 @@ mod cdk;
 mod names;
 mod places;
 mod sam;
+mod serverless;
 mod source;
 mod stack;
 #[cfg(test)]
@@ -237,9 +238,7 @@ pub async fn declare(asked: &Asked<'_>) -> Result<Option<Declaration>> {
     if let Some(found) = sam::declare(asked).await? {
         return Ok(Some(found));
     }
-    // The Serverless Framework: `serverless::declare(asked)`.
-    // Terraform and OpenTofu: `terraform::declare(asked)`.
-    Ok(None)
+    serverless::declare(asked).await
 }
 
 /// Asks Lambda and CloudFormation for the functions that are declared, or chosen by `--stack` or `--function`, and finds their code.
