@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 
+import updates
 from cloudformation import Stack
 from proxy import Proxy
 from settings import merge
@@ -80,7 +81,7 @@ class Control:
                 name: {**function.configuration, "environments": [one.shown() for one in function.environments]}
                 for name, function in world.functions.functions.items()
             },
-            "stacks": world.cloudformation.shown(),
+            "stacks": world.cloudformation.shown(), "rules": world.services["events"].rules,
             "proxies": [proxy.shown() for proxy in self.proxies.values()],
             "faults": world.faults.shown(),
             "counters": world.record.counters,
@@ -90,6 +91,20 @@ class Control:
 
     def _entries(self):
         return {"entries": len(self.world.record.entries)}
+
+    def _requests(self, start):
+        """What the developer has asked for, from a request on, and how many there have been."""
+        return {"requests": self.world.asked[start:], "count": len(self.world.asked)}
+
+    def _stopAfter(self, count):
+        """Does nothing that the developer asks for after so many requests."""
+        self.world.stop_after, self.world.stopped = count, False
+
+    def _stopped(self):
+        return {"stopped": self.world.stopped}
+
+    def _goOn(self):
+        self.world.stop_after, self.world.stopped = None, False
 
     def _recorded(self, kind):
         """All entries of one kind, for a test that does not follow the record."""
@@ -103,6 +118,12 @@ class Control:
 
     def _putItem(self, table, item):
         self.world.dynamodb.tables[table]["items"][item[self.world.dynamodb.tables[table]["key"]]["S"]] = item
+
+    def _expireLeases(self, table):
+        """Has all leases of attached functions be over."""
+        for item in self.world.dynamodb.tables[table]["items"].values():
+            if "until" in item:
+                item["until"] = {"N": "1"}
 
     def _deleteItem(self, table, key):
         self.world.dynamodb.tables[table]["items"].pop(key, None)
@@ -156,8 +177,31 @@ class Control:
     async def _debugStack(self, replace=(), **parameters):
         return await self.world.create_debug_stack(parameters, replace)
 
-    def _function(self, name, bootstrap, **configuration):
-        self.world.functions.put(name, configuration, bootstrap=bootstrap)
+    def _function(self, name, bootstrap=None, text=None, **configuration):
+        code = None if text is None else updates.archive_of(text)
+        self.world.functions.put(name, configuration, code=code, bootstrap=bootstrap)
+
+    def _role(self, name, attached=(), service="lambda.amazonaws.com"):
+        self.world.roles[name] = {"trusted": False, "attached": set(attached), "inline": {}, "service": service}
+
+    def _describe(self, name):
+        """A function, with its tags, as Lambda would tell of it; nobody has looked."""
+        function = self.world.functions.functions[name]
+        described = {**self.world.functions.updates.described(function), "Tags": function.about.tags}
+        role = self.world.roles.get(described["Role"].split("/")[-1], {})
+        return {**described, "Policies": sorted(role.get("attached", ()))}
+
+    def _deployByOthers(self, name, settings=None, text=None, tags=None):
+        """Changes a function as a deployment by somebody else does: settings, code, or both."""
+        function = self.world.functions.functions[name]
+        about = function.about
+        about.settings = {**about.settings, **(settings or {})}
+        about.tags = {**about.tags, **(tags or {})}
+        if text is not None:
+            about.archive = updates.archive_of(text)
+        about.status, about.reason = "Successful", None
+        about.revise()
+        self.world.functions.changed(function)
 
     def _layer(self, arn, location, sha256, size):
         self.world.functions.layers[arn] = {"Location": location, "CodeSha256": sha256, "CodeSize": size}

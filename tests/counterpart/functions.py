@@ -15,6 +15,8 @@ import urllib.parse
 import uuid
 import zipfile
 
+import inline
+import updates
 from environments import Environment
 from web import Response, json_response
 
@@ -31,6 +33,7 @@ ROUTES = [
     ("GET", r"/2015-03-31/functions/([^/]+)/configuration", "GetFunctionConfiguration"),
     ("GET", r"/2015-03-31/functions/([^/]+)", "GetFunction"),
     ("GET", r"/2018-10-31/layers()", "GetLayerVersionByArn"),
+    *updates.ROUTES,
 ]
 
 
@@ -40,7 +43,7 @@ def route(request):
         match = re.fullmatch(pattern, request.path.rstrip("/"))
         if match and request.method == method:
             # An ARN does as well as a name.
-            return name, urllib.parse.unquote(match.group(1)).split(":")[-1]
+            return name, urllib.parse.unquote(match.group(1)).split("function:")[-1].split(":")[0]
     return "Unknown", ""
 
 
@@ -49,19 +52,15 @@ def operation(request):
     return route(request)[0]
 
 
-class Failed(Exception):
-    """An error with a type."""
-
-    def __init__(self, status, kind, message):
-        super().__init__(message)
-        self.status, self.kind, self.message = status, kind, message
+Failed = updates.Failed
 
 
 class Function:
     """A function as it is configured, and its execution environments."""
 
-    def __init__(self, name, configuration, directory):
+    def __init__(self, name, configuration, directory, archive=None):
         self.name, self.configuration, self.directory = name, configuration, directory
+        self.about = updates.About(self, archive)
         self.environments = []
         self.free = asyncio.Condition()
         self.retries = configuration.get("retries", 2)
@@ -83,6 +82,7 @@ class Functions:
     def __init__(self, world):
         self.world = world
         self.functions = {}
+        self.updates = updates.Updates(self)
         # ARN → what is told of that version of a layer. Functions do not run with it.
         self.layers = {}
         self.number = 0
@@ -103,7 +103,10 @@ class Functions:
             raise Failed(400, "InvalidParameterValueException", "1 validation error detected: Value at 'architectures' failed to satisfy constraint")
         old = self.functions.get(name)
         directory = self._unpacked(name, code, bootstrap) if code or bootstrap else old and old.directory
-        self.functions[name] = Function(name, configuration, directory)
+        archive = code or (old and old.about.archive)
+        self.functions[name] = Function(name, configuration, directory, archive)
+        if old:
+            self.functions[name].about.tags = {**old.about.tags, **configuration.get("tags", {})}
         told = {"runtime": configuration.get("runtime"), "timeout": configuration.get("timeout", 3)}
         self.world.record.add("function", name=name, architecture=self.functions[name].architecture, **told)
         if old:
@@ -123,6 +126,16 @@ class Functions:
     def recycle(self, name):
         """Ends the environments of a function that are idle, so that its next call has a new one, with new credentials."""
         self._retire(self._found(name))
+
+    def changed(self, function):
+        """Runs a function by what it has been set to from now on."""
+        about = function.about
+        function.configuration = {
+            **function.configuration, "runtime": about.settings["Runtime"], "handler": about.settings["Handler"], "timeout": about.settings["Timeout"],
+            "role": about.settings["Role"], "variables": about.settings["Environment"].get("Variables", {}), "architecture": about.architecture,
+        }
+        function.directory = self._unpacked(function.name, about.archive, None)
+        self._retire(function)
 
     def _unpacked(self, name, code, bootstrap):
         self.number += 1
@@ -162,11 +175,8 @@ class Functions:
                 return await self._invoke(request, function, key)
             if asked == "InvokeWithResponseStream":
                 return await self._invoke_streamed(request, function, key)
-            if asked == "GetFunctionConfiguration":
-                return json_response(200, self._described(function))
-            if asked == "GetFunction":
-                code = {"RepositoryType": "S3", "Location": "https://invalid.invalid/"}
-                return json_response(200, {"Configuration": self._described(function), "Code": code})
+            if told := self.updates.answer(asked, request, function, key):
+                return told
             raise Failed(404, "UnknownOperationException", f"the counterpart knows no {request.method} {request.path}")
         except Failed as failed:
             self.world.record.add("lambda", operation=asked, who=key["who"], function=name, error=failed.kind)
@@ -184,16 +194,6 @@ class Functions:
         self.world.record.add("layer", arn=arn, who=key["who"])
         described = {"LayerArn": arn.rpartition(":")[0], "LayerVersionArn": arn, "Version": int(arn.rpartition(":")[2])}
         return json_response(200, {**described, "Content": self.layers[arn]})
-
-    def _described(self, function):
-        known = function.configuration
-        return {
-            "FunctionName": function.name, "FunctionArn": self.arn(function.name), "Runtime": known.get("runtime", "provided.al2023"),
-            "Role": known.get("role", f"arn:aws:iam::{self.world.account}:role/{function.name}"), "Handler": known.get("handler", "bootstrap"),
-            "Timeout": function.timeout, "MemorySize": int(known.get("memory", 128)), "Version": "$LATEST", "State": "Active",
-            "LastUpdateStatus": "Successful", "PackageType": "Zip", "Architectures": [function.architecture],
-            "Environment": {"Variables": known.get("variables", {})},
-        }
 
     @staticmethod
     def _event(request, limit):
@@ -216,6 +216,8 @@ class Functions:
             self.queued.add(task)
             task.add_done_callback(self.queued.discard)
             return Response(202, headers={"x-amzn-requestid": number})
+        if function.configuration.get("inline") and function.configuration["runtime"].startswith("python"):
+            return await inline.invoke(self.world, function, event)
         environment = self._environment_now(function)
         outcome = await environment.call(event, context, number)
         headers = {"x-amzn-requestid": number, "x-amz-executed-version": "$LATEST"}

@@ -394,6 +394,21 @@ class Parameter(Resource):
         self.world.services["ssm"].parameters.pop(self.physical, None)
 
 
+class Rule(Resource):
+    """A rule of EventBridge, with a schedule."""
+
+    attributes = {"Arn": lambda rule: f"arn:aws:events:{rule.world.region}:{rule.world.account}:rule/{rule.physical}"}
+
+    def name(self):
+        return self.own_name("Name")
+
+    def create(self):
+        self.world.services["events"].rules[self.physical] = self.properties.get("State", "ENABLED") == "ENABLED"
+
+    def delete(self):
+        self.world.services["events"].rules.pop(self.physical, None)
+
+
 class Key(Resource):
     """A key, with which nothing is encrypted here."""
 
@@ -420,6 +435,7 @@ TYPES = {
     "AWS::CDK::Metadata": Resource,
     "AWS::DynamoDB::Table": Table,
     "AWS::ECR::Repository": Repository,
+    "AWS::Events::Rule": Rule,
     "AWS::IAM::ManagedPolicy": ManagedPolicy,
     "AWS::IAM::Policy": Policy,
     "AWS::IAM::Role": Role,

@@ -135,6 +135,10 @@ class S3:
         """The bytes of an object."""
         return self.buckets[bucket][key]["body"]
 
+    def put(self, bucket, key, body):
+        """Has an object be there."""
+        self.buckets[bucket][key] = {"body": body, "etag": f'"{hashlib.md5(body).hexdigest()}"', "time": time.time(), "headers": {}, "checksums": {}}
+
     def handle(self, request, key):
         """Answers a request. Buckets are in the path, or in the name of a host that only a company's proxy finds."""
         bucket = request.headers["host"].removesuffix(f".{DOMAIN}")

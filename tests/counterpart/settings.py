@@ -46,6 +46,10 @@ def defaults():
             "environment": {},
             # Why an environment is initialised, as it is told: `on-demand`, `provisioned-concurrency` and so on.
             "initialization": "on-demand",
+            # How often somebody has to look at an update before it is over.
+            "updateLooks": 1,
+            # The next updates of which functions fail: by name, `{"code": …, "reason": …}`.
+            "failUpdates": {},
             # Whether new environments have no call yet. What they are initialised for waits until this is set back.
             "initializedAhead": False,
         },
@@ -55,7 +59,7 @@ def defaults():
 
 
 # Settings that are set as a whole, because what is not named in them is not wanted any more.
-WHOLE = ("toClient", "toStub", "environment", "fail", "failDelete")
+WHOLE = ("toClient", "toStub", "environment", "fail", "failDelete", "failUpdates")
 
 
 def merge(into, changes):

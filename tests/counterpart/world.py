@@ -6,8 +6,10 @@ import re
 
 import cloudformation
 import dynamodb
+import events
 import functions
 import gateway
+import iam
 import query
 import s3
 import ssm
@@ -18,6 +20,9 @@ from signatures import Checker, Keys, Refused, scope_of
 from web import Response, json_response
 
 DEBUG_STACK = pathlib.Path(__file__).parents[2] / "infra/debug-stack.yaml"
+
+# The services that speak the query protocol.
+QUERY = {"sts": sts.NAMESPACE, "cloudformation": cloudformation.NAMESPACE, "iam": iam.NAMESPACE}
 
 # The access keys that tests are given. Those of roles are made as they are needed.
 DEVELOPER = ("developer", "ASIADEVELOPER0000001", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYDEVELOPER")
@@ -40,6 +45,10 @@ class World:
         # Every endpoint by which this server can be reached, so that one can be exchanged for another in what was deployed.
         self.endpoints = set()
         self.roles = {}
+        # Each request of the developer's: the service, and the operation.
+        self.asked = []
+        # After how many of these nothing is done any more, and whether it has come to that.
+        self.stop_after, self.stopped = None, False
         for who, access_key, secret in (DEVELOPER, TESTS):
             token = "IQoJb3JpZ2luX2VjE//////////wEaCXVzLWVhc3QtMSJH" + who + "a/+=" * 300
             arn = f"arn:aws:sts::{self.account}:assumed-role/Developer/{who}"
@@ -51,7 +60,7 @@ class World:
         self.cloudformation = cloudformation.CloudFormation(self)
         self.services = {
             "dynamodb": self.dynamodb, "s3": self.s3, "sts": sts.Sts(self), "ssm": ssm.Ssm(self),
-            "cloudformation": self.cloudformation, "lambda": self.functions,
+            "cloudformation": self.cloudformation, "lambda": self.functions, "iam": iam.Iam(self), "events": events.Events(self),
         }
 
     async def create_debug_stack(self, parameters, replace):
@@ -83,6 +92,12 @@ class World:
         if scope and (known := self.keys.get(scope[0])):
             facts["who"] = known["who"]
         self.record.count(f"requests:{service}")
+        if facts.get("who") == "developer":
+            self.asked.append((service, facts["operation"]))
+            if self.stop_after is not None and len(self.asked) > self.stop_after:
+                # Whoever asks is about to end, and has asked for nothing any more.
+                self.stopped = True
+                return await asyncio.Event().wait()
         rule = self.faults.take(facts)
         if rule and (response := await self.fault_before(rule, facts)):
             return response
@@ -123,8 +138,10 @@ class World:
             response = (dynamodb if service == "dynamodb" else ssm).failure(kind, message, status or 400)
         elif service == "s3":
             response = s3.failure(status or 403, kind, message)
-        elif service in ("sts", "cloudformation"):
-            response = query.failure(sts.NAMESPACE if service == "sts" else cloudformation.NAMESPACE, kind, message, status or 400)
+        elif service in QUERY:
+            response = query.failure(QUERY[service], kind, message, status or 400)
+        elif service == "events":
+            response = events.failure(kind, message, status or 400)
         else:
             response = json_response(status or 400, {"message": message}, {"x-amzn-errortype": kind})
         response.headers.update(headers or {})
@@ -140,22 +157,22 @@ class World:
                 "content": "XAmzContentSHA256Mismatch", "scope": "AuthorizationHeaderMalformed", "unsigned": "AccessDenied",
             }
             return s3.failure(403, kinds.get(refused.fault, "AccessDenied"), refused.message)
-        if service in ("sts", "cloudformation"):
+        if service in QUERY:
             kinds = {"unknown": "InvalidClientTokenId", "expired": "ExpiredToken", "incomplete": "IncompleteSignature", "unauthenticated": "MissingAuthenticationToken"}
             return self._error(service, 403, kinds.get(refused.fault, "SignatureDoesNotMatch"), refused.message)
         kinds = {
             "unknown": "UnrecognizedClientException", "expired": "ExpiredTokenException", "incomplete": "IncompleteSignatureException",
             "unauthenticated": "MissingAuthenticationTokenException",
         }
-        status = 400 if service in ("dynamodb", "ssm") else 403
+        status = 400 if service in ("dynamodb", "ssm", "events") else 403
         return self._error(service, status, kinds.get(refused.fault, "InvalidSignatureException"), refused.message)
 
 
 def operation(request, service):
     """The name by which a test's rule knows a request."""
-    if service in ("dynamodb", "ssm"):
+    if service in ("dynamodb", "ssm", "events"):
         return request.headers.get("x-amz-target", "").rpartition(".")[2]
-    if service in ("sts", "cloudformation"):
+    if service in QUERY:
         return query.parameters(request).get("Action", "")
     if service == "execute-api":
         return {"POST": "PostToConnection", "GET": "GetConnection", "DELETE": "DeleteConnection"}.get(request.method, request.method)
