@@ -42,6 +42,10 @@ pub use self::{
     synthesise::{Destination, PlainDebugStack, look_up, synthesize},
     triggers::triggers,
 };
+pub(crate) use self::{
+    assembly::{ENVIRONMENT_LIMIT, LONGEST_TIMEOUT_S, no_room},
+    rewrite::{stub_variables, text_logging},
+};
 use crate::{
     process::Spawner,
     project::{Project, StateDir},

@@ -26,7 +26,7 @@ use super::{
 };
 
 /// The longest that Lambda runs a function, in seconds.
-pub(in crate::app) const LONGEST_TIMEOUT_S: u64 = 900;
+pub(crate) const LONGEST_TIMEOUT_S: u64 = 900;
 
 /// Lambda's own defaults.
 pub(in crate::app) const DEFAULT_TIMEOUT_S: u64 = 3;
@@ -475,7 +475,7 @@ impl Finder<'_> {
 }
 
 /// Why a function with many variables is left alone.
-pub(in crate::app) fn no_room(own: usize, stub: usize) -> String {
+pub(crate) fn no_room(own: usize, stub: usize) -> String {
     format!(
         "its environment variables take about {own} of the {} bytes that Lambda allows, and the stub needs {stub}",
         environment::LIMIT

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The most that Lambda takes: the bytes of the variables written as one JSON object.
-pub(in crate::app) const LIMIT: usize = 4096;
+pub(crate) const LIMIT: usize = 4096;
 
 /// An AWS name that CloudFormation makes up is rarely longer than its limit for most services.
 const NAME: usize = 64;

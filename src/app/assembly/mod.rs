@@ -13,8 +13,8 @@ mod resolve;
 
 pub(super) use self::{
     bootstrap::DEFAULT_QUALIFIER,
-    discover::{DEFAULT_TIMEOUT_S, LONGEST_TIMEOUT_S, no_room, number, owned_role},
-    environment::{LIMIT as ENVIRONMENT_LIMIT, json_size, largest as environment_size},
+    discover::{DEFAULT_TIMEOUT_S, number, owned_role},
+    environment::{json_size, largest as environment_size},
     known::{branches, change_branches, change_environments, environments, number_of, text},
     owners::edge_functions,
     read::{construct_path, property, type_of},
@@ -24,4 +24,8 @@ pub use self::{
     bootstrap::{Bootstrap, Environment, Role, environments_of},
     discover::discover,
     read::{Assembly, DebugStackExport, SourceRecord, Stack, StackOptions, Template, asset_directories},
+};
+pub(crate) use self::{
+    discover::{LONGEST_TIMEOUT_S, no_room},
+    environment::LIMIT as ENVIRONMENT_LIMIT,
 };

@@ -186,7 +186,7 @@ impl Rewriting<'_> {
 }
 
 /// The stub writes plain text, and levels are only filtered in JSON logs. The log group stays.
-fn text_logging(logging: &mut Map<String, Value>) {
+pub(crate) fn text_logging(logging: &mut Map<String, Value>) {
     if logging.get("LogFormat").is_some_and(|format| format != "Text") {
         logging.insert("LogFormat".into(), json!("Text"));
     }
@@ -194,17 +194,20 @@ fn text_logging(logging: &mut Map<String, Value>) {
     logging.shift_remove("SystemLogLevel");
 }
 
+/// Changes the variables of a function in each way in which its template can choose them, as [`stub_variables`] does.
+fn environment(properties: &mut Map<String, Value>, config: &Value) {
+    change_environments(properties, &mut |variables| stub_variables(variables, config));
+}
+
 /// Adds the stub's settings. Variables that would act on the stub's own process are renamed; the machine that runs the
 /// function gives them their names back. `NODE_OPTIONS` and the like mean nothing to the stub and stay.
-fn environment(properties: &mut Map<String, Value>, config: &Value) {
-    change_environments(properties, &mut |variables| {
-        *variables = std::mem::take(variables)
-            .into_iter()
-            .map(|(name, value)| {
-                let hurts = name == "AWS_LAMBDA_EXEC_WRAPPER" || name.starts_with("LD_");
-                (if hurts { format!("{ORIGINAL_PREFIX}{name}") } else { name }, value)
-            })
-            .collect();
-        variables.insert(CONFIG_VARIABLE.into(), config.clone());
-    });
+pub(crate) fn stub_variables(variables: &mut Map<String, Value>, config: &Value) {
+    *variables = std::mem::take(variables)
+        .into_iter()
+        .map(|(name, value)| {
+            let hurts = name == "AWS_LAMBDA_EXEC_WRAPPER" || name.starts_with("LD_");
+            (if hurts { format!("{ORIGINAL_PREFIX}{name}") } else { name }, value)
+        })
+        .collect();
+    variables.insert(CONFIG_VARIABLE.into(), config.clone());
 }

@@ -30,6 +30,7 @@ mod policy;
 mod runtimes;
 mod versions;
 
+pub(crate) use self::function::{stub_variables, text_logging};
 pub(super) use self::kept::is_stub;
 pub use self::{
     kept::{DeployedPlace, Kept, KeptStub, kept, read_deployed},
