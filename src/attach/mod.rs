@@ -9,6 +9,7 @@
 
 mod deployed;
 pub mod find;
+pub mod switch;
 
 pub use self::deployed::Deployed;
 

@@ -123,6 +123,17 @@ impl Aws {
         aws_sdk_lambda::Client::from_conf(config.build())
     }
 
+    /// A client of Lambda that changes functions: each request is made once, since whether it was done has to be looked at when nobody has
+    /// answered. Lambda fetches the code from a bucket before it answers.
+    #[must_use]
+    pub(crate) fn lambda_changing(&self) -> aws_sdk_lambda::Client {
+        let config = aws_sdk_lambda::config::Builder::from(&self.sdk)
+            .interceptor(self.keeper.clone())
+            .timeout_config(limits(SLOW_ATTEMPT, SLOW_ATTEMPT))
+            .retry_config(aws_types::sdk_config::RetryConfig::disabled());
+        aws_sdk_lambda::Client::from_conf(config.build())
+    }
+
     /// A client of Lambda that calls functions, each once and for `limit` at most.
     #[must_use]
     pub fn invoker(&self, limit: Duration) -> aws_sdk_lambda::Client {
