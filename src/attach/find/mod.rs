@@ -7,6 +7,7 @@
 mod account;
 mod bare;
 mod cdk;
+mod maps;
 mod names;
 mod places;
 mod sam;
@@ -26,7 +27,7 @@ use self::{places::Places, source::Sought, stack::Hints};
 use super::Deployed;
 use crate::{
     aws::Aws,
-    error::Result,
+    error::{Error, Kind, Result},
     process::Spawner,
     project::{
         HandMapping,
@@ -255,7 +256,13 @@ pub async fn look_up(
     mappings: &BTreeMap<String, HandMapping>,
 ) -> Result<Found> {
     let found = account::look_up(aws, declaration, chosen).await?;
-    let places = Places::of(asked.root);
-    let candidates = found.candidates.into_iter().map(|one| one.sought(&places, mappings)).collect();
-    Ok(Found { candidates, ..found })
+    let (places, mappings) = (Places::of(asked.root), mappings.clone());
+    // Thousands of directories may be looked into.
+    let sought = tokio::task::spawn_blocking(move || {
+        let candidates = found.candidates.into_iter().map(|one| one.sought(&places, &mappings)).collect();
+        Found { candidates, ..found }
+    });
+    sought.await.map_err(|error| {
+        Error::new(Kind::Other, "the search for the functions' code has failed").detail(error)
+    })
 }

@@ -1,12 +1,19 @@
 //! Where in a project code may be: its root, the packages of its workspace, and any directory that somebody edits.
 
-use std::{collections::BTreeSet, sync::OnceLock};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::OnceLock,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use globset::GlobBuilder;
 use serde_json::Value;
 
-use crate::{ignored::is_ignored, yaml};
+use crate::{
+    ignored::is_ignored,
+    languages::{self, Language, NamedProgram},
+    yaml,
+};
 
 /// Directories of deployment tools, with copies of what the project has elsewhere. Those that nobody edits in any project are in `ignored`.
 const OF_TOOLS: [&str; 5] = [".aws-sam", ".serverless", ".terraform", ".build", ".esbuild"];
@@ -20,13 +27,33 @@ const DEEPEST: usize = 8;
 pub(super) struct Places {
     /// The project's directory.
     pub root: Utf8PathBuf,
-    all: OnceLock<Vec<Utf8PathBuf>>,
+    searched: OnceLock<Searched>,
     packages: OnceLock<Vec<Utf8PathBuf>>,
+    programs: OnceLock<Vec<Program>>,
+}
+
+/// What the search has found.
+#[derive(Debug, Default)]
+struct Searched {
+    directories: Vec<Utf8PathBuf>,
+    files: HashSet<Utf8PathBuf>,
+}
+
+/// A program of the project, and what it is written in.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    pub language: &'static dyn Language,
+    pub named: NamedProgram,
 }
 
 impl Places {
     pub(super) fn of(root: &Utf8Path) -> Self {
-        Self { root: root.to_owned(), all: OnceLock::new(), packages: OnceLock::new() }
+        Self {
+            root: root.to_owned(),
+            searched: OnceLock::new(),
+            packages: OnceLock::new(),
+            programs: OnceLock::new(),
+        }
     }
 
     /// The directories of the project's packages, as npm, Yarn, Bun (`workspaces` of `package.json`) and pnpm (`pnpm-workspace.yaml`) have
@@ -50,12 +77,39 @@ impl Places {
 
     /// All directories that somebody may edit, those that are nearest to the root first.
     pub(super) fn all(&self) -> &[Utf8PathBuf] {
-        self.all.get_or_init(|| {
-            let mut found = vec![self.root.clone()];
-            let mut level = vec![self.root.clone()];
-            for _ in 0..DEEPEST {
-                level = level.iter().flat_map(|directory| children(directory)).collect();
-                found.extend(level.iter().take(MOST.saturating_sub(found.len())).cloned());
+        &self.searched().directories
+    }
+
+    /// Whether one of these directories has a file.
+    pub(super) fn has(&self, file: &Utf8Path) -> bool {
+        self.searched().files.contains(file)
+    }
+
+    /// The programs in all languages that have a name.
+    pub(super) fn programs(&self) -> &[Program] {
+        self.programs.get_or_init(|| {
+            let of = |language: &'static dyn Language| {
+                let named = self.all().iter().flat_map(|directory| language.programs(directory));
+                named.map(move |named| Program { language, named })
+            };
+            languages::all().flat_map(of).collect()
+        })
+    }
+
+    fn searched(&self) -> &Searched {
+        self.searched.get_or_init(|| {
+            let mut found = Searched::default();
+            let mut level = BTreeSet::from([self.root.clone()]);
+            for _ in 0..=DEEPEST {
+                let mut next = BTreeSet::new();
+                for directory in level {
+                    if found.directories.len() == MOST {
+                        return found;
+                    }
+                    found.look_into(&directory, &mut next);
+                    found.directories.push(directory);
+                }
+                level = next;
             }
             found
         })
@@ -67,17 +121,23 @@ impl Places {
     }
 }
 
-/// The directories in a directory, in the order of their names. What is behind links is not looked at.
-fn children(directory: &Utf8Path) -> BTreeSet<Utf8PathBuf> {
-    let entries = directory.read_dir_utf8().into_iter().flatten().flatten();
-    let is_edited = |path: &Utf8Path| {
-        let is_of_tool = path.file_name().is_some_and(|name| OF_TOOLS.contains(&name));
-        !is_of_tool && !is_ignored(path)
-    };
-    entries
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()) && is_edited(entry.path()))
-        .map(|entry| entry.path().to_owned())
-        .collect()
+impl Searched {
+    /// Notes the files of a directory, and which directories are in it. What is behind links is not looked at.
+    fn look_into(&mut self, directory: &Utf8Path, next: &mut BTreeSet<Utf8PathBuf>) {
+        for entry in directory.read_dir_utf8().into_iter().flatten().flatten() {
+            let path = entry.path();
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && is_edited(path) => drop(next.insert(path.to_owned())),
+                Ok(kind) if kind.is_file() => drop(self.files.insert(path.to_owned())),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn is_edited(directory: &Utf8Path) -> bool {
+    let is_of_tool = directory.file_name().is_some_and(|name| OF_TOOLS.contains(&name));
+    !is_of_tool && !is_ignored(directory)
 }
 
 /// The patterns of a project's packages.

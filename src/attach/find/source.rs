@@ -16,7 +16,12 @@ use std::collections::BTreeSet;
 use camino::{Utf8Path, Utf8PathBuf};
 use sst_wire::CONFIG_VARIABLE;
 
-use super::{Code, Sourced, Unsourced, names, places::Places, stack::Hints, wrappers};
+use super::{
+    Code, Sourced, Unsourced, maps, names,
+    places::{Places, Program},
+    stack::Hints,
+    wrappers,
+};
 use crate::{
     attach::Deployed,
     ids::{FunctionId, LanguageId},
@@ -71,9 +76,12 @@ pub(super) fn find(sought: &Sought<'_>) -> Result<Sourced, Unsourced> {
     let steps: [fn(&Finder<'_>) -> Vec<Possible>; 6] = [
         |finder| finder.declared(),
         |finder| finder.of_template(),
-        |finder| finder.of_handler(std::slice::from_ref(&finder.sought.places.root)),
-        |finder| finder.of_handler(finder.sought.places.packages()),
-        |finder| finder.of_handler(finder.sought.places.all()),
+        |finder| finder.of_handler(std::slice::from_ref(&finder.sought.places.root), &Utf8Path::is_file),
+        |finder| finder.of_handler(finder.sought.places.packages(), &Utf8Path::is_file),
+        |finder| {
+            // What the search has seen is not looked at once more for each function.
+            finder.of_handler(finder.sought.places.all(), &|file| finder.sought.places.has(file))
+        },
         |finder| finder.programs(),
     ];
     for step in steps {
@@ -252,40 +260,42 @@ impl<'a> Finder<'a> {
         };
         let entries: Vec<_> = entry_points.iter().filter(is_of_handler).collect();
         let all = self.sought.places.all().iter();
-        let files = all.flat_map(|directory| entries.iter().map(|entry| directory.join(entry)));
-        files.filter(|file| file.is_file()).filter_map(|file| self.means(&file, Named::Entry, None)).collect()
+        let files = all.flat_map(|directory| entries.iter().map(|entry| normalized(&directory.join(entry))));
+        files
+            .filter(|file| self.sought.places.has(file))
+            .filter_map(|file| self.means(&file, Named::Entry, None))
+            .collect()
     }
 
     /// What a tool packs: the handler's file in it, or the file that this one was made of; else the program that it is.
     fn packed(&self, path: &Utf8Path) -> Vec<Possible> {
         let root = &self.sought.places.root;
-        let inside = path.strip_prefix(root).unwrap_or(path);
-        let instead = written_instead(inside).into_iter().map(|inside| normalized(&root.join(inside)));
-        let mut found = self.of_handler(&[path.to_owned()]);
-        if found.iter().all(|one| !one.is_written) {
-            let instead: Vec<_> = instead.collect();
-            found.extend(self.of_handler(&instead).into_iter().filter(|one| one.is_written));
-        }
-        if found.is_empty()
-            && self
-                .languages
-                .iter()
-                .any(|language| language.handler_files("").is_empty() || language.takes_archives())
+        let mut found = self.of_handler(&[path.to_owned()], &Utf8Path::is_file);
+        if let Ok(inside) = path.strip_prefix(root)
+            && found.iter().all(|one| !one.is_written)
         {
+            let instead: Vec<_> =
+                written_instead(inside).iter().map(|inside| normalized(&root.join(inside))).collect();
+            let written = self.of_handler(&instead, &Utf8Path::is_file).into_iter();
+            found.extend(written.filter(|one| one.is_written));
+        }
+        let names_no_file =
+            |language: &&dyn Language| language.handler_files("").is_empty() || language.takes_archives();
+        if found.is_empty() && self.languages.iter().any(names_no_file) {
             found.extend(self.means(path, Named::Asset, None));
         }
         found
     }
 
     /// Step 4: the file that the handler names, in each of some directories.
-    fn of_handler(&self, directories: &[Utf8PathBuf]) -> Vec<Possible> {
+    fn of_handler(&self, directories: &[Utf8PathBuf], is_file: &dyn Fn(&Utf8Path) -> bool) -> Vec<Possible> {
         let mut handlers: Vec<String> =
             written_instead(Utf8Path::new(&self.handler)).into_iter().map(Utf8PathBuf::into_string).collect();
         handlers.push(self.handler.clone());
         let mut found = Vec::new();
         for directory in directories {
             for handler in &handlers {
-                let is_there = |file: &HandlerFile| directory.join(&file.path).is_file();
+                let is_there = |file: &HandlerFile| is_file(&directory.join(&file.path));
                 let first = self.languages.iter().find_map(|language| {
                     Some((*language, language.handler_files(handler).into_iter().find(is_there)?))
                 });
@@ -296,7 +306,7 @@ impl<'a> Finder<'a> {
         found
     }
 
-    /// A file that somebody has written is bundled; else the directory is taken as it is, if the handler means the file there.
+    /// A file that somebody has written is bundled, also where the handler means what was made of it; else the directory is taken as it is.
     fn of_file(
         &self,
         language: &'static dyn Language,
@@ -304,39 +314,35 @@ impl<'a> Finder<'a> {
         file: &HandlerFile,
         as_named: bool,
     ) -> Option<Possible> {
-        let path = directory.join(&file.path);
-        let as_it_is = as_named && !file.is_entry;
+        let named = directory.join(&file.path);
+        let original = maps::original(&named).filter(|_| !file.is_entry);
+        let is_written = file.is_entry || original.is_some();
+        let path = original.unwrap_or(named);
+        let as_it_is = as_named && !is_written;
         let (of, named) =
             if as_it_is { (directory, Named::Directory) } else { (path.as_path(), Named::Entry) };
         let found = self.means(of, named, None).filter(|found| found.language.id() == language.id())?;
-        Some(Possible { path, is_written: file.is_entry, ..found })
+        Some(Possible { path, is_written, ..found })
     }
 
     /// Step 5.
     fn programs(&self) -> Vec<Possible> {
-        let all = || self.sought.places.all().iter();
-        let of = |language: &'static dyn Language| {
-            all().flat_map(move |directory| {
-                language.programs(directory).into_iter().map(move |one| (language, one))
-            })
-        };
-        let programs: Vec<_> = self.languages.iter().flat_map(|language| of(*language)).collect();
-        let names: Vec<_> = programs.iter().map(|(_, program)| program.name.as_str()).collect();
+        let is_meant = |language: &dyn Language| self.languages.iter().any(|one| one.id() == language.id());
+        let programs: Vec<&Program> =
+            self.sought.places.programs().iter().filter(|one| is_meant(one.language)).collect();
+        let names: Vec<_> = programs.iter().map(|one| one.named.name.as_str()).collect();
         // The handler is the program's name, where it is not `bootstrap`.
         let called: Vec<_> = self.called().into_iter().chain([self.handler.as_str()]).collect();
         let chosen = match programs.len() {
             1 => vec![0],
             _ => names::meant(&called, &names),
         };
-        chosen.into_iter().filter_map(|index| self.of_program(&programs[index])).collect()
+        chosen.into_iter().filter_map(|index| self.of_program(programs[index])).collect()
     }
 
-    fn of_program(
-        &self,
-        (language, program): &(&'static dyn Language, languages::NamedProgram),
-    ) -> Option<Possible> {
+    fn of_program(&self, Program { language, named }: &Program) -> Option<Possible> {
         let place = Place {
-            path: &program.path,
+            path: &named.path,
             named: Named::Entry,
             declared: &self.handler,
             by_hand: None,
@@ -344,9 +350,9 @@ impl<'a> Finder<'a> {
         };
         let (mut source, handler) = language.source(&place)?;
         if let Source::Program { build, .. } = &mut source {
-            build.binary = program.binary.clone();
+            build.binary = named.binary.clone();
         }
-        Some(Possible { path: program.path.clone(), is_written: true, language: *language, source, handler })
+        Some(Possible { path: named.path.clone(), is_written: true, language: *language, source, handler })
     }
 
     /// What the function is called.
@@ -373,23 +379,23 @@ impl<'a> Finder<'a> {
         if found.len() > 1 {
             let paths: Vec<String> =
                 found.iter().map(|one| inside(one).with_extension("").into_string()).collect();
-            let parts: Vec<(usize, &str)> = paths
-                .iter()
-                .enumerate()
-                .flat_map(|(index, path)| path.split('/').map(move |part| (index, part)))
-                .collect();
-            let meant =
-                names::meant(&self.called(), &parts.iter().map(|(_, part)| *part).collect::<Vec<_>>());
-            let meant: BTreeSet<usize> = meant.into_iter().map(|at| parts[at].0).collect();
-            let mut index = 0;
-            let all = meant.is_empty();
-            found.retain(|_| {
-                index += 1;
-                all || meant.contains(&(index - 1))
-            });
+            let is_called = self.are_called(&paths);
+            let mut at = is_called.iter();
+            found.retain(|_| at.next() != Some(&false));
         }
         found.truncate(MOST_OFFERED);
         found
+    }
+
+    /// Which paths have a part that is called as the function is; all if none has.
+    fn are_called(&self, paths: &[String]) -> Vec<bool> {
+        let numbered = paths.iter().enumerate();
+        let parts: Vec<(usize, &str)> =
+            numbered.flat_map(|(index, path)| path.split('/').map(move |part| (index, part))).collect();
+        let names: Vec<&str> = parts.iter().map(|(_, part)| *part).collect();
+        let meant: BTreeSet<usize> =
+            names::meant(&self.called(), &names).into_iter().map(|at| parts[at].0).collect();
+        (0..paths.len()).map(|index| meant.is_empty() || meant.contains(&index)).collect()
     }
 
     fn where_was_looked(&self) -> String {

@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    aws,
-    error::{Error, Kind},
-    process,
-    project::{HandSource, manifest::Source},
+    aws, process,
+    project::{
+        HandSource,
+        manifest::{Manifest, Source},
+    },
 };
 
 /// How many resources or functions there are in an answer.
@@ -252,6 +253,74 @@ async fn what_is_no_function_of_this_account_is_told() {
     assert!(error.message.starts_with("there is no stack `orders-test` in aws://"), "{}", error.message);
     let error = found(false, &[], &[]).await.unwrap_err();
     assert_eq!(error.message, "nothing here says which functions are deployed");
+}
+
+/// What `change` makes of the project's declaration is looked up.
+async fn found_changed(change: impl FnOnce(&mut Declaration)) -> Result<Found> {
+    let root = fixture("sam");
+    let (spawner, (ui, _shown)) = (process::for_tests(), Ui::channel());
+    let asked = Asked { root: &root, stage: None, region: None, spawner: &spawner, ui: &ui };
+    let mut declaration = declare(&asked).await?.unwrap();
+    change(&mut declaration);
+    look_up(&account().await, Some(&declaration), &Chosen::default(), &asked, &BTreeMap::new()).await
+}
+
+#[tokio::test]
+async fn what_is_declared_and_not_deployed_is_told() {
+    let gone = |logical_id: &str| Which::Resource {
+        stack: "orders-dev".to_owned(),
+        logical_id: logical_id.to_owned(),
+    };
+    let found = found_changed(|declaration| {
+        declaration.functions[0].which = gone("Gone");
+        declaration.functions[1].which = Which::Name("orders-gone".to_owned());
+    });
+    let found = found.await.unwrap();
+    assert_eq!(found.candidates.len(), 6);
+    let expected = [
+        "`Create` is not deployed: the stack `orders-dev` has no `Gone`",
+        "`List` (`orders-gone`) is not deployed in us-east-1",
+    ];
+    assert_eq!(found.notices, expected);
+    let error = found_changed(|declaration| {
+        declaration.functions.truncate(1);
+        declaration.functions[0].which = gone("Gone");
+    });
+    let error = error.await.unwrap_err();
+    assert_eq!(
+        error.message,
+        "none of the functions of samconfig.toml (stack orders-dev) is deployed in aws://000000000000/us-east-1"
+    );
+    assert_eq!(error.detail.as_deref(), Some(expected[0]));
+}
+
+#[tokio::test]
+async fn a_stack_that_the_files_do_not_name_has_to_be_given() {
+    let error = found_changed(|declaration| {
+        for function in &mut declaration.functions {
+            function.which = Which::Resource { stack: String::new(), logical_id: function.label.clone() };
+        }
+    });
+    assert_eq!(error.await.unwrap_err().hint.as_deref(), Some("name it: `--stack NAME`"));
+}
+
+#[tokio::test]
+async fn a_function_of_a_cdk_app_is_found_in_a_nested_stack_too() {
+    let function = |id: &str, logical_id: &str| {
+        json!({
+            "id": id, "stack": "orders-dev", "logicalId": logical_id, "language": "node", "runtime": "nodejs22.x",
+            "handler": "index.handler", "source": { "kind": "directory", "path": fixture("sam/list") }, "environment": [],
+        })
+    };
+    let functions = [function("Orders/Create", "Create"), function("Orders/Billing/Charge", "Charge")];
+    let manifest: Manifest =
+        serde_json::from_value(json!({ "functions": functions, "leftAlone": [] })).unwrap();
+    let found = found_changed(|declaration| *declaration = from_manifest(&manifest)).await.unwrap();
+    let list = "list/, JavaScript";
+    assert_eq!(told(&found), pairs(&[("Orders/Create", list), ("Orders/Billing/Charge", list)]));
+    let charge = found.candidates[1].source.as_ref().unwrap();
+    assert!(charge.spec.stack.starts_with("orders-dev-Billing-"), "{charge:?}");
+    assert_eq!(charge.spec.id.as_str(), found.candidates[1].deployed.name);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! | New Relic | <https://github.com/newrelic/newrelic-lambda-layers> | `NEW_RELIC_LAMBDA_HANDLER` |
 //! | Datadog | <https://docs.datadoghq.com/serverless/guide/handler_wrapper/> | `DD_LAMBDA_HANDLER` |
 //! | Lumigo | <https://github.com/lumigo-io/serverless-lumigo-plugin> | `LUMIGO_ORIGINAL_HANDLER` |
+//! | Sentry (Python) | <https://docs.sentry.io/platforms/python/integrations/aws-lambda/> | `SENTRY_INITIAL_HANDLER` |
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ struct Service {
     handlers: &'static [&'static str],
 }
 
-const SERVICES: [Service; 3] = [
+const SERVICES: [Service; 4] = [
     Service {
         name: "New Relic",
         variable: "NEW_RELIC_LAMBDA_HANDLER",
@@ -43,6 +44,11 @@ const SERVICES: [Service; 3] = [
         name: "Lumigo",
         variable: "LUMIGO_ORIGINAL_HANDLER",
         handlers: &["lumigo-auto-instrument.handler", "lumigo_tracer._handler"],
+    },
+    Service {
+        name: "Sentry",
+        variable: "SENTRY_INITIAL_HANDLER",
+        handlers: &["sentry_sdk.integrations.init_serverless_sdk.sentry_lambda_handler"],
     },
 ];
 
@@ -90,6 +96,7 @@ mod tests {
             ("datadog_lambda.handler.handler", "DD_LAMBDA_HANDLER"),
             ("lumigo-auto-instrument.handler", "LUMIGO_ORIGINAL_HANDLER"),
             ("/opt/python/lumigo_tracer._handler", "LUMIGO_ORIGINAL_HANDLER"),
+            ("sentry_sdk.integrations.init_serverless_sdk.sentry_lambda_handler", "SENTRY_INITIAL_HANDLER"),
         ] {
             let environment = [(variable.to_owned(), "src/create.handler".to_owned())].into();
             assert_eq!(unwrapped(wrapper, &environment).as_deref(), Ok("src/create.handler"), "{wrapper}");

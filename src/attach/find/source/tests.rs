@@ -124,7 +124,15 @@ fn the_program_that_is_called_as_the_function_is_found() {
 
 #[test]
 fn what_the_tool_says_comes_before_what_is_searched() {
-    let project = Project::of(&["a/create.ts", "b/src/create.ts", "b/dist/create.js", "c/create.js"]);
+    let project = Project::of(&[
+        "a/create.ts",
+        "b/src/create.ts",
+        "b/dist/create.js",
+        "c/create.js",
+        "d/dist/create.js",
+        "d/dist/create.js.map|{ \"version\": 3, \"sources\": [\"../src/other.ts\"], \"mappings\": \"\" }",
+        "d/src/other.ts",
+    ]);
     let at = |path: &str| Some(project.places.root.join(path));
     let deployed = function("nodejs22.x", "create.handler");
     for (path, is_entry, expected) in [
@@ -132,6 +140,7 @@ fn what_the_tool_says_comes_before_what_is_searched() {
         ("a/create.ts", true, "a/create.ts"),
         ("b/dist", false, "b/src/create.ts"),
         ("c", false, "c/, JavaScript"),
+        ("d/dist", false, "d/src/other.ts"),
     ] {
         let code = Code { path: at(path), is_entry, ..Code::default() };
         assert_eq!(project.find("Create", &deployed, &code), [expected], "{path}");
