@@ -1,16 +1,61 @@
 //! YAML as JSON: what the files of deployment tools say, with CloudFormation's short forms (`!Ref`, `!Sub`) in their long ones.
 
-use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
+use saphyr::{LoadableYamlNode as _, Scalar, ScanError, Yaml};
 use serde_json::{Map, Number, Value, json};
 
+/// Goes before a key that is in a mapping already. It is a character that means nothing anywhere.
+const AGAIN: char = '\u{e000}';
+
+/// Deeper than anything in a file that people read.
+const DEEP: usize = 200;
+
+/// How much of a text is put right before it is given up.
+const MOST_REPAIRS: usize = 200;
+
 /// Reads the first document of a text. An empty text is null. Later ones of equal keys count, and `<<` merges.
+///
+/// What people write, and AWS's own tools accept, is accepted although YAML forbids it: equal keys, and lists and objects in brackets whose
+/// lines are not indented as what is around them.
 ///
 /// # Errors
 /// What is wrong with it, and in which line.
 pub fn parse(text: &str) -> Result<Value, String> {
-    let documents =
-        Yaml::load_from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())?;
-    documents.first().map_or(Ok(Value::Null), value)
+    let mut text = text.trim_start_matches('\u{feff}').to_owned();
+    let mut first = None;
+    for _ in 0..MOST_REPAIRS {
+        let error = match Yaml::load_from_str(&text) {
+            Ok(documents) => return documents.first().map_or(Ok(Value::Null), value),
+            Err(error) => error,
+        };
+        // Later ones may be about what was done here.
+        first.get_or_insert_with(|| error.to_string());
+        match repaired(&text, &error) {
+            Some(repaired) => text = repaired,
+            None => break,
+        }
+    }
+    Err(first.unwrap_or_default())
+}
+
+/// The text without the mistake that an error is about, if it is one that is accepted.
+fn repaired(text: &str, error: &ScanError) -> Option<String> {
+    let (line, column) = (error.marker().line().checked_sub(1)?, error.marker().col());
+    let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    let wrong = lines.get_mut(line)?;
+    match error.info() {
+        // Only within brackets, where more of it does no harm.
+        "invalid indentation" | "invalid indentation in flow construct"
+            if !wrong.starts_with(&" ".repeat(DEEP)) =>
+        {
+            wrong.insert_str(0, &" ".repeat(DEEP));
+        }
+        "duplicated key in mapping" => {
+            let at = wrong.char_indices().nth(column).map(|(at, _)| at)?;
+            wrong.insert(at, AGAIN);
+        }
+        _ => return None,
+    }
+    Some(lines.join("\n"))
 }
 
 fn value(node: &Yaml<'_>) -> Result<Value, String> {
@@ -49,7 +94,10 @@ fn plain(scalar: &Scalar<'_>) -> Value {
 
 fn key_of(node: &Yaml<'_>) -> Result<String, String> {
     match value(node)? {
-        Value::String(text) => Ok(text),
+        Value::String(text) => Ok(match text.strip_prefix(AGAIN) {
+            Some(again) => again.trim_start_matches(AGAIN).trim_matches(['"', '\'']).to_owned(),
+            None => text,
+        }),
         other @ (Value::Number(_) | Value::Bool(_) | Value::Null) => Ok(other.to_string()),
         _ => Err("a key that is not a text".to_owned()),
     }
@@ -115,5 +163,32 @@ f: 2012-10-17
         assert_eq!(parse(text).unwrap(), expected);
         assert_eq!(parse("").unwrap(), Value::Null);
         assert!(parse("a: [1,\nb: 2").unwrap_err().contains("line"));
+    }
+
+    /// As templates of AWS's own examples have it, which its tools deploy.
+    #[test]
+    fn what_aws_accepts_is_accepted() {
+        let text = "
+a: 1
+b:
+  c: [{
+    \"x\": \"y\",
+    \"z\": [1,
+    2
+    ]
+  }]
+d: [
+  a,
+  b
+]
+a: 2
+e: { f: 1 }
+\"a\": 3
+";
+        let expected =
+            json!({ "a": 3, "b": { "c": [{ "x": "y", "z": [1, 2] }] }, "d": ["a", "b"], "e": { "f": 1 } });
+        assert_eq!(parse(text).unwrap(), expected);
+        let error = parse("a: 1\na: 2\nb: [\n").unwrap_err();
+        assert!(error.contains("line"), "{error}");
     }
 }
