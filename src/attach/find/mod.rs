@@ -14,6 +14,7 @@ mod sam;
 mod serverless;
 mod source;
 mod stack;
+mod terraform;
 #[cfg(test)]
 mod tests;
 mod wrappers;
@@ -239,7 +240,10 @@ pub async fn declare(asked: &Asked<'_>) -> Result<Option<Declaration>> {
     if let Some(found) = sam::declare(asked).await? {
         return Ok(Some(found));
     }
-    serverless::declare(asked).await
+    if let Some(found) = serverless::declare(asked).await? {
+        return Ok(Some(found));
+    }
+    terraform::declare(asked).await
 }
 
 /// Asks Lambda and CloudFormation for the functions that are declared, or chosen by `--stack` or `--function`, and finds their code.

@@ -4,10 +4,10 @@ use camino::Utf8PathBuf;
 use serde_json::Value;
 
 use super::{
-    super::{Code, Declared, Which},
+    super::{Code, Declared, Which, programs},
     bundler::Bundler,
     packaged::Package,
-    programs,
+    plugins,
     variables::{Configuration, Unknown},
 };
 use crate::paths::normalized;
@@ -30,7 +30,7 @@ impl<'a> Service<'a> {
         major: Option<u64>,
         notices: &mut Vec<String>,
     ) -> Self {
-        let plugins = plugins(configuration, notices);
+        let plugins = names_of_plugins(configuration, notices);
         let bundler = Bundler::of(configuration, &plugins, major, notices);
         let stage = configuration.stage();
         if let Err(unknown) = &stage {
@@ -123,7 +123,7 @@ impl<'a> Service<'a> {
             return Code { handler: Some(handler), runtime, ..Code::default() };
         }
         let entry = self.bundler.entry(&configuration.directory, own_entry.as_deref().unwrap_or(&handler));
-        match entry.filter(|entry| programs::is_bundled(entry, runtime.as_deref(), &handler)) {
+        match entry.filter(|entry| plugins::is_bundled(entry, runtime.as_deref(), &handler)) {
             Some(entry) => Code {
                 path: Some(entry),
                 is_entry: true,
@@ -142,11 +142,11 @@ impl<'a> Service<'a> {
 
     fn program(&self, function: &Value, runtime: Option<&str>, handler: &str) -> Option<programs::Program> {
         let configuration = self.configuration;
-        let of_plugin = programs::of_plugin(configuration, &self.plugins, function, runtime, handler);
+        let of_plugin = plugins::of_plugin(configuration, &self.plugins, function, runtime, handler);
         of_plugin.or_else(|| {
             let own = configuration.text_in(function, &["package", "artifact"]).ok().flatten();
             let archive = own.or_else(|| configuration.text(&["package", "artifact"]).ok().flatten())?;
-            programs::around_archive(&configuration.directory, &archive, runtime?, handler)
+            programs::around(&configuration.directory, archive.as_ref(), runtime?, handler)
         })
     }
 
@@ -176,7 +176,7 @@ fn name(configuration: &Configuration) -> Result<String, Unknown> {
 }
 
 /// The names of its plugins, in a list or in `modules`.
-fn plugins(configuration: &Configuration, notices: &mut Vec<String>) -> Vec<String> {
+fn names_of_plugins(configuration: &Configuration, notices: &mut Vec<String>) -> Vec<String> {
     let declared = configuration.get(&["plugins"]).unwrap_or_else(|unknown| {
         notices.push(unknown.of("plugins"));
         Value::Null

@@ -6,8 +6,8 @@
 mod bundler;
 mod functions;
 mod packaged;
+mod plugins;
 mod print;
-mod programs;
 #[cfg(test)]
 mod tests;
 mod variables;

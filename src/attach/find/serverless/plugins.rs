@@ -1,24 +1,14 @@
-//! Where the sources of programs are that are compiled before they are packed: what plugins for Go and Rust say, and what lies around an
-//! archive that somebody has made before.
+//! What plugins for Go and Rust say of where a program's sources are, and which files are bundled.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use serde_json::Value;
 
-use super::variables::Configuration;
+use super::{super::programs::Program, variables::Configuration};
 use crate::{
-    languages::{self, Language, Named, Place},
+    languages::{self, Named, Place},
     paths::normalized,
     project::manifest::{BuildOptions, Source},
 };
-
-/// The source of a program.
-#[derive(Debug, PartialEq)]
-pub(super) struct Program {
-    /// Its project: a directory or a file.
-    pub(super) path: Utf8PathBuf,
-    /// Its options.
-    pub(super) build: BuildOptions,
-}
 
 /// What a plugin compiles for a function; none when none does.
 pub(super) fn of_plugin(
@@ -50,42 +40,6 @@ pub(super) fn of_plugin(
         return Some(Program { path, build });
     }
     None
-}
-
-/// The project that an archive was made of: the nearest one around it, in a language of the function's runtime.
-pub(super) fn around_archive(
-    root: &Utf8Path,
-    archive: &str,
-    runtime: &str,
-    handler: &str,
-) -> Option<Program> {
-    let languages = languages::of_runtime(runtime).ok()?;
-    let archive = normalized(&root.join(archive));
-    let around = archive.ancestors().skip(1).take_while(|directory| directory.starts_with(root));
-    let path = around
-        .into_iter()
-        .find_map(|directory| languages.iter().find_map(|language| program(*language, directory, handler)))?;
-    Some(Program { path, build: BuildOptions { binary: binary(&archive), ..BuildOptions::default() } })
-}
-
-/// `cargo lambda` puts each binary in a directory of its name: `target/lambda/<binary>/bootstrap.zip`.
-fn binary(archive: &Utf8Path) -> Option<String> {
-    let directory = archive.parent()?;
-    let is_of_cargo = directory.parent()?.ends_with("target/lambda");
-    directory.file_name().filter(|_| is_of_cargo).map(str::to_owned)
-}
-
-fn program(language: &dyn Language, path: &Utf8Path, handler: &str) -> Option<Utf8PathBuf> {
-    let place = Place { path, named: Named::Entry, declared: handler, by_hand: None, construct: None };
-    match language.source(&place) {
-        Some((Source::Program { path, .. }, _)) => Some(path),
-        _ => None,
-    }
-}
-
-/// Whether a runtime only provides the system, so that what runs on it is a program.
-pub(super) fn is_for_programs(runtime: &str) -> bool {
-    languages::of_runtime(runtime).is_ok_and(|languages| languages.len() > 1)
 }
 
 /// Whether a file is one that is bundled, in a language of the runtime.
