@@ -37,6 +37,8 @@ pub enum Command {
     Init(Init),
     /// Deploy the app with stubs in place of its functions, and run the functions here.
     Start(Start),
+    /// Run functions here that are deployed already, by whatever tool, until this ends.
+    Attach(Attach),
     /// Call a function through the running `sst start`, without the cloud.
     Invoke(Invoke),
     /// List the calls of this session and of the last seven days.
@@ -371,6 +373,37 @@ pub struct Start {
     pub yes: bool,
 }
 
+/// Arguments of `sst attach`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES_OF_ATTACH)]
+pub struct Attach {
+    #[command(flatten)]
+    pub target: Target,
+
+    /// The functions of this CloudFormation stack, and of those nested in it. Repeatable.
+    #[arg(long = "stack", value_name = "NAME")]
+    pub stacks: Vec<String>,
+
+    /// Only these functions: names, ARNs, or what the project calls them, with `*` as in shells. Repeatable.
+    #[arg(long = "function", value_name = "NAME")]
+    pub functions: Vec<String>,
+
+    #[command(flatten)]
+    pub running: Running,
+
+    /// Begin without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+
+    /// Attach functions even if their stage is named like one for production.
+    #[arg(long)]
+    pub yes_production: bool,
+
+    /// Give functions their own code back that were left attached, and attach none.
+    #[arg(long, conflicts_with_all = ["stacks", "yes_production"])]
+    pub restore: bool,
+}
+
 /// How functions run here.
 #[derive(Debug, Default, Args)]
 pub struct Running {
@@ -408,6 +441,12 @@ const EXAMPLES: &str = "Examples:
   sst start --stage dev      connect the functions of stage `dev` to your code
   sst ide vscode             then press F5
   sst deploy --stage prod    deploy without stubs";
+
+const EXAMPLES_OF_ATTACH: &str = "Examples:
+  sst attach                             the functions of this SAM, Serverless, Terraform or CDK project
+  sst attach --stack orders-dev          those of a CloudFormation stack, whatever has deployed it
+  sst attach --function orders-list      one of them
+  sst attach --restore                   give back what was left attached";
 
 const EXAMPLES_OF_INIT: &str = "Examples:
   sst init my-app

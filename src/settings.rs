@@ -50,6 +50,71 @@ pub(crate) struct Start {
     pub cache: Utf8PathBuf,
 }
 
+/// What `sst attach` works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Attach {
+    /// The project, or the directory that stands for one.
+    pub project: Project,
+    /// `--stage`.
+    pub stage: Option<String>,
+    /// `--region`, or that of `sst.json`.
+    pub region: Option<String>,
+    /// `--profile`.
+    pub profile: Option<String>,
+    endpoint: Option<String>,
+    /// The stacks whose functions are meant.
+    pub stacks: Vec<String>,
+    /// The functions that are meant.
+    pub functions: Vec<String>,
+    /// How functions run here.
+    pub running: Running,
+    /// Whether to go ahead where a question would be asked.
+    pub yes: bool,
+    /// Whether also functions of a stage that is named like one for production are meant.
+    pub yes_production: bool,
+    /// Whether functions are only given back.
+    pub restore: bool,
+    /// Where what can be downloaded again is kept.
+    pub cache: Utf8PathBuf,
+}
+
+impl Attach {
+    /// Resolves the arguments of `sst attach`.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for a malformed project and for an endpoint that is no URL.
+    pub(crate) fn resolve(arguments: cli::Attach, directory: Option<Utf8PathBuf>) -> Result<Self> {
+        let project = Project::find_any(&directory.unwrap_or_else(|| Utf8PathBuf::from(".")))?;
+        let target = arguments.target;
+        Ok(Self {
+            stage: target.stage,
+            region: target.region.or_else(|| project.region.clone()),
+            profile: target.profile,
+            endpoint: target.endpoint_url.as_deref().map(endpoint).transpose()?,
+            project,
+            stacks: arguments.stacks,
+            functions: arguments.functions,
+            running: arguments.running.into(),
+            yes: arguments.yes,
+            yes_production: arguments.yes_production,
+            restore: arguments.restore,
+            cache: cache::directory()?,
+        })
+    }
+
+    /// How AWS is reached. What the files of the project's tool say counts where nothing else was said.
+    #[must_use]
+    pub(crate) fn aws(&self, region: Option<&str>, profile: Option<&str>) -> aws::Options {
+        aws::Options {
+            region: self.region.clone().or_else(|| region.map(str::to_owned)),
+            profile: self.profile.clone().or_else(|| profile.map(str::to_owned)),
+            local: false,
+            endpoint: self.endpoint.clone(),
+            deployer: None,
+        }
+    }
+}
+
 /// How functions run here, whatever has made them stubs.
 #[derive(Debug, Clone)]
 pub(crate) struct Running {
@@ -79,6 +144,19 @@ impl App {
     /// [`Kind::Usage`] for a missing or malformed project and for an endpoint that is no URL.
     pub(crate) fn resolve(arguments: cli::Target, directory: Option<Utf8PathBuf>) -> Result<Self> {
         let project = Project::find(&directory.unwrap_or_else(|| Utf8PathBuf::from(".")))?;
+        Self::of(project, arguments)
+    }
+
+    /// Resolves the arguments of a command that looks at projects of other tools as well.
+    ///
+    /// # Errors
+    /// As [`App::resolve`].
+    pub(crate) fn anywhere(arguments: cli::Target, directory: Option<Utf8PathBuf>) -> Result<Self> {
+        let project = Project::find_or_other_tools(&directory.unwrap_or_else(|| Utf8PathBuf::from(".")))?;
+        Self::of(project, arguments)
+    }
+
+    fn of(project: Project, arguments: cli::Target) -> Result<Self> {
         Ok(Self {
             context: Map::new(),
             deployer: None,

@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, TcpListener},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use super::serving::counted;
 use crate::{
     app,
+    attach::{self, switch::Lease},
     aws::Aws,
     bridge, cache,
     debug_stack::{self, Status},
@@ -15,7 +17,7 @@ use crate::{
     error::{Error, Kind, Result},
     languages::{self, Find, Language, Toolbox},
     process::{Command, Spawner, Stdio},
-    project::{StateDir, manifest::Manifest},
+    project::{Kind as ProjectKind, StateDir, manifest::Manifest},
     settings,
     tools::Tools,
     ui::Ui,
@@ -36,6 +38,8 @@ pub(super) async fn run(settings: &settings::App, spawner: &Spawner, ui: &Ui) ->
         Ok(tools) => {
             findings.good(format!("Node.js {} at {}", tools.node_version, tools.node));
             match app::cdk_version(&settings.project, &tools) {
+                // Who attaches to what another tool has deployed does not need it.
+                _ if settings.project.kind == ProjectKind::Deployed => {}
                 Ok(version) => findings.good(format!("CDK CLI {version}")),
                 Err(error) => findings.error(&error),
             }
@@ -174,6 +178,10 @@ async fn cloud(findings: &mut Findings<'_>, settings: &settings::App) {
         (None, Some(_)) => findings.good("this machine's clock is right".to_owned()),
         (None, None) => {}
     }
+    attached(findings, &aws).await;
+    if settings.project.kind == ProjectKind::Deployed {
+        return;
+    }
     let environment = app::Environment::usual(&aws.account, &aws.region, settings.project.qualifier());
     match app::lacking(&settings.project, &aws, &[environment]).await.as_deref() {
         Ok([]) => findings.good("the account is bootstrapped for the CDK".to_owned()),
@@ -202,6 +210,42 @@ async fn cloud(findings: &mut Findings<'_>, settings: &settings::App) {
         }
         Ok(None) => findings.note(&format!("there is no debug stack `{name}`"), "`sst start` deploys it"),
         Err(error) => findings.error(&error),
+    }
+}
+
+/// What is attached in the account and region, by whom, and since when.
+async fn attached(findings: &mut Findings<'_>, aws: &Aws) {
+    let leases = match debug_stack::find(aws, &debug_stack::name(attach::STAGE, attach::APP)).await {
+        Ok(Some(stack)) => attach::switch::leases(aws, &stack).await,
+        Ok(None) => return,
+        Err(error) => Err(error),
+    };
+    match leases {
+        Ok(leases) => {
+            for lease in leases {
+                let Lease { function, owner, since_s, live, .. } = lease;
+                let age = aged(aws.clock.now(), since_s);
+                match live {
+                    true => findings.good(format!("`{function}` is attached by {owner}, for {age}")),
+                    false => findings.note(
+                        &format!("`{function}` was left attached by {owner}, {age} ago"),
+                        "`sst attach --restore` gives it its own code back",
+                    ),
+                }
+            }
+        }
+        Err(error) => findings.error(&error),
+    }
+}
+
+/// `12 minutes`, `3 hours`, `2 days`: as people say how old something is.
+fn aged(now: SystemTime, since_s: u64) -> String {
+    let now_s = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let minutes = now_s.saturating_sub(since_s) / 60;
+    match minutes {
+        0..120 => counted(usize::try_from(minutes).unwrap_or_default(), "minute"),
+        120..2880 => format!("{} hours", minutes / 60),
+        _ => format!("{} days", minutes / 1440),
     }
 }
 

@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 mod account;
+mod attach;
 mod claims;
 mod cloud_packages;
 mod console;
@@ -60,6 +61,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 pub fn format(command: &Command) -> Format {
     match command {
         Command::Start(start) if start.running.json => Format::Json,
+        Command::Attach(attach) if attach.running.json => Format::Json,
         Command::Logs(logs) if logs.json => Format::Json,
         Command::Mcp(_) => Format::Apart,
         _ => Format::Text,
@@ -154,6 +156,11 @@ async fn dispatch(
             let settings = settings::Start::resolve(arguments, directory)?;
             start::run(settings, spawner, ui, interrupted).await?;
         }
+        Command::Attach(arguments) => {
+            tokio::task::spawn_blocking(remove_abandoned_directories);
+            let settings = settings::Attach::resolve(arguments, directory)?;
+            attach::run(settings, spawner, ui, interrupted).await?;
+        }
         Command::Init(arguments) => {
             until_interrupted(interrupted, init::run(arguments, directory, spawner, ui)).await?;
         }
@@ -240,7 +247,7 @@ async fn dispatch(
             return until_interrupted(interrupted, cdk).await.map(Some);
         }
         Command::Doctor(arguments) => {
-            let target = target(arguments.target, directory)?;
+            let target = settings::App::anywhere(arguments.target, directory)?;
             match (arguments.account, arguments.report) {
                 (true, _) => account::run(&target, ui, interrupted).await?,
                 (_, true) => until_interrupted(interrupted, report::run(&target, spawner, ui)).await?,

@@ -132,6 +132,18 @@ impl Project {
         }
     }
 
+    /// The same, or the nearest directory in which another tool's files are.
+    ///
+    /// # Errors
+    /// As [`Project::find`].
+    pub fn find_or_other_tools(start: &Utf8Path) -> Result<Self> {
+        let found = Self::find_served(start);
+        match absolute(start)?.ancestors().find(|directory| file_of_other_tool(directory).is_some()) {
+            Some(directory) if found.is_err() => Self::read(directory),
+            _ => found,
+        }
+    }
+
     /// Finds what `sst attach` is started in: the nearest directory, upwards, that is an app, or in which another tool's files are; else
     /// `start` itself.
     ///

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::account::{Account, now, requests, rich, wanted};
 
 /// What the documentation says that attaching takes.
-const DOCUMENT: &str = include_str!("../../docs/attach-switching.part.md");
+const DOCUMENT: &str = include_str!("../../docs/attach.md");
 
 /// Actions that Lambda looks for by itself when it changes a function, or tells of its tags, so nobody sees them asked for.
 const BY_LAMBDA: [&str; 4] =

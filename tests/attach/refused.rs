@@ -53,7 +53,7 @@ async fn what_could_not_be_given_back_or_called_is_left_alone_and_why() {
         assert_eq!(described(&name), before, "{configuration}");
         let changing = |operation: &str| ["PutItem", "TagResource", "AttachRolePolicy"].contains(&operation);
         assert!(!requests(from).iter().any(|(_, operation)| changing(operation)), "{configuration}");
-        let prospect = account.switching.prospect(&wanted(&name)).await.unwrap();
+        let prospect = account.switching.asking().prospect(&wanted(&name)).await.unwrap();
         if !reason.contains("bytes") {
             assert!(prospect.refusal.is_some_and(|refusal| refusal.contains(reason)), "{configuration}");
         }
@@ -69,14 +69,14 @@ async fn what_looks_like_production_has_to_be_meant() {
     for (stage, stack) in [("prod", None), ("dev", Some("orders-production")), ("dev", Some("OrdersLive"))] {
         let mut wanted = wanted(&name);
         (wanted.stage, wanted.stack) = (Some(stage.to_owned()), stack.map(str::to_owned));
-        let refusal = account.switching.prospect(&wanted).await.unwrap().refusal.unwrap();
+        let refusal = account.switching.asking().prospect(&wanted).await.unwrap().refusal.unwrap();
         assert!(refusal.contains("`--yes-production`"), "{refusal}");
         let meant = Switching { yes_production: true, ..account.switching.clone() };
-        assert_eq!(meant.prospect(&wanted).await.unwrap().refusal, None);
+        assert_eq!(meant.asking().prospect(&wanted).await.unwrap().refusal, None);
     }
     let mut product = wanted(&name);
     product.stack = Some("products-delivery".to_owned());
-    assert_eq!(account.switching.prospect(&product).await.unwrap().refusal, None);
+    assert_eq!(account.switching.asking().prospect(&product).await.unwrap().refusal, None);
 }
 
 #[tokio::test]
@@ -85,12 +85,12 @@ async fn what_does_not_come_here_is_told() {
     let account = Account::new().await;
     let aliases = json!([{ "Name": "stable", "FunctionVersion": "3" }, { "Name": "next", "FunctionVersion": "$LATEST" }]);
     let name = function(json!({ "aliases": aliases, "concurrency": 1 }));
-    let prospect = account.switching.prospect(&wanted(&name)).await.unwrap();
+    let prospect = account.switching.asking().prospect(&wanted(&name)).await.unwrap();
     assert_eq!(prospect.refusal, None);
     let [alias, concurrency] = prospect.notices.as_slice() else { panic!("{prospect:?}") };
     assert!(alias.contains("the alias `stable`") && alias.contains("version 3"), "{alias}");
     assert!(concurrency.contains("reserved concurrency of 1"), "{concurrency}");
-    let error = account.switching.prospect(&wanted("nobody")).await.unwrap_err();
+    let error = account.switching.asking().prospect(&wanted("nobody")).await.unwrap_err();
     assert_eq!(error.message, "there is no function `nobody`");
 }
 

@@ -64,7 +64,7 @@ class Attach(unittest.TestCase):
                     self.assertIn('"aws:TagKeys": ["sst:attached"]', condition)
 
     def test_nothing_is_wrong_with_the_policy_in_the_documentation(self):
-        page = (ROOT / "docs/attach-switching.part.md").read_text()
+        page = (ROOT / "docs/attach.md").read_text()
         policy = re.search(r"```json\n(.*?)```", page, re.DOTALL).group(1)
         policy = policy.replace("ACCOUNT", ACCOUNT).replace("REGION", "eu-central-1")
         for document in statements(json.loads(policy)):

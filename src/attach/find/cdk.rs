@@ -20,7 +20,7 @@ pub fn is_app(root: &Utf8Path) -> bool {
     };
     let has = |stem: &str| ENDINGS.iter().any(|ending| root.join(format!("{stem}.{ending}")).is_file());
     match project {
-        (false, _) => false,
+        (false, _) | (true, Kind::Deployed) => false,
         (true, Kind::Cdk { .. }) => true,
         (true, Kind::Sst { main: Some(main), .. }) => main.exists(),
         (true, Kind::Sst { main: None, .. }) => MAINS.iter().any(|main| has(main)),

@@ -10,6 +10,7 @@ mod cdk;
 mod maps;
 mod names;
 mod places;
+mod programs;
 mod sam;
 mod serverless;
 mod source;

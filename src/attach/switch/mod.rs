@@ -161,24 +161,47 @@ pub enum Outcome {
     Failed(Error),
 }
 
-impl Switching {
-    /// What would become of a function. Nothing is changed for it.
+/// What has to be known to tell what would become of a function, before anything is changed in the account.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// The account and the region of the functions.
+    pub aws: &'a Aws,
+    /// The debug stack of all that are attached there, if there is one yet.
+    pub debug_stack: Option<&'a DebugStack>,
+    /// The code of the stubs.
+    pub stubs: &'a Stubs,
+    /// As that of [`Switching`].
+    pub home: &'a str,
+    /// Whether functions are meant that look like those of production.
+    pub yes_production: bool,
+}
+
+impl Asking<'_> {
+    /// What would become of a function.
     ///
     /// # Errors
     /// [`Kind::Cloud`] when that is not known, [`Kind::Usage`] when there is no such function.
     pub async fn prospect(&self, wanted: &Wanted) -> Result<Prospect> {
         let name = &wanted.deployed.name;
-        if let Some(lease) = Leases::new(&self.aws, &self.debug_stack).of(name).await? {
+        let lease = match self.debug_stack {
+            Some(stack) => Leases::new(self.aws, stack).of(name).await?,
+            None => None,
+        };
+        if let Some(lease) = lease {
             let is_others = lease.live && lease.home != self.home;
             let notice = is_others.then(|| format!("{} has `{name}` attached, and loses it", lease.owner));
             return Ok(Prospect { refusal: None, notices: notice.into_iter().collect() });
         }
-        let facts = Facts::gather(&Function::new(&self.aws, name), self.policy()?).await?;
+        // Which policy its role gets does not matter yet.
+        let facts = Facts::gather(&Function::new(self.aws, name), "").await?;
         let gone = || Error::new(Kind::Usage, format!("there is no function `{name}`"));
+        let rules = rules(self.aws, self.stubs, self.yes_production);
         let facts = facts.ok_or_else(gone)?;
-        Ok(Prospect { refusal: facts.refusal(wanted, self.rules()), notices: facts.notices() })
+        Ok(Prospect { refusal: facts.refusal(wanted, rules), notices: facts.notices() })
     }
+}
 
+impl Switching {
     /// Attaches functions, side by side. Of one that cannot be attached nothing is changed, or what was has been undone.
     pub async fn attach(&self, wanted: &[Wanted]) -> Vec<(String, Result<Attached>)> {
         let session = Uuid::new_v4().to_string();
@@ -301,10 +324,20 @@ impl Switching {
         Ok(Some(Change::Gone))
     }
 
+    /// What tells what would become of a function.
+    #[must_use]
+    pub fn asking(&self) -> Asking<'_> {
+        Asking {
+            aws: &self.aws,
+            debug_stack: Some(&self.debug_stack),
+            stubs: &self.stubs,
+            home: &self.home,
+            yes_production: self.yes_production,
+        }
+    }
+
     fn rules(&self) -> Rules<'_> {
-        let now = jiff::Timestamp::try_from(self.aws.clock.now()).unwrap_or_default();
-        let today = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
-        Rules { stubs: &self.stubs, yes_production: self.yes_production, today }
+        rules(&self.aws, &self.stubs, self.yes_production)
     }
 
     /// The policy of the stubs.
@@ -312,6 +345,12 @@ impl Switching {
         let missing = || Error::new(Kind::Deployment, "the debug stack has no policy for stubs");
         self.debug_stack.stub_policy.as_deref().ok_or_else(missing)
     }
+}
+
+fn rules<'a>(aws: &Aws, stubs: &'a Stubs, yes_production: bool) -> Rules<'a> {
+    let now = jiff::Timestamp::try_from(aws.clock.now()).unwrap_or_default();
+    let today = now.to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
+    Rules { stubs, yes_production, today }
 }
 
 /// All functions of an account and a region that are attached, whoever has attached them.

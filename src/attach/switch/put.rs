@@ -240,6 +240,7 @@ impl Switching {
             bucket: debug.bucket.clone(),
             region: self.aws.region.clone(),
             timeout_s: told.filter(|own_s| *own_s < timeout_s),
+            attached: true,
         };
         of_stub(own, &serde_json::to_string(&config).unwrap_or_default(), timeout_s)
     }
