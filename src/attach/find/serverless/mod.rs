@@ -66,7 +66,7 @@ pub(super) async fn declare(asked: &Asked<'_>) -> Result<Option<Declaration>> {
     let mut notices = Vec::new();
     let framework = Framework::find(asked.root);
     let printed = match &framework {
-        Some(framework) => framework.print(asked, file, &mut notices).await,
+        Some(framework) => framework.ask(asked, file, &mut notices).await,
         None => None,
     };
     let environment = std::env::vars().collect();

@@ -48,7 +48,7 @@ impl Framework {
     }
 
     /// The service's fields. None where it cannot be asked, and why in `notices`.
-    pub(super) async fn print(
+    pub(super) async fn ask(
         &self,
         asked: &Asked<'_>,
         file: &str,

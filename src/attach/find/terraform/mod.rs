@@ -38,7 +38,8 @@ pub(super) async fn declare(asked: &Asked<'_>) -> Result<Option<Declaration>> {
     if !is_module(asked.root) {
         return Ok(None);
     }
-    let workspace = Workspace::read(asked.root, asked.stage);
+    let chosen = std::env::var("TF_WORKSPACE").ok().filter(|name| !name.is_empty());
+    let workspace = Workspace::read(asked.root, asked.stage.or(chosen.as_deref()));
     let mut notices = Vec::new();
     let program = Program::find(asked.root).filter(|_| asked.root.join(INITIALISED).is_dir());
     if let Some(program) = &program {

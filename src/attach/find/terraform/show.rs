@@ -64,7 +64,7 @@ impl Program {
                 Err(reason) => return Ok(Err(reason)),
             }
         }
-        let output = match self.run(asked, &["show", "-json", "-no-color"], Some(&workspace.name)).await {
+        let output = match self.run(asked, &["show", "-json", "-no-color"], workspace.asked_for()).await {
             Ok(output) => output,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -94,11 +94,10 @@ impl Program {
             .env("CHECKPOINT_DISABLE", "1")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if let Some(workspace) = workspace {
-            command.env("TF_WORKSPACE", workspace);
-        } else {
-            command.env_remove("TF_WORKSPACE");
-        }
+        match workspace {
+            Some(workspace) => command.env("TF_WORKSPACE", workspace),
+            None => command.env_remove("TF_WORKSPACE"),
+        };
         let child = asked.spawner.spawn(command).await.map_err(|error| error.to_string())?;
         let Ok(ended) = tokio::time::timeout(PATIENCE, child.wait_with_output()).await else {
             return Err(format!("it took longer than {} s", PATIENCE.as_secs()));

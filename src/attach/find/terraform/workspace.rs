@@ -50,6 +50,11 @@ impl Workspace {
         };
         Self { name, is_asked_for: asked.is_some(), file: Some(file).filter(|_| is_here), backend, others }
     }
+
+    /// Its name, when it is not the one that the tool takes by itself: some backends do not know that by the same name.
+    pub(super) fn asked_for(&self) -> Option<&str> {
+        self.is_asked_for.then_some(self.name.as_str())
+    }
 }
 
 fn names(directory: &Utf8Path) -> Vec<String> {
