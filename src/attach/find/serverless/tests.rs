@@ -181,6 +181,20 @@ fn version_4_bundles_what_it_is_told_to() {
 }
 
 #[test]
+fn the_plugin_may_be_told_another_file_than_the_handlers() {
+    let text = "
+service: s
+plugins: [serverless-esbuild]
+provider: { name: aws }
+functions: { a: { handler: wrapper.handler, esbuildEntrypoint: src/own.handler } }
+";
+    let project = Project::new("serverless.yml", text, &["src/own.ts"]);
+    let read = project.read();
+    assert_eq!(code(&read, "a").path, Some(project.root().join("src/own.ts")));
+    assert_eq!(code(&read, "a").handler.as_deref(), Some("wrapper.handler"));
+}
+
+#[test]
 fn other_bundlers_are_taken_for_esbuild_and_what_is_lost_is_told() {
     let service = |plugin: &str, custom: &str| {
         let text = format!(
@@ -194,11 +208,11 @@ fn other_bundlers_are_taken_for_esbuild_and_what_is_lost_is_told() {
     assert_eq!(read.notices, ["`w.js` of webpack is not heeded: functions are bundled with esbuild here"]);
     let bundle = service(
         "serverless-bundle",
-        "{ bundle: { externals: [x], forceExclude: [y], tsConfig: t.json, aliases: [{ Lib: lib }, { no: false }] } }",
+        "{ bundle: { externals: [x], forceExclude: [y], ignorePackages: [z], forceInclude: [w], tsConfig: t.json, aliases: [{ Lib: lib }, { no: false }] } }",
     );
     let bundling = code(&bundle.read(), "a").bundling.clone().unwrap();
-    assert_eq!(bundling.external, ["x", "y"]);
-    assert_eq!(bundling.node_modules, ["x"]);
+    assert_eq!(bundling.external, ["x", "y", "z"]);
+    assert_eq!(bundling.node_modules, ["x", "w"]);
     assert_eq!(bundling.tsconfig, Some(bundle.root().join("t.json")));
     assert_eq!(bundling.esbuild["alias"], json!({ "Lib": bundle.root().join("lib") }));
     let own = service("serverless-esbuild", "{ esbuild: { config: ./esbuild.cjs, plugins: ./plugins.cjs } }");

@@ -21,6 +21,20 @@ fn options_win_over_the_file_and_defaults_come_last() {
 }
 
 #[test]
+fn the_region_and_parameters_are_those_of_version_4_as_well() {
+    let text = "
+provider: { region: eu-west-1 }
+a: ${aws:region}
+b: ${param:x}-${param:y}
+stages: { default: { params: { x: 1, y: 2 } }, prod: { params: { x: 3 } } }
+";
+    let mut read = configuration(text);
+    assert_eq!((read.get(&["a"]).unwrap(), read.get(&["b"]).unwrap()), (json!("eu-west-1"), json!("1-2")));
+    read.options.extend([("stage", "prod".to_owned()), ("region", "us-east-1".to_owned())]);
+    assert_eq!((read.get(&["a"]).unwrap(), read.get(&["b"]).unwrap()), (json!("us-east-1"), json!("3-2")));
+}
+
+#[test]
 fn what_only_the_tool_can_look_up_is_told_by_field_and_no_default_is_taken_for_it() {
     let read =
         configuration("{ a: '${ssm:/x, \"y\"}', b: 'is ${self:a}', c: '${file(x.js):y}', d: '${env:NONE}' }");
