@@ -1,14 +1,14 @@
 // Functions that are deployed without `sst`: what a test makes in a cloud, and what there is to be said of them.
 
 import { execFileSync } from "node:child_process";
-import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
-import { repository, until } from "./sst.mjs";
+import { repository, until, writeInto } from "./sst.mjs";
 
 const require = createRequire(path.join(repository, "tests/fixtures/package.json"));
 const lambda = require("@aws-sdk/client-lambda");
+const s3 = require("@aws-sdk/client-s3");
 
 /** Asks a service that speaks AWS's query protocol, such as IAM and CloudFormation. */
 export async function query({ endpoint, region }, service, parameters) {
@@ -41,7 +41,9 @@ sys.stdout.buffer.write(out.getvalue())`;
 export class Deployed {
   constructor({ endpoint, region }) {
     this.place = { endpoint, region };
-    this.client = new lambda.LambdaClient({ endpoint, region, credentials: { accessKeyId: "test", secretAccessKey: "test" } });
+    const options = { endpoint, region, credentials: { accessKeyId: "test", secretAccessKey: "test" } };
+    this.client = new lambda.LambdaClient(options);
+    this.s3 = new s3.S3Client({ ...options, forcePathStyle: true });
   }
 
   /** What `sst` needs to know to find it. */
@@ -62,10 +64,44 @@ export class Deployed {
     return /<Arn>([^<]+)<\/Arn>/.exec(text)[1];
   }
 
+  /** Uploads these files as an archive. Returns the `Code` of a function in a template. */
+  async upload(key, files) {
+    await this.s3.send(new s3.CreateBucketCommand({ Bucket: "artifacts" }));
+    await this.s3.send(new s3.PutObjectCommand({ Bucket: "artifacts", Key: key, Body: zipped(files) }));
+    return { S3Bucket: "artifacts", S3Key: key };
+  }
+
+  /** Deploys a stack with CloudFormation, and returns the names of its resources by their logical ids. */
+  async stack(name, template) {
+    const version = "2010-05-15";
+    const ask = (parameters) => query(this.place, "cloudformation", { Version: version, StackName: name, ...parameters });
+    await ask({ Action: "CreateStack", TemplateBody: JSON.stringify(template), "Capabilities.member.1": "CAPABILITY_IAM" });
+    await until(`the stack ${name}`, async () => {
+      const text = await ask({ Action: "DescribeStacks" });
+      if (/FAILED|ROLLBACK/.test(text)) throw new Error(text);
+      return text.includes("<StackStatus>CREATE_COMPLETE<");
+    });
+    const text = await ask({ Action: "ListStackResources" });
+    const member = /<LogicalResourceId>([^<]+)<\/LogicalResourceId>|<PhysicalResourceId>([^<]+)<\/PhysicalResourceId>/g;
+    const names = {};
+    for (const one of text.split("<member>").slice(1)) {
+      const found = [...one.matchAll(member)];
+      const logical = found.find((match) => match[1])?.[1];
+      names[logical] = found.find((match) => match[2])?.[2];
+    }
+    return names;
+  }
+
   /** Deploys a function of these files, and waits until it can be called. */
   async create(name, files, options) {
     await this.client.send(new lambda.CreateFunctionCommand({ FunctionName: name, Code: { ZipFile: zipped(files) }, ...options }));
     await this.rested(name);
+  }
+
+  /** The names of all functions that begin so. */
+  async names(beginning) {
+    const { Functions } = await this.client.send(new lambda.ListFunctionsCommand({}));
+    return Functions.map((one) => one.FunctionName).filter((name) => name.startsWith(beginning));
   }
 
   /** Waits until no update of a function is under way. */
@@ -86,7 +122,9 @@ export class Deployed {
   /** Everything that Lambda and IAM say of a function, but for what each update changes. */
   async described(name) {
     const { Configuration, Tags, Concurrency } = await this.client.send(new lambda.GetFunctionCommand({ FunctionName: name }));
-    const { RevisionId, LastModified, LastUpdateStatus, LastUpdateStatusReason, LastUpdateStatusReasonCode, ...rest } = Configuration;
+    const { RevisionId, LastModified, LastUpdateStatus, LastUpdateStatusReason, LastUpdateStatusReasonCode, StateReason, StateReasonCode, ...rest } = Configuration;
+    // AWS says nothing of variables that there are none of; the local cloud does once they have been set.
+    if (Object.keys(rest.Environment?.Variables ?? {}).length === 0) delete rest.Environment;
     const role = rest.Role.split("/").at(-1);
     const policies = await query(this.place, "iam", { Action: "ListAttachedRolePolicies", Version: "2010-05-08", RoleName: role });
     const attached = [...policies.matchAll(/<PolicyArn>([^<]+)<\/PolicyArn>/g)].map((match) => match[1]).sort();
@@ -102,8 +140,5 @@ export class Deployed {
 
 /** Writes files into a directory. */
 export function write(directory, files) {
-  for (const [name, text] of Object.entries(files)) {
-    fs.mkdirSync(path.dirname(path.join(directory, name)), { recursive: true });
-    fs.writeFileSync(path.join(directory, name), text);
-  }
+  for (const [name, text] of Object.entries(files)) writeInto(directory, name, text);
 }

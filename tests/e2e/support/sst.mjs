@@ -47,8 +47,8 @@ export function writeInto(directory, file, text) {
 }
 
 /** Runs a command in an app to its end: its exit code, and all that it says. */
-export async function runIn(directory, args) {
-  const command = new Sst(directory, args);
+export async function runIn(directory, args, env = {}) {
+  const command = new Sst(directory, args, env);
   const { code } = await command.exited;
   await command.closed;
   return { code, said: command.output };
