@@ -77,6 +77,11 @@ pub(crate) fn ask(command: &str, mut asked: Value) -> Value {
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
+/// Whether the janitor runs when it is called.
+pub(crate) fn janitor(runs: bool) {
+    ask("settings", json!({ "functions": { "inline": runs } }));
+}
+
 /// A layer that there is.
 pub(crate) const LAYER: &str = "arn:aws:lambda:eu-central-1:123456789012:layer:tools:7";
 
@@ -91,7 +96,7 @@ impl Account {
     pub(crate) async fn new() -> Self {
         ask("clearFaults", json!({}));
         ask("goOn", json!({}));
-        ask("settings", json!({ "functions": { "failUpdates": {}, "updateLooks": 1 } }));
+        ask("settings", json!({ "functions": { "failUpdates": {}, "updateLooks": 1, "inline": true } }));
         ask(
             "layer",
             json!({ "arn": LAYER, "location": "https://invalid.invalid/", "sha256": "", "size": 1 }),
@@ -117,6 +122,16 @@ impl Account {
         };
         let account = Self { switching, _directory: directory };
         account.restored().await;
+        // Whoever ends before there is a lease leaves behind what was kept until then.
+        let bucket = &account.switching.debug_stack.bucket;
+        ask("removeObjects", json!({ "bucket": bucket, "prefix": "attach/" }));
+        account
+    }
+
+    /// The same, where the janitor is not asked to watch: each of its calls is a process, of which a table of cases would have hundreds.
+    pub(crate) async fn without_janitor() -> Self {
+        let account = Self::new().await;
+        janitor(false);
         account
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sst::attach::switch::Outcome;
 
 use super::{
-    account::{Account, ask, described, now, rich, wanted},
+    account::{Account, ask, described, janitor, now, rich, wanted},
     janitor::fire,
 };
 
@@ -71,7 +71,7 @@ async fn requests_of(account: &Account, during: During) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the counterpart is started by the test that is not ignored"]
 async fn whenever_it_ends_the_next_one_gives_everything_back() {
-    let account = Account::new().await;
+    let account = Account::without_janitor().await;
     for during in [During::Attaching, During::GivingBack] {
         let all = requests_of(&account, during).await;
         assert!(all > 8, "{during:?}: {all}");
@@ -91,7 +91,7 @@ async fn whenever_it_ends_the_next_one_gives_everything_back() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the counterpart is started by the test that is not ignored"]
 async fn whenever_it_ends_what_others_deploy_afterwards_stays() {
-    let account = Account::new().await;
+    let account = Account::without_janitor().await;
     for during in [During::Attaching, During::GivingBack] {
         let all = requests_of(&account, during).await;
         for count in (2..all).step_by(one_in(5)) {
@@ -114,7 +114,7 @@ async fn whenever_it_ends_what_others_deploy_afterwards_stays() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the counterpart is started by the test that is not ignored"]
 async fn whenever_it_ends_the_next_start_attaches_it() {
-    let account = Account::new().await;
+    let account = Account::without_janitor().await;
     let all = requests_of(&account, During::Attaching).await;
     for count in (3..all).step_by(one_in(5)) {
         let name = rich();
@@ -132,14 +132,16 @@ async fn whenever_it_ends_the_next_start_attaches_it() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the counterpart is started by the test that is not ignored"]
 async fn whenever_it_ends_the_janitor_gives_everything_back() {
-    let account = Account::new().await;
+    let account = Account::without_janitor().await;
     for during in [During::Attaching, During::GivingBack] {
         let all = requests_of(&account, during).await;
         for count in (1..all).step_by(one_in(5)) {
             let name = rich();
             let before = described(&name);
             end_after(&account, &name, during, count).await;
+            janitor(true);
             let said = fire(&account).await;
+            janitor(false);
             assert_eq!(described(&name), before, "{during:?}, ended after {count} of {all} requests: {said}");
             assert_eq!(account.kept().0, Vec::<String>::new(), "{during:?} {count}: {said}");
         }

@@ -34,7 +34,7 @@ fn fault(service: &str, operation: &str, mut what: Value) {
 #[tokio::test]
 #[ignore = "the counterpart is started by the test that is not ignored"]
 async fn what_passes_is_waited_for() {
-    let account = Account::new().await;
+    let account = Account::without_janitor().await;
     let (attaching, giving) = operations(&account).await;
     let full = std::env::var("SST_FAULTS").is_ok_and(|faults| faults == "full");
     let all: BTreeSet<_> = attaching.iter().chain(&giving).collect();
@@ -78,7 +78,7 @@ async fn what_passes_is_waited_for() {
 #[tokio::test]
 #[ignore = "the counterpart is started by the test that is not ignored"]
 async fn what_is_denied_while_attaching_is_told_and_leaves_nothing() {
-    let account = Account::new().await;
+    let account = Account::without_janitor().await;
     let (attaching, _) = operations(&account).await;
     // Without these it goes on: the janitor is a help, and a role that may not be read is changed.
     let needless = ["Invoke", "ListAttachedRolePolicies", "HeadObject", "HEAD"];
@@ -110,7 +110,7 @@ async fn what_is_denied_while_attaching_is_told_and_leaves_nothing() {
 #[tokio::test]
 #[ignore = "the counterpart is started by the test that is not ignored"]
 async fn what_is_denied_while_giving_back_is_told_and_done_later() {
-    let account = Account::new().await;
+    let account = Account::without_janitor().await;
     let (_, giving) = operations(&account).await;
     for (service, operation) in giving {
         let name = rich();
@@ -134,7 +134,7 @@ async fn what_is_denied_while_giving_back_is_told_and_done_later() {
 #[tokio::test]
 #[ignore = "the counterpart is started by the test that is not ignored"]
 async fn an_update_that_lambda_does_not_manage_is_told_and_undone() {
-    let account = Account::new().await;
+    let account = Account::without_janitor().await;
     let name = rich();
     let before = described(&name);
     let failing = json!({ "code": "InternalError", "reason": "no room for it" });

@@ -116,6 +116,11 @@ class Control:
     def _putObject(self, bucket, key, text):
         self.world.s3.buckets[bucket][key] = {"body": text.encode(), "etag": '"0"', "time": self.world.clock.wall(), "headers": {}, "checksums": {}}
 
+    def _removeObjects(self, bucket, prefix):
+        objects = self.world.s3.buckets[bucket]
+        for key in [key for key in objects if key.startswith(prefix)]:
+            del objects[key]
+
     def _putItem(self, table, item):
         self.world.dynamodb.tables[table]["items"][item[self.world.dynamodb.tables[table]["key"]]["S"]] = item
 

@@ -217,6 +217,8 @@ class Functions:
             task.add_done_callback(self.queued.discard)
             return Response(202, headers={"x-amzn-requestid": number})
         if function.configuration.get("inline") and function.configuration["runtime"].startswith("python"):
+            if not self.world.settings["functions"]["inline"]:
+                return json_response(200, None)
             return await inline.invoke(self.world, function, event)
         environment = self._environment_now(function)
         outcome = await environment.call(event, context, number)

@@ -46,6 +46,8 @@ def defaults():
             "environment": {},
             # Why an environment is initialised, as it is told: `on-demand`, `provisioned-concurrency` and so on.
             "initialization": "on-demand",
+            # Whether functions in Python whose code is in their template run. Else they answer at once.
+            "inline": True,
             # How often somebody has to look at an update before it is over.
             "updateLooks": 1,
             # The next updates of which functions fail: by name, `{"code": …, "reason": …}`.
