@@ -15,7 +15,8 @@ const BY_LAMBDA: [&str; 4] =
 
 /// The actions of the documented policy.
 fn documented() -> BTreeSet<String> {
-    let (_, policy) = DOCUMENT.split_once("```json").unwrap();
+    let (_, section) = DOCUMENT.split_once("\n## Permissions\n").unwrap();
+    let (_, policy) = section.split_once("```json").unwrap();
     let policy: Value = serde_json::from_str(policy.split_once("```").unwrap().0).unwrap();
     let mut actions = BTreeSet::new();
     for statement in policy["Statement"].as_array().unwrap() {

@@ -65,7 +65,7 @@ class Attach(unittest.TestCase):
 
     def test_nothing_is_wrong_with_the_policy_in_the_documentation(self):
         page = (ROOT / "docs/attach.md").read_text()
-        policy = re.search(r"```json\n(.*?)```", page, re.DOTALL).group(1)
+        policy = re.search(r"\n## Permissions\n.*?```json\n(.*?)```", page, re.DOTALL).group(1)
         policy = policy.replace("ACCOUNT", ACCOUNT).replace("REGION", "eu-central-1")
         for document in statements(json.loads(policy)):
             with self.subTest(document["Statement"][0]["Sid"]):
