@@ -443,10 +443,10 @@ const EXAMPLES: &str = "Examples:
   sst deploy --stage prod    deploy without stubs";
 
 const EXAMPLES_OF_ATTACH: &str = "Examples:
-  sst attach                             the functions of this SAM, Serverless, Terraform or CDK project
-  sst attach --stack orders-dev          those of a CloudFormation stack, whatever has deployed it
-  sst attach --function orders-list      one of them
-  sst attach --restore                   give back what was left attached";
+  sst attach                         what this project has deployed
+  sst attach --stack orders-dev      the functions of a CloudFormation stack
+  sst attach --function orders-list  one of them
+  sst attach --restore               give back what was left attached";
 
 const EXAMPLES_OF_INIT: &str = "Examples:
   sst init my-app

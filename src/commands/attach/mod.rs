@@ -121,7 +121,10 @@ impl Command {
             return Err(Error::new(Kind::Usage, "no function could run here")
                 .hint("say where their code is in `sst.json`, or choose others: `--stack`, `--function`"));
         }
-        self.confirm(&manifest.functions).await?;
+        tokio::select! {
+            confirmed = self.confirm(&manifest.functions) => confirmed?,
+            () = cancel.cancelled() => return Err(interrupted()),
+        }
         layers::download(&mut manifest, &aws, &settings.cache, ui).await;
         let debug_stack = attach::switch::deploy(&aws, ui).await?;
         let (debug_stack, relay) = self.connect(&aws, debug_stack).await?;

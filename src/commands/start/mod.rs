@@ -31,7 +31,7 @@ use crate::{
 /// Runs until interrupted.
 ///
 /// # Errors
-/// Whatever keeps the app from being deployed and its functions from being run; see [`Kind`].
+/// Whatever keeps the app from being deployed and its functions from being run; see [`crate::error::Kind`].
 pub(super) async fn run(
     settings: settings::Start,
     spawner: &Spawner,
