@@ -301,6 +301,31 @@ functions:
     assert.deepEqual(await cloud.described(Ask), before);
   });
 
+  test("which of several places it is, is asked once and kept", async () => {
+    const { Pick } = await deploy("pick-dev", { Pick: "pick.handler" });
+    const directory = project({
+      "one/pick.js": "exports.handler = async () => 'one';",
+      "two/pick.js": "exports.handler = async () => 'two';",
+    });
+    const args = ["attach", "--stack", "pick-dev"];
+    const unasked = await runIn(directory, [...args, "--yes"], cloud.environment);
+    assert.equal(unasked.code, 2, unasked.said);
+    assert.match(unasked.said, /`Pick` may be one\/, JavaScript or two\/, JavaScript; say which in `sst\.json`/);
+    const sst = new Sst(directory, args, cloud.environment, { terminal: [160, 30] });
+    await sst.waitFor(/Where is the code of `Pick`\? 1\. one\/.* 2\. two\/.*, or ENTER to leave it alone:/);
+    sst.type("7\r");
+    await sst.waitFor(/Where is the code[^]*Where is the code/);
+    sst.type("2\r");
+    await sst.waitFor(/Go on\? \[Y\/n\]/);
+    sst.type("\r");
+    await sst.waitFor(/Listening for requests/);
+    assert.equal((await cloud.call(Pick)).value, "two");
+    await sst.stop();
+    const kept = JSON.parse(fs.readFileSync(path.join(directory, "sst.json"), "utf8"));
+    assert.deepEqual(kept, { functions: { Pick: { directory: "two", handler: "pick.handler" } } });
+    assert.deepEqual((await attached(directory, [Pick], ["--stack", "pick-dev"])).results, ["two"]);
+  });
+
   test("production is not attached by mistake", async () => {
     const { Charge } = await deploy("charge-prod", { Charge: "charge.handler" });
     const directory = project({ "charge.js": "exports.handler = async () => 'here';" });
