@@ -10,11 +10,12 @@ use aws_sdk_lambda::{
 use camino::{Utf8Path, Utf8PathBuf};
 use sst::{
     attach::{
-        Deployed,
+        APP, Deployed, STAGE,
         switch::{self, Outcome, Switching, Wanted},
     },
     aws::{self, Aws},
     cloud::{Cloud, Options},
+    debug_stack::{self, Custom},
     process::Spawner,
     stub_package::{Architecture, Stubs, package},
     ui::Ui,
@@ -76,7 +77,10 @@ async fn a_function_of_the_local_cloud_becomes_a_stub_and_what_it_was() {
     let options =
         aws::Options { endpoint: Some(cloud.endpoint().to_owned()), local: true, ..aws::Options::default() };
     let aws = Aws::connect(options).await.unwrap();
-    let debug_stack = switch::deploy(&aws, &ui).await.unwrap();
+    let (template, tags) = (switch::template(), std::collections::BTreeMap::new());
+    let custom = Custom { template: &template, tags: &tags };
+    let name = debug_stack::name(STAGE, APP);
+    let debug_stack = debug_stack::deploy(&aws, &name, Some(custom), &ui).await.unwrap();
     let executable = directory.join("stub");
     fs_err::write(&executable, "#!/bin/false\n").unwrap();
     let stub = package(Architecture::X86_64, &executable, Utf8Path::new(directory.as_str())).unwrap();

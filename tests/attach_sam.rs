@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_cloudformation::types::Capability;
+use aws_sdk_cloudformation::{client::Waiters as _, types::Capability};
 use camino::{Utf8Path, Utf8PathBuf};
 use sst::{
     attach::find::{Asked, Chosen, Found, Unsourced, declare, look_up},
@@ -18,7 +18,6 @@ use sst::{
     project::manifest::Layer,
     ui::Ui,
 };
-use tokio::time::{sleep, timeout};
 
 /// Far longer than a stack of a few functions takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,17 +56,8 @@ async fn deploy(aws: &Aws, cloud: &Cloud) {
     let creation = client.create_stack().stack_name(STACK).template_body(template);
     let creation = creation.capabilities(Capability::CapabilityIam);
     creation.send().await.unwrap();
-    let created = async {
-        loop {
-            let answer = client.describe_stacks().stack_name(STACK).send().await.unwrap();
-            let status = answer.stacks()[0].stack_status().unwrap().as_str().to_owned();
-            if !status.ends_with("IN_PROGRESS") {
-                return status;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    assert_eq!(timeout(PATIENCE, created).await.unwrap(), "CREATE_COMPLETE");
+    let created = client.wait_until_stack_create_complete().stack_name(STACK).wait(PATIENCE).await;
+    created.unwrap();
 }
 
 fn told(found: &Found) -> BTreeMap<&str, &str> {

@@ -15,10 +15,13 @@ mod store;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 pub(crate) use self::{
     board::{Connection, FunctionState, Infrastructure, InfrastructureState},
@@ -39,6 +42,16 @@ use crate::{
 
 /// What the task is called that remembers.
 pub(crate) const TASK: &str = "the history of calls";
+
+/// How long nothing has to happen before calls are written. Masking and writing one takes a twentieth of the time that a quick call has, and on
+/// a machine with few processors that would be the next call's.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// How long they wait for that at most.
+const LATEST: Duration = Duration::from_secs(1);
+
+/// How many wait for it at most.
+const MOST_UNWRITTEN: usize = 100;
 
 /// How many facts are taken in at once.
 const AT_ONCE: usize = 256;
@@ -103,24 +116,38 @@ impl History {
                 let _ = tokio::task::spawn_blocking(move || disk.prune()).await;
             }
             let mut batch = Vec::new();
-            let mut over = false;
-            while !over && coming.recv_many(&mut batch, AT_ONCE).await > 0 {
+            let (mut over, mut unwritten, mut since) = (false, Vec::new(), Instant::now());
+            while !over {
+                let due = (Instant::now() + QUIET).min(since + LATEST);
+                tokio::select! {
+                    received = coming.recv_many(&mut batch, AT_ONCE) => over = received == 0,
+                    () = tokio::time::sleep_until(due), if !unwritten.is_empty() => {}
+                }
+                let is_quiet = batch.is_empty();
                 let last = {
                     let mut lines = lock(&lines);
                     batch.iter().for_each(|(at, fact)| lines.take_in(*at, fact));
                     lines.last()
                 };
                 wrote.send_replace(last);
-                over = batch.iter().any(|(_, fact)| matches!(fact, Fact::Over));
+                over |= batch.iter().any(|(_, fact)| matches!(fact, Fact::Over));
                 let ended = {
                     let mut store = lock(&store);
                     batch.drain(..).for_each(|(at, fact)| store.take_in(at, fact));
                     changed.send_replace(store.change());
                     store.ended()
                 };
-                if let (Some(disk), false) = (disk.clone(), ended.is_empty()) {
+                let Some(disk) = disk.clone() else { continue };
+                if unwritten.is_empty() {
+                    since = Instant::now();
+                }
+                unwritten.extend(ended);
+                let waits =
+                    !over && !is_quiet && since.elapsed() < LATEST && unwritten.len() < MOST_UNWRITTEN;
+                if !waits && !unwritten.is_empty() {
+                    let calls = std::mem::take(&mut unwritten);
                     // On a thread of its own: a disk may take its time, and what is masked may be megabytes.
-                    let write = move || ended.iter().for_each(|call| disk.write(&call.record()));
+                    let write = move || calls.iter().for_each(|call| disk.write(&call.record()));
                     let _ = tokio::task::spawn_blocking(write).await;
                 }
             }

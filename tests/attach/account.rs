@@ -11,10 +11,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use sst::{
     attach::{
-        Deployed,
+        APP, Deployed, STAGE,
         switch::{self, Outcome, Switching, Wanted},
     },
     aws::{self, Aws},
+    debug_stack::{self, Custom},
     stub_package::{Architecture, Stubs, package},
     ui::Ui,
 };
@@ -104,7 +105,10 @@ impl Account {
         let endpoint = Some(std::env::var(ENDPOINT).unwrap());
         let aws = Aws::connect(aws::Options { endpoint, ..aws::Options::default() }).await.unwrap();
         let (ui, _) = Ui::channel();
-        let debug_stack = switch::deploy(&aws, &ui).await.unwrap();
+        let (template, tags) = (switch::template(), std::collections::BTreeMap::new());
+        let custom = Custom { template: &template, tags: &tags };
+        let name = debug_stack::name(STAGE, APP);
+        let debug_stack = debug_stack::deploy(&aws, &name, Some(custom), &ui).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
         let place = Utf8Path::from_path(directory.path()).unwrap();
         let executable = place.join("stub");

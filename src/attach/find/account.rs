@@ -189,6 +189,22 @@ async fn declared(
     Ok(targets)
 }
 
+impl Candidate {
+    /// A function of which Lambda does not tell us.
+    fn denied(target: &Target, reason: &str) -> Self {
+        let Target { label, name, stack, logical_id, code, hints } = target.clone();
+        let unable = format!("Lambda does not tell of it ({reason})");
+        Self {
+            label,
+            deployed: Deployed { name, ..Deployed::default() },
+            stack,
+            logical_id,
+            source: Err(Unsourced::Unable(unable.clone())),
+            known: Known { code: Code { unable: Some(unable), ..code }, hints },
+        }
+    }
+}
+
 impl Which {
     /// The stack, where it is in one.
     fn stack(&self) -> Option<&str> {
@@ -240,6 +256,10 @@ async fn get(aws: &Aws, target: &Target) -> Result<Option<Candidate>> {
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+        // That one may not be asked for says nothing of the others.
+        Err(error) if error.code() == Some("AccessDeniedException") => {
+            return Ok(Some(Candidate::denied(target, &explain(&error))));
+        }
         Err(error) => {
             return Err(Error::new(
                 Kind::Cloud,

@@ -177,7 +177,7 @@ mod tests {
     fn metadata_of_the_cdk_and_of_sam_says_what_a_function_is_called_and_made_of() {
         let template = json!({ "Resources": {
             "CreateB9C2": { "Type": "AWS::Lambda::Function", "Metadata": {
-                "aws:cdk:path": "Orders/Create/Resource", "aws:asset:path": "/work/orders/create", "aws:asset:is-bundled": false,
+                "aws:cdk:path": "Orders/Create/Resource", "aws:asset:path": "/projects/orders/create", "aws:asset:is-bundled": false,
             } },
             "ListA1": { "Metadata": { "aws:cdk:path": "Orders/List/Resource", "aws:asset:path": "asset.0123", "aws:asset:is-bundled": true } },
             "Report": { "Metadata": { "SamResourceId": "Report", "BuildMethod": "esbuild", "BuildProperties": { "EntryPoints": ["src/report.ts"] } } },
@@ -185,7 +185,7 @@ mod tests {
         } });
         let hints = hints(&template);
         let expected = [
-            ("CreateB9C2", Some("Orders/Create"), Some("/work/orders/create"), &[][..], false),
+            ("CreateB9C2", Some("Orders/Create"), Some("/projects/orders/create"), &[][..], false),
             ("ListA1", Some("Orders/List"), None, &[], false),
             ("Report", None, None, &["src/report.ts"], false),
             ("Ping", None, None, &[], true),

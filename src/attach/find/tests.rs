@@ -24,6 +24,9 @@ use crate::{
 /// How many resources or functions there are in an answer.
 const PAGE: usize = 3;
 
+/// A function that may not be read.
+const DENIED: &str = "of-another-team";
+
 fn fixture(path: &str) -> Utf8PathBuf {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/attach").join(path)
 }
@@ -68,6 +71,11 @@ fn lambda(path: &str, query: &str) -> Response {
         let next = (from + PAGE < all.len()).then(|| (from + PAGE).to_string());
         let some: Vec<&Value> = all.iter().skip(from).take(PAGE).collect();
         return json!({ "Functions": some, "NextMarker": next }).to_string().into_response();
+    }
+    if name == DENIED {
+        let body = json!({ "Message": "not authorized to perform: lambda:GetFunction" }).to_string();
+        return (StatusCode::FORBIDDEN, [("x-amzn-errortype", "AccessDeniedException")], body)
+            .into_response();
     }
     match answers().get(&format!("GetFunction {name}")) {
         Some(found) => found.clone().into_response(),
@@ -140,6 +148,21 @@ fn told(found: &Found) -> Vec<(String, String)> {
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(label, source)| ((*label).to_owned(), (*source).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn a_function_that_may_not_be_read_is_left_alone_and_the_others_are_found() {
+    let whole = found(true, &[], &[]).await.unwrap();
+    let create = whole.candidates[0].deployed.name.as_str();
+    let found = found(false, &[], &[DENIED, create]).await.unwrap();
+    let [denied, create] = found.candidates.as_slice() else { panic!("{found:?}") };
+    assert_eq!(denied.deployed.name, DENIED);
+    let Err(Unsourced::Unable(reason)) = &denied.source else { panic!("{denied:?}") };
+    assert!(
+        reason.starts_with("Lambda does not tell of it") && reason.contains("lambda:GetFunction"),
+        "{reason}"
+    );
+    assert!(create.source.is_ok(), "{create:?}");
 }
 
 #[tokio::test]

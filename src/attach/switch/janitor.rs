@@ -1,16 +1,14 @@
 //! The debug stack of all functions that are attached: the usual one, and the janitor, which gives functions back when nobody else does.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use aws_sdk_lambda::primitives::Blob;
 
 use super::Switching;
 use crate::{
     attach::{APP, STAGE},
-    aws::{Aws, explain},
-    debug_stack::{self, Custom, DebugStack, TEMPLATE},
-    error::Result,
-    ui::Ui,
+    aws::explain,
+    debug_stack::{self, TEMPLATE},
 };
 
 /// What the janitor adds to the debug stack's resources.
@@ -24,26 +22,6 @@ const PLACE: &str = "          # attach-janitor.py\n";
 
 /// How long it may take to begin watching: it is a cold start.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Deploys the debug stack of all functions of an account and a region that are attached, or finds it as it should be already.
-///
-/// # Errors
-/// As [`debug_stack::deploy`].
-pub async fn deploy(aws: &Aws, ui: &Ui) -> Result<DebugStack> {
-    let (template, tags) = (template(), BTreeMap::new());
-    let custom = Custom { template: &template, tags: &tags };
-    debug_stack::deploy(aws, &debug_stack::name(STAGE, APP), Some(custom), ui).await
-}
-
-/// Deploys it once more, with a function that answers `$connect` and `hello` from now on.
-///
-/// # Errors
-/// As [`debug_stack::deploy`].
-pub async fn deploy_function(aws: &Aws, ui: &Ui) -> Result<DebugStack> {
-    let (template, tags) = (template(), BTreeMap::new());
-    let custom = Custom { template: &template, tags: &tags };
-    debug_stack::deploy_function(aws, &debug_stack::name(STAGE, APP), Some(custom), ui).await
-}
 
 impl Switching {
     /// Has the janitor look from now on. Why it does not, if it does not.
@@ -62,8 +40,9 @@ impl Switching {
     }
 }
 
-/// The usual template with the janitor in it.
-fn template() -> String {
+/// The debug stack of all functions of an account and a region that are attached: the usual template with the janitor in it.
+#[must_use]
+pub fn template() -> String {
     let code: String = CODE
         .lines()
         .map(|line| if line.is_empty() { "\n".to_owned() } else { format!("          {line}\n") })

@@ -33,10 +33,7 @@ use self::{
     refusals::{Facts, Rules},
     snapshot::{Bucket, SNAPSHOT, Snapshot, key},
 };
-pub use self::{
-    janitor::{deploy, deploy_function},
-    lease::Lease,
-};
+pub use self::{janitor::template, lease::Lease};
 use super::Deployed;
 use crate::{
     aws::Aws,
@@ -58,7 +55,7 @@ const QUIET: Duration = Duration::from_secs(5);
 pub struct Switching {
     /// The account and the region of the functions.
     pub aws: Aws,
-    /// The debug stack of all that are attached there: [`deploy`].
+    /// The debug stack of all that are attached there: [`template`].
     pub debug_stack: DebugStack,
     /// The code of the stubs.
     pub stubs: Stubs,

@@ -7,6 +7,8 @@ mod attached;
 mod finding;
 mod mapping;
 
+use std::collections::BTreeMap;
+
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +18,7 @@ use self::{
 };
 use super::{
     claims::{self, owner},
-    serving::{Means, Serving, Watches, counted, interrupted, ports, until_cancelled},
+    serving::{Means, Serving, Watches, counted, interrupted, ports, stubs, tell_of_mounts, until_cancelled},
     stage::answer_to,
 };
 use crate::{
@@ -26,7 +28,7 @@ use crate::{
     },
     aws::Aws,
     builder::Toolchain,
-    debug_stack::{self, Answers, DebugStack},
+    debug_stack::{self, Custom, DebugStack},
     error::{Error, Kind, Result},
     layers,
     process::{self, Spawner},
@@ -34,9 +36,9 @@ use crate::{
         StateDir,
         manifest::{FunctionSpec, Manifest},
     },
-    relay::{self, Relay, Unconnected},
+    relay::Relay,
     settings,
-    stub_package::{self, Stubs},
+    stub_package::Stubs,
     tools::Tools,
     ui::{Ui, prompt},
     watch,
@@ -105,7 +107,7 @@ impl Command {
         process::claim(&tools.node_version);
         let (aws, declared) = finding::declaration(self, &tools, cancel).await?;
         let stack = debug_stack::find(&aws, &debug_stack_name()).await?;
-        let stubs = self.pack_stubs(&tools).await?;
+        let stubs = stubs::pack(&tools, state_dir, false).await?;
         let switching = stack.map(|stack| self.switching(&aws, stack, stubs.clone())).transpose()?;
         if settings.restore {
             attached::restore(switching, &settings.functions, ui).await?;
@@ -126,8 +128,12 @@ impl Command {
             () = cancel.cancelled() => return Err(interrupted()),
         }
         layers::download(&mut manifest, &aws, &settings.cache, ui).await;
-        let debug_stack = attach::switch::deploy(&aws, ui).await?;
-        let (debug_stack, relay) = self.connect(&aws, debug_stack).await?;
+        if manifest.functions.iter().any(|function| !function.layers.is_empty()) {
+            tell_of_mounts(spawner, ui).await;
+        }
+        let (template, tags) = (attach::switch::template(), BTreeMap::new());
+        let custom = Some(Custom { template: &template, tags: &tags });
+        let (debug_stack, relay) = stubs::meet(&aws, &debug_stack_name(), custom, &self.home()?, ui).await?;
         let switching = self.switching(&aws, debug_stack, stubs)?;
         Ok(Some(Prepared { tools, aws, stage, relay, switching, manifest, wanted }))
     }
@@ -166,41 +172,10 @@ impl Command {
         }
     }
 
-    /// Connects to the debug stack of all functions that are attached.
-    async fn connect(&self, aws: &Aws, debug_stack: DebugStack) -> Result<(DebugStack, Relay)> {
-        let (ui, home) = (&self.ui, self.home()?);
-        let connect = |debug_stack: &DebugStack| {
-            let config = relay::Config {
-                aws: aws.clone(),
-                debug_stack: debug_stack.clone(),
-                stack_name: debug_stack_name(),
-                owner: owner(),
-                home: home.clone(),
-            };
-            Relay::connect(config, ui.clone())
-        };
-        match connect(&debug_stack).await {
-            Err(Unconnected::Unanswered(error)) if debug_stack.answers == Answers::Mock => {
-                let unanswered = debug_stack::unanswered(&error);
-                ui.warning(format!("{unanswered}, so a Lambda function does from now on"));
-                let debug_stack = attach::switch::deploy_function(aws, ui).await?;
-                let relay = connect(&debug_stack).await?;
-                Ok((debug_stack, relay))
-            }
-            connected => Ok((debug_stack, connected?)),
-        }
-    }
-
     /// Other projects of this user are others: each serves what it has attached.
     fn home(&self) -> Result<String> {
         let project = sst_wire::sha256_hex(self.settings.project.root.as_str().as_bytes());
         Ok(format!("{}-{}", claims::home(&self.settings.cache)?, &project[..16]))
-    }
-
-    async fn pack_stubs(&self, tools: &Tools) -> Result<Stubs> {
-        let (stubs, directory) = (tools.stubs.clone(), self.state_dir.create_directory("stub")?);
-        let packing = tokio::task::spawn_blocking(move || stub_package::package_all(&stubs, &directory));
-        packing.await.map_err(|error| Error::new(Kind::Other, "the stub cannot be packed").detail(error))?
     }
 
     /// Serves the functions, and switches them meanwhile.

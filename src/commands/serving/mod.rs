@@ -2,6 +2,7 @@
 
 pub(super) mod ports;
 mod publication;
+pub(super) mod stubs;
 mod watches;
 
 use std::{
@@ -285,6 +286,16 @@ pub(super) async fn until_cancelled<T>(
 
 pub(super) fn interrupted() -> Error {
     Error::new(Kind::Interrupted, "interrupted")
+}
+
+/// Says it where functions do not see their layers in `/opt`.
+pub(super) async fn tell_of_mounts(spawner: &Spawner, ui: &Ui) {
+    if let Err(reason) = spawner.can_mount().await {
+        ui.warning(format!(
+            "functions do not see `/opt` and `/var/task` here: this system lets no program have a file system of its own \
+             ({reason}); layers are found by `NODE_PATH`, `PYTHONPATH`, `PATH` and `LD_LIBRARY_PATH`, and not by absolute paths"
+        ));
+    }
 }
 
 /// `1 function`, `2 functions`.

@@ -29,7 +29,12 @@ use crate::{
     ui::Ui,
 };
 
-use super::super::{claims::Stage, cloud_packages, own_code::EVERYTHING, serving::counted};
+use super::super::{
+    claims::Stage,
+    cloud_packages,
+    own_code::EVERYTHING,
+    serving::{counted, tell_of_mounts},
+};
 
 /// Everything that a deployment of the app takes.
 #[derive(Debug, Clone)]
@@ -116,19 +121,9 @@ impl App {
             (live, kept) = self.rewrite(&assembly).await?;
         }
         if live.manifest.functions.iter().any(|function| !function.layers.is_empty()) {
-            self.mounts_told.get_or_init(|| self.tell_of_mounts()).await;
+            self.mounts_told.get_or_init(|| tell_of_mounts(&self.spawner, &self.ui)).await;
         }
         Ok(Plan { live, inputs: assembly.inputs, kept })
-    }
-
-    /// Says it where functions do not see their layers in `/opt`.
-    async fn tell_of_mounts(&self) {
-        if let Err(reason) = self.spawner.can_mount().await {
-            self.ui.warning(format!(
-                "functions do not see `/opt` and `/var/task` here: this system lets no program have a file system of its own \
-                 ({reason}); layers are found by `NODE_PATH`, `PYTHONPATH`, `PATH` and `LD_LIBRARY_PATH`, and not by absolute paths"
-            ));
-        }
     }
 
     /// The same plan, if others answer for what they did when it was made, and with the same stubs. Else another one.

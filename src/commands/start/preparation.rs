@@ -12,9 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        claims::{self, owner},
-        cloud_packages, connect, ide,
-        serving::Watches,
+        claims, cloud_packages, connect, ide,
+        serving::{Watches, stubs},
         stage::{confirm_bootstrap, stage},
     },
     plan::{App, Plan},
@@ -25,14 +24,13 @@ use crate::{
     builder::Toolchain,
     cloud::{self, Cloud},
     core::event::Event,
-    debug_stack::{self, Answers, DebugStack},
-    error::{Error, Kind, Result},
+    debug_stack::{self, DebugStack},
+    error::Result,
     lock::Lock,
     process::{self, Spawner},
     project::{Kind as ProjectKind, StateDir},
-    relay::{self, Relay, Unconnected},
+    relay::Relay,
     settings,
-    stub_package::{self, Architecture, Stubs},
     tools::Tools,
     trace,
     ui::Ui,
@@ -107,7 +105,8 @@ impl Preparation<'_> {
                 None => Box::pin(self.in_account(&context)).await,
             }
         };
-        let (ready, stubs) = tokio::try_join!(ready, self.pack_stubs(&tools))?;
+        let (ready, stubs) =
+            tokio::try_join!(ready, stubs::pack(&tools, state_dir, settings.local.is_some()))?;
         let Ready { place, mut target, answering, assembly, standby, began } = ready;
         let (debug_stack, relay) = answering;
         let Place { aws, locks, served, deploying } = place;
@@ -289,44 +288,7 @@ impl Preparation<'_> {
         });
         let stack_name = debug_stack::name(&target.stage, &settings.app.project.name);
         let home = claims::home(&settings.cache)?;
-        let connect = |debug_stack: &DebugStack| {
-            let config = relay::Config {
-                aws: aws.clone(),
-                debug_stack: debug_stack.clone(),
-                stack_name: stack_name.clone(),
-                owner: owner(),
-                home: home.clone(),
-            };
-            Relay::connect(config, ui.clone())
-        };
-        let mut debug_stack = debug_stack::deploy(aws, &stack_name, custom, ui).await?;
-        let relay = match connect(&debug_stack).await {
-            Err(Unconnected::Unanswered(error)) if debug_stack.answers == Answers::Mock => {
-                let unanswered = debug_stack::unanswered(&error);
-                ui.warning(format!("{unanswered}, so a Lambda function does from now on"));
-                debug_stack = debug_stack::deploy_function(aws, &stack_name, custom, ui).await?;
-                connect(&debug_stack).await?
-            }
-            connected => connected?,
-        };
-        trace::start!("connected to the stubs' API");
-        Ok((debug_stack, relay))
-    }
-
-    /// Takes a while to compress, on a thread of its own.
-    async fn pack_stubs(self, tools: &Tools) -> Result<Stubs> {
-        let (mut stubs, directory) = (tools.stubs.clone(), self.state_dir.create_directory("stub")?);
-        if self.settings.local.is_some() {
-            // The local cloud runs them on this machine, whatever its functions declare.
-            stubs.sort_by_key(|(architecture, _)| *architecture != Architecture::HERE);
-            stubs.truncate(1);
-        }
-        let packing = tokio::task::spawn_blocking(move || stub_package::package_all(&stubs, &directory));
-        let stubs = packing
-            .await
-            .map_err(|error| Error::new(Kind::Other, "the stub cannot be packed").detail(error))??;
-        trace::start!("the stub is packed");
-        Ok(stubs)
+        stubs::meet(aws, &stack_name, custom, &home, ui).await
     }
 }
 
