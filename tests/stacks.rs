@@ -2,13 +2,12 @@
 //! AWS documents or was seen to use.
 #![allow(clippy::unwrap_used, reason = "a test may fail that way")]
 
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    process::{Command, Stdio},
-    time::Duration,
-};
+#[path = "counterpart/client.rs"]
+mod counterpart;
 
+use std::time::Duration;
+
+use counterpart::{ask, endpoint};
 use serde_json::{Value, json};
 use sst::{
     aws::{self, Aws},
@@ -39,62 +38,10 @@ const FUNCTION: [&str; 7] = [
     "HelloRoute",
 ];
 
-/// Where the counterpart is controlled, and where it is, for the process that has its credentials.
-const CONTROL: &str = "SST_TEST_CONTROL";
-const ENDPOINT: &str = "SST_TEST_ENDPOINT";
-
 /// Credentials are found by variables, which belong to a process. So the tests are in another one.
 #[test]
 fn whatever_state_a_stack_is_in() {
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let python = std::env::var("SST_COUNTERPART_PYTHON").unwrap_or(format!("{target}/python/bin/python"));
-    let directory = tempfile::tempdir().unwrap();
-    let options =
-        json!({ "directory": directory.path(), "rie": format!("{target}/counterpart/bin/aws-lambda-rie") });
-    let mut counterpart = Command::new(python)
-        .args(["tests/counterpart/server.py", &options.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(counterpart.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let ready: Value = serde_json::from_str(&line).unwrap();
-    let key = |name: &str| ready["credentials"]["developer"][name].as_str().unwrap();
-    let tests = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--test-threads=1"])
-        .env("AWS_ACCESS_KEY_ID", key("accessKeyId"))
-        .env("AWS_SECRET_ACCESS_KEY", key("secretAccessKey"))
-        .env("AWS_SESSION_TOKEN", key("sessionToken"))
-        .env("AWS_REGION", ready["region"].as_str().unwrap())
-        .env_remove("AWS_PROFILE")
-        .env(CONTROL, ready["control"].as_str().unwrap())
-        .env(ENDPOINT, ready["endpoint"].as_str().unwrap())
-        .output();
-    // It ends with its standard input.
-    drop(counterpart.stdin.take());
-    counterpart.wait().unwrap();
-    let tests = tests.unwrap();
-    let said = String::from_utf8_lossy(&tests.stdout).into_owned() + &String::from_utf8_lossy(&tests.stderr);
-    // All of them have run.
-    let all = include_str!("stacks.rs").matches("\n#[ignore = ").count();
-    assert!(tests.status.success() && said.contains(&format!("{all} passed")), "{said}");
-}
-
-/// Has the counterpart do something.
-fn ask(mut asked: Value, command: &str) -> Value {
-    asked["command"] = command.into();
-    let control = std::env::var(CONTROL).unwrap();
-    let (host, path) = control.strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let mut stream = TcpStream::connect(host).unwrap();
-    let body = asked.to_string();
-    write!(stream, "POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-        .unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    counterpart::run_ignored(include_str!("stacks.rs").matches("\n#[ignore = ").count());
 }
 
 /// Waits for something that the counterpart notes.
@@ -112,9 +59,9 @@ struct Tried {
 
 impl Tried {
     async fn new(name: &str) -> Self {
-        ask(json!({}), "clearFaults");
-        ask(json!({ "cloudformation": { "fail": {}, "failDelete": {}, "refuse": null } }), "settings");
-        let endpoint = Some(std::env::var(ENDPOINT).unwrap());
+        ask("clearFaults", json!({}));
+        ask("settings", json!({ "cloudformation": { "fail": {}, "failDelete": {}, "refuse": null } }));
+        let endpoint = Some(endpoint());
         let aws = Aws::connect(aws::Options { endpoint, ..aws::Options::default() }).await.unwrap();
         Self { aws, name: name.to_owned() }
     }
@@ -134,12 +81,12 @@ impl Tried {
     }
 
     fn becomes(&self, status: &str) {
-        ask(json!({ "name": self.name, "status": status }), "stack");
+        ask("stack", json!({ "name": self.name, "status": status }));
     }
 
     /// How often CloudFormation was asked for this about the stack, with success.
     fn asked(&self, operation: &str) -> usize {
-        let answer = ask(json!({ "kind": "cloudformation" }), "recorded");
+        let answer = ask("recorded", json!({ "kind": "cloudformation" }));
         let entries = answer["entries"].as_array().unwrap();
         let is = |entry: &&Value| entry["operation"] == operation && entry["stack"] == self.name.as_str();
         entries.iter().filter(is).filter(|entry| entry["error"].is_null()).count()
@@ -147,7 +94,7 @@ impl Tried {
 
     /// Puts something into the bucket.
     fn fill(&self, bucket: &str) {
-        ask(json!({ "bucket": bucket, "key": "left", "text": "something" }), "putObject");
+        ask("putObject", json!({ "bucket": bucket, "key": "left", "text": "something" }));
     }
 
     /// The stack of a version of `sst` for which only a function answers at its routes.
@@ -174,7 +121,7 @@ impl Tried {
 
     /// The logical ids of what there is for the routes, in order.
     fn of_routes(&self) -> Vec<String> {
-        let state = ask(json!({}), "state");
+        let state = ask("state", json!({}));
         let resources = state["stacks"][&self.name]["resources"].as_object().unwrap();
         let is_it = |name: &&String| ["Connect", "Hello", "Control"].iter().any(|of| name.starts_with(of));
         let mut names: Vec<_> = resources.keys().filter(is_it).cloned().collect();
@@ -211,7 +158,7 @@ async fn it_wants_to_be_asked_less_or_its_answers_are_lost() {
         fault["match"] = json!({ "service": "cloudformation", "operation": operation });
         fault["skip"] = usize::from(operation == "DescribeStacks").into();
         fault["times"] = 4.into();
-        ask(fault, "fault");
+        ask("fault", fault);
         tried.deploy().await.unwrap();
         assert_eq!(tried.status().await.as_deref(), Some("CREATE_COMPLETE"));
     }
@@ -243,9 +190,9 @@ async fn another_operation_is_in_progress() {
     for operation in ["CreateChangeSet", "ExecuteChangeSet"] {
         let tried = Tried::new(&format!("busy-{operation}")).await;
         ask(
+            "fault",
             json!({ "match": { "service": "cloudformation", "operation": operation }, "times": 2, "status": 409,
                 "error": "OperationInProgressException", "message": "Another operation on this stack is in progress" }),
-            "fault",
         );
         tried.deploy().await.unwrap();
     }
@@ -279,10 +226,10 @@ async fn something_still_happens_to_it() {
 async fn its_creation_fails_and_is_tried_again() {
     let tried = Tried::new("created").await;
     let reason = "Resource handler returned message: \"not authorized to perform: iam:CreatePolicy\"";
-    ask(json!({ "cloudformation": { "fail": { "StubPolicy": reason } } }), "settings");
+    ask("settings", json!({ "cloudformation": { "fail": { "StubPolicy": reason } } }));
     let error = tried.deploy().await.unwrap_err();
     assert!(error.contains("StubPolicy") && error.contains("iam:CreatePolicy"), "{error}");
-    ask(json!({ "cloudformation": { "fail": {} } }), "settings");
+    ask("settings", json!({ "cloudformation": { "fail": {} } }));
     tried.deploy().await.unwrap();
     assert_eq!(tried.status().await.as_deref(), Some("CREATE_COMPLETE"));
 }
@@ -295,11 +242,11 @@ async fn its_removal_has_failed() {
     tried.fill(&stack.bucket);
     tried.becomes("DELETE_FAILED");
     let reason = "Resource handler returned message: \"not authorized to perform: dynamodb:DeleteTable\"";
-    ask(json!({ "cloudformation": { "failDelete": { "Registrations": reason } } }), "settings");
+    ask("settings", json!({ "cloudformation": { "failDelete": { "Registrations": reason } } }));
     for error in [tried.deploy().await.unwrap_err(), tried.remove().await.unwrap_err()] {
         assert!(error.contains("Registrations") && error.contains("dynamodb:DeleteTable"), "{error}");
     }
-    ask(json!({ "cloudformation": { "failDelete": {} } }), "settings");
+    ask("settings", json!({ "cloudformation": { "failDelete": {} } }));
     tried.deploy().await.unwrap();
     assert_eq!(tried.status().await.as_deref(), Some("CREATE_COMPLETE"));
 }
@@ -332,10 +279,10 @@ async fn its_change_was_taken_back() {
 async fn a_hook_of_the_account_refuses_it() {
     let tried = Tried::new("refused").await;
     let reason = "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck].";
-    ask(json!({ "cloudformation": { "refuse": reason } }), "settings");
+    ask("settings", json!({ "cloudformation": { "refuse": reason } }));
     let error = tried.deploy().await.unwrap_err();
     assert!(error.contains("ResourceExistenceCheck"), "{error}");
-    ask(json!({ "cloudformation": { "refuse": null } }), "settings");
+    ask("settings", json!({ "cloudformation": { "refuse": null } }));
     tried.deploy().await.unwrap();
 }
 
@@ -345,7 +292,7 @@ async fn it_may_not_be_looked_at() {
     let tried = Tried::new("denied").await;
     let message = "User: alice is not authorized to perform: cloudformation:DescribeStacks";
     let wanted = json!({ "service": "cloudformation", "operation": "DescribeStacks" });
-    ask(json!({ "match": wanted, "status": 403, "error": "AccessDenied", "message": message }), "fault");
+    ask("fault", json!({ "match": wanted, "status": 403, "error": "AccessDenied", "message": message }));
     let error = tried.deploy().await.unwrap_err();
     assert!(error.contains("not authorized to perform: cloudformation:DescribeStacks"), "{error}");
 }
@@ -358,11 +305,11 @@ async fn a_stub_writes_while_it_is_removed() {
     tried.fill(&stack.bucket);
     // What was emptied is full again when CloudFormation comes to it.
     let wanted = json!({ "service": "cloudformation", "operation": "DeleteStack" });
-    ask(json!({ "match": wanted, "delayMs": 500, "times": 1 }), "fault");
+    ask("fault", json!({ "match": wanted, "delayMs": 500, "times": 1 }));
     let write = async {
         let is_delayed = |entry: &Value| entry["operation"] == "DeleteStack";
         until(|| {
-            ask(json!({ "kind": "fault" }), "recorded")["entries"].as_array().unwrap().iter().any(is_delayed)
+            ask("recorded", json!({ "kind": "fault" }))["entries"].as_array().unwrap().iter().any(is_delayed)
         })
         .await;
         tried.fill(&stack.bucket);
@@ -442,7 +389,7 @@ async fn a_start_beside_the_one_that_needs_the_function_leaves_it_there() {
     let other = async {
         until(|| tried.asked("DescribeStacks") >= before + 2).await;
         let parameters = json!({ "Answers": "function" });
-        ask(json!({ "name": tried.name, "status": "UPDATE_COMPLETE", "parameters": parameters }), "stack");
+        ask("stack", json!({ "name": tried.name, "status": "UPDATE_COMPLETE", "parameters": parameters }));
     };
     let (beside, ()) = tokio::join!(tried.deploy(), other);
     assert_eq!(

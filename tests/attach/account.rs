@@ -1,11 +1,6 @@
 //! The account of the tests: the counterpart, and who attaches functions in it.
 
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    process::{Command, Stdio},
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
@@ -20,63 +15,8 @@ use sst::{
     ui::Ui,
 };
 
-/// Where the counterpart is controlled, and where it is, for the process that has its credentials.
-const CONTROL: &str = "SST_TEST_CONTROL";
-const ENDPOINT: &str = "SST_TEST_ENDPOINT";
-
-/// Runs the tests that are ignored otherwise in a process that has the credentials of a counterpart; those whose names have `SST_TEST_ONLY` in
-/// them, if that is set.
-pub(crate) fn run_all() {
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let python = std::env::var("SST_COUNTERPART_PYTHON").unwrap_or(format!("{target}/python/bin/python"));
-    let directory = tempfile::tempdir().unwrap();
-    let options =
-        json!({ "directory": directory.path(), "rie": format!("{target}/counterpart/bin/aws-lambda-rie") });
-    let mut counterpart = Command::new(python)
-        .args(["tests/counterpart/server.py", &options.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(counterpart.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let ready: Value = serde_json::from_str(&line).unwrap();
-    let key = |name: &str| ready["credentials"]["developer"][name].as_str().unwrap();
-    let mut arguments = vec!["--ignored".to_owned(), "--test-threads=1".to_owned()];
-    arguments.extend(std::env::var("SST_TEST_ONLY").ok());
-    let tests = Command::new(std::env::current_exe().unwrap())
-        .args(&arguments)
-        .env("AWS_ACCESS_KEY_ID", key("accessKeyId"))
-        .env("AWS_SECRET_ACCESS_KEY", key("secretAccessKey"))
-        .env("AWS_SESSION_TOKEN", key("sessionToken"))
-        .env("AWS_REGION", ready["region"].as_str().unwrap())
-        .env_remove("AWS_PROFILE")
-        .env(CONTROL, ready["control"].as_str().unwrap())
-        .env(ENDPOINT, ready["endpoint"].as_str().unwrap())
-        .output();
-    // It ends with its standard input.
-    drop(counterpart.stdin.take());
-    counterpart.wait().unwrap();
-    let tests = tests.unwrap();
-    let said = String::from_utf8_lossy(&tests.stdout).into_owned() + &String::from_utf8_lossy(&tests.stderr);
-    assert!(tests.status.success() && !said.contains(" 0 passed"), "{said}");
-}
-
-/// Has the counterpart do something.
-pub(crate) fn ask(command: &str, mut asked: Value) -> Value {
-    asked["command"] = command.into();
-    let control = std::env::var(CONTROL).unwrap();
-    let (host, path) = control.strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let mut stream = TcpStream::connect(host).unwrap();
-    let body = asked.to_string();
-    write!(stream, "POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-        .unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
-}
+pub(crate) use super::counterpart::ask;
+use super::counterpart::endpoint;
 
 /// Whether the janitor runs when it is called.
 pub(crate) fn janitor(runs: bool) {
@@ -102,7 +42,7 @@ impl Account {
             "layer",
             json!({ "arn": LAYER, "location": "https://invalid.invalid/", "sha256": "", "size": 1 }),
         );
-        let endpoint = Some(std::env::var(ENDPOINT).unwrap());
+        let endpoint = Some(endpoint());
         let aws = Aws::connect(aws::Options { endpoint, ..aws::Options::default() }).await.unwrap();
         let (ui, _) = Ui::channel();
         let (template, tags) = (switch::template(), std::collections::BTreeMap::new());

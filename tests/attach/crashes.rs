@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sst::attach::switch::Outcome;
 
 use super::{
@@ -27,22 +27,28 @@ async fn end_after(account: &Account, name: &str, during: During, count: usize) 
     ask("stopAfter", json!({ "count": from + count }));
     let switching = account.switching.clone();
     let name = name.to_owned();
-    let doing = tokio::spawn(async move {
+    let mut doing = tokio::spawn(async move {
         match attached {
             None => drop(switching.attach(&[wanted(&name)]).await),
             Some(attached) => drop(switching.give_back(&[attached]).await),
         }
     });
     // It waits for an answer that does not come.
+    let stopped = tokio::task::spawn_blocking(|| ask("stopped", json!({})));
     let stopped = async {
-        while !doing.is_finished() && ask("stopped", json!({}))["stopped"] != Value::Bool(true) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::select! {
+            stopped = stopped => drop(stopped.unwrap()),
+            // Then it has ended before, and nobody is stopped.
+            _ = &mut doing => {}
         }
     };
     tokio::time::timeout(Duration::from_secs(60), stopped).await.unwrap();
+    let has_ended = doing.is_finished();
     doing.abort();
-    assert!(doing.await.is_err(), "it has ended before");
+    // Whoever waits for it to stop hears of this, too.
     ask("goOn", json!({}));
+    assert!(!has_ended, "it has ended before");
+    let _ = doing.await;
 }
 
 /// Of how many moments one is tried; all of them with `SST_FAULTS=full`.

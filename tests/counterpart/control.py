@@ -98,13 +98,15 @@ class Control:
 
     def _stopAfter(self, count):
         """Does nothing that the developer asks for after so many requests."""
-        self.world.stop_after, self.world.stopped = count, False
+        self.world.stop_after, self.world.stopped = count, asyncio.Event()
 
-    def _stopped(self):
-        return {"stopped": self.world.stopped}
+    async def _stopped(self):
+        """Waits until it has stopped, or goes on."""
+        await self.world.stopped.wait()
 
     def _goOn(self):
-        self.world.stop_after, self.world.stopped = None, False
+        self.world.stop_after = None
+        self.world.stopped.set()
 
     def _recorded(self, kind):
         """All entries of one kind, for a test that does not follow the record."""

@@ -48,7 +48,7 @@ class World:
         # Each request of the developer's: the service, and the operation.
         self.asked = []
         # After how many of these nothing is done any more, and whether it has come to that.
-        self.stop_after, self.stopped = None, False
+        self.stop_after, self.stopped = None, asyncio.Event()
         for who, access_key, secret in (DEVELOPER, TESTS):
             token = "IQoJb3JpZ2luX2VjE//////////wEaCXVzLWVhc3QtMSJH" + who + "a/+=" * 300
             arn = f"arn:aws:sts::{self.account}:assumed-role/Developer/{who}"
@@ -96,7 +96,7 @@ class World:
             self.asked.append((service, facts["operation"]))
             if self.stop_after is not None and len(self.asked) > self.stop_after:
                 # Whoever asks is about to end, and has asked for nothing any more.
-                self.stopped = True
+                self.stopped.set()
                 return await asyncio.Event().wait()
         rule = self.faults.take(facts)
         if rule and (response := await self.fault_before(rule, facts)):
